@@ -1,0 +1,1 @@
+"""The DVC stages: each reads the world and calls one function of tracker."""

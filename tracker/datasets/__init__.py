@@ -1,0 +1,1 @@
+"""From a raw table to arrays for training, and a sealed test split."""

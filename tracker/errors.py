@@ -1,0 +1,101 @@
+"""Every exception that the project raises on purpose.
+
+TrackerError                 anything below; exit code 1
+├── InputError               the user can mend it: configuration, data, arguments; exit code 2
+│   ├── ConfigError          params.yaml or an override of it
+│   ├── DataError            the table, its columns, rows or files
+│   ├── SpaceError           a search space that cannot be searched
+│   └── NotFoundError        a study, trial, run or file that was named and is not there
+├── SealError                something reached for the test split that may not; exit code 3
+│   └── TestLooksSpent       the budget of looks at the test split is used up
+├── StoreError               the store cannot be read or written; exit code 4
+│   ├── StoreCorrupt         a record or file differs from its digest
+│   └── StoreBusy            another command holds the study
+├── ReplayError              a study no longer replays to what was logged; exit code 5
+├── TrackingError            the MLflow server did not take a record; exit code 6
+└── TrainingError            a trial failed or diverged; recorded with the trial, never fatal to a study
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class TrackerError(Exception):
+    """Base of every error raised on purpose; `exit_code` is what the command line leaves with."""
+
+    exit_code = 1
+
+
+class InputError(TrackerError):
+    """Something the user gave is wrong; the message says where, what was found and what to do.
+
+    `faults` holds one sentence per fault, so that all are reported together.
+    """
+
+    exit_code = 2
+
+    def __init__(self, *faults: str | Iterable[str]) -> None:
+        flat: list[str] = []
+        for fault in faults:
+            flat.extend([fault] if isinstance(fault, str) else fault)
+        self.faults: tuple[str, ...] = tuple(flat)
+        super().__init__("\n".join(self.faults))
+
+
+class ConfigError(InputError):
+    """`params.yaml`, or an override of one of its entries, is wrong."""
+
+
+class DataError(InputError):
+    """The table, one of its columns, rows or files is wrong."""
+
+
+class SpaceError(InputError):
+    """A search space, or a sampler for it, cannot be used."""
+
+
+class NotFoundError(InputError):
+    """A study, trial, run or file was named that does not exist."""
+
+
+class SealError(TrackerError):
+    """Something reached for the sealed test split that may not."""
+
+    exit_code = 3
+
+
+class TestLooksSpent(SealError):
+    """The budget of looks at the test split is used up by other configurations."""
+
+    __test__ = False  # pytest collects classes whose name starts with Test
+
+
+class StoreError(TrackerError):
+    """The store cannot be opened, read or written."""
+
+    exit_code = 4
+
+
+class StoreCorrupt(StoreError):
+    """A record or a file of the store differs from its digest."""
+
+
+class StoreBusy(StoreError):
+    """Another command is at work on the same study or outbox."""
+
+
+class ReplayError(TrackerError):
+    """A study no longer replays to the proposals that were logged."""
+
+    exit_code = 5
+
+
+class TrackingError(TrackerError):
+    """The MLflow server could not be reached or refused a record; it stays in the outbox."""
+
+    exit_code = 6
+
+
+class TrainingError(TrackerError):
+    """A trial raised or diverged; the reason is recorded with the trial."""

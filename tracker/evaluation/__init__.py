@@ -1,0 +1,1 @@
+"""Ranks on validation, chooses, records the look, opens the test split once."""

@@ -1,0 +1,99 @@
+"""The one table of hyperparameter names: what each means, its type, its bounds and the model families that know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Value = bool | int | float | str | list[int]
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+WEIGHT_INITS = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal")
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    """One name: its kind, inclusive bounds (`above`/`below` exclusive), choices, default, and the condition it needs."""
+
+    kind: Literal["int", "float", "bool", "choice"]
+    meaning: str
+    default: Value | None = None
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    when: tuple[str, tuple[Value, ...]] | None = None
+    per: str | None = None
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with a value, or None."""
+        if self.kind == "bool":
+            return None if isinstance(value, bool) else f"expected true or false, found {value!r}"
+        if self.kind == "choice":
+            return None if value in self.choices else f"expected one of {', '.join(self.choices)}, found {value!r}"
+        if isinstance(value, list) and self.per:
+            faults = [fault for item in value if (fault := self._number_fault(item))]
+            return faults[0] if faults else None if value else "expected at least one number"
+        return self._number_fault(value)
+
+    def _number_fault(self, value: Any) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"expected a number, found {value!r}"
+        if self.kind == "int" and value != int(value):
+            return f"expected a whole number, found {value!r}"
+        if self.low is not None and value < self.low:
+            return f"expected at least {self.low:g}, found {value!r}"
+        if self.high is not None and value > self.high:
+            return f"expected at most {self.high:g}, found {value!r}"
+        if self.above is not None and not value > self.above:
+            return f"expected more than {self.above:g}, found {value!r}"
+        if self.below is not None and not value < self.below:
+            return f"expected less than {self.below:g}, found {value!r}"
+        return None
+
+    def typed(self, value: Any) -> Any:
+        """The value in the type of its name: `1` as 1.0 for a float, `2.0` as 2 for an int."""
+        if isinstance(value, list):
+            return [self.typed(item) for item in value]
+        if self.kind == "float":
+            return float(value)
+        return int(value) if self.kind == "int" else value
+
+
+TRAINING: Mapping[str, Hyperparameter] = {
+    "optimizer": Hyperparameter("choice", "how gradients become steps", "adamw", choices=OPTIMIZERS),
+    "learning_rate": Hyperparameter("float", "step size", 1e-3, above=0.0, high=1e3),
+    "momentum": Hyperparameter("float", "of sgd", 0.0, low=0.0, below=1.0, when=("optimizer", ("sgd",))),
+    "weight_decay": Hyperparameter("float", "decoupled for adamw, else L2", 0.0, low=0.0, high=1e3),
+    "batch_size": Hyperparameter("int", "rows per step", 32, low=1, high=65536),
+}
+
+MLP: Mapping[str, Hyperparameter] = {
+    "hidden_layers": Hyperparameter("int", "number of hidden layers", 2, low=0, high=64),
+    "units": Hyperparameter(
+        "int", "width of every hidden layer, or one width per layer", 64, low=1, high=16384, per="hidden_layers"
+    ),
+    "activation": Hyperparameter("choice", "after every hidden layer", "relu", choices=ACTIVATIONS),
+    "dropout": Hyperparameter("float", "probability of dropping a hidden unit", 0.0, low=0.0, below=1.0),
+    "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", False),
+    "weight_init": Hyperparameter("choice", "initialisation of weights", "kaiming_uniform", choices=WEIGHT_INITS),
+}
+
+FAMILIES: Mapping[str, Mapping[str, Hyperparameter]] = {"mlp": {**MLP, **TRAINING}}
+
+
+def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
+    """The parameters that have an effect, typed, defaults filled in: no momentum without sgd, one width as it is given.
+
+    Equal networks get equal parameters, so equal keys.
+    """
+    table = FAMILIES[family]
+    filled = {name: params.get(name, entry.default) for name, entry in table.items()}
+    return {
+        name: entry.typed(filled[name])
+        for name, entry in table.items()
+        if filled[name] is not None and (entry.when is None or filled[entry.when[0]] in entry.when[1])
+    }

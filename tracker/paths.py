@@ -1,0 +1,75 @@
+"""Where everything lies, from the project's folder and the home that outlives a temporary DVC workspace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Folders and files of one project.
+
+    `root` holds params.yaml, data/ and reports/. `home` holds what must survive `dvc exp run --temp`: the store, the looks,
+    the salts and the default MLflow database.
+    """
+
+    root: Path
+    home: Path
+
+    @classmethod
+    def of(cls, root: Path, environ: Mapping[str, str]) -> Paths:
+        """The paths of the project at `root`; `home` is DVC_ROOT when DVC set it."""
+        home = environ.get("DVC_ROOT")
+        return cls(root.resolve(), Path(home).resolve() if home else root.resolve())
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def prepared(self) -> Path:
+        return self.root / "data" / "prepared"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "data" / "splits"
+
+    @property
+    def sealed(self) -> Path:
+        return self.root / "data" / "sealed"
+
+    @property
+    def salts(self) -> Path:
+        return self.home / "data" / "salts.json"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def study_reports(self) -> Path:
+        return self.reports / "studies"
+
+    @property
+    def looks(self) -> Path:
+        return self.home / "reports" / "looks"
+
+    @property
+    def store(self) -> Path:
+        return self.home / ".tracker"
+
+    def tracking_uri(self, environ: Mapping[str, str]) -> str:
+        """Where MLflow records go: MLFLOW_TRACKING_URI, else a SQLite file at home."""
+        return environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+
+def project_paths() -> Paths:
+    """The paths of the project in the current folder, read from the world; for `cli` and `pipelines`."""
+    return Paths.of(Path.cwd(), os.environ)

@@ -1,0 +1,1 @@
+"""The store (the truth) and its way to MLflow."""

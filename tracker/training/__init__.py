@@ -1,0 +1,1 @@
+"""From trial specs and arrays to outcomes: the cohort loop."""
