@@ -323,8 +323,8 @@ def _faults(error: ValidationError) -> Iterator[str]:
 
 def _name_faults(config: Config) -> Iterator[str]:
     table = FAMILIES[config.model.family]
-    yield from _value_faults("hyperparameters", table, config.hyperparameters)
-    yield from _space_faults("search_space", table, config.search_space)
+    yield from value_faults("hyperparameters", table, config.hyperparameters)
+    yield from space_faults("search_space", table, config.search_space)
     for name, study in config.studies.items():
         place = f"studies.{name}"
         import re
@@ -332,9 +332,9 @@ def _name_faults(config: Config) -> Iterator[str]:
         if not re.match(NAME, name):
             yield f"{place}: a study's name starts with a letter and has letters, digits, _ and - (at most 64)"
         if study.search_space is not None:
-            yield from _space_faults(f"{place}.search_space", table, study.search_space)
+            yield from space_faults(f"{place}.search_space", table, study.search_space)
         for index, configuration in enumerate(study.configurations or ()):
-            yield from _value_faults(f"{place}.configurations[{index}]", table, configuration)
+            yield from value_faults(f"{place}.configurations[{index}]", table, configuration)
         if study.training is not None:
             try:
                 config.training_of(name)
@@ -344,7 +344,7 @@ def _name_faults(config: Config) -> Iterator[str]:
             yield f"{place}: nothing to search; give it a search_space"
 
 
-def _value_faults(place: str, table: Mapping[str, Hyperparameter], values: Mapping[str, Any]) -> Iterator[str]:
+def value_faults(place: str, table: Mapping[str, Hyperparameter], values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         if name not in table:
             yield f"{place}.{name}: unknown; this family knows {', '.join(table)}"
@@ -355,7 +355,7 @@ def _value_faults(place: str, table: Mapping[str, Hyperparameter], values: Mappi
         yield f"{place}.units: {len(units)} widths for {layers} hidden_layers"
 
 
-def _space_faults(
+def space_faults(
     place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Range | Choice | Fixed]
 ) -> Iterator[str]:
     for name, entry in space.items():

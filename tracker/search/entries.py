@@ -1,0 +1,137 @@
+"""The entries of a search space: a name with its values, its conditions and what counts it, to plain JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tracker.hyperparameters import Value
+
+Condition = tuple[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Numbers from `low` to `high`, both included; whole ones where both ends are ints. `high` lies on a step."""
+
+    low: int | float
+    high: int | float
+    step: int | float | None = None
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the values are ints."""
+        return isinstance(self.low, int)
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are, or None where they are a continuum."""
+        if self.low == self.high:
+            return 1
+        step = 1 if self.whole and self.step is None else self.step
+        return None if step is None else int((_decimal(self.high) - _decimal(self.low)) / _decimal(step)) + 1
+
+    def listed(self) -> list[Value]:
+        """Every value in ascending order. Raises ValueError for a continuum."""
+        if self.size is None:
+            raise ValueError(f"{self} has no list of values")
+        low, step = _decimal(self.low), _decimal(self.step or 1)
+        return [type(self.low)(low + step * index) for index in range(self.size)]
+
+    def allows(self, value: Value) -> bool:
+        """Whether a value lies inside and on a step."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        step = self.step or (1 if self.whole else None)
+        return step is None or (_decimal(value) - _decimal(self.low)) % _decimal(step) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One of several values."""
+
+    choices: tuple[Value, ...]
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.choices)
+
+    def listed(self) -> list[Value]:
+        """Every value as declared."""
+        return list(self.choices)
+
+    def allows(self, value: Value) -> bool:
+        """Whether it is one of them."""
+        return value in self.choices
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """One value; it is part of the space, yet never searched."""
+
+    value: Value
+
+    @property
+    def size(self) -> int:
+        """Always 1."""
+        return 1
+
+    def listed(self) -> list[Value]:
+        """The one value."""
+        return [self.value]
+
+    def allows(self, value: Value) -> bool:
+        """Whether it is the one."""
+        return value == self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name of a space: its values, the conditions that must all hold, and the name that counts its values."""
+
+    name: str
+    domain: Interval | Options | Constant
+    when: tuple[Condition, ...] = ()
+    per: str | None = None
+
+
+def last_step(low: float, high: float, step: float | None) -> int | float:
+    """The last value up to `high` that steps from `low` reach (`high` itself without steps)."""
+    if step is None:
+        return high
+    last = _decimal(low) + (_decimal(high) - _decimal(low)) // _decimal(step) * _decimal(step)
+    return int(last) if isinstance(low, int) else float(last)
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """An entry as plain JSON."""
+    common = {"name": entry.name, "when": {name: list(values) for name, values in entry.when}, "per": entry.per}
+    match entry.domain:
+        case Interval(low, high, step, log):
+            return {**common, "kind": "range", "low": low, "high": high, "step": step, "log": log}
+        case Options(choices):
+            return {**common, "kind": "choice", "choices": list(choices)}
+        case Constant(value):
+            return {**common, "kind": "fixed", "value": value}
+
+
+def entry_from(value: Mapping[str, Any]) -> Entry:
+    """The entry that `entry_json` wrote."""
+    domain: Interval | Options | Constant
+    if value["kind"] == "range":
+        domain = Interval(value["low"], value["high"], value["step"], value["log"])
+    elif value["kind"] == "choice":
+        domain = Options(tuple(value["choices"]))
+    else:
+        domain = Constant(value["value"])
+    when = tuple(sorted((name, tuple(values)) for name, values in value["when"].items()))
+    return Entry(value["name"], domain, when, value["per"])
+
+
+def _decimal(value: float) -> Decimal:
+    """Exact in tenths, unlike binary floats: 0.1 + 0.1 + 0.1 is above 0.3."""
+    return Decimal(repr(value))
