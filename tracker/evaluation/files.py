@@ -1,0 +1,59 @@
+"""Writes a file so that a reader finds it whole or not at all, also after a power cut; reads it back as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import parse_canonical
+from tracker.errors import InputError, NotFoundError, StoreError
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Writes aside, then renames; file and folder are on the disk when this returns. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(aside).replace(path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); free space or mend its permissions") from None
+
+
+def write_report(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a report as indented JSON in the order of its entries; equal values give equal bytes."""
+    write_durably(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_report(path: Path, remedy: str) -> dict[str, Any]:
+    """The entries of a JSON report. Raises NotFoundError where it is not there, InputError where it is no report."""
+    try:
+        value = parse_canonical(path.read_bytes())
+    except OSError as error:
+        raise NotFoundError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON report ({error}); {remedy}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected entries, found {type(value).__name__}; {remedy}")
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,133 @@
+"""The result of the one look: test scores with intervals, as a value, a report, and a file kept beside the looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.canonical import canonical_json, digest_bytes, parse_canonical
+from tracker.errors import StoreCorrupt
+from tracker.evaluation.files import write_durably, write_report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """Test scores of the chosen trial.
+
+    `result` is what the configuration, the environment and the test rows decide: study, trial, key, configuration,
+    params, validation, test, test_digest, test_rows. `looks` counts distinct configurations that were scored on any of
+    the present test rows, out of `budget`. A `stale` final repeats the last result, because another trial is chosen now
+    and looks are spent; `stale_because` says what changed and `message` also when looks were taken.
+    """
+
+    result: Mapping[str, Any]
+    looks: int
+    budget: int
+    stale_because: Mapping[str, Any] | None = None
+    message: str = ""
+
+    @property
+    def stale(self) -> bool:
+        """Whether this repeats an earlier result for a trial that is no longer the chosen one."""
+        return self.stale_because is not None
+
+    @property
+    def study(self) -> str:
+        """The study of the trial that was scored."""
+        return str(self.result["study"])
+
+    @property
+    def trial(self) -> int:
+        """The number of the trial that was scored."""
+        return int(self.result["trial"])
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Its hyperparameters."""
+        return dict(self.result["params"])
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of test rows whose label was predicted."""
+        return self._score("accuracy")
+
+    @property
+    def precision(self) -> float | None:
+        """Of the positive class, or the mean over classes; None where undefined."""
+        return self._score("precision")
+
+    @property
+    def recall(self) -> float | None:
+        """Of the positive class, or the mean over classes; None where undefined."""
+        return self._score("recall")
+
+    @property
+    def f1(self) -> float | None:
+        """Of the positive class, or the mean over classes; None where undefined."""
+        return self._score("f1")
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """The 95 % interval of accuracy, precision, recall or f1 over test rows (`tracker.evaluation.intervals`)."""
+        ends = self.result["test"]["intervals"][name]
+        return None if ends is None else (ends[0], ends[1])
+
+    @property
+    def confusion_matrix(self) -> pd.DataFrame:
+        """Counts of test rows, by true label (index) and predicted label (columns)."""
+        import pandas as pd
+
+        test = self.result["test"]
+        labels = test["labels"]
+        frame = pd.DataFrame(test["confusion_matrix"], index=labels, columns=labels)
+        return frame.rename_axis(index="actual", columns="predicted")
+
+    def _score(self, name: str) -> float | None:
+        value: float | None = self.result["test"][name]
+        return value
+
+
+def final_json(final: Final) -> dict[str, Any]:
+    """The content of `reports/final.json`: no times, so that equal results give equal bytes."""
+    content = {**final.result, "looks": final.looks, "budget": final.budget, "stale": final.stale}
+    return content if final.stale_because is None else {**content, "stale_because": dict(final.stale_because)}
+
+
+def write_final(reports: Path, final: Final) -> None:
+    """Writes `final.json`, and `confusion.csv` (actual, predicted; one line per test row, sorted) for `dvc plots`."""
+    test = final.result["test"]
+    pairs = zip(test["labels"], test["confusion_matrix"], strict=True)
+    cells = [
+        (actual, predicted) for actual, row in pairs for predicted, n in zip(test["labels"], row, strict=True)
+        for _ in range(n)
+    ]  # fmt: skip
+    lines = [",".join(map(_quoted, cell)) for cell in [("actual", "predicted"), *cells]]
+    write_durably(reports / "confusion.csv", ("\n".join(lines) + "\n").encode())
+    write_report(reports / "final.json", final_json(final))
+
+
+def keep_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Keeps a result beside the looks, `results/DIGEST.json`, named by its content."""
+    content = canonical_json(result) + b"\n"
+    path = folder / "results" / f"{digest_bytes(content)}.json"
+    if not path.exists():
+        write_durably(path, content)
+
+
+def read_results(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    """The results beside the looks, in the order of their digests. Raises StoreCorrupt, naming the file."""
+    results = []
+    for path in sorted((folder / "results").glob("*.json")):
+        content = path.read_bytes()
+        if digest_bytes(content) != path.stem:
+            raise StoreCorrupt(f"{path}: its content differs from its name; bring it back from git or delete it")
+        results.append(parse_canonical(content))
+    return tuple(results)
+
+
+def _quoted(label: str) -> str:
+    return '"' + label.replace('"', '""') + '"' if set(label) & set(',"\r\n') else label

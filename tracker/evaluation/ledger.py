@@ -1,0 +1,198 @@
+"""Keeps the looks at test rows: one file per look, named by its content, with a copy in the store.
+
+The ledger is the union of files and store, so looks taken on several git branches add up. Like commits, a look names
+the looks nobody had built on when it was taken; a parent that is in neither place was taken away and counts as a look.
+The ledger documents what was looked at; it cannot keep a person with the files from looking.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracker.canonical import canonical_json, digest_bytes, parse_canonical
+from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
+from tracker.evaluation.files import write_durably
+
+FORMAT = 1
+MARK = 16  # hex digits (64 bits) that stand for a row; two of 10^5 rows share them with probability 3e-10
+_NAME = re.compile(r"[0-9a-f]{64}\.json")
+
+
+class LookStore(Protocol):
+    """What the ledger needs of the store."""
+
+    def put_look(self, digest: str, look: Mapping[str, Any]) -> None:
+        """Keeps a look durably; again with the same digest changes nothing."""
+
+    def looks(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every look by its digest."""
+
+    def lock(self, name: str, wait_s: float) -> AbstractContextManager[Any]:
+        """Holds a name against other processes. Raises StoreBusy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One configuration scored on test rows; `rows` are the first 16 hex digits of each row's key."""
+
+    configuration: str
+    key: str
+    study: str
+    trial: int
+    test_digest: str
+    rows: frozenset[str]
+    time: str
+    user: str | None = None
+    parents: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the look's file; their SHA-256 is its name."""
+        value = {
+            name: getattr(self, name) for name in ("configuration", "key", "study", "trial", "test_digest", "time")
+        }
+        value |= {"format": FORMAT, "user": self.user, "parents": list(self.parents), "rows": _pack(self.rows)}
+        return canonical_json(value) + b"\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of `content`, as sha256sum prints for the file."""
+        return digest_bytes(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All looks that files and store know, by digest."""
+
+    looks: Mapping[str, Look]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The looks that no other look names as its parent, sorted."""
+        named = {parent for look in self.looks.values() for parent in look.parents}
+        return tuple(sorted(set(self.looks) - named))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Looks that are named as parents and are in neither place, sorted."""
+        return tuple(sorted({p for look in self.looks.values() for p in look.parents} - set(self.looks)))
+
+    def at(self, rows: Collection[str]) -> tuple[Look, ...]:
+        """The looks that saw any of these rows, in the order of their times."""
+        seen = [look for look in self.looks.values() if not look.rows.isdisjoint(rows)]
+        return tuple(sorted(seen, key=lambda look: (look.time, look.digest)))
+
+    def count(self, rows: Collection[str]) -> int:
+        """Distinct configurations that were scored on any of these rows; a lost look counts as one."""
+        return len({look.configuration for look in self.at(rows)}) + len(self.lost)
+
+
+def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
+    """The marks of test rows from their keys (hex). Raises InputError for a key that is too short."""
+    marks = frozenset(key[:MARK] for key in row_keys)
+    if any(not re.fullmatch(rf"[0-9a-f]{{{MARK}}}", mark) for mark in marks):
+        raise InputError(f"test rows need keys of at least {MARK} hex digits; split the data again: dvc repro split")
+    return marks
+
+
+def read_ledger(folder: Path, store: LookStore) -> Ledger:
+    """The union of look files and store; what one of them lacks is written back to it.
+
+    Raises StoreCorrupt, naming the file, where a look differs from its digest.
+    """
+    paths = [path for path in sorted(folder.glob("*.json")) if _NAME.fullmatch(path.name)]
+    files = {path.stem: _read(path) for path in paths}
+    kept = {
+        name: _parse(canonical_json(look) + b"\n", name, f"look {name} in the store")
+        for name, look in store.looks().items()
+    }
+    for name in files.keys() - kept.keys():
+        store.put_look(name, parse_canonical(files[name].content))
+    for name in kept.keys() - files.keys():
+        write_durably(folder / f"{name}.json", kept[name].content)
+    return Ledger({**kept, **files})
+
+
+def record_look(folder: Path, store: LookStore, look: Look, budget: int, clock: Callable[[], float]) -> Ledger:
+    """Admits a look and returns the ledger that holds it, in both places and on the disk; the time comes from `clock`.
+
+    A configuration that was looked at on all of these rows is in the ledger already and adds nothing; on further rows
+    it adds a file and no count. Raises TestLooksSpent where `budget` other configurations were looked at.
+    """
+    with store.lock("looks", wait_s=60):
+        ledger = read_ledger(folder, store)
+        own = [other for other in ledger.at(look.rows) if other.configuration == look.configuration]
+        if not own and ledger.count(look.rows) >= budget:
+            raise TestLooksSpent(spent_message(ledger, look.rows, budget))
+        if any(look.rows <= other.rows and look.test_digest == other.test_digest for other in own):
+            return ledger
+        taken = _taken(look, ledger.heads, clock())
+        store.put_look(taken.digest, parse_canonical(taken.content))
+        write_durably(folder / f"{taken.digest}.json", taken.content)
+        return Ledger({**ledger.looks, taken.digest: taken})
+
+
+def spent_message(ledger: Ledger, rows: Collection[str], budget: int) -> str:
+    """Which looks were taken when, and how to raise the budget."""
+    taken = [
+        f"{look.study}/{look.trial} on {look.time}" + (f" by {look.user}" if look.user else "")
+        for look in ledger.at(rows)
+    ]
+    taken += [f"one whose file is gone, {name[:12]}; git may still have it" for name in ledger.lost]
+    return (
+        f"all {budget} look(s) at these test rows are spent: {'; '.join(taken)}. To score the newly chosen trial, "
+        f"{remedy(ledger, rows)}"
+    )
+
+
+def remedy(ledger: Ledger, rows: Collection[str]) -> str:
+    """What a user can do when looks are spent."""
+    needed = ledger.count(rows) + 1
+    return f"raise compare.test_looks in params.yaml to {needed} (the report shows it), or bring new test data"
+
+
+def _taken(look: Look, parents: tuple[str, ...], time_s: float) -> Look:
+    time = datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Look(
+        look.configuration, look.key, look.study, look.trial, look.test_digest, look.rows, time, look.user, parents
+    )
+
+
+def _read(path: Path) -> Look:
+    try:
+        return _parse(path.read_bytes(), path.stem, str(path))
+    except OSError as error:
+        raise StoreCorrupt(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _parse(content: bytes, name: str, place: str) -> Look:
+    if digest_bytes(content) != name:
+        raise StoreCorrupt(
+            f"{place}: its content differs from its name; bring it back from git (git checkout -- FILE), or delete the "
+            "file if the store has a copy: it is then written again"
+        )
+    value = parse_canonical(content)
+    if value.get("format") != FORMAT:
+        raise StoreCorrupt(f"{place}: format {value.get('format')!r} is newer than this release; upgrade repro-tracker")
+    value |= {"rows": _unpack(value["rows"], place), "parents": tuple(value["parents"])}
+    return Look(**{field: item for field, item in value.items() if field != "format"})
+
+
+def _pack(rows: frozenset[str]) -> str:
+    return base64.b64encode(bytes.fromhex("".join(sorted(rows)))).decode()
+
+
+def _unpack(text: str, place: str) -> frozenset[str]:
+    try:
+        content = base64.b64decode(text, validate=True).hex()
+    except binascii.Error:
+        raise StoreCorrupt(f"{place}: its rows cannot be read") from None
+    return frozenset(content[i : i + MARK] for i in range(0, len(content), MARK))

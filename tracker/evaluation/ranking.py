@@ -1,0 +1,210 @@
+"""Turns study reports into one ranking of all complete trials on the validation objective."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracker.canonical import canonical_json
+from tracker.errors import InputError, NotFoundError, TrackerError
+from tracker.evaluation.files import read_report, write_report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tracker.evaluation.final import Final
+
+REPAIR = "run dvc repro"
+VALIDATION = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
+
+
+@dataclass(frozen=True, slots=True)
+class RankedTrial:
+    """A complete trial with a finite objective value and its place among all studies."""
+
+    rank: int
+    study: str
+    trial: int
+    key: str
+    configuration: str
+    weights: str | None
+    value: float
+    best_epoch: int | None
+    metrics: Mapping[str, float | None]
+    params: Mapping[str, Any]
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What names the trial in a report: study, trial, key, value."""
+        return {"study": self.study, "trial": self.trial, "key": self.key, "value": self.value}
+
+
+class Opener(Protocol):
+    """What scores the chosen trial of a ranking on the test split."""
+
+    def __call__(self, *, or_stale: bool) -> Final:
+        """See `Ranking.test`."""
+        ...
+
+
+def _closed(*, or_stale: bool) -> Final:
+    del or_stale
+    raise TrackerError("this ranking was not made by compare(); only that may open the test split")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All complete trials of all studies, best on validation first.
+
+    Ties go to the lower val_loss, then to the study's name, then to the lower trial number. `indistinguishable` holds
+    the trials whose validation score lies inside `interval`, the 95 % interval of the chosen one's score over
+    validation rows (None where there is none to be had). As all trials are scored on the same rows, their differences
+    vary less than that interval, so it lists rather too many trials than too few.
+    """
+
+    objective: Mapping[str, str]
+    rows: tuple[RankedTrial, ...]
+    unranked: Mapping[str, int]
+    missing: tuple[str, ...] = ()
+    interval: tuple[float, float] | None = None
+    opener: Opener = field(default=_closed, repr=False, compare=False)
+
+    @property
+    def chosen(self) -> RankedTrial:
+        """The first of the ranking: the only trial that may be scored on the test split."""
+        return self.rows[0]
+
+    @property
+    def indistinguishable(self) -> tuple[RankedTrial, ...]:
+        """The trials other than the chosen one whose score lies inside `interval`."""
+        if self.interval is None:
+            return ()
+        low, high = self.interval
+        return tuple(row for row in self.rows[1:] if low <= row.value <= high)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One line per trial: rank, study, trial, value, the validation metrics, params_*, key."""
+        import pandas as pd
+
+        names = list(dict.fromkeys(name for row in self.rows for name in row.params))
+        return pd.DataFrame(
+            {"rank": row.rank, "study": row.study, "trial": row.trial, "value": row.value}
+            | {name: row.metrics.get(name) for name in VALIDATION}
+            | {f"params_{name}": row.params.get(name) for name in names}
+            | {"key": row.key}
+            for row in self.rows
+        )
+
+    def test(self, *, or_stale: bool = False) -> Final:
+        """Scores the chosen trial on the test split, once its look is recorded, and writes `reports/final.json`.
+
+        Where the budget of looks is used up by other configurations the split stays closed: TestLooksSpent is raised,
+        or, with `or_stale`, the last result is repeated and marked stale.
+        """
+        return self.opener(or_stale=or_stale)
+
+
+def rank_trials(folder: Path, studies: Iterable[str] | None = None) -> Ranking:
+    """Ranks the trials of the study reports in a folder: all of them, or those of the named studies that are there.
+
+    Raises NotFoundError where there is no report or no complete trial, InputError where studies differ in objective.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    wanted = list(found) if studies is None else list(studies)
+    reports = {name: read_report(found[name], REPAIR) for name in sorted(wanted) if name in found}
+    if not reports:
+        raise NotFoundError(f"{folder}: no report of a study; {REPAIR}")
+    objective = _common_objective(reports)
+    trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
+    ranked = sorted((pair for pair in trials if _ranks(pair[1])), key=lambda pair: _order(objective, *pair))
+    if not ranked:
+        raise NotFoundError(f"{folder}: none of {len(trials)} trials is complete; see their reasons in the reports")
+    rows = tuple(_row(place, *pair) for place, pair in enumerate(ranked, start=1))
+    left_out = Counter("undefined" if t["state"] == "complete" else str(t["state"]) for _, t in trials if not _ranks(t))
+    missing = tuple(name for name in wanted if name not in found)
+    return Ranking(objective, rows, dict(sorted(left_out.items())), missing)
+
+
+def write_ranking(path: Path, ranking: Ranking) -> None:
+    """Writes `reports/ranking.json`; it holds no times, so equal rankings give equal bytes."""
+    content: dict[str, Any] = {
+        "objective": dict(ranking.objective),
+        "chosen": ranking.chosen.place,
+        "indistinguishable": None
+        if ranking.interval is None
+        else {
+            "method": "validation score inside the chosen trial's 95 % interval over validation rows",
+            "interval": list(ranking.interval),
+            "trials": [row.place for row in ranking.indistinguishable],
+        },
+        "unranked": dict(ranking.unranked),
+        "missing_studies": list(ranking.missing),
+        "rows": [_row_json(row) for row in ranking.rows],
+    }
+    write_report(path, content)
+
+
+def _common_objective(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    objectives = {name: report.get("objective") for name, report in reports.items()}
+    first = next(iter(objectives.values()))
+    if any(objective != first for objective in objectives.values()):
+        listed = "; ".join(f"{name}: {_words(objective)}" for name, objective in objectives.items())
+        raise InputError(f"studies with different objectives cannot be ranked together: {listed}; {REPAIR}")
+    if not isinstance(first, dict) or first.get("direction") not in {"maximize", "minimize"}:
+        raise InputError(f"study {next(iter(objectives))}: no objective in its report; {REPAIR}")
+    return first
+
+
+def _words(objective: Any) -> str:
+    if isinstance(objective, dict):
+        return f"{objective.get('direction')} {objective.get('metric')}"
+    return "none"
+
+
+def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    trials = report.get("trials")
+    needed = {"number", "key", "state", "params", "value", "metrics", "weights", "configuration"}
+    if not isinstance(trials, list):
+        raise InputError(f"{folder / f'{name}.json'}: holds no trials; {REPAIR}")
+    for trial in trials:
+        if absent := sorted(needed - set(trial)):
+            number = trial.get("number", "?")
+            raise InputError(f"{folder / f'{name}.json'}: trial {number} lacks {', '.join(absent)}; {REPAIR}")
+    return trials
+
+
+def _ranks(trial: Mapping[str, Any]) -> bool:
+    value = trial["value"]
+    return trial["state"] == "complete" and isinstance(value, int | float) and math.isfinite(value)
+
+
+def _order(objective: Mapping[str, str], study: str, trial: Mapping[str, Any]) -> tuple[float, float, str, int]:
+    sign = -1 if objective["direction"] == "maximize" else 1
+    loss = trial["metrics"].get("val_loss")
+    return (sign * trial["value"], math.inf if loss is None or math.isnan(loss) else loss, study, trial["number"])
+
+
+def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
+    return RankedTrial(
+        rank=rank,
+        study=study,
+        trial=trial["number"],
+        key=trial["key"],
+        configuration=trial["configuration"],
+        weights=trial["weights"],
+        value=trial["value"],
+        best_epoch=trial.get("best_epoch"),
+        metrics=trial["metrics"],
+        params=trial["params"],
+    )
+
+
+def _row_json(row: RankedTrial) -> dict[str, Any]:
+    metrics = {name: row.metrics.get(name) for name in VALIDATION}
+    return {"rank": row.rank, **row.place, "metrics": json.loads(canonical_json(metrics)), "params": dict(row.params)}
