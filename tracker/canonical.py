@@ -1,8 +1,8 @@
 """Turns values, arrays and tables into canonical bytes, and those into SHA-256 digests that are the same everywhere.
 
-The digest of a value is SHA-256 over `tracker/1:KIND\n` and the value's canonical JSON: UTF-8, sorted keys, no white space,
-floats in shortest round-trip form (`1.0` and `1` differ), and `{"$float": "nan"}` where JSON has no word. Changing any of
-this changes every key ever written: raise FORMAT and keep the golden tests.
+The digest of a value is SHA-256 over `tracker/1:KIND\n` and the value's canonical JSON: UTF-8, sorted keys, no white
+space, floats in shortest round-trip form (`1.0` and `1` differ), and `{"$float": "nan"}` where JSON has no word.
+Changing any of this changes every key ever written: raise FORMAT and keep the golden tests.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 
     hasher = hashlib.sha256(f"{FORMAT}:arrays\n".encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
+        if array.dtype.hasobject:
+            raise TypeError(f"{name}: objects have no bytes to digest")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         hasher.update(canonical_json([name, array.dtype.str, list(array.shape)]) + b"\n")
         hasher.update(array.tobytes())
@@ -104,6 +106,8 @@ def _plain(value: Any) -> Any:
     if type(value) is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if isinstance(value, Mapping):
+        if list(value) == ["$float"]:
+            raise TypeError("a mapping whose only key is $float has no canonical form; it would be read as a float")
         return dict(_plain_items(value))
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

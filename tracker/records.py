@@ -20,9 +20,9 @@ Record = TypeVar("Record")
 class TrialSpec:
     """Everything that decides the outcome of one trial, and nothing else: no worker, folder, order or time.
 
-    `data` holds the digests `train` and `validation` (tables of raw columns), `schema` (roles, labels, positive class) and
-    `preprocessing` (settings). `training` holds epochs, early_stopping, device. `environment` is the digest of the part of
-    the environment that changes numbers; `numerics` is the version of our training arithmetic.
+    `data` holds the digests `train` and `validation` (tables of raw columns), `schema` (roles, labels, positive class)
+    and `preprocessing` (settings). `training` holds epochs, early_stopping, device. `environment` is the digest of the
+    part of the environment that changes numbers; `numerics` is the version of our training arithmetic.
     """
 
     family: str
@@ -72,7 +72,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a trial ran (Unix seconds), kept beside the outcome and in no digest: start, end, and the end of each epoch."""
+    """When a trial ran (Unix seconds), kept beside the outcome and in no digest: start, end, the end of each epoch."""
 
     started: float
     ended: float
@@ -83,9 +83,9 @@ class Timing:
 class StudySpec:
     """Everything that decides a study's proposals, the number of trials apart, so that more trials extend it.
 
-    `sampler` holds name and settings, `space` the searched names as canonical entries, `fixed` the other hyperparameters,
-    `objective` metric and direction, `versions` the releases that shape proposals (`optuna`), `generation` how many trials
-    are proposed before results are looked at (None: the sampler does not learn).
+    `sampler` holds name and settings, `space` the searched names as canonical entries, `fixed` the other
+    hyperparameters, `objective` metric and direction, `versions` the releases that shape proposals (`optuna`),
+    `generation` how many trials are proposed before results are looked at (None: the sampler does not learn).
     """
 
     name: str
@@ -129,11 +129,19 @@ class Trial:
 
     @property
     def number(self) -> int:
+        """Its place in the study, from 0."""
         return self.proposal.number
 
     @property
     def spec(self) -> TrialSpec:
+        """What decides its outcome."""
         return self.proposal.spec
+
+
+NESTED: Mapping[type, Mapping[str, type]] = {
+    Proposal: {"spec": TrialSpec},
+    Trial: {"proposal": Proposal, "outcome": TrialOutcome},
+}
 
 
 def record_json(record: Any) -> dict[str, Any]:
@@ -148,8 +156,8 @@ def record_from(kind: type[Record], value: Mapping[str, Any]) -> Record:
         fields["history"] = tuple(fields["history"])
     if kind is Timing:
         fields["epochs"] = tuple(fields["epochs"])
-    if kind is Proposal:
-        fields["spec"] = record_from(TrialSpec, fields["spec"])
+    for name, nested in NESTED.get(kind, {}).items():
+        fields[name] = record_from(nested, fields[name])
     return kind(**fields)
 
 

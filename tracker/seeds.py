@@ -1,4 +1,4 @@
-"""Derives every seed and random generator from one root seed and a path of names; the only place that seeds anything."""
+"""Derives every seed and random generator from one root seed and a path of names; nothing else seeds anything."""
 
 from __future__ import annotations
 
