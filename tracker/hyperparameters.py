@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,12 +12,12 @@ Value = bool | int | float | str | list[int]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
-WEIGHT_INITS = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal")
+WEIGHT_INITS = ("default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal")
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameter:
-    """One name: its kind, inclusive bounds (`above`/`below` exclusive), choices, default, and the condition it needs."""
+    """One name: its kind, inclusive bounds (`above`, `below`: exclusive), choices, default, and its condition."""
 
     kind: Literal["int", "float", "bool", "choice"]
     meaning: str
@@ -42,16 +44,22 @@ class Hyperparameter:
     def _number_fault(self, value: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"expected a number, found {value!r}"
+        if not (isinstance(value, int) or math.isfinite(value)):
+            return f"expected a finite number, found {value!r}"
         if self.kind == "int" and value != int(value):
             return f"expected a whole number, found {value!r}"
-        if self.low is not None and value < self.low:
-            return f"expected at least {self.low:g}, found {value!r}"
-        if self.high is not None and value > self.high:
-            return f"expected at most {self.high:g}, found {value!r}"
-        if self.above is not None and not value > self.above:
-            return f"expected more than {self.above:g}, found {value!r}"
-        if self.below is not None and not value < self.below:
-            return f"expected less than {self.below:g}, found {value!r}"
+        return self._bound_fault(value)
+
+    def _bound_fault(self, value: float) -> str | None:
+        bounds = (
+            ("at least", self.low, operator.ge),
+            ("at most", self.high, operator.le),
+            ("more than", self.above, operator.gt),
+            ("less than", self.below, operator.lt),
+        )
+        for words, bound, holds in bounds:
+            if bound is not None and not holds(value, bound):
+                return f"expected {words} {bound:g}, found {value!r}"
         return None
 
     def typed(self, value: Any) -> Any:
@@ -59,7 +67,7 @@ class Hyperparameter:
         if isinstance(value, list):
             return [self.typed(item) for item in value]
         if self.kind == "float":
-            return float(value)
+            return float(value) + 0.0  # -0.0 is 0.0
         return int(value) if self.kind == "int" else value
 
 
@@ -79,7 +87,9 @@ MLP: Mapping[str, Hyperparameter] = {
     "activation": Hyperparameter("choice", "after every hidden layer", "relu", choices=ACTIVATIONS),
     "dropout": Hyperparameter("float", "probability of dropping a hidden unit", 0.0, low=0.0, below=1.0),
     "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", False),
-    "weight_init": Hyperparameter("choice", "initialisation of weights", "kaiming_uniform", choices=WEIGHT_INITS),
+    "weight_init": Hyperparameter(
+        "choice", "initialisation of weights; default: what torch.nn.Linear does", "default", choices=WEIGHT_INITS
+    ),
 }
 
 FAMILIES: Mapping[str, Mapping[str, Hyperparameter]] = {"mlp": {**MLP, **TRAINING}}
