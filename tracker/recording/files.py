@@ -1,0 +1,91 @@
+"""Turns bytes into files that are either whole and on the disk, or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tracker.canonical import digest_bytes
+from tracker.errors import StoreCorrupt, StoreError
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder for this user alone, and the folders above it. Raises StoreError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be created ({error.strerror}); free or unprotect the place") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class WeightFiles:
+    """Weights as files named by their own SHA-256: `weights/ab/abcd….safetensors`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, digest: str) -> Path:
+        """Where the weights of this digest lie, present or not."""
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise StoreError(f"not a digest of weights: {digest!r}")
+        return self.folder / digest[:2] / f"{digest}.safetensors"
+
+    def kept(self) -> list[str]:
+        """The digests of all kept weights, sorted."""
+        return sorted(path.stem for path in self.folder.glob("??/*.safetensors"))
+
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Writes all of them durably; those already present are left. Raises StoreError when the disk refuses."""
+        missing = {digest: content for digest, content in contents.items() if not self.path(digest).exists()}
+        make_folder(self.folder)
+        try:
+            for digest, content in missing.items():
+                self._write_one(digest, content)
+            folders = {self.path(digest).parent for digest in missing}
+            for folder in sorted(folders | ({self.folder} if folders else set())):
+                sync_folder(folder)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder}: weights cannot be written ({error.strerror}); "
+                "free disk space or make it writable, then run the same command again"
+            ) from None
+
+    def read(self, digest: str) -> bytes:
+        """The weights, checked. Raises StoreError when they are not kept, StoreCorrupt when they differ."""
+        path = self.path(digest)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: weights cannot be read ({error.strerror}); the trial must run again") from None
+        if digest_bytes(content) != digest:
+            raise StoreCorrupt(f"{path}: content differs from its name; delete the file, the trial gives it again")
+        return content
+
+    def _write_one(self, digest: str, content: bytes) -> None:
+        if digest_bytes(content) != digest:
+            raise StoreError(f"weights of another digest were given for {digest}")
+        path = self.path(digest)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=".aside-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(handle)
+            Path(aside).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(aside).unlink()
+            raise

@@ -1,0 +1,303 @@
+"""Turns what a study proposes and finds into durable truth, and the truth into what still has to reach MLflow.
+
+Nothing stored is ever changed: storing the same again is fine, storing something else under the same key is an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tracker.canonical import digest
+from tracker.errors import NotFoundError, ReplayError, StoreCorrupt
+from tracker.recording.conflicts import refuse_other_outcome, refuse_other_proposal
+from tracker.recording.database import Database, Row, Writer
+from tracker.recording.files import WeightFiles, make_folder
+from tracker.recording.items import (
+    Item,
+    item_of,
+    numbered,
+    queue_final,
+    queue_finish,
+    queue_study,
+    queue_trial,
+    trial_name,
+)
+from tracker.recording.locks import lock_file
+from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, record_json
+
+FILE = "store.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trial that ended; `weights` are the safetensors bytes whose SHA-256 is `outcome.weights`, or None."""
+
+    outcome: TrialOutcome
+    timing: Timing
+    weights: bytes | None
+    provenance: Mapping[str, Any]
+
+
+class Store:
+    """The folder `.tracker/`: `store.db`, `weights/`, `locks/`. One thread of one process uses a Store."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        make_folder(folder)
+        self._clock = clock
+        self._database = Database(folder / FILE)
+        self._weights = WeightFiles(folder / "weights")
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], float] = time.time) -> Store:
+        """Opens the store of a folder, creating it the first time. Raises StoreError, StoreCorrupt."""
+        return cls(folder, clock)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the database file."""
+        self._database.close()
+
+    def check(self) -> int:
+        """Reads every row against its digest and every kept weights file; the number of rows. Raises StoreCorrupt."""
+        rows = self._database.check()
+        for weights in self._weights.kept():
+            self._weights.read(weights)
+        return rows
+
+    def put_study(self, spec: StudySpec, provenance: Mapping[str, Any]) -> str:
+        """Stores a study, once, and queues its start; its key. The first provenance and time stay."""
+        key = spec.key
+        if self._database.get("studies", [key]):
+            return key
+        with self._database.writing() as writer:
+            writer.insert("studies", key, {"spec": record_json(spec), "created": self._clock()}, spec.name)
+            writer.insert("attempts", key, {"timing": None, "provenance": _put_provenance(writer, provenance)})
+            queue_study(writer, key)
+        return key
+
+    def study(self, key: str) -> StudySpec:
+        """The study of a key. Raises NotFoundError."""
+        return record_from(StudySpec, self._study_row(key).value["spec"])
+
+    def studies(self, name: str | None = None) -> list[tuple[str, StudySpec]]:
+        """Keys and specs of all studies, or those of one name, newest first."""
+        rows = self._database.rows("studies") if name is None else self._database.get("studies", [name], "ref")
+        ordered = sorted(rows, key=lambda row: -row.place)
+        return [(row.key, record_from(StudySpec, row.value["spec"])) for row in ordered]
+
+    def created(self, key: str) -> float:
+        """When a study was first stored (Unix seconds)."""
+        created: float = self._study_row(key).value["created"]
+        return created
+
+    def _study_row(self, key: str) -> Row:
+        rows = self._database.get("studies", [key])
+        if not rows:
+            raise NotFoundError(f"no study with key {key} in {self.folder}; run `tracker tune` first")
+        return rows[0]
+
+    def put_proposals(self, study_key: str, proposals: Sequence[Proposal]) -> None:
+        """Stores proposals in one durable transaction. Raises ReplayError where another one has the same number."""
+        present = {row.key: row for row in self._database.get("proposals", [_slot(study_key, p) for p in proposals])}
+        for proposal in proposals:
+            if row := present.get(_slot(study_key, proposal)):
+                refuse_other_proposal(proposal, record_from(Proposal, row.value))
+        missing = [proposal for proposal in proposals if _slot(study_key, proposal) not in present]
+        if not missing:
+            return
+        with self._database.writing() as writer:
+            for proposal in missing:
+                if not writer.insert("proposals", _slot(study_key, proposal), record_json(proposal), proposal.spec.key):
+                    raise ReplayError(f"trial {proposal.number}: another command proposed at the same time; run again")
+
+    def proposals(self, study_key: str) -> list[Proposal]:
+        """The proposals of a study in the order of their numbers."""
+        return [record_from(Proposal, row.value) for row in self._database.rows("proposals", f"{study_key}/")]
+
+    def proposal(self, study_key: str, number: int) -> Proposal:
+        """One proposal of a study. Raises NotFoundError."""
+        rows = self._database.get("proposals", [numbered(study_key, number)])
+        if not rows:
+            raise NotFoundError(f"study {study_key} has no trial {number}")
+        return record_from(Proposal, rows[0].value)
+
+    def put_outcomes(self, study_key: str, finished: Sequence[Finished]) -> None:
+        """Stores weights, then in one transaction all outcomes, and queues the study's trials with these keys.
+
+        The same outcome again is fine; raises ReplayError when a key already has another one.
+        """
+        by_key = {one.outcome.key: one for one in finished}
+        present = {row.key: row for row in self._database.get("outcomes", list(by_key))}
+        for one in finished:
+            if by_key[one.outcome.key] is not one:
+                refuse_other_outcome(one.outcome, by_key[one.outcome.key].outcome)
+            if row := present.get(one.outcome.key):
+                refuse_other_outcome(one.outcome, record_from(TrialOutcome, row.value))
+        pairs = [(one.outcome.weights, one.weights) for one in finished]
+        self._weights.write({name: content for name, content in pairs if name and content})
+        slots = [row for row in self._database.get("proposals", list(by_key), "ref") if row.key.startswith(study_key)]
+        with self._database.writing() as writer:
+            for key, one in by_key.items():
+                if key not in present:
+                    self._insert_outcome(writer, one)
+            for slot in sorted(slots, key=lambda row: row.key):
+                queue_trial(writer, study_key, slot.value["number"])
+
+    def _insert_outcome(self, writer: Writer, one: Finished) -> None:
+        key = one.outcome.key
+        if not writer.insert("outcomes", key, record_json(one.outcome)):
+            rows = self._database.get("outcomes", [key])
+            refuse_other_outcome(one.outcome, record_from(TrialOutcome, rows[0].value))
+        attempt = {"timing": record_json(one.timing), "provenance": _put_provenance(writer, one.provenance)}
+        writer.insert("attempts", key, attempt)
+
+    def announce(self, study_key: str, numbers: Sequence[int]) -> None:
+        """Queues trials whose outcomes were taken from the store; those queued before stay as they are."""
+        names = {trial_name(study_key, number): number for number in numbers}
+        present = {row.key for row in self._database.get("outbox", list(names))}
+        missing = [number for name, number in names.items() if name not in present]
+        if missing:
+            with self._database.writing() as writer:
+                for number in missing:
+                    queue_trial(writer, study_key, number)
+
+    def outcomes(self, keys: Sequence[str]) -> dict[str, TrialOutcome]:
+        """The outcomes of those trial keys that have one."""
+        rows = self._database.get("outcomes", list(dict.fromkeys(keys)))
+        return {row.key: record_from(TrialOutcome, row.value) for row in rows}
+
+    def timing(self, key: str) -> Timing:
+        """When a trial ran. Raises NotFoundError."""
+        value = self._attempt(key)["timing"]
+        if value is None:
+            raise NotFoundError(f"{key} is a study; only trials have a timing")
+        return record_from(Timing, value)
+
+    def provenance(self, key: str) -> dict[str, Any]:
+        """What a trial (by trial key) or a study (by study key) was computed with. Raises NotFoundError."""
+        name = self._attempt(key)["provenance"]
+        rows = self._database.get("provenances", [name])
+        if not rows:
+            raise StoreCorrupt(f"{self.folder / FILE}: provenance {name} is gone; restore the file from a copy")
+        value: dict[str, Any] = rows[0].value
+        return value
+
+    def _attempt(self, key: str) -> dict[str, Any]:
+        rows = self._database.get("attempts", [key])
+        if not rows:
+            raise NotFoundError(f"nothing in {self.folder} has the key {key}")
+        value: dict[str, Any] = rows[0].value
+        return value
+
+    def weights(self, digest: str) -> bytes:
+        """The safetensors bytes of a digest, checked. Raises StoreError, StoreCorrupt."""
+        return self._weights.read(digest)
+
+    def has_weights(self, digest: str) -> bool:
+        """Whether the weights of a digest are kept (their content is checked when they are read)."""
+        return self._weights.path(digest).is_file()
+
+    def put_serving(self, data: Mapping[str, str], serving: Mapping[str, Any]) -> None:
+        """Stores what models trained on `data` (a spec's digests) need to read raw rows.
+
+        `serving` holds `labels`, `positive`, `columns` (name, kind), `preprocessing` (the fitted state) and `example`
+        (a few raw rows as mappings). Without it trials reach MLflow without a model.
+        """
+        self._put_once("serving", digest("serving", dict(data)), serving)
+
+    def serving(self, data: Mapping[str, str]) -> dict[str, Any] | None:
+        """What `put_serving` stored for this data, None if nothing."""
+        rows = self._database.get("serving", [digest("serving", dict(data))])
+        return rows[0].value if rows else None
+
+    def finish_study(self, study_key: str, summary: Mapping[str, Any]) -> None:
+        """Stores a study's summary (`number`, `value` of its best trial, `trials`); queues its end, if it changed."""
+        rows = self._database.rows("finishes", f"{study_key}/")
+        if rows and rows[-1].value["summary"] == dict(summary):
+            return
+        with self._database.writing() as writer:
+            value = {"summary": dict(summary), "ended": self._clock()}
+            writer.insert("finishes", numbered(study_key, len(rows)), value)
+            queue_finish(writer, study_key, len(rows))
+
+    def finish(self, study_key: str) -> tuple[dict[str, Any], float] | None:
+        """The last summary of a study and when it was stored; None while it runs for the first time."""
+        rows = self._database.rows("finishes", f"{study_key}/")
+        return (rows[-1].value["summary"], rows[-1].value["ended"]) if rows else None
+
+    def put_final(self, final: Mapping[str, Any]) -> str:
+        """Stores a final result under its digest and queues its run; the digest."""
+        key = digest("final", dict(final))
+        if not self._database.get("finals", [key]):
+            with self._database.writing() as writer:
+                writer.insert("finals", key, {"final": dict(final), "created": self._clock()})
+                queue_final(writer, key)
+        return key
+
+    def finals(self) -> list[dict[str, Any]]:
+        """All final results, oldest first."""
+        return [row.value["final"] for row in sorted(self._database.rows("finals"), key=lambda row: row.place)]
+
+    def final(self, key: str) -> tuple[dict[str, Any], float]:
+        """A final result and when it was stored. Raises NotFoundError."""
+        rows = self._database.get("finals", [key])
+        if not rows:
+            raise NotFoundError(f"no final result {key} in {self.folder}")
+        return rows[0].value["final"], rows[0].value["created"]
+
+    def put_look(self, digest: str, look: Mapping[str, Any]) -> None:
+        """Stores a look at the test split under its digest, once."""
+        self._put_once("looks", digest, look)
+
+    def looks(self) -> dict[str, dict[str, Any]]:
+        """All looks by digest."""
+        return {row.key: row.value for row in self._database.rows("looks")}
+
+    def put_selftest(self, environment: str, family: str, passed: bool) -> None:
+        """Stores whether lanes equal solo training in this environment; the last word counts."""
+        rows = self._database.rows("selftests", f"{environment}/{family}/")
+        if rows and rows[-1].value == passed:
+            return
+        with self._database.writing() as writer:
+            writer.insert("selftests", f"{environment}/{family}/{len(rows):08d}", passed)
+
+    def selftest(self, environment: str, family: str) -> bool | None:
+        """The last self-test of a family in an environment; None if there was none."""
+        rows = self._database.rows("selftests", f"{environment}/{family}/")
+        return rows[-1].value if rows else None
+
+    def items(self, after: int = 0) -> list[Item]:
+        """What must reach MLflow, in the order in which it was queued, from behind the place `after` on."""
+        rows = sorted(self._database.rows("outbox", after=after), key=lambda row: row.place)
+        return [item_of(row) for row in rows]
+
+    def _put_once(self, table: str, key: str, value: Mapping[str, Any]) -> None:
+        if not self._database.get(table, [key]):
+            with self._database.writing() as writer:
+                writer.insert(table, key, dict(value))
+
+    def lock(self, name: str, wait_s: float) -> AbstractContextManager[None]:
+        """Holds a lock between processes, freed by the kernel if the holder dies. Raises StoreBusy after `wait_s`."""
+        return lock_file(self.folder / "locks", name, wait_s)
+
+
+def _slot(study_key: str, proposal: Proposal) -> str:
+    return numbered(study_key, proposal.number)
+
+
+def _put_provenance(writer: Writer, provenance: Mapping[str, Any]) -> str:
+    key = digest("provenance", dict(provenance))
+    writer.insert("provenances", key, dict(provenance))
+    return key
