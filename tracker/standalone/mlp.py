@@ -1,14 +1,22 @@
-"""Turns stacked parameters of fully connected networks and rows into logits: the forward pass in evaluation mode."""
+"""Turns the weights of a fully connected network and rows of features into class probabilities, bit for bit as in training.
+
+Sizes are zero-padded exactly as the trainer pads them, because a matrix product of another size may round differently.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 BATCH_NORM_EPS = 1e-5
 LEAKY_SLOPE = 0.01
+NO_CLASS = -1e30  # the logit of a padded class: its probability is exactly 0
+ROWS_AT_ONCE = 4096
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -17,29 +25,99 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": lambda x: torch.nn.functional.leaky_relu(x, LEAKY_SLOPE),
     "gelu": torch.nn.functional.gelu,
 }
+MODULES: dict[str, type[torch.nn.Module]] = {
+    "sigmoid": torch.nn.Sigmoid,
+    "tanh": torch.nn.Tanh,
+    "relu": torch.nn.ReLU,
+    "leaky_relu": torch.nn.LeakyReLU,
+    "gelu": torch.nn.GELU,
+}
+
+
+def multiple_of_8(size: int) -> int:
+    """The size of a padded dimension of rows, features or classes."""
+    return -(-size // 8) * 8
+
+
+def padded_width(size: int) -> int:
+    """The padded width of hidden layers: a power of two up to 128, then a multiple of 64 (measured, see decisions)."""
+    if size > 128:
+        return -(-size // 64) * 64
+    return max(8, 1 << (size - 1).bit_length())
+
+
+def hidden_sizes(params: Mapping[str, Any]) -> list[int]:
+    """The widths of the hidden layers that hyperparameters ask for."""
+    units, layers = params["units"], params["hidden_layers"]
+    return list(units) if isinstance(units, list) else [units] * layers
 
 
 def module(sizes: Sequence[int], activation: str, batch_norm: bool, dropout: float) -> torch.nn.Sequential:
-    """The network as a plain torch module; `sizes` are features, hidden widths, classes.
+    """The network as a plain torch module in evaluation mode; `sizes` are features, hidden widths, classes.
 
-    Its state dict has the names of the weights file: `hidden.0.weight` (out, in), `norm.0.weight`, `output.weight`.
+    Its state dict has the names of the weights file: `hidden_0.weight` (out, in), `norm_0.weight`, `output.weight`.
     """
-    kinds = {
-        "sigmoid": torch.nn.Sigmoid,
-        "tanh": torch.nn.Tanh,
-        "relu": torch.nn.ReLU,
-        "leaky_relu": torch.nn.LeakyReLU,
-        "gelu": torch.nn.GELU,
-    }
-    layers: list[tuple[str, torch.nn.Module]] = []
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-2], sizes[1:-1], strict=True)):
-        layers.append((f"hidden_{index}", torch.nn.Linear(inputs, outputs)))
-        if batch_norm:
-            layers.append((f"norm_{index}", torch.nn.BatchNorm1d(outputs, eps=BATCH_NORM_EPS)))
-        layers.append((f"activation_{index}", kinds[activation]()))
-        layers.append((f"dropout_{index}", torch.nn.Dropout(dropout)))
-    layers.append(("output", torch.nn.Linear(sizes[-2], sizes[-1])))
     net = torch.nn.Sequential()
-    for name, layer in layers:
-        net.add_module(name, layer)
+    for index, (inputs, outputs) in enumerate(pairwise(sizes[:-1])):
+        net.add_module(f"hidden_{index}", torch.nn.Linear(inputs, outputs))
+        if batch_norm:
+            net.add_module(f"norm_{index}", torch.nn.BatchNorm1d(outputs, eps=BATCH_NORM_EPS))
+        net.add_module(f"activation_{index}", MODULES[activation]())
+        net.add_module(f"dropout_{index}", torch.nn.Dropout(dropout))
+    net.add_module("output", torch.nn.Linear(sizes[-2], sizes[-1]))
     return net.eval()
+
+
+def load_module(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> torch.nn.Sequential:
+    """The trained network as a plain torch module, from hyperparameters and the tensors of its weights file."""
+    output = tensors["output.weight"]
+    hidden = hidden_sizes(params)
+    features = tensors["hidden_0.weight"].shape[1] if hidden else output.shape[1]
+    net = module([features, *hidden, output.shape[0]], params["activation"], params["batch_norm"], params["dropout"])
+    net.load_state_dict(dict(tensors))
+    return net
+
+
+def probabilities(params: Mapping[str, Any], tensors: Mapping[str, Tensor], x: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (rows, classes), of float32 rows (rows, features)."""
+    classes = tensors["output.weight"].shape[0]
+    chunks = [x[start : start + ROWS_AT_ONCE] for start in range(0, len(x), ROWS_AT_ONCE)]
+    parts = [_forward(params, tensors, chunk)[:, :classes] for chunk in chunks]
+    return np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
+
+
+def _forward(params: Mapping[str, Any], tensors: Mapping[str, Tensor], x: np.ndarray) -> np.ndarray:
+    hidden = hidden_sizes(params)
+    width = padded_width(max(hidden)) if hidden else 0
+    rows = torch.zeros(1, multiple_of_8(len(x)), multiple_of_8(x.shape[1]))
+    rows[0, : len(x), : x.shape[1]] = torch.from_numpy(np.ascontiguousarray(x))
+    for index in range(len(hidden)):
+        z = _affine(tensors, f"hidden_{index}", rows, width, 0.0)
+        if params["batch_norm"]:
+            z = _normalise(tensors, f"norm_{index}", z)
+        rows = ACTIVATIONS[params["activation"]](z)
+        if params["activation"] == "sigmoid":
+            rows[..., hidden[index] :] = 0.0
+    logits = _affine(tensors, "output", rows, multiple_of_8(tensors["output.weight"].shape[0]), NO_CLASS)
+    result: np.ndarray = torch.exp(torch.log_softmax(logits, -1))[0, : len(x)].numpy()
+    return result
+
+
+def _affine(tensors: Mapping[str, Tensor], name: str, rows: Tensor, width: int, gap: float) -> Tensor:
+    true = tensors[f"{name}.weight"]
+    weight = torch.zeros(1, rows.shape[2], width)
+    weight[0, : true.shape[1], : true.shape[0]] = true.T
+    bias = torch.full((1, 1, width), gap)
+    bias[0, 0, : true.shape[0]] = tensors[f"{name}.bias"]
+    return torch.baddbmm(bias, rows, weight)
+
+
+def _normalise(tensors: Mapping[str, Tensor], name: str, z: Tensor) -> Tensor:
+    def wide(entry: str, gap: float) -> Tensor:
+        row = torch.full((1, 1, z.shape[2]), gap)
+        true = tensors[f"{name}.{entry}"]
+        row[0, 0, : true.shape[0]] = true
+        return row
+
+    scale = torch.rsqrt(wide("running_var", 1.0) + BATCH_NORM_EPS)
+    return (z - wide("running_mean", 0.0)) * scale * wide("weight", 0.0) + wide("bias", 0.0)

@@ -1,0 +1,103 @@
+"""The written-out backward pass against automatic differentiation, and padding against true sizes."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load
+
+from tests.training.cases import arrays, spec
+from tracker.canonical import digest_arrays
+from tracker.hyperparameters import ACTIVATIONS, WEIGHT_INITS
+from tracker.models.mlp import initial_tensors, lane_sizes, shape_of
+from tracker.models.mlp_lanes import MlpLanes, Rows
+from tracker.standalone.mlp import load_module, padded_width, probabilities
+from tracker.training.cohort import train
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_those_of_automatic_differentiation(activation: str, batch_norm: bool) -> None:
+    """Loss gradients of a padded, short batch with dropout equal PyTorch's own, to rounding."""
+    one = spec(3, units=[9, 6], activation=activation, batch_norm=batch_norm, dropout=0.4, batch_size=16)
+    lanes = MlpLanes([one], shape_of(one, 5, 3))
+    lanes.initialise()
+    rows, padded = 13, 16
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(rows, 5, generator=generator), torch.randint(3, (rows,), generator=generator)
+    masks = [(torch.rand(1, padded, 16, generator=generator) > 0.4).float() / 0.6 for _ in range(2)]
+    wide, truth = torch.zeros(1, padded, 8), torch.zeros(1, padded, 8)
+    wide[0, :rows, :5] = x
+    truth[0, torch.arange(rows), y] = 1.0
+    lanes.gradient(wide, truth, Rows.of(rows, padded), masks, torch.empty(1, padded, 8))
+    mine = lanes.read(0, "gradients")
+
+    tensors = {name: t for name, t in initial_tensors(one, 5, 3).items() if "running" not in name}
+    leaves = {name: t.clone().requires_grad_() for name, t in tensors.items()}
+    h = x
+    for index, mask in enumerate(masks):
+        h = torch.nn.functional.linear(h, leaves[f"hidden_{index}.weight"], leaves[f"hidden_{index}.bias"])
+        if batch_norm:
+            weight, bias = leaves[f"norm_{index}.weight"], leaves[f"norm_{index}.bias"]
+            h = torch.nn.functional.batch_norm(h, None, None, weight, bias, training=True)
+        h = getattr(torch.nn.functional, activation)(h) * mask[0, :rows, : h.shape[1]]
+    logits = torch.nn.functional.linear(h, leaves["output.weight"], leaves["output.bias"])
+    torch.nn.functional.cross_entropy(logits, y).backward()
+    for name, leaf in leaves.items():
+        torch.testing.assert_close(mine[name], leaf.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_model_that_travels_gives_the_recorded_probabilities(activation: str, batch_norm: bool, depth: int) -> None:
+    """The standalone forward pass repeats the validation predictions bit for bit, a plain torch module to rounding."""
+    one = spec(4, units=33, hidden_layers=depth, activation=activation, batch_norm=batch_norm)
+    data = arrays()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    result = train(one, data)
+    torch.set_num_threads(before)
+    assert result.weights is not None
+    assert result.outcome is not None
+    tensors = load(result.weights)
+    found = probabilities(one.params, tensors, data.x_validation)
+    assert digest_arrays({"probabilities": found}) == result.outcome.predictions
+    plain = torch.softmax(load_module(one.params, tensors)(torch.from_numpy(data.x_validation)), -1).detach().numpy()
+    np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", WEIGHT_INITS)
+def test_initial_weights_come_from_the_seed_alone(kind: str) -> None:
+    """Equal seeds give equal weights, other seeds others; the global generator is not touched."""
+    state = torch.get_rng_state()
+    one, two = (initial_tensors(spec(5, weight_init=kind), 5, 3) for _ in range(2))
+    other = initial_tensors(spec(6, weight_init=kind), 5, 3)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["hidden_0.weight"], other["hidden_0.weight"])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_padding_never_learns() -> None:
+    """Padded weights stay zero through training, whatever the activation."""
+    from tests.training.cases import any_spec
+
+    rng = np.random.default_rng(0)
+    one = any_spec(rng, 1, 12, 8, True, 0)
+    lanes = MlpLanes([one], shape_of(one, 5, 3))
+    lanes.initialise()
+    x, truth = torch.ones(1, 8, 8), torch.zeros(1, 8, 8)
+    x[..., 5:], truth[..., 0] = 0.0, 1.0
+    lanes.gradient(x, truth, Rows.of(8, 8), None, torch.empty(1, 8, 8))
+    sizes = lane_sizes(one, lanes.shape)
+    for index, layer in enumerate(lanes.plan):
+        gradient = lanes.gradients.weight[index][0].clone()
+        inputs = sizes[-2] if layer.name == "output" else sizes[index]
+        outputs = sizes[-1] if layer.name == "output" else sizes[index + 1]
+        gradient[:inputs, :outputs] = 0.0
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 8), (8, 8), (9, 16), (33, 64), (128, 128), (129, 192), (200, 256)])
+def test_padded_widths(size: int, expected: int) -> None:
+    """The padded width is part of what is computed, so it is pinned."""
+    assert padded_width(size) == expected

@@ -1,0 +1,97 @@
+"""What runs trials: the protocol, the data that workers load for themselves, and the executor of this very process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from tracker.config import Preprocessing
+from tracker.datasets.training_data import TrainingData, load_training_data
+from tracker.execution.cohorts import MOST_LANES, form_cohorts
+from tracker.records import Timing, TrialOutcome, TrialSpec
+from tracker.training.cohort import Arrays, Result, train_cohort
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where a worker finds the rows: the splits folder and the preprocessing that is fitted on its train split."""
+
+    splits: Path
+    preprocessing: Preprocessing
+
+    def load(self) -> TrainingData:
+        """Reads and checks the splits. Raises DataError where a file differs from the manifest."""
+        return load_training_data(self.splits, self.preprocessing)
+
+
+class Executor(Protocol):
+    """Runs trials and yields their results, a cohort at a time, in whatever order they finish."""
+
+    def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
+        """Every spec's result exactly once; a trial that raises or whose workers die comes back as failed."""
+        ...
+
+    def close(self) -> None:
+        """Ends what was started; nothing runs on afterwards."""
+        ...
+
+
+class InlineExecutor:
+    """Runs trials in this process, one cohort after the other, on one thread."""
+
+    def __init__(self, data: TrainingData, most_lanes: int = MOST_LANES) -> None:
+        self.arrays = arrays_of(data)
+        self.most_lanes = most_lanes
+
+    def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
+        """Results of each cohort as it finishes."""
+        features, classes = self.arrays.x_train.shape[1], self.arrays.classes
+        for cohort in form_cohorts(specs, features, classes, most_lanes=self.most_lanes):
+            with one_thread():
+                results = run_cohort(cohort, self.arrays)
+            yield results
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def arrays_of(data: TrainingData) -> Arrays:
+    """The arrays of a data set with its positive class as an index."""
+    positive = None if data.positive is None else data.labels.index(data.positive)
+    return Arrays(data.x_train, data.y_train, data.x_validation, data.y_validation, len(data.labels), positive)
+
+
+def run_cohort(
+    specs: Sequence[TrialSpec],
+    arrays: Arrays,
+    train: Callable[[Sequence[TrialSpec], Arrays], list[Result]] = train_cohort,
+) -> list[Result]:
+    """Trains a cohort; if it raises, its trials run one by one, and the one that raises again has failed."""
+    try:
+        return train(specs, arrays)
+    except Exception as error:
+        if len(specs) > 1:
+            return [result for spec in specs for result in run_cohort([spec], arrays, train)]
+        return [failed(specs[0], f"{type(error).__name__}: {error}")]
+
+
+def failed(spec: TrialSpec, reason: str) -> Result:
+    """The result of a trial that gave nothing."""
+    outcome = TrialOutcome(spec.key, "failed", 0, None, {}, (), None, None, reason)
+    return Result(spec, outcome, None, Timing(0.0, 0.0))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread inside the block: more would change bits and slow small networks down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,95 @@
+"""Turns a finished study into its files: reports/studies/NAME.json, its curves, and the best trial's model; no times in any."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import canonical_json
+from tracker.datasets.training_data import TrainingData
+from tracker.recording.mlflow_model import write_model
+from tracker.recording.store import Store
+from tracker.records import Trial, TrialSpec, record_json
+from tracker.studies.runner import StudyResult
+
+
+def write_reports(result: StudyResult, data: TrainingData, store: Store, reports: Path, models: Path) -> None:
+    """Writes `reports/studies/NAME.json`, `reports/curves/NAME.csv` and the folder `models/NAME/`."""
+    name, best = result.spec.name, result.best
+    report = study_report(result)
+    _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    _write(reports / "curves" / f"{name}.csv", _curves(best))
+    folder = models / name
+    if best is not None:
+        assert best.outcome.weights is not None
+        write_model(folder, model_json(best.spec, best.outcome.weights, data), store.weights(best.outcome.weights))
+    folder.mkdir(parents=True, exist_ok=True)
+    records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
+    lines = [{"study": record_json(result.spec)}, *records]
+    _write(folder / "trials.jsonl", "".join(canonical_json(line).decode() + "\n" for line in lines))
+
+
+def study_report(result: StudyResult) -> dict[str, Any]:
+    """The study as others read it; its names are fixed."""
+    spec, best = result.spec, result.best
+    return {
+        "study": spec.name,
+        "key": spec.key,
+        "digest": result.digest,
+        "sampler": spec.sampler["name"],
+        "objective": dict(spec.objective),
+        "best": best.number if best else None,
+        "best_value": best.value if best else None,
+        "states": {state: sum(t.outcome.state == state for t in result.trials) for state in ("complete", "failed")},
+        "trials": [_trial_row(trial) for trial in result.trials],
+    }
+
+
+def model_json(spec: TrialSpec, weights: str, data: TrainingData) -> dict[str, Any]:
+    """What `tracker.standalone.load` needs beside the weights."""
+    features = [column for column in data.schema["columns"] if column["role"] == "feature"]
+    return {
+        "format": 1,
+        "family": spec.family,
+        "params": dict(spec.params),
+        "labels": list(data.labels),
+        "positive": data.positive,
+        "columns": [{"name": column["name"], "kind": column["kind"]} for column in features],
+        "preprocessing": dict(data.preprocessing),
+        "key": spec.key,
+        "weights": weights,
+    }
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    outcome = trial.outcome
+    row = {
+        "number": trial.number,
+        "key": trial.spec.key,
+        "configuration": trial.spec.configuration,
+        "state": outcome.state,
+        "params": dict(trial.spec.params),
+        "seed": trial.spec.seed,
+        "value": trial.value,
+        "best_epoch": outcome.best_epoch,
+        "epochs": outcome.epochs,
+        "metrics": dict(outcome.metrics),
+        "weights": outcome.weights,
+    }
+    return row if outcome.reason is None else row | {"reason": outcome.reason}
+
+
+def _curves(best: Trial | None) -> str:
+    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_f1")
+    history: tuple[Mapping[str, Any], ...] = best.outcome.history if best else ()
+    rows = [",".join("" if entry[name] is None else repr(entry[name]) for name in names) for entry in history]
+    return "\n".join([",".join(names), *rows]) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

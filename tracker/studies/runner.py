@@ -1,0 +1,157 @@
+"""Turns a study plan into a finished study: propose, run what the store does not have, store, tell; running is replaying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracker.canonical import digest
+from tracker.errors import ReplayError
+from tracker.execution.executor import Executor
+from tracker.recording.store import Finished, Store
+from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json
+from tracker.search.samplers import open_sampler, plan_generations
+from tracker.studies.plan import StudyPlan, propose_trial
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a study stands: trials finished of those wanted, how many of them were taken from the store, the best."""
+
+    study: str
+    finished: int
+    wanted: int
+    replayed: int
+    best: Trial | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """A finished study: its spec and its trials in order."""
+
+    spec: StudySpec
+    trials: tuple[Trial, ...]
+    replayed: int
+
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial by the objective; ties: lower val_loss, then lower number."""
+        return best_trial(self.trials, self.spec.objective["direction"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over spec, proposals and outcomes: equal for equal studies wherever and however they ran."""
+        rows = [[record_json(trial.proposal), trial.outcome.digest] for trial in self.trials]
+        return digest("study-result", [record_json(self.spec), rows])
+
+
+def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
+    """The best of trials that have a value; None where there is none."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    valued = [trial for trial in trials if trial.value is not None]
+
+    def rank(trial: Trial) -> tuple[float, float, int]:
+        assert trial.value is not None
+        loss = trial.outcome.metrics.get("val_loss")
+        return -sign * trial.value, float("inf") if loss is None else loss, trial.number
+
+    return min(valued, key=rank, default=None)
+
+
+def run_study(
+    plan: StudyPlan,
+    store: Store,
+    executor: Executor,
+    provenance: Mapping[str, Any],
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> StudyResult:
+    """Runs what is missing of a study and returns it whole.
+
+    Raises ReplayError where the sampler no longer proposes what the store holds.
+    """
+    run = _Run(plan, store, executor, provenance, on_progress)
+    sampler = open_sampler(plan.spec)
+    for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
+        searched = sampler.propose(generation, count, start)
+        proposals = [propose_trial(plan.spec, start + i, generation, values) for i, values in enumerate(searched)]
+        run.log(proposals)
+        trials = run.complete(proposals)
+        sampler.tell([trial.value for trial in trials])
+    return run.finish()
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: StudyPlan,
+        store: Store,
+        executor: Executor,
+        provenance: Mapping[str, Any],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.plan, self.store, self.executor = plan, store, executor
+        self.provenance, self.on_progress = provenance, on_progress
+        self.key = store.put_study(plan.spec, provenance)
+        self.logged = {proposal.number: proposal for proposal in store.proposals(self.key)}
+        self.trials: dict[int, Trial] = {}
+        self.replayed = 0
+        self.report()
+
+    def log(self, proposals: Sequence[Proposal]) -> None:
+        """Writes a generation down before it runs; what is written already must be the same."""
+        for proposal in proposals:
+            logged = self.logged.get(proposal.number)
+            if logged is not None and logged.spec.key != proposal.spec.key:
+                raise ReplayError(_divergence(self.plan.spec.name, logged, proposal))
+        new = [proposal for proposal in proposals if proposal.number not in self.logged]
+        if new:
+            self.store.put_proposals(self.key, new)
+
+    def complete(self, proposals: Sequence[Proposal]) -> list[Trial]:
+        """The trials of a generation in order: outcomes from the store, and the rest from the executor."""
+        by_key = {proposal.spec.key: proposal for proposal in proposals}
+        known = self.store.outcomes(list(by_key))
+        self.replayed += len(known)
+        self.take(by_key, known)
+        if known:
+            self.store.announce(self.key, [by_key[key].number for key in known])
+        for results in self.executor.run([p.spec for key, p in by_key.items() if key not in known]):
+            finished = [Finished(r.outcome, r.timing, r.weights, self.provenance) for r in results if r.outcome]
+            self.store.put_outcomes(self.key, finished)
+            self.take(by_key, {entry.outcome.key: entry.outcome for entry in finished})
+        return [self.trials[proposal.number] for proposal in proposals]
+
+    def take(self, by_key: Mapping[str, Proposal], outcomes: Mapping[str, TrialOutcome]) -> None:
+        for key, outcome in outcomes.items():
+            value = outcome.metrics.get(self.plan.spec.objective["metric"]) if outcome.state == "complete" else None
+            proposal = by_key[key]
+            self.trials[proposal.number] = Trial(self.plan.spec.name, proposal, outcome, value)
+        self.report()
+
+    def report(self) -> None:
+        best = best_trial(list(self.trials.values()), self.plan.spec.objective["direction"])
+        self.on_progress(Progress(self.plan.spec.name, len(self.trials), self.plan.trials, self.replayed, best))
+
+    def finish(self) -> StudyResult:
+        trials = tuple(self.trials[number] for number in sorted(self.trials))
+        result = StudyResult(self.plan.spec, trials, self.replayed)
+        best = result.best
+        summary = {
+            "digest": result.digest,
+            "trials": len(trials),
+            "best_trial": best.number if best else None,
+            "best_value": best.value if best else None,
+        }
+        self.store.finish_study(self.key, summary)
+        return result
+
+
+def _divergence(study: str, logged: Proposal, proposed: Proposal) -> str:
+    before, now = record_json(logged.spec), record_json(proposed.spec)
+    changed = [f"{name}: logged {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
+    return (
+        f"{study}/{logged.number}: the sampler no longer proposes what was logged ({'; '.join(changed)}); "
+        "the store belongs to another release or was altered; run in the environment that began it, "
+        "or give the study another name"
+    )

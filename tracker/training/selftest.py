@@ -1,0 +1,52 @@
+"""Checks on this machine that lanes give the bits of solo training; where they do not, trials train one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, active
+from tracker.records import TrialSpec
+from tracker.seeds import bit_generator
+from tracker.training.cohort import TRAINING_VERSION, Arrays, train, train_cohort
+
+CASES = ((7, 31, 3, False), (33, 8, 2, False), (16, 16, 10, True), (100, 32, 3, False))
+
+
+def lanes_agree() -> bool:
+    """Whether cohorts of odd sizes, over all activations and optimizers, equal the same trials one by one."""
+    return all(_case_agrees(index, *case) for index, case in enumerate(CASES))
+
+
+def _case_agrees(index: int, units: int, batch_size: int, classes: int, batch_norm: bool) -> bool:
+    specs = [_spec(index * 10 + lane, lane, units, batch_size, batch_norm) for lane in range(len(ACTIVATIONS))]
+    arrays = _arrays(index, classes)
+    together = train_cohort(specs, arrays)
+    return all(result.outcome == train(spec, arrays).outcome for spec, result in zip(specs, together, strict=True))
+
+
+def _spec(seed: int, lane: int, units: int, batch_size: int, batch_norm: bool) -> TrialSpec:
+    params = active(
+        "mlp",
+        {
+            "hidden_layers": 1 + lane % 3,
+            "units": units,
+            "activation": ACTIVATIONS[lane],
+            "dropout": 0.25 * (lane % 2),
+            "batch_norm": batch_norm,
+            "optimizer": OPTIMIZERS[lane % len(OPTIMIZERS)],
+            "momentum": 0.9,
+            "learning_rate": 0.01,
+            "weight_decay": 1e-3,
+            "batch_size": batch_size,
+        },
+    )
+    training = {"epochs": 2, "early_stopping": {"monitor": "val_loss", "patience": 1}, "device": "cpu"}
+    return TrialSpec("mlp", params, training, seed, {}, "selftest", TRAINING_VERSION)
+
+
+def _arrays(index: int, classes: int) -> Arrays:
+    rows, features = 67 + index, 3 + index
+    words = bit_generator(index, "selftest").random_raw(2 * rows * features + 2 * rows)
+    x = (words[: 2 * rows * features] / 2.0**63 - 1.0).astype(np.float32).reshape(2, rows, features)
+    y = (words[2 * rows * features :] % classes).astype(np.int64).reshape(2, rows)
+    return Arrays(x[0], y[0], x[1], y[1], classes, None)
