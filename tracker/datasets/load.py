@@ -1,0 +1,112 @@
+"""Turns `data.source` (a bundled data set, a CSV or a Parquet file) into a table of numbers and texts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUNDLED = ("breast_cancer", "digits", "wine")
+MAX_BYTES = 2 * 1024**3
+MAX_COLUMNS = 10_000
+MAX_CELLS = 200_000_000
+
+
+def read_table(source: str, root: Path, text: Collection[str] = ()) -> pd.DataFrame:
+    """The table behind `source`: `sklearn:NAME`, or a CSV or Parquet file, absolute or relative to `root`.
+
+    Numbers arrive as int64 or float64, truth values of Parquet as bool, all else as text; NaN and None are gaps. A column
+    of CSV stays text where numbers would lose something: leading zeros, integers beyond 64 bits, or beyond 2^53 beside gaps;
+    the columns named in `text` stay text as well. Raises DataError for what cannot be read whole.
+    """
+    if source.startswith("sklearn:"):
+        return _read_bundled(source.removeprefix("sklearn:"))
+    suffix = Path(source).suffix.lower()
+    if suffix not in {".csv", ".parquet", ".pq"}:
+        known = ", ".join(f"sklearn:{name}" for name in BUNDLED)
+        raise DataError(f"data.source: {source!r}: expected a file that ends in .csv or .parquet, or one of {known}")
+    content = _read_bytes(root / source, source)
+    if suffix == ".csv":
+        from tracker.datasets.load_csv import parse_csv
+
+        return parse_csv(content, source, text)
+    from tracker.datasets.load_parquet import parse_parquet
+
+    return parse_parquet(content, source)
+
+
+def check_size(name: str, rows: int, columns: int) -> None:
+    """Refuses tables that would not fit in memory, before they are spread out in it. Raises DataError."""
+    if columns > MAX_COLUMNS:
+        raise DataError(f"{name}: {columns} columns; at most {MAX_COLUMNS} are read; leave some out of the file")
+    if rows * columns > MAX_CELLS:
+        raise DataError(
+            f"{name}: {rows} rows of {columns} columns; at most {MAX_CELLS} cells are read; take fewer rows"
+        )
+
+
+def _read_bundled(name: str) -> pd.DataFrame:
+    if name not in BUNDLED:
+        known = ", ".join(f"sklearn:{entry}" for entry in BUNDLED)
+        raise DataError(f"data.source: sklearn:{name} is not bundled; there are {known}")
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")(as_frame=True)
+    frame: pd.DataFrame = bunch.frame.drop(columns="target")
+    names = [str(label) for label in bunch.target_names]
+    return frame.assign(target=[names[code] for code in bunch.target])
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    # The file is opened once and judged by its descriptor: what was checked is what is read, even if the name is swapped.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise DataError(f"data.source: {name!r}: {_why_not_opened(path, error)}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"data.source: {name!r}: {_kind_of_file(status.st_mode)}; give a CSV or Parquet file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"data.source: {name!r}: {status.st_size} bytes; at most {MAX_BYTES} are read")
+        try:
+            content = file.read(status.st_size + 1)
+        except OSError as error:
+            raise DataError(f"data.source: {name!r}: cannot be read ({error.strerror})") from None
+    if len(content) != status.st_size:
+        raise DataError(
+            f"data.source: {name!r}: expected {status.st_size} bytes, found {len(content)}; "
+            "the file changed while it was read; run again when it is complete"
+        )
+    return content
+
+
+def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return "is not a path (it holds a NUL character)"
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):
+        return f"cannot be opened ({error.strerror}); it is looked for in the folder of params.yaml"
+    if stat.S_ISREG(mode):
+        return f"cannot be opened ({error.strerror})"
+    return f"{_kind_of_file(mode)}; give the path of a regular file"
+
+
+def _kind_of_file(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "is a symbolic link, which may point elsewhere tomorrow",
+        stat.S_IFDIR: "is a folder",
+        stat.S_IFIFO: "is a FIFO",
+        stat.S_IFSOCK: "is a socket",
+        stat.S_IFCHR: "is a device",
+        stat.S_IFBLK: "is a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "is not a regular file")

@@ -1,0 +1,114 @@
+"""Turns the bytes of a Parquet file into a table of the same few kinds of cells that a CSV file gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet as pq
+
+from tracker.datasets.load import check_size
+from tracker.datasets.load_csv import EXACT
+from tracker.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAGIC = b"PAR1"
+_TAIL = 8  # length of the footer (4 bytes) and MAGIC
+
+
+def parse_parquet(content: bytes, name: str) -> pd.DataFrame:
+    """The table in `content`; times become ISO text, an empty text is a gap. Raises DataError."""
+    import pandas as pd
+
+    table = read_arrow(content, name)
+    columns = {field.name: _plain(table[field.name]) for field in table.schema}
+    return pd.DataFrame(columns, columns=table.column_names)
+
+
+def read_arrow(content: bytes, name: str) -> Any:
+    """The Arrow table in `content`, page checksums and texts verified. Raises DataError saying what is damaged."""
+    _check_ends(content, name)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        _check_names(file.schema_arrow.names, name)
+        check_size(name, file.metadata.num_rows, file.metadata.num_columns)
+        table = file.read()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{name}: damaged Parquet file ({message}); write it again") from None
+    if table.num_rows != file.metadata.num_rows:
+        raise DataError(
+            f"{name}: damaged Parquet file: expected {file.metadata.num_rows} rows, found {table.num_rows}; write it again"
+        )
+    return table
+
+
+def _check_ends(content: bytes, name: str) -> None:
+    if not content:
+        raise DataError(f"{name}: the file is empty (0 bytes); expected a Parquet file")
+    if content[:4] != MAGIC:
+        raise DataError(f"{name}: not a Parquet file: expected it to begin with {MAGIC!r}, found {content[:4]!r}")
+    if len(content) < _TAIL + len(MAGIC) or content[-4:] != MAGIC:
+        raise DataError(
+            f"{name}: truncated Parquet file: expected {MAGIC!r} at its end, found {content[-4:]!r} "
+            f"after {len(content)} bytes; copy or write it again"
+        )
+    needed = int.from_bytes(content[-8:-4], "little") + _TAIL + len(MAGIC)
+    if needed > len(content):
+        raise DataError(
+            f"{name}: damaged Parquet file: its footer asks for at least {needed} bytes, found {len(content)}; write it again"
+        )
+
+
+def _check_names(names: list[str], name: str) -> None:
+    twice = sorted({column for column in names if names.count(column) > 1}) if len(set(names)) < len(names) else []
+    empty = ["a column has no name"] if any(not column.strip() for column in names) else []
+    faults = [f"column {column!r} occurs {names.count(column)} times; rename or remove" for column in twice] + empty
+    if faults:
+        raise DataError(f"{name}: {fault}" for fault in faults)
+
+
+def _plain(column: Any) -> pd.Series[Any]:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain(pc.cast(column, kind.value_type))
+    if pa.types.is_boolean(kind):
+        import pandas as pd
+
+        return column.to_pandas().astype(pd.BooleanDtype()) if column.null_count else column.to_pandas()  # type: ignore[no-any-return]
+    if pa.types.is_integer(kind):
+        return _whole(column)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        return pc.cast(column, pa.float64(), safe=False).to_pandas()  # type: ignore[no-any-return]
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_time(kind):
+        return _text([None if cell is None else cell.isoformat() for cell in _python(column)])
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _text([cell or None for cell in column.to_pylist()])
+    return column.to_pandas()  # type: ignore[no-any-return] # lists, bytes: refused by the checks unless dropped
+
+
+def _whole(column: Any) -> pd.Series[Any]:
+    ends = pc.min_max(column).as_py()
+    low, high = ends["min"] or 0, ends["max"] or 0
+    if high >= 2**63 or (column.null_count and not (low >= -EXACT and high <= EXACT)):
+        return _text([None if cell is None else str(cell) for cell in column.to_pylist()])
+    target = pa.float64() if column.null_count else pa.int64()
+    return pc.cast(column, target).to_pandas()  # type: ignore[no-any-return]
+
+
+def _python(column: Any) -> list[Any]:
+    # Nanoseconds have no Python type; microseconds do, and no calendar needs more.
+    if pa.types.is_timestamp(column.type):
+        column = pc.cast(column, pa.timestamp("us", tz=column.type.tz), safe=False)
+    elif pa.types.is_time(column.type):
+        column = pc.cast(column, pa.time64("us"), safe=False)
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _text(cells: list[str | None]) -> pd.Series[Any]:
+
+    return pa.array(cells, pa.string()).to_pandas()  # type: ignore[no-any-return]

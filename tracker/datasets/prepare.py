@@ -1,0 +1,137 @@
+"""Turns the raw table into a checked, typed one with a schema: `table.parquet` and `schema.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import digest_table
+from tracker.config import Data, Preprocessing
+from tracker.datasets.check import find_faults, find_warnings, limit
+from tracker.datasets.load import read_table
+from tracker.datasets.schema import Column, as_text, convert, decide_columns
+from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
+from tracker.errors import DataError
+
+FORMAT = 1
+TABLE = "table.parquet"
+SCHEMA = "schema.json"
+REMEDY = "run `dvc repro prepare`"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReport:
+    """One column as a reader sees it; `action` says what will be done with it."""
+
+    column: str
+    role: str
+    kind: str
+    gaps: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """What `prepare` found: rows, columns, rows per label, the class that binary metrics speak about, warnings."""
+
+    rows: int
+    columns: tuple[ColumnReport, ...]
+    labels: Mapping[str, int]
+    positive: str | None
+    warnings: tuple[str, ...]
+
+    def table(self) -> list[tuple[str, ...]]:
+        """A header and a row per column, as text."""
+        head = ("column", "role", "type", "gaps", "what will be done")
+        return [head, *((c.column, c.role, c.kind, str(c.gaps), c.action) for c in self.columns)]
+
+    def lines(self) -> list[str]:
+        """The report as lines of plain text."""
+        counts = ", ".join(f"{label} {count}" for label, count in self.labels.items())
+        about = f"; metrics speak about {self.positive!r}" if self.positive is not None else ""
+        warnings = [f"warning: {warning}" for warning in self.warnings]
+        return [*align(self.table()), f"{self.rows} rows; labels: {counts}{about}", *warnings]
+
+
+def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> DataReport:
+    """Reads, checks and types the table of `data`, and writes it with its schema into `out`, whole or not at all.
+
+    Raises DataError with every fault (file, column, row; rows count from 1 below the header).
+    """
+    frame, columns, report = inspect_data(data, preprocessing, root)
+    with locked(out.parent), folders_replaced(out) as (folder,):
+        write_frame(folder / TABLE, frame)
+        write_document(folder / SCHEMA, "prepared", _schema(frame, columns, data, report))
+    return report
+
+
+def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[Any, list[Column], DataReport]:
+    """What `prepare` would write: the typed table, its columns and the report; writes nothing. Raises DataError."""
+    literal = [name for name in (data.target, data.id) if name is not None]
+    frame = read_table(data.source, root, text=literal)
+    columns = decide_columns(frame, data)
+    faults = list(find_faults(frame, columns, data, preprocessing))
+    if faults:
+        raise DataError(f"{data.source}: {fault}" for fault in limit(faults))
+    counts = as_text(frame[data.target]).value_counts()
+    labels = {label: int(counts[label]) for label in sorted(counts.index)}
+    report = DataReport(
+        rows=len(frame),
+        columns=tuple(_report(column, preprocessing) for column in columns),
+        labels=labels,
+        positive=data.positive or (max(labels) if len(labels) == 2 else None),
+        warnings=tuple(find_warnings(frame, columns, data)),
+    )
+    return convert(frame, columns), columns, report
+
+
+def read_prepared(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The table and the schema that `prepare` wrote. Raises DataError where they differ from what was written."""
+    schema = read_document(folder / SCHEMA, "prepared", REMEDY)
+    frame = read_frame(folder / TABLE, REMEDY)
+    if digest_table(frame) != schema["table"]:
+        raise DataError(f"{folder / TABLE}: differs from its digest in {SCHEMA}; {REMEDY}")
+    return frame, schema
+
+
+def align(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines in which the cells of a column begin at the same place."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _schema(frame: Any, columns: list[Column], data: Data, report: DataReport) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "rows": report.rows,
+        "target": data.target,
+        "id": data.id,
+        "labels": list(report.labels),
+        "positive": report.positive,
+        "columns": [asdict(column) for column in columns],
+        "warnings": list(report.warnings),
+        "table": digest_table(frame),
+    }
+
+
+def _report(column: Column, preprocessing: Preprocessing) -> ColumnReport:
+    return ColumnReport(column.name, column.role, column.kind, column.gaps, _action(column, preprocessing))
+
+
+def _action(column: Column, preprocessing: Preprocessing) -> str:
+    if column.role == "target":
+        return "predicted"
+    if column.role == "id":
+        return "names the row"
+    if column.role == "dropped":
+        return f"dropped: {column.reason}"
+    numeric, categorical = preprocessing.numeric, preprocessing.categorical
+    fill = numeric.impute if column.kind == "numeric" else categorical.impute
+    steps = [f"gaps filled: {fill}"] if column.gaps else []
+    if column.kind == "numeric":
+        steps.append("used as it is" if numeric.scale == "none" else f"scaled: {numeric.scale}")
+    else:
+        steps.append("0 or 1" if column.kind == "boolean" else "one-hot")
+    return ", ".join(steps)

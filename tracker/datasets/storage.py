@@ -1,0 +1,144 @@
+"""Writes tables and JSON documents so that a folder is old, absent or whole, and reads back only what was written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.canonical import canonical_json, digest, parse_canonical
+from tracker.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds `folder` for one process at a time; the lock ends with the process, so none is ever stale."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be used ({error.strerror})") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def folders_replaced(*folders: Path) -> Iterator[Sequence[Path]]:
+    """Empty folders to write in, put in the places of `folders` when the block ends well, removed when it does not.
+
+    Only for the holder of a lock: the folders beside have fixed names, so that what a killed process left is cleared away.
+    """
+    asides = [folder.with_name(f".{folder.name}.new") for folder in folders]
+    try:
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+        yield asides
+        for aside, folder in zip(asides, folders, strict=True):
+            _put_in_place(aside, folder)
+    except OSError as error:
+        raise DataError(f"{error.filename or folders[0]}: cannot be written ({error.strerror})") from None
+    finally:
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    for file in aside.iterdir():
+        _flush(file)
+    _flush(aside)
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir() and not folder.is_symlink():
+        folder.rename(old)
+    else:
+        folder.unlink(missing_ok=True)
+    aside.rename(folder)
+    _flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replaces one file as a whole. Raises DataError."""
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        aside.write_bytes(content)
+        _flush(aside)
+        aside.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_document(path: Path, kind: str, value: Mapping[str, Any]) -> str:
+    """Writes canonical JSON with its own digest as the entry `digest`, which is returned."""
+    found = digest(kind, value)
+    path.write_bytes(canonical_json({**value, "digest": found}) + b"\n")
+    return found
+
+
+def read_document(path: Path, kind: str, remedy: str) -> dict[str, Any]:
+    """What `write_document` wrote. Raises DataError with the remedy where a byte differs."""
+    try:
+        value = parse_canonical(path.read_bytes())
+        expected = value.pop("digest")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        raise DataError(f"{path}: not what was written; {remedy}") from None
+    if not isinstance(value, dict) or digest(kind, value) != expected:
+        raise DataError(f"{path}: differs from its digest; {remedy}")
+    return value
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Writes Parquet with page checksums; equal frames give equal bytes (for one release of Arrow)."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    table = pa.table({str(name): _arrow(frame[name]) for name in frame.columns})
+    with path.open("wb") as file:
+        pq.write_table(table, file, write_page_checksum=True, compression="zstd", store_schema=False)
+
+
+def _arrow(column: pd.Series[Any]) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return pa.array(column, pa.bool_(), from_pandas=True)
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return pa.array(column, pa.int64())
+    if pd.api.types.is_float_dtype(column.dtype):
+        return pa.array(column, pa.float64(), from_pandas=True)
+    return pa.array([None if pd.isna(cell) else str(cell) for cell in column], pa.string())
+
+
+def read_frame(path: Path, remedy: str) -> pd.DataFrame:
+    """The frame that `write_frame` wrote, checksums verified. Raises DataError with the remedy."""
+    from tracker.datasets.load_parquet import parse_parquet
+
+    try:
+        return parse_parquet(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except DataError as error:
+        raise DataError(f"{fault}; {remedy}" for fault in error.faults) from None

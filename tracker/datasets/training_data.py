@@ -1,0 +1,127 @@
+"""Turns the train and validation splits on disk into checked arrays for training; the test split is out of its sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.canonical import digest_table
+from tracker.config import Preprocessing
+from tracker.datasets.preprocess import fit_preprocessing, settings_digest
+from tracker.datasets.storage import read_document, read_frame
+from tracker.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+REMEDY = "run `dvc repro split`"
+
+
+@dataclass(frozen=True, slots=True)
+class DataIdentity:
+    """What a study says of its data without reading a table: digests, label names in order, the positive class."""
+
+    digests: Mapping[str, str]
+    labels: tuple[str, ...]
+    positive: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Arrays for training: `x` float32 (rows, features), `y` int64 (rows) as places in `labels`.
+
+    `positive` is the class of binary metrics, None for macro averages; `preprocessing` is the fitted state that
+    `tracker.standalone.transform` applies; `digests` has `train`, `validation`, `schema`, `preprocessing`.
+    """
+
+    x_train: np.ndarray[Any, np.dtype[np.float32]]
+    y_train: np.ndarray[Any, np.dtype[np.int64]]
+    x_validation: np.ndarray[Any, np.dtype[np.float32]]
+    y_validation: np.ndarray[Any, np.dtype[np.int64]]
+    labels: tuple[str, ...]
+    positive: str | None
+    schema: dict[str, Any]
+    preprocessing: dict[str, Any]
+    digests: dict[str, str]
+
+
+def identify_data(splits: Path, settings: Preprocessing) -> DataIdentity:
+    """Digests, labels and positive class from the JSON files alone; quick, imports neither torch nor scikit-learn."""
+    manifest, schema = _read_documents(splits)
+    return DataIdentity(_digests(manifest, settings), tuple(schema["labels"]), schema["positive"])
+
+
+def data_digests(splits: Path, settings: Preprocessing) -> dict[str, str]:
+    """The digests that `load_training_data` gives, from the JSON files alone."""
+    return dict(identify_data(splits, settings).digests)
+
+
+def load_training_data(splits: Path, settings: Preprocessing) -> TrainingData:
+    """The arrays of both splits, preprocessing fitted on train alone. Raises DataError where a file has changed."""
+    manifest, schema = _read_documents(splits)
+    train = _read_split(splits, "train", manifest)
+    validation = _read_split(splits, "validation", manifest)
+    state = fit_preprocessing(train, schema, settings)
+    return TrainingData(
+        x_train=_transform(state, train, "train"),
+        y_train=label_codes(train, schema),
+        x_validation=_transform(state, validation, "validation"),
+        y_validation=label_codes(validation, schema),
+        labels=tuple(schema["labels"]),
+        positive=schema["positive"],
+        schema=schema,
+        preprocessing=state,
+        digests=_digests(manifest, settings),
+    )
+
+
+def read_split(splits: Path, name: str) -> pd.DataFrame:
+    """The raw columns of `train` or `validation`, verified. Raises DataError where the file has changed."""
+    return _read_split(splits, name, _read_documents(splits)[0])
+
+
+def label_codes(frame: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The place of every row's label in `schema["labels"]`, int64."""
+    import numpy as np
+
+    places = {label: place for place, label in enumerate(schema["labels"])}
+    return np.array([places[label] for label in frame[schema["target"]]], dtype=np.int64)
+
+
+def _read_documents(splits: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    manifest = read_document(splits / "manifest.json", "splits", REMEDY)
+    schema = read_document(splits / "schema.json", "schema", REMEDY)
+    from tracker.canonical import digest
+
+    if digest("schema", schema) != manifest["schema"]:
+        raise DataError(f"{splits / 'schema.json'}: is not the one that manifest.json names; {REMEDY}")
+    return manifest, schema
+
+
+def _read_split(splits: Path, name: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    path = splits / f"{name}.parquet"
+    frame = read_frame(path, REMEDY)
+    if digest_table(frame) != manifest["splits"][name]["digest"]:
+        raise DataError(f"{path}: differs from its digest in manifest.json; {REMEDY}")
+    return frame
+
+
+def _digests(manifest: Mapping[str, Any], settings: Preprocessing) -> dict[str, str]:
+    return {
+        "train": manifest["splits"]["train"]["digest"],
+        "validation": manifest["splits"]["validation"]["digest"],
+        "schema": manifest["schema"],
+        "preprocessing": settings_digest(settings),
+    }
+
+
+def _transform(state: Mapping[str, Any], frame: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    from tracker.standalone.transform import transform
+
+    try:
+        return transform(state, frame)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
