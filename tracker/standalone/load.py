@@ -1,0 +1,85 @@
+"""Turns a model folder (`model.json`, `weights.safetensors`) into a label and class probabilities for raw rows.
+
+It is also what MLflow calls (`_load_pyfunc`), in an environment that knows nothing of this project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load as read_safetensors
+
+from . import mlp
+from .transform import transform
+
+FORMAT = 1
+FAMILIES = {"mlp": mlp}
+
+
+class StandaloneModel:
+    """A trained model with its preprocessing; `description` is the content of `model.json`."""
+
+    def __init__(self, description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        self.description = description
+        self.labels: list[str] = [str(label) for label in description["labels"]]
+        self._tensors = tensors
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network alone, in evaluation mode; it reads the features that `features` gives."""
+        family = FAMILIES[self.description["family"]]
+        network: torch.nn.Module = family.load_module(self.description["params"], self._tensors)
+        return network
+
+    def features(self, frame: pd.DataFrame) -> np.ndarray:
+        """The preprocessed features of raw rows, float32 (rows, features)."""
+        return transform(self.description["preprocessing"], frame)
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Class probabilities of raw rows, float32 (rows, classes), classes in the order of `labels`."""
+        return probabilities(self.description, self._tensors, self.features(frame))
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Column `label` and a column `probability_CLASS` per class, one row per raw row, with its index."""
+        found = self.predict_proba(frame)
+        names = np.array(self.labels, dtype=object)[found.argmax(axis=1)] if len(found) else []
+        columns = {f"probability_{label}": found[:, place] for place, label in enumerate(self.labels)}
+        return pd.DataFrame({"label": names, **columns}, index=frame.index)
+
+
+def probabilities(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], x: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (rows, classes), of preprocessed features, computed as the trainer computes them."""
+    family = FAMILIES[description["family"]]
+    found: np.ndarray = family.probabilities(description["params"], tensors, x)
+    return found
+
+
+def load_model(folder: str | Path) -> StandaloneModel:
+    """Opens a model folder. Raises ValueError when a file is missing, of a newer format, or differs from its digest."""
+    description = json.loads(_read(Path(folder) / "model.json"))
+    if description.get("format") != FORMAT or description.get("family") not in FAMILIES:
+        raise ValueError(
+            f"{folder}: model.json has format {description.get('format')!r} and family {description.get('family')!r}; "
+            f"this loader knows format {FORMAT} and families {', '.join(FAMILIES)}: load it with the release that wrote it"
+        )
+    weights = _read(Path(folder) / "weights.safetensors")
+    if hashlib.sha256(weights).hexdigest() != description["weights"]:
+        raise ValueError(f"{folder}: weights.safetensors differs from the digest in model.json; fetch the model again")
+    return StandaloneModel(description, read_safetensors(weights))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); a model folder holds it") from None
+
+
+_load_pyfunc = load_model  # the name that MLflow looks for
