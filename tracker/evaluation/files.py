@@ -11,6 +11,7 @@ from typing import Any
 
 from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError, StoreError
+from tracker.recording.files import sync_folder
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -28,7 +29,7 @@ def write_durably(path: Path, content: bytes) -> None:
         except BaseException:
             Path(aside).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); free space or mend its permissions") from None
 
@@ -49,11 +50,3 @@ def read_report(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected entries, found {type(value).__name__}; {remedy}")
     return value
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

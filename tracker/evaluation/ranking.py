@@ -43,6 +43,12 @@ class RankedTrial:
         """What names the trial in a report: study, trial, key, value."""
         return {"study": self.study, "trial": self.trial, "key": self.key, "value": self.value}
 
+    @property
+    def validation(self) -> dict[str, Any]:
+        """The metrics of the kept epoch as JSON has them: infinity as `{"$float": "inf"}`."""
+        metrics: dict[str, Any] = json.loads(canonical_json(dict(self.metrics)))
+        return metrics
+
 
 class Opener(Protocol):
     """What scores the chosen trial of a ranking on the test split."""
@@ -206,5 +212,4 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
 
 
 def _row_json(row: RankedTrial) -> dict[str, Any]:
-    metrics = {name: row.metrics.get(name) for name in VALIDATION}
-    return {"rank": row.rank, **row.place, "metrics": json.loads(canonical_json(metrics)), "params": dict(row.params)}
+    return {"rank": row.rank, **row.place, "metrics": row.validation, "params": dict(row.params)}

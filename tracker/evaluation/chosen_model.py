@@ -1,0 +1,96 @@
+"""Reloads the chosen trial's model, once it is sure to be that model and to score on validation as recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracker.canonical import digest_file
+from tracker.errors import SealError
+from tracker.evaluation.files import read_report
+from tracker.evaluation.intervals import Z, score_intervals
+from tracker.evaluation.ranking import REPAIR, RankedTrial
+from tracker.evaluation.scoring import index_labels
+from tracker.training.metrics import count_confusion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLIPPED = 1 / 200  # share of rows that another machine's arithmetic may call otherwise; one row may always be
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """The chosen trial's model: raw columns in, label names out; `positive` is None where scores are means."""
+
+    labels: tuple[str, ...]
+    positive: str | None
+    loaded: Any
+
+    def predict(self, frame: pd.DataFrame) -> list[str]:
+        """The predicted label of every row."""
+        return [str(label) for label in self.loaded.predict(frame)["label"]]
+
+
+def load_chosen(folder: Path, chosen: RankedTrial) -> ChosenModel:
+    """The model in `models/STUDY`. Raises SealError where it is another trial's, or not the one that was reported."""
+    described = read_report(folder / "model.json", REPAIR)
+    if described.get("key") != chosen.key:
+        raise SealError(
+            f"{folder}: holds trial {str(described.get('key'))[:12]}, chosen is {chosen.study}/{chosen.trial} "
+            f"({chosen.key[:12]}); only the chosen trial is scored on the test split: {REPAIR}"
+        )
+    weights = folder / "weights.safetensors"
+    found = digest_file(weights) if weights.is_file() else "nothing"
+    if not found == described.get("weights") == chosen.weights:
+        raise SealError(
+            f"{weights}: expected weights {str(chosen.weights)[:12]}, as reported, found {found[:12]}; {REPAIR}"
+        )
+    from tracker.standalone.load import load_model
+
+    try:
+        return ChosenModel(tuple(described["labels"]), described["positive"], load_model(folder))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SealError(f"{folder}: not a model that can be opened ({error!r}); {REPAIR}") from None
+
+
+def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFrame, actual: Sequence[str]) -> None:
+    """Raises SealError where the model does not score on validation as recorded, before a look is spent on it."""
+    recorded = chosen.metrics.get("val_accuracy")
+    right = sum(a == b for a, b in zip(model.predict(frame), actual, strict=True))
+    if recorded is None or abs(right - recorded * len(actual)) > max(1.0, len(actual) * FLIPPED) + 1e-6:
+        raise SealError(
+            f"the model of {chosen.study}/{chosen.trial} is right on {right} of {len(actual)} validation rows, but "
+            f"val_accuracy {recorded} is recorded; {REPAIR}"
+        )
+
+
+def validation_interval(
+    model: ChosenModel, metric: str, frame: pd.DataFrame, actual: Sequence[str]
+) -> tuple[float, float] | None:
+    """The 95 % interval over validation rows of the chosen trial's objective metric; None where there is none.
+
+    Of val_loss it is the mean of the rows' losses plus or minus 1.96 standard errors.
+    """
+    truth = index_labels(actual, model.labels)
+    if metric == "val_loss":
+        return _loss_interval(np.asarray(model.loaded.predict_proba(frame), dtype=float)[np.arange(len(truth)), truth])
+    confusion = count_confusion(truth, index_labels(model.predict(frame), model.labels), len(model.labels))
+    positive = None if model.positive is None else model.labels.index(model.positive)
+    ends: Mapping[str, tuple[float, float] | None] = score_intervals(confusion, positive)
+    return ends.get(metric.removeprefix("val_"))
+
+
+def _loss_interval(probabilities: Any) -> tuple[float, float] | None:
+    losses = [-math.log(max(float(p), 1e-300)) for p in probabilities]
+    if len(losses) < 2:
+        return None
+    mean = math.fsum(losses) / len(losses)
+    variance = math.fsum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
+    reach = Z * math.sqrt(variance / len(losses))
+    return (mean - reach, mean + reach)

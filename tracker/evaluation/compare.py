@@ -1,0 +1,185 @@
+"""The comparison module: ranks on validation, records the look, and then opens the test split for the chosen trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tracker.canonical import digest_table
+from tracker.config import Compare
+from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
+from tracker.datasets.storage import read_document
+from tracker.datasets.training_data import read_split
+from tracker.errors import InputError, SealError, TestLooksSpent, TrackerError
+from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
+from tracker.evaluation.final import Final, final_json, keep_result, read_results, write_final
+from tracker.evaluation.ledger import Ledger, Look, mark_rows, read_ledger, record_look, remedy
+from tracker.evaluation.ranking import REPAIR, RankedTrial, Ranking, rank_trials, write_ranking
+from tracker.evaluation.scoring import score_labels
+from tracker.paths import Paths
+from tracker.recording.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    """What taking a look needs besides the ranking."""
+
+    paths: Paths
+    budget: int
+    studies: tuple[str, ...] | None
+    clock: Callable[[], float]
+    user: str | None
+
+
+def compare(
+    paths: Paths,
+    settings: Compare,
+    *,
+    clock: Callable[[], float],
+    user: str | None = None,
+    studies: Iterable[str] | None = None,
+) -> Ranking:
+    """Ranks all trials on validation and writes `reports/ranking.json`; `.test()` of what it returns takes the look.
+
+    `studies` names those that count (None: every report there is); `clock` gives Unix seconds for the record of a look,
+    which bears the name of `user`. Raises NotFoundError and InputError as `rank_trials` does.
+    """
+    case = _Case(paths, settings.test_looks, None if studies is None else tuple(studies), clock, user)
+    ranking = rank_trials(paths.study_reports, case.studies)
+    opener = partial(_test, case, ranking.chosen.key)
+    ranking = dataclasses.replace(ranking, interval=_interval(case, ranking), opener=opener)
+    write_ranking(paths.reports / "ranking.json", ranking)
+    return ranking
+
+
+def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
+    """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
+    try:
+        model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen)
+        return validation_interval(model, ranking.objective["metric"], *_validation(case))
+    except TrackerError:
+        return None
+
+
+def _validation(case: _Case) -> tuple[pd.DataFrame, list[str]]:
+    """The validation split: raw columns, and the label name of every row."""
+    frame = read_split(case.paths.splits, "validation")
+    target = read_document(case.paths.splits / "schema.json", "schema", REPAIR)["target"]
+    return frame, [str(label) for label in frame[target]]
+
+
+def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
+    """Scores the trial that ranks first now, and no other: the ranking is made again from the reports."""
+    ranking = rank_trials(case.paths.study_reports, case.studies)
+    chosen = ranking.chosen
+    if chosen.key != key:
+        raise InputError(f"{chosen.study}/{chosen.trial} ranks first by now; compare again before the test split opens")
+    if ranking.missing:
+        raise InputError(f"no look before every study has run; missing: {', '.join(ranking.missing)}; {REPAIR}")
+    identity = test_identity(case.paths.sealed)
+    model = _checked_model(case, chosen, identity)
+    with Store.open(case.paths.store, case.clock) as store:
+        try:
+            ledger = _record(case, store, chosen, identity)
+        except TestLooksSpent as spent:
+            if not or_stale:
+                raise
+            final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
+        else:
+            result = _score(case, model, chosen, identity)
+            keep_result(case.paths.looks, result)
+            final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget)
+            _queue_once(store, final)
+    write_final(case.paths.reports, final)
+    return final
+
+
+def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
+    """The chosen trial's model, of the same split as the sealed rows, and with the validation scores it was chosen for."""
+    model = load_chosen(case.paths.models / chosen.study, chosen)
+    frame, actual = _validation(case)
+    if test.beside["validation"] != digest_table(frame):
+        raise SealError(f"{case.paths.sealed} and {case.paths.splits} are not of one split; {REPAIR}")
+    if (model.labels, model.positive) != (test.labels, test.positive):
+        raise SealError(f"models/{chosen.study}: knows other classes than {case.paths.sealed}; {REPAIR}")
+    check_validation(model, chosen, frame, actual)
+    return model
+
+
+def _queue_once(store: Store, final: Final) -> None:
+    """One `final` run in MLflow per result, whatever the budget says when it is made again."""
+    same = ("key", "test_digest")
+    if not any(all(other.get(n) == final.result[n] for n in same) for other in store.finals()):
+        store.put_final(final_json(final))
+
+
+def _record(case: _Case, store: Store, chosen: RankedTrial, test: SealedIdentity) -> Ledger:
+    rows = mark_rows(test.row_keys)
+    look = Look(chosen.configuration, chosen.key, chosen.study, chosen.trial, test.digest, rows, "", case.user)
+    return record_look(case.paths.looks, store, look, case.budget, case.clock)
+
+
+def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: SealedIdentity) -> Mapping[str, Any]:
+    """Opens the test split. Only for a trial whose look is recorded."""
+    test = open_test(case.paths.sealed)
+    if test.identity != recorded:
+        raise SealError(f"{case.paths.sealed}: was written anew while a look was recorded; run this again")
+    predicted = model.predict(test.frame)
+    return {
+        "study": chosen.study,
+        "trial": chosen.trial,
+        "key": chosen.key,
+        "configuration": chosen.configuration,
+        "params": dict(chosen.params),
+        "validation": chosen.validation,
+        "test": score_labels(test.labels, predicted, model.labels, model.positive),
+        "test_digest": test.identity.digest,
+        "test_rows": len(test.labels),
+    }
+
+
+def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedIdentity, spent: str) -> Final:
+    """The last result on any of the present test rows, marked stale. Raises TestLooksSpent where there is none."""
+    rows = mark_rows(test.row_keys)
+    seen = ledger.at(rows)
+    last = _last_result(seen, read_results(case.paths.looks))
+    if last is None:
+        raise TestLooksSpent(f"{spent}. No result of them was kept; choosing such a trial again takes no further look")
+    because = {
+        "chosen": chosen.place,
+        "changed": _changes(last, chosen, test.digest),
+        "looks_taken": [
+            {"study": look.study, "trial": look.trial, "configuration": look.configuration} for look in seen
+        ],
+        "remedy": remedy(ledger, rows),
+    }
+    message = f"stale: {chosen.study}/{chosen.trial} is chosen now, but {spent}"
+    return Final(last, ledger.count(rows), case.budget, because, message)
+
+
+def _last_result(seen: Sequence[Look], results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The result of the latest look that has one, preferably from the environment in which it was taken."""
+    for look in reversed(seen):
+        sought = (look.configuration, look.test_digest)
+        own = [result for result in results if (result["configuration"], result["test_digest"]) == sought]
+        if own:
+            return min(own, key=lambda result: bool(result["key"] != look.key))
+    return None
+
+
+def _changes(last: Mapping[str, Any], chosen: RankedTrial, test_digest: str) -> dict[str, Any]:
+    """What differs between the scored trial and the chosen one: name to the two values."""
+    scored = _flat(last["study"], last["trial"], last["key"], last["test_digest"], last["params"])
+    now = _flat(chosen.study, chosen.trial, chosen.key, test_digest, chosen.params)
+    names = [name for name in {**scored, **now} if scored.get(name) != now.get(name)]
+    return {name: {"scored": scored.get(name), "chosen": now.get(name)} for name in names}
+
+
+def _flat(study: str, trial: int, key: str, test_digest: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    named = {f"params.{name}": params[name] for name in sorted(params)}
+    return {"study": study, "trial": trial, "key": key, "test_digest": test_digest, **named}

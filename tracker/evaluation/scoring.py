@@ -1,0 +1,89 @@
+"""From true and predicted labels to the scores of a report: scikit-learn computes, our own metrics must agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.errors import DataError, TrackerError
+from tracker.evaluation.intervals import score_intervals
+from tracker.training.metrics import SCORES, count_confusion, scores
+
+RATIOS = ("precision", "recall", "f1")
+
+
+def score_labels(
+    actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str | None
+) -> dict[str, Any]:
+    """The entry `test` of `reports/final.json`.
+
+    Precision, recall and F1 are those of `positive` (average `binary`), or the mean over classes (`macro`); None where
+    0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
+    Raises DataError for a label that the model does not know, TrackerError should the two computations differ.
+    """
+    truth, call = index_labels(actual, labels), index_labels(predicted, labels)
+    confusion = count_confusion(truth, call, len(labels))
+    chosen = None if positive is None else list(labels).index(positive)
+    each, accuracy = _by_scikit_learn(truth, call, confusion)
+    means = each[chosen] if chosen is not None else _means(each)
+    _agree(confusion, chosen, {**means, "accuracy": accuracy})
+    ends = score_intervals(confusion, chosen)
+    return {
+        "positive": positive,
+        "average": "macro" if positive is None else "binary",
+        **{name: means[name] for name in RATIOS},
+        "accuracy": accuracy,
+        "support": int(confusion.sum() if chosen is None else confusion[chosen].sum()),
+        "intervals": {name: None if pair is None else list(pair) for name, pair in ends.items()},
+        "labels": list(labels),
+        "confusion_matrix": confusion.tolist(),
+        "classes": [{"label": label, **entry} for label, entry in zip(labels, each, strict=True)],
+    }
+
+
+def index_labels(values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
+    """The index of every label. Raises DataError for one that is not among the model's."""
+    place = {label: i for i, label in enumerate(labels)}
+    if unknown := sorted({str(value) for value in values if value not in place}):
+        raise DataError(
+            f"labels {', '.join(unknown[:5])} are unknown to the model ({', '.join(labels)}); run dvc repro"
+        )
+    return np.array([place[value] for value in values], dtype=np.int64)
+
+
+def _by_scikit_learn(
+    truth: NDArray[np.int64], call: NDArray[np.int64], confusion: NDArray[np.int64]
+) -> tuple[list[dict[str, Any]], float]:
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    names = list(range(len(confusion)))
+    if not np.array_equal(confusion_matrix(truth, call, labels=names), confusion):
+        raise TrackerError("scikit-learn counts another confusion matrix than tracker.training.metrics; report this")
+    columns = precision_recall_fscore_support(truth, call, labels=names, zero_division=np.nan)
+    each = [
+        {**{name: _defined(columns[i][c]) for i, name in enumerate(RATIOS)}, "support": int(columns[3][c])}
+        for c in names
+    ]
+    return each, float(accuracy_score(truth, call))
+
+
+def _defined(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _means(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    columns = {name: [entry[name] for entry in each] for name in RATIOS}
+    return {name: None if None in column else math.fsum(column) / len(column) for name, column in columns.items()}
+
+
+def _agree(confusion: NDArray[np.int64], positive: int | None, theirs: dict[str, Any]) -> None:
+    """Ratios may be 1 ulp apart, means 2 (both round)."""
+    ours = scores(confusion, positive)
+    for name in SCORES:
+        a, b = ours[name], theirs[name]
+        if (a is None) != (b is None) or (a is not None and abs(a - b) > 2 * math.ulp(a)):
+            raise TrackerError(f"{name}: scikit-learn gives {b}, tracker.training.metrics {a}; report this")
