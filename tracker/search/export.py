@@ -1,4 +1,4 @@
-"""From a study's trials to an Optuna study for Optuna Dashboard and `optuna.visualization`; a projection, never read."""
+"""From the trials of a study to an Optuna study for its dashboard and its figures; a projection, never read back."""
 
 from __future__ import annotations
 

@@ -112,10 +112,11 @@ def assemble(space: Space, searched: Mapping[str, Any]) -> dict[str, Value]:
     taken, chosen = space.walk(given)
     direct = {name: value for name, value in searched.items() if name not in taken}
     table = FAMILIES[space.family]
-    faults = list(config.value_faults("searched", table, direct))
+    beneath = {**space.fixed, **chosen}
+    faults = [fault.removeprefix(".") for fault in config.value_faults("", table, direct, beneath)]
     if faults:
         raise SpaceError(faults)
-    params = active(space.family, {**space.fixed, **chosen, **direct})
+    params = active(space.family, {**beneath, **direct})
     if faults := list(_width_faults(params, table)):
         raise SpaceError(faults)
     return params
@@ -125,7 +126,7 @@ def _width_faults(params: Mapping[str, Value], table: Mapping[str, Hyperparamete
     for name, value in params.items():
         per = table[name].per
         if per and isinstance(value, list) and len(value) != params.get(per):
-            yield f"{name}: {len(value)} values for {per} {params.get(per)}"
+            yield f"{name}: {len(value)} values for {params.get(per)} {per}"
 
 
 def _gathered(entry: Entry, picked: Mapping[str, Value]) -> Value:

@@ -1,0 +1,88 @@
+"""The table of hyperparameters refuses what no network can use and keeps what has an effect."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.canonical import canonical_json
+from tracker.hyperparameters import FAMILIES, active
+
+MLP = FAMILIES["mlp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("units", 0, "expected at least 1, found 0"),
+        ("units", 64.5, "expected a whole number, found 64.5"),
+        ("units", True, "expected a number, found True"),
+        ("units", [], "expected at least one number"),
+        ("units", [8, 0], "expected at least 1, found 0"),
+        ("units", math.inf, "expected a finite number, found inf"),
+        ("units", "64", "expected a number, found '64'"),
+        ("batch_size", [8], "expected a number, found [8]"),
+        ("batch_size", 2**17, "expected at most 65536, found 131072"),
+        ("learning_rate", 0, "expected more than 0, found 0"),
+        ("learning_rate", 10**400, "expected at most 1000, found " + str(10**400)),
+        ("weight_decay", math.nan, "expected a finite number, found nan"),
+        ("dropout", 1, "expected less than 1, found 1"),
+        ("momentum", None, "expected a number, found None"),
+        ("batch_norm", "yes", "expected true or false, found 'yes'"),
+        ("batch_norm", 1, "expected true or false, found 1"),
+        ("optimizer", "SGD", "expected one of sgd, adam, adamw, rmsprop, found 'SGD'"),
+        ("activation", ["relu"], "expected one of sigmoid, tanh, relu, leaky_relu, gelu, found ['relu']"),
+    ],
+)
+def test_faults(name, value, fault):
+    """A message says what was expected and what was found."""
+    assert fault == MLP[name].fault(value)
+
+
+@given(st.sampled_from(sorted(MLP)), st.none() | st.booleans() | st.integers() | st.floats() | st.text())
+def test_sound_values_have_a_type_and_a_canonical_form(name, value):
+    """Whatever is not refused becomes the type of its name, once and for all, without signed zeros."""
+    if MLP[name].fault(value) is None:
+        typed = MLP[name].typed(value)
+        assert {"int": int, "float": float, "bool": bool, "choice": str}[MLP[name].kind] is type(typed)
+        assert typed == MLP[name].typed(typed) == value
+        assert not canonical_json(typed).startswith(b"-0")
+
+
+@pytest.mark.parametrize("name", sorted(MLP))
+def test_defaults_are_sound_and_typed(name):
+    """Every default passes its own check, and every name says what it means."""
+    entry = MLP[name]
+    assert entry.default is not None
+    assert entry.meaning
+    assert None is entry.fault(entry.default)
+    assert canonical_json(entry.default) == canonical_json(entry.typed(entry.default))
+
+
+def test_momentum_belongs_to_sgd():
+    """Without sgd momentum has no effect, so it is not in the parameters, nor in the key."""
+    assert 0.9 == active("mlp", {"optimizer": "sgd", "momentum": 0.9})["momentum"]
+    assert active("mlp", {"optimizer": "adam"}) == active("mlp", {"optimizer": "adam", "momentum": 0.9})
+
+
+def test_active_fills_in_defaults():
+    """Every name that has an effect has a value."""
+    assert set(MLP) - {"momentum"} == set(active("mlp", {}))
+    assert set(MLP) == set(active("mlp", {"optimizer": "sgd"}))
+
+
+def test_equal_networks_have_equal_parameters():
+    """However a number is written; one width stays one width."""
+    written = {"units": 64.0, "dropout": 0, "learning_rate": 1, "weight_decay": -0.0}
+    meant = {"units": 64, "dropout": 0.0, "learning_rate": 1.0, "weight_decay": 0.0}
+    assert canonical_json(active("mlp", meant)) == canonical_json(active("mlp", written))
+    assert [64, 32] == active("mlp", {"units": [64.0, 32]})["units"]
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"momentum": st.floats(0, 0.99), "optimizer": st.sampled_from(["sgd", "adam"])})
+)
+def test_active_changes_nothing_twice(params):
+    """The parameters of the parameters are the parameters."""
+    assert active("mlp", params) == active("mlp", active("mlp", params))

@@ -1,0 +1,133 @@
+"""Records survive JSON, and their keys hold all that matters and nothing else."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tracker.canonical import canonical_json, parse_canonical
+from tracker.records import (
+    Proposal,
+    StudySpec,
+    Timing,
+    Trial,
+    TrialOutcome,
+    TrialSpec,
+    record_from,
+    record_json,
+)
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "records.json").read_text())
+TRIAL = TrialSpec(
+    family="mlp",
+    params={"units": [32, 64], "learning_rate": 1e-3, "optimizer": "adamw"},
+    training={"epochs": 30, "early_stopping": {"monitor": "val_loss", "patience": 10}, "device": "cpu"},
+    seed=1234567890,
+    data={"train": "a" * 64, "validation": "b" * 64, "schema": "c" * 64, "preprocessing": "d" * 64},
+    environment="e" * 64,
+    numerics=1,
+)
+OUTCOME = TrialOutcome(
+    key=TRIAL.key,
+    state="complete",
+    epochs=2,
+    best_epoch=2,
+    metrics={"val_loss": float("inf"), "val_f1": None},
+    history=(
+        {"epoch": 1, "val_loss": 0.1 + 0.2, "confusion_matrix": [[1, 2], [3, 4]]},
+        {"epoch": 2, "val_loss": 1e-300},
+    ),
+    weights="f" * 64,
+    predictions=None,
+)
+STUDY = StudySpec(
+    name="tpe",
+    family="mlp",
+    sampler={"name": "tpe"},
+    space={"entries": []},
+    fixed={"units": 64},
+    training={"epochs": 30},
+    objective={"metric": "val_f1", "direction": "maximize"},
+    generation=8,
+    seed=2026,
+    data={"train": "a" * 64},
+    environment="e" * 64,
+    numerics=1,
+    versions={"optuna": "5.0.0"},
+)
+PROPOSAL = Proposal(3, 0, {"units_0": 32}, TRIAL)
+RECORDS = [
+    TRIAL,
+    OUTCOME,
+    STUDY,
+    PROPOSAL,
+    Timing(1.5, 2.5, (2.0, 2.25)),
+    Trial(STUDY.key, PROPOSAL, OUTCOME, 0.75),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_round_trip(record):
+    """A record comes back equal from canonical JSON."""
+    assert record == record_from(type(record), parse_canonical(canonical_json(record_json(record))))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_fields_are_exact(record):
+    """A missing or an unknown field is an error, not a default."""
+    value = record_json(record)
+    with pytest.raises(TypeError):
+        record_from(type(record), {**value, "extra": 1})
+    value.pop(dataclasses.fields(record)[0].name)
+    with pytest.raises(TypeError):
+        record_from(type(record), value)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_records_are_frozen(record):
+    """Nothing that crosses a border can be changed on the other side."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(record, dataclasses.fields(record)[0].name, None)
+
+
+def test_keys_are_pinned():
+    """These keys are in every store; if one changes on purpose, raise FORMAT and renew tests/golden/records.json."""
+    assert GOLDEN == {
+        "trial": TRIAL.key,
+        "configuration": TRIAL.configuration,
+        "outcome": OUTCOME.digest,
+        "study": STUDY.key,
+    }
+
+
+def test_keys_ignore_the_order_of_mappings():
+    """The same entries written in another order are the same trial."""
+    turned = dataclasses.replace(TRIAL, params=dict(reversed(TRIAL.params.items())))
+    assert (TRIAL.key, TRIAL.configuration) == (turned.key, turned.configuration)
+
+
+CHANGES = {
+    "family": "other",
+    "params": {"units": 3},
+    "training": {"epochs": 31},
+    "seed": 1,
+    "data": {"train": "0" * 64},
+    "environment": "0" * 64,
+    "numerics": 2,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrialSpec)])
+def test_every_field_is_in_the_key(name):
+    """A change of any field makes another trial; environment and numerics make no other configuration."""
+    changed = dataclasses.replace(TRIAL, **{name: CHANGES[name]})
+    assert TRIAL.key != changed.key
+    assert (name in {"environment", "numerics"}) == (TRIAL.configuration == changed.configuration)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(StudySpec)])
+def test_every_field_is_in_the_study_key(name):
+    """A change of any field makes another study."""
+    changed = dataclasses.replace(STUDY, **{name: {"changed": "yes"}})
+    assert STUDY.key != changed.key
