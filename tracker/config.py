@@ -33,6 +33,7 @@ EXPECTED = {
     "bool_type": "expected true or false",
     "float_type": "expected a number",
     "int_type": "expected a whole number",
+    "invalid_key": "expected a name, in quotes if it looks like something else",
     "mapping_type": "expected entries, name: value",
     "model_type": "expected entries, name: value",
     "string_type": "expected text, in quotes if it looks like something else",
@@ -407,6 +408,8 @@ def parse_config(tree: Any, name: str) -> Config:
 
 def _faults(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
+        if item["type"] == "default_factory_not_called":  # a consequence of another fault
+            continue
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"] if str(part)[:1] != "<"]
         place = "".join(parts).removeprefix(".")
         for line in _message(item["type"], item["msg"], item["input"]).splitlines():
@@ -435,14 +438,12 @@ def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[
             sound[str(section)].pop(rest[0], None)
         else:
             sound.pop(str(section), None)
-    spare = {"_": {"sampler": "manual", "configurations": [{}]}}
+    spare = {"spare": {"sampler": "manual", "configurations": [{}]}}
     try:
         Config.model_validate({"seed": 0, **sound, "studies": sound.get("studies") or spare})
     except ValidationError as second:
         lost_space = any(section == "search_space" for section, *_ in broken)
-        yield from (
-            f for f in _faults(second) if "studies._" not in f and not (lost_space and "nothing to search" in f)
-        )
+        yield from (fault for fault in _faults(second) if not (lost_space and "nothing to search" in fault))
 
 
 def _name_faults(config: Config) -> Iterator[str]:
@@ -455,12 +456,13 @@ def _name_faults(config: Config) -> Iterator[str]:
     for name, study in config.studies.items():
         if folded.setdefault(name.casefold(), name) != name:
             yield f"studies.{name}: differs from {folded[name.casefold()]} in case alone, so their files would collide"
-        yield from (f"studies.{name}{fault}" for fault in _study_faults(config, name, study, table))
+        if not re.fullmatch(NAME, name):
+            yield f"studies: {name!r} is no name; it starts with a letter and has letters, digits, _ and - (at most 64)"
+        else:
+            yield from (f"studies.{name}{fault}" for fault in _study_faults(config, name, study, table))
 
 
 def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, Hyperparameter]) -> Iterator[str]:
-    if not re.fullmatch(NAME, name):
-        yield ": a study's name starts with a letter and has letters, digits, _ and - (at most 64)"
     yield from space_faults(".search_space", table, study.search_space or {})
     for index, configuration in enumerate(study.configurations or ()):
         yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)

@@ -230,14 +230,18 @@ def test_canonical_form_is_pinned(make_space):
         (
             {"momentum": [0.5, 0.9]},
             {"optimizer": "adam"},
-            "search_space.momentum: has an effect only with optimizer sgd, which never occurs with it; search sgd too or take "
-            "momentum out",
+            (
+                "search_space.momentum: has an effect only with optimizer sgd, which never occurs with it; search sgd too "
+                "or take momentum out"
+            ),
         ),
         (
             {"optimizer": ["sgd", "adam"], "momentum": {"choices": [0.9], "when": {"optimizer": "adam"}}},
             {},
-            "search_space.momentum: has an effect only with optimizer sgd, which never occurs with it; search sgd too or take "
-            "momentum out",
+            (
+                "search_space.momentum: has an effect only with optimizer sgd, which never occurs with it; search sgd too "
+                "or take momentum out"
+            ),
         ),
         (
             {"units": {"choices": [8], "per": "hidden_layers"}},
@@ -273,8 +277,10 @@ def test_canonical_form_is_pinned(make_space):
         (
             {"hidden_layers": [1, 2]},
             {"units": [8, 16]},
-            "hyperparameters.units: 2 values, yet hidden_layers is searched; give one value, or search units with "
-            "per: hidden_layers",
+            (
+                "hyperparameters.units: 2 values, yet hidden_layers is searched; give one value, or search units with "
+                "per: hidden_layers"
+            ),
         ),
         ({"width": [1, 2]}, {}, "search_space.width: unknown; this family knows hidden_layers, units"),
         (
