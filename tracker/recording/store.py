@@ -29,7 +29,7 @@ from tracker.recording.items import (
     trial_name,
 )
 from tracker.recording.locks import lock_file
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, record_json
+from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_from, record_json
 
 FILE = "store.db"
 
@@ -132,6 +132,13 @@ class Store:
         if not rows:
             raise NotFoundError(f"study {study_key} has no trial {number}")
         return record_from(Proposal, rows[0].value)
+
+    def spec(self, key: str) -> TrialSpec:
+        """The spec of a trial key that some study proposed. Raises NotFoundError."""
+        rows = self._database.get("proposals", [key], "ref")
+        if not rows:
+            raise NotFoundError(f"no study in {self.folder} proposed a trial with the key {key}")
+        return record_from(Proposal, rows[0].value).spec
 
     def put_outcomes(self, study_key: str, finished: Sequence[Finished]) -> None:
         """Stores weights, then in one transaction all outcomes, and queues the study's trials with these keys.

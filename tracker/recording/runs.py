@@ -1,0 +1,209 @@
+"""Turns what the store holds into what an MLflow run shows: names, tags, params, points, times, files. Knows no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from tracker.canonical import canonical_json, digest
+from tracker.errors import NotFoundError
+from tracker.recording.store import Store
+from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_json
+
+CURVES = ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
+FORMAT = 1
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+_ENDS: Mapping[str, Status] = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
+
+
+class Point(NamedTuple):
+    """One value of a metric: milliseconds since 1970, step is the epoch."""
+
+    name: str
+    value: float
+    time_ms: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as MLflow is to show it; `files` go to the run's artifacts."""
+
+    name: str
+    start_ms: int
+    end_ms: int
+    status: Status
+    tags: Mapping[str, str]
+    params: Mapping[str, str] = field(default_factory=dict)
+    points: Sequence[Point] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def study_run(store: Store, study_key: str) -> Run:
+    """The parent run of a study, as it is while the study runs."""
+    spec, start_ms = store.study(study_key), _ms(store.created(study_key))
+    provenance = store.provenance(study_key)
+    record = {"format": FORMAT, "key": study_key, "study": record_json(spec), "provenance": provenance}
+    record["serving"] = store.serving(spec.data)
+    tags = {**_study_tags("study", study_key, spec), "tracker.key": study_key, **_source_tags(provenance)}
+    settings = {"sampler": spec.sampler, "objective": spec.objective, "generation": spec.generation, "seed": spec.seed}
+    params = {name: text(value) for name, value in settings.items() if value is not None}
+    return Run(spec.name, start_ms, start_ms, "RUNNING", tags, params, (), {"record.json": canonical_json(record)})
+
+
+def finished_study(store: Store, study_key: str) -> Run | None:
+    """The parent run with its end: every number of the summary is a metric, every text a tag; None while it runs."""
+    finish = store.finish(study_key)
+    if finish is None:
+        return None
+    run, (summary, ended) = study_run(store, study_key), finish
+    numbers = {name: value for name, value in summary.items() if _is_number(value)}
+    step = max(0, int(numbers.get("trials", 0)))
+    points = [Point(name, float(value), _ms(ended), step) for name, value in numbers.items()]
+    tags = {**run.tags, "tracker.finish": digest("finish", summary)}
+    tags.update({f"tracker.{name}": value for name, value in summary.items() if isinstance(value, str)})
+    return Run(run.name, run.start_ms, _ms(ended), "FINISHED", tags, run.params, points, run.files)
+
+
+def trial_run(store: Store, study_key: str, number: int) -> Run:
+    """The run of one trial: its curve with true times, the kept epoch's numbers as `best_…`, the exact record."""
+    study, proposal = store.study(study_key), store.proposal(study_key, number)
+    spec, key = proposal.spec, proposal.spec.key
+    outcome = store.outcomes([key]).get(key)
+    if outcome is None:
+        raise NotFoundError(f"trial {study.name}/{number} has no outcome yet")
+    timing, provenance = store.timing(key), store.provenance(key)
+    return Run(
+        name=f"{study.name}/{number}",
+        start_ms=_ms(timing.started),
+        end_ms=_ms(timing.ended),
+        status=_ENDS[outcome.state],
+        tags={**_trial_tags(study_key, study, proposal, outcome), **_source_tags(provenance)},
+        params=trial_params(spec),
+        points=list(_curve(outcome, timing)) + list(_kept(outcome, timing)),
+        files={"record.json": trial_record(study_key, proposal, outcome, timing, provenance)},
+    )
+
+
+def trial_record(
+    study_key: str, proposal: Proposal, outcome: TrialOutcome, timing: Timing, provenance: Mapping[str, Any]
+) -> bytes:
+    """The exact record of a trial as canonical JSON; MLflow's own fields round, cut and merge."""
+    record = {
+        "format": FORMAT,
+        "study": study_key,
+        "number": proposal.number,
+        "generation": proposal.generation,
+        "searched": dict(proposal.searched),
+        "spec": record_json(proposal.spec),
+        "outcome": record_json(outcome),
+        "timing": record_json(timing),
+        "provenance": dict(provenance),
+    }
+    return canonical_json(record)
+
+
+def trial_params(spec: TrialSpec) -> dict[str, str]:
+    """All hyperparameters, the seed and the number of epochs as texts: texts as they are, all else as JSON."""
+    values = {**spec.params, "seed": spec.seed, "epochs": spec.training.get("epochs")}
+    return {name: text(value) for name, value in values.items() if value is not None}
+
+
+def final_run(store: Store, final_digest: str) -> Run:
+    """The run of a final result: the chosen configuration's test numbers, the confusion matrix and final.json itself."""
+    final, created = store.final(final_digest)
+    test = final.get("test", {})
+    names = ("precision", "recall", "f1", "accuracy")
+    numbers = {f"test_{name}": test.get(name) for name in names} | dict(final.get("validation") or {})
+    points = [Point(name, float(value), _ms(created), 0) for name, value in numbers.items() if _is_number(value)]
+    matrix = {"labels": test.get("labels"), "confusion_matrix": test.get("confusion_matrix")}
+    return Run(
+        name=f"final {final.get('study')}/{final.get('trial')}",
+        start_ms=_ms(created),
+        end_ms=_ms(created),
+        status="FINISHED",
+        tags=_final_tags(store, final_digest, final),
+        params={name: text(value) for name, value in (final.get("params") or {}).items()},
+        points=points,
+        files={"final.json": canonical_json(final), "confusion_matrix.json": canonical_json(matrix)},
+    )
+
+
+def text(value: Any) -> str:
+    """A value as MLflow shows it: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else canonical_json(value).decode()
+
+
+def data_digest(spec: TrialSpec | StudySpec) -> str:
+    """One digest for all digests of the data that a trial saw."""
+    return digest("data", dict(spec.data))
+
+
+def _study_tags(kind: str, study_key: str, spec: StudySpec) -> dict[str, str]:
+    return {
+        "tracker.kind": kind,
+        "tracker.study": spec.name,
+        "tracker.study_key": study_key,
+        "tracker.data": data_digest(spec),
+        "tracker.environment": spec.environment,
+    }
+
+
+def _trial_tags(study_key: str, study: StudySpec, proposal: Proposal, outcome: TrialOutcome) -> dict[str, str]:
+    tags = _study_tags("trial", study_key, study)
+    tags["tracker.trial"] = str(proposal.number)
+    tags["tracker.key"] = proposal.spec.key
+    tags["tracker.state"] = outcome.state
+    if outcome.weights:
+        tags["tracker.weights"] = outcome.weights
+    if outcome.reason:
+        tags["tracker.reason"] = outcome.reason
+    return tags
+
+
+def _final_tags(store: Store, final_digest: str, final: Mapping[str, Any]) -> dict[str, str]:
+    tags = {"tracker.kind": "final", "tracker.final": final_digest}
+    for name in ("study", "trial", "key", "test_digest"):
+        if final.get(name) is not None:
+            tags[f"tracker.{name}"] = str(final[name])
+    try:
+        spec, key = store.spec(str(final.get("key"))), str(final.get("key"))
+        tags |= {"tracker.data": data_digest(spec), "tracker.environment": spec.environment}
+        outcome = store.outcomes([key]).get(key)
+        if outcome and outcome.weights:
+            tags["tracker.weights"] = outcome.weights
+        return tags | _source_tags(store.provenance(key))
+    except NotFoundError:  # the winner was computed with another store and came in with its report
+        return tags
+
+
+def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.user": provenance.get("user")}
+    tags |= {"mlflow.source.name": provenance.get("source"), "mlflow.source.git.commit": provenance.get("commit")}
+    return {name: value for name, value in tags.items() if value}
+
+
+def _curve(outcome: TrialOutcome, timing: Timing) -> Iterator[Point]:
+    for place, row in enumerate(outcome.history):
+        when = timing.epochs[place] if place < len(timing.epochs) else timing.ended
+        for name in CURVES:
+            if row.get(name) is not None:
+                yield Point(name, float(row[name]), _ms(when), int(row["epoch"]))
+
+
+def _kept(outcome: TrialOutcome, timing: Timing) -> Iterator[Point]:
+    """MLflow shows the last value of a metric, and the kept epoch is rarely the last: it gets names of its own."""
+    if outcome.best_epoch is not None:
+        yield Point("best_epoch", float(outcome.best_epoch), _ms(timing.ended), outcome.best_epoch)
+        for name, value in sorted(outcome.metrics.items()):
+            if _is_number(value):
+                yield Point(f"best_{name}", float(value or 0.0), _ms(timing.ended), outcome.best_epoch)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
