@@ -19,7 +19,7 @@ def template(tmp_path_factory):
     return project.paths.root
 
 
-@pytest.fixture()
+@pytest.fixture
 def project(template, tmp_path):
     """A copy of that project for one test."""
     root = tmp_path / "project"

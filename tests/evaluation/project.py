@@ -88,7 +88,7 @@ class Project:
             0,
             found["f1"] + (0.001 if flavour == "better" else 0.0),
             metrics=metrics,
-            params={**params, "learning_rate": 0.01 + 0.01 * len(flavour)},
+            params={**params, "learning_rate": float(len(flavour))},
             weights=digest_bytes(weights),
             key=digest("key", identity),
             configuration=digest("configuration", identity),
@@ -100,7 +100,9 @@ class Project:
             "params": best["params"],
             "labels": list(data.labels),
             "positive": data.positive,
-            "columns": [{"name": c["name"], "kind": c["kind"]} for c in data.schema["columns"] if c["role"] == "feature"],
+            "columns": [
+                {"name": c["name"], "kind": c["kind"]} for c in data.schema["columns"] if c["role"] == "feature"
+            ],
             "preprocessing": data.preprocessing,
             "key": best["key"],
             "weights": best["weights"],

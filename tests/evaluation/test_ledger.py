@@ -20,7 +20,7 @@ def look(name: str, rows=ROWS, test_digest="t1") -> Look:
     return Look(hashlib.sha256(name.encode()).hexdigest(), f"key-{name}", "tpe", 7, test_digest, mark_rows(rows), "")
 
 
-@pytest.fixture()
+@pytest.fixture
 def place(tmp_path):
     """A folder for look files and an open store."""
     with Store.open(tmp_path / ".tracker") as store:

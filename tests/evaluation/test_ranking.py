@@ -57,10 +57,14 @@ def test_nothing_to_rank_is_an_error(tmp_path):
         rank_trials(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"objective": {"metric": "val_f1", "direction": "maximize"}}'])
+OBJECTIVE = '"objective": {"metric": "val_f1", "direction": "maximize"}'
+FOREIGN = ["", "[]", "{", "{}", '{"objective": 1}', "{%s}", '{%s, "trials": [1]}', '{%s, "trials": [{"number": 1}]}']
+
+
+@pytest.mark.parametrize("content", FOREIGN)
 def test_a_report_that_is_none_is_named(tmp_path, content):
     """A half or foreign file among the reports is an error that names it."""
-    (tmp_path / "odd.json").write_text(content)
+    (tmp_path / "odd.json").write_text(content.replace("%s", OBJECTIVE))
     with pytest.raises(InputError, match=r"odd"):
         rank_trials(tmp_path)
 

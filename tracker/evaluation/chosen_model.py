@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.canonical import digest_file
-from tracker.errors import SealError
+from tracker.errors import DataError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.intervals import Z, score_intervals
 from tracker.evaluation.ranking import REPAIR, RankedTrial
@@ -20,6 +21,8 @@ from tracker.training.metrics import count_confusion
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracker.standalone.load import StandaloneModel
 
 FLIPPED = 1 / 200  # share of rows that another machine's arithmetic may call otherwise; one row may always be
 
@@ -30,11 +33,18 @@ class ChosenModel:
 
     labels: tuple[str, ...]
     positive: str | None
-    loaded: Any
+    loaded: StandaloneModel
+
+    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """The probability of every class, (rows, classes) in the order of `labels`. Raises DataError."""
+        try:
+            return np.asarray(self.loaded.predict_proba(frame), dtype=np.float64)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise DataError(f"the chosen model cannot read these rows: {error}; {REPAIR}") from None
 
     def predict(self, frame: pd.DataFrame) -> list[str]:
-        """The predicted label of every row."""
-        return [str(label) for label in self.loaded.predict(frame)["label"]]
+        """The most probable label of every row, the first of equals. Raises DataError."""
+        return [self.labels[place] for place in self.probabilities(frame).argmax(axis=1)]
 
 
 def load_chosen(folder: Path, chosen: RankedTrial) -> ChosenModel:
@@ -79,15 +89,15 @@ def validation_interval(
     """
     truth = index_labels(actual, model.labels)
     if metric == "val_loss":
-        return _loss_interval(np.asarray(model.loaded.predict_proba(frame), dtype=float)[np.arange(len(truth)), truth])
+        return _loss_interval(model.probabilities(frame)[np.arange(len(truth)), truth])
     confusion = count_confusion(truth, index_labels(model.predict(frame), model.labels), len(model.labels))
     positive = None if model.positive is None else model.labels.index(model.positive)
     ends: Mapping[str, tuple[float, float] | None] = score_intervals(confusion, positive)
     return ends.get(metric.removeprefix("val_"))
 
 
-def _loss_interval(probabilities: Any) -> tuple[float, float] | None:
-    losses = [-math.log(max(float(p), 1e-300)) for p in probabilities]
+def _loss_interval(probabilities: NDArray[np.float64]) -> tuple[float, float] | None:
+    losses = [-math.log(max(p, 1e-300)) for p in probabilities.tolist()]
     if len(losses) < 2:
         return None
     mean = math.fsum(losses) / len(losses)

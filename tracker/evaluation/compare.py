@@ -91,8 +91,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
                 raise
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
-            result = _score(case, model, chosen, identity)
-            keep_result(case.paths.looks, result)
+            result = keep_result(case.paths.looks, _score(case, model, chosen, identity))
             final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget)
             _queue_once(store, final)
     write_final(case.paths.reports, final)

@@ -14,6 +14,8 @@ from tracker.evaluation.files import write_durably, write_report
 if TYPE_CHECKING:
     import pandas as pd
 
+RESULT = ("study", "trial", "key", "configuration", "params", "validation", "test", "test_digest", "test_rows")
+
 
 @dataclass(frozen=True, slots=True)
 class Final:
@@ -93,7 +95,8 @@ class Final:
 
 def final_json(final: Final) -> dict[str, Any]:
     """The content of `reports/final.json`: no times, so that equal results give equal bytes."""
-    content = {**final.result, "looks": final.looks, "budget": final.budget, "stale": final.stale}
+    result = {name: final.result[name] for name in RESULT}
+    content = {**result, "looks": final.looks, "budget": final.budget, "stale": final.stale}
     return content if final.stale_because is None else {**content, "stale_because": dict(final.stale_because)}
 
 
@@ -110,12 +113,14 @@ def write_final(reports: Path, final: Final) -> None:
     write_report(reports / "final.json", final_json(final))
 
 
-def keep_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Keeps a result beside the looks, `results/DIGEST.json`, named by its content."""
+def keep_result(folder: Path, result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keeps a result beside the looks, `results/DIGEST.json`, named by its content; gives it as it reads back."""
     content = canonical_json(result) + b"\n"
     path = folder / "results" / f"{digest_bytes(content)}.json"
     if not path.exists():
         write_durably(path, content)
+    value: Mapping[str, Any] = parse_canonical(content)
+    return value
 
 
 def read_results(folder: Path) -> tuple[Mapping[str, Any], ...]:
@@ -131,3 +136,16 @@ def read_results(folder: Path) -> tuple[Mapping[str, Any], ...]:
 
 def _quoted(label: str) -> str:
     return '"' + label.replace('"', '""') + '"' if set(label) & set(',"\r\n') else label
+
+
+def summarize(final: Final) -> list[str]:
+    """The result in lines of plain text: whose scores, each with its interval, looks, and what is stale."""
+    test = final.result["test"]
+    what = "mean over classes" if test["positive"] is None else f"of {test['positive']!r}"
+    lines = [f"{final.study}/{final.trial} on {final.result['test_rows']} test rows ({what}):"]
+    for name in ("precision", "recall", "f1", "accuracy"):
+        ends = final.interval(name)
+        shown = "undefined (0/0)" if ends is None else f"{test[name]:.4f}   95 % {ends[0]:.4f} to {ends[1]:.4f}"
+        lines.append(f"  {name:<10}{shown}")
+    lines.append(f"looks at these test rows: {final.looks} of {final.budget}")
+    return [*lines, final.message] if final.message else lines

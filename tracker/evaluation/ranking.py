@@ -162,9 +162,10 @@ def _common_objective(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, str
     if any(objective != first for objective in objectives.values()):
         listed = "; ".join(f"{name}: {_words(objective)}" for name, objective in objectives.items())
         raise InputError(f"studies with different objectives cannot be ranked together: {listed}; {REPAIR}")
-    if not isinstance(first, dict) or first.get("direction") not in {"maximize", "minimize"}:
-        raise InputError(f"study {next(iter(objectives))}: no objective in its report; {REPAIR}")
-    return first
+    directed = isinstance(first, dict) and first.get("direction") in {"maximize", "minimize"}
+    if isinstance(first, dict) and directed and isinstance(first.get("metric"), str):
+        return first
+    raise InputError(f"study {next(iter(objectives))}: no objective in its report; {REPAIR}")
 
 
 def _words(objective: Any) -> str:
@@ -179,9 +180,13 @@ def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapp
     if not isinstance(trials, list):
         raise InputError(f"{folder / f'{name}.json'}: holds no trials; {REPAIR}")
     for trial in trials:
-        if absent := sorted(needed - set(trial)):
-            number = trial.get("number", "?")
-            raise InputError(f"{folder / f'{name}.json'}: trial {number} lacks {', '.join(absent)}; {REPAIR}")
+        if not isinstance(trial, dict) or (absent := sorted(needed - set(trial))):
+            lacks = (
+                f"trial {trial.get('number', '?')} lacks {', '.join(absent)}"
+                if isinstance(trial, dict)
+                else repr(trial)
+            )
+            raise InputError(f"{folder / f'{name}.json'}: {lacks}; {REPAIR}")
     return trials
 
 
