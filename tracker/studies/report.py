@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json
 from tracker.datasets.training_data import TrainingData
-from tracker.recording.mlflow_model import write_model
+from tracker.recording.model_folder import describe_model, write_model
 from tracker.recording.store import Store
-from tracker.records import Trial, TrialSpec, record_json
+from tracker.records import Trial, record_json
 from tracker.studies.runner import StudyResult
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def write_reports(result: StudyResult, data: TrainingData, store: Store, reports: Path, models: Path) -> None:
+
+def write_reports(
+    result: StudyResult, serving: Mapping[str, Any], store: Store, reports: Path, models: Path
+) -> None:
     """Writes `reports/studies/NAME.json`, `reports/curves/NAME.csv` and the folder `models/NAME/`."""
     name, best = result.spec.name, result.best
     report = study_report(result)
@@ -24,7 +29,8 @@ def write_reports(result: StudyResult, data: TrainingData, store: Store, reports
     folder = models / name
     if best is not None:
         assert best.outcome.weights is not None
-        write_model(folder, model_json(best.spec, best.outcome.weights, data), store.weights(best.outcome.weights))
+        weights = store.weights(best.outcome.weights)
+        write_model(folder, describe_model(best.spec, best.outcome, serving), weights)
     folder.mkdir(parents=True, exist_ok=True)
     records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
     lines = [{"study": record_json(result.spec)}, *records]
@@ -47,19 +53,16 @@ def study_report(result: StudyResult) -> dict[str, Any]:
     }
 
 
-def model_json(spec: TrialSpec, weights: str, data: TrainingData) -> dict[str, Any]:
-    """What `tracker.standalone.load` needs beside the weights."""
+def describe_serving(data: TrainingData, rows: pd.DataFrame) -> dict[str, Any]:
+    """What models trained on this data need to read raw rows; `rows` are a few raw ones to serve as an example."""
     features = [column for column in data.schema["columns"] if column["role"] == "feature"]
+    names = [column["name"] for column in features]
     return {
-        "format": 1,
-        "family": spec.family,
-        "params": dict(spec.params),
         "labels": list(data.labels),
         "positive": data.positive,
         "columns": [{"name": column["name"], "kind": column["kind"]} for column in features],
-        "preprocessing": dict(data.preprocessing),
-        "key": spec.key,
-        "weights": weights,
+        "preprocessing": data.preprocessing,
+        "example": json.loads(rows[names].to_json(orient="records", double_precision=15)),
     }
 
 

@@ -140,8 +140,8 @@ class _Run:
         summary = {
             "digest": result.digest,
             "trials": len(trials),
-            "best_trial": best.number if best else None,
-            "best_value": best.value if best else None,
+            "number": best.number if best else None,
+            "value": best.value if best else None,
         }
         self.store.finish_study(self.key, summary)
         return result

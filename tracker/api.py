@@ -1,0 +1,161 @@
+"""What notebooks, the command line and the DVC stages call: prepare, split, tune, compare, sync, each one function."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracker import config as configuration
+from tracker.config import Config
+from tracker.datasets.prepare import DataReport
+from tracker.errors import ConfigError
+from tracker.evaluation.ranking import Ranking
+from tracker.paths import Paths, project_paths
+from tracker.recording.outbox import Delivered, Outbox
+from tracker.recording.provenance import environment, provenance
+from tracker.recording.store import Store
+from tracker.studies.runner import Progress
+from tracker.studies.study import Study
+
+if TYPE_CHECKING:
+    from tracker.datasets.split import SplitReport
+    from tracker.datasets.training_data import TrainingData
+    from tracker.execution.executor import DataSource, Executor
+
+DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
+STUDY_LOCK_S = 5.0
+
+load_config = configuration.load_config
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What is read from the world: paths, where MLflow records go, who runs what from where."""
+
+    paths: Paths
+    tracking_uri: str
+    workers: int
+    user: str
+
+    @classmethod
+    def now(cls, paths: Paths | None = None, workers: int | None = None) -> Here:
+        """The current folder, the environment variables MLFLOW_TRACKING_URI and TRACKER_WORKERS, and the user."""
+        paths = paths or project_paths()
+        return cls(paths, paths.tracking_uri(os.environ), workers or _workers_wanted(), _user())
+
+
+def prepare(config: Config, here: Here | None = None) -> DataReport:
+    """Reads and checks the table; writes data/prepared. Raises DataError with every fault."""
+    from tracker.datasets import prepare as stage
+
+    paths = (here or Here.now()).paths
+    return stage.prepare(config.data, config.preprocessing, paths.root, paths.prepared)
+
+
+def tune(
+    config: Config,
+    study: str,
+    *,
+    workers: int | None = None,
+    here: Here | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_delivery: Callable[[Delivered], None] = lambda _: None,
+) -> Study:
+    """Runs, resumes, extends or replays a study, and writes its reports and its best model.
+
+    The number of workers changes no number. Trials reach MLflow while others train; `on_delivery` hears what is left
+    when the study has ended.
+    """
+    from tracker.datasets.training_data import load_training_data, read_split
+    from tracker.execution.executor import DataSource
+    from tracker.studies.plan import plan_study
+    from tracker.studies.report import describe_serving, write_reports
+    from tracker.studies.runner import run_study
+
+    here = here or Here.now(workers=workers)
+    paths = here.paths
+    data = load_training_data(paths.splits, config.preprocessing)
+    environment_digest, parts = environment()
+    plan = plan_study(config, study, data.digests, environment_digest)
+    serving = describe_serving(data, read_split(paths.splits, "train").head(2))
+    about = {**provenance(sys.argv, paths.root), "environment": parts}
+    with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):
+        store.put_serving(data.digests, serving)
+        source = DataSource(paths.splits, config.preprocessing)
+        lanes = _lanes_allowed(store, environment_digest, config.model.family)
+        outbox = Outbox(paths.store, here.tracking_uri, config.tracking.experiment, config.tracking.models)
+        with outbox, _executor(here.workers or 1, source, data, lanes) as executor:
+            result = run_study(plan, store, executor, about, _notifying(outbox, on_progress))
+            write_reports(result, serving, store, paths.reports, paths.models)
+            on_delivery(outbox.finish(DELIVERY_S))
+    return Study(result, paths.store, serving)
+
+
+def compare(config: Config, here: Here | None = None) -> Ranking:
+    """Ranks the trials of all studies on validation, as often as you like; `.test()` of what it returns is the look."""
+    from tracker.evaluation import compare as stage
+
+    here = here or Here.now()
+    return stage.compare(here.paths, config.compare, clock=time.time, user=here.user, studies=config.studies)
+
+
+def split(config: Config, here: Here | None = None) -> SplitReport:
+    """Splits the prepared table; writes data/splits and data/sealed. Raises DataError."""
+    from tracker.datasets import split as stage
+
+    paths = (here or Here.now()).paths
+    return stage.split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
+
+
+@contextmanager
+def _executor(workers: int, source: DataSource, data: TrainingData, lanes: int) -> Iterator[Executor]:
+    from tracker.execution.executor import InlineExecutor
+    from tracker.execution.processes import ProcessExecutor
+
+    executor: Executor = ProcessExecutor(source, workers, lanes) if workers > 1 else InlineExecutor(data, lanes)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
+    """How many trials may train together: many, where this environment has shown that lanes equal solo training."""
+    from tracker.execution.cohorts import MOST_LANES
+    from tracker.execution.executor import one_thread
+    from tracker.training.selftest import lanes_agree
+
+    passed = store.selftest(environment_digest, family)
+    if passed is None:
+        with one_thread():
+            passed = lanes_agree()
+        store.put_selftest(environment_digest, family, passed)
+    return MOST_LANES if passed else 1
+
+
+def _notifying(outbox: Outbox, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    def tell(progress: Progress) -> None:
+        outbox.notify()
+        on_progress(progress)
+
+    return tell
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _workers_wanted() -> int:
+    text = os.environ.get("TRACKER_WORKERS", "1")
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"TRACKER_WORKERS: expected a whole number from 1 on, found {text!r}")
+    return int(text)

@@ -1,0 +1,215 @@
+"""The command line: one function per command, each thin over `tracker.api`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tracker.errors import InputError, NotFoundError, TrackerError
+
+if TYPE_CHECKING:
+    from tracker.config import Config
+
+app = typer.Typer(
+    help="Hyperparameter tuning in which every number can be derived again, and is checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+KEEPING, CHECKING = "Keeping house", "Checking"
+
+
+class Format(StrEnum):
+    """How lists are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def check() -> None:
+    """Say what would run: columns, studies, trials, time, disk. Runs nothing."""
+    from tracker.terminal.forecast import forecast
+
+    for line in forecast(_config(), _paths()):
+        _say(line or " ")
+
+
+@app.command()
+def prepare(quiet: Quiet = False) -> None:
+    """Read and check the table; write data/prepared."""
+    from tracker import api
+
+    report = api.prepare(_config())
+    _say("" if quiet else "\n".join(report.lines()))
+
+
+@app.command()
+def split(quiet: Quiet = False) -> None:
+    """Split the prepared table; write data/splits and the sealed data/sealed."""
+    from tracker import api
+
+    report = api.split(_config())
+    _say("" if quiet else "\n".join(report.lines()))
+
+
+@app.command()
+def tune(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Studies of params.yaml.")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
+    from tracker import api
+    from tracker.terminal.show import say_delivered, study_progress, study_summary
+
+    config = _config()
+    unknown = [name for name in names if name not in config.studies]
+    if unknown:
+        raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
+    for name in names:
+        with study_progress(quiet) as on_progress:
+            study = api.tune(config, name, workers=workers, on_progress=on_progress, on_delivery=say_delivered)
+        _say("" if quiet else study_summary(study))
+
+
+@app.command()
+def compare(
+    test: Annotated[bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
+) -> None:
+    """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
+    from tracker import api
+
+    ranking = api.compare(_config())
+    columns = ("rank", "study", "trial", "value")
+    _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")[:10]], output)
+    if test:
+        final = ranking.test(or_stale=True)
+        _say(final.summary())
+
+
+@app.command()
+def runs(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One study; all if left out.")] = None,
+    sort: Annotated[str, typer.Option(help="A metric or a hyperparameter; the best first for metrics.")] = "value",
+    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
+    output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
+) -> None:
+    """List the trials of finished studies, the best first."""
+    from tracker.terminal.leaderboard import leaderboard
+
+    _print_rows(leaderboard(_paths().study_reports, name, sort)[:limit], output)
+
+
+@app.command()
+def show(
+    trial: Annotated[str, typer.Argument(metavar="STUDY/NUMBER", help="For example tpe/42.")],
+    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+) -> None:
+    """Show one trial: params, seed, metrics, its curve, how to find it in MLflow."""
+    from tracker.terminal.leaderboard import describe_trial, read_trial
+
+    found = read_trial(_paths(), trial)
+    _say(json.dumps(found, indent=1) if output == Format.json else "\n".join(describe_trial(found)))
+
+
+@app.command(rich_help_panel=KEEPING)
+def sync(quiet: Quiet = False) -> None:
+    """Deliver to MLflow what waits, and fill it from the store where something is missing."""
+    from tracker import api
+    from tracker.terminal.show import say_delivered
+
+    delivered = api.sync(_config())
+    say_delivered(delivered)
+    _say("" if quiet else f"{delivered.delivered} records delivered to {_paths_uri()}")
+    if delivered.waiting:
+        raise typer.Exit(6)
+
+
+@app.command()
+def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
+    """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
+    from tracker.recording.server import serve_ui
+
+    raise typer.Exit(serve_ui(_paths_uri(), port, _say))
+
+
+@app.command(hidden=True)
+def done() -> None:
+    """Say where the results are and what to try next (the end of `make repro`)."""
+    from tracker.terminal.leaderboard import closing_lines
+
+    for line in closing_lines(_paths()):
+        _say(line)
+
+
+def main() -> None:
+    """Runs a command; what was raised on purpose becomes a message on stderr and its exit code."""
+    try:
+        app()
+    except TrackerError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; what is finished is kept: the same command goes on\n")
+        raise SystemExit(130) from None
+
+
+def _config() -> Config:
+    from tracker.config import load_config
+
+    return load_config(_paths().params)
+
+
+def _paths() -> Any:
+    from tracker.paths import project_paths
+
+    return project_paths()
+
+
+def _paths_uri() -> str:
+    import os
+
+    uri: str = _paths().tracking_uri(os.environ)
+    return uri
+
+
+def _say(text: str) -> None:
+    if text:
+        sys.stdout.write(text + "\n")
+
+
+def _print_rows(rows: list[dict[str, Any]], output: Format) -> None:
+    if output == Format.json:
+        _say(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        raise InputError("nothing to list yet; run `dvc repro` or `tracker tune NAME` first")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)]
+    if output == Format.csv:
+        import csv
+
+        csv.writer(sys.stdout).writerows(cells)
+        return
+    from tracker.datasets.prepare import align
+
+    _say("\n".join(align(cells)))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""A finished study as notebooks see it: Optuna's names for what is best, a data frame of trials, each trial's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tracker.canonical import canonical_json
+from tracker.errors import NotFoundError
+from tracker.recording.model_folder import describe_model, write_model
+from tracker.recording.store import Store
+from tracker.records import Trial
+from tracker.search.export import to_optuna
+from tracker.standalone.load import StandaloneModel, load_model
+from tracker.studies.runner import StudyResult
+
+if TYPE_CHECKING:
+    import optuna
+    import torch
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """One trial: what it was told, what it gave, and its model."""
+
+    trial: Trial
+    store: Path
+    serving: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        """Its number in the study, from 0."""
+        return self.trial.number
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """All hyperparameters that have an effect."""
+        return self.trial.spec.params
+
+    @property
+    def seed(self) -> int:
+        """The seed from which all its randomness derives."""
+        return self.trial.spec.seed
+
+    @property
+    def value(self) -> float | None:
+        """The objective at the kept epoch; None where the trial failed or the metric is undefined."""
+        return self.trial.value
+
+    @property
+    def state(self) -> str:
+        """`complete` or `failed`."""
+        return self.trial.outcome.state
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """The metrics of the kept epoch."""
+        return self.trial.outcome.metrics
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch."""
+        return pd.DataFrame(list(self.trial.outcome.history)).drop(columns="confusion_matrix", errors="ignore")
+
+    @cached_property
+    def model(self) -> StandaloneModel:
+        """The model with its preprocessing. Raises NotFoundError where the trial failed."""
+        digest = self.trial.outcome.weights
+        if digest is None:
+            raise NotFoundError(f"{self.trial.study}/{self.number} has no model: {self.trial.outcome.reason}")
+        with Store.open(self.store) as store, TemporaryDirectory() as folder:
+            target = Path(folder) / "model"
+            description = describe_model(self.trial.spec, self.trial.outcome, self.serving)
+            write_model(target, description, store.weights(digest))
+            return load_model(target)
+
+    def load(self) -> torch.nn.Module:
+        """The network in evaluation mode; it takes preprocessed rows, float32 (rows, features)."""
+        return self.model.module
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Raw columns in; `label` and `probability_<class>` out."""
+        return self.model.predict(frame)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study."""
+
+    result: StudyResult
+    store: Path
+    serving: Mapping[str, Any]
+
+    @cached_property
+    def trials(self) -> tuple[StudyTrial, ...]:
+        """All trials in order."""
+        return tuple(StudyTrial(trial, self.store, self.serving) for trial in self.result.trials)
+
+    @property
+    def name(self) -> str:
+        """The study's name in params.yaml."""
+        return self.result.spec.name
+
+    @property
+    def best_trial(self) -> StudyTrial:
+        """The best complete trial. Raises NotFoundError where all failed."""
+        best = self.result.best
+        if best is None:
+            raise NotFoundError(f"{self.name}: no trial completed; see the reasons with `tracker runs {self.name}`")
+        return self.trials[best.number]
+
+    @property
+    def best_params(self) -> Mapping[str, Any]:
+        """The best trial's hyperparameters."""
+        return self.best_trial.params
+
+    @property
+    def best_value(self) -> float:
+        """The best trial's objective."""
+        value = self.best_trial.value
+        assert value is not None
+        return value
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that was proposed and came out."""
+        return self.result.digest
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """One row per trial: number, state, value, params_*, metrics_*, seed."""
+        return pd.DataFrame([_row(trial) for trial in self.trials])
+
+    def to_optuna(self, storage: str | None = None) -> optuna.Study:
+        """The study for `optuna.visualization` and Optuna Dashboard, in memory or in an Optuna storage (its URL)."""
+        return to_optuna(self.result.spec, self.result.trials, self.result.spec.objective["direction"], storage)
+
+
+def _row(trial: StudyTrial) -> dict[str, Any]:
+    row: dict[str, Any] = {"number": trial.number, "state": trial.state, "value": trial.value}
+    for name, value in trial.params.items():
+        row[f"params_{name}"] = canonical_json(value).decode() if isinstance(value, list) else value
+    row |= {f"metrics_{name}": value for name, value in trial.metrics.items()}
+    return row | {"seed": trial.seed}

@@ -1,0 +1,72 @@
+"""Turns a configuration into what would run: columns, splits, studies, trials, time and disk; it runs none of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tracker.datasets.prepare import DataReport, align, inspect_data
+from tracker.execution.cohorts import form_cohorts
+from tracker.models.mlp import shape_of
+from tracker.paths import Paths
+from tracker.records import TrialSpec
+from tracker.search.samplers import open_sampler, plan_generations
+from tracker.studies.plan import StudyPlan, plan_studies, propose_trial
+
+if TYPE_CHECKING:
+    from tracker.config import Config
+
+STEP_S = 2.5e-4  # what a training step of a cohort costs before any arithmetic, on one core of 2022
+FLOPS = 4e10  # float32 operations a second of one such core at these sizes
+DATABASE_BYTES = 60_000  # store and MLflow rows of one trial
+WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would tell
+
+
+def forecast(config: Config, paths: Paths) -> Iterator[str]:
+    """Lines for people. Raises InputError with every fault of the table and of the studies."""
+    report = inspect_data(config.data, config.preprocessing, paths.root)[2]
+    plans = plan_studies(config, {}, "forecast")
+    yield from report.lines()
+    yield ""
+    rows = [("study", "sampler", "trials", "generations", "at most")]
+    seconds, size = 0.0, 0
+    for name, plan in plans.items():
+        time_s, bytes_ = _cost(plan, report, config)
+        seconds, size = seconds + time_s, size + bytes_
+        generations = len(plan_generations(plan.spec, plan.trials))
+        rows.append((name, plan.spec.sampler["name"], str(plan.trials), str(generations), _duration(time_s)))
+    yield from align(rows)
+    total = sum(plan.trials for plan in plans.values())
+    yield f"{total} trials, at most about {_duration(seconds)} on one core, about {max(1, size // 10**6)} MB on disk"
+    yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
+
+
+def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, int]:
+    """Seconds if no trial stops early, and bytes of weights (twice: store and MLflow) and rows."""
+    start, count = plan_generations(plan.spec, plan.trials)[0]
+    searched = open_sampler(plan.spec).propose(0, count, start)
+    specs = [propose_trial(plan.spec, number, 0, values).spec for number, values in enumerate(searched)]
+    features, classes = _features(report), len(report.labels)
+    rows = math.ceil(report.rows * (1 - config.split.validation - config.split.test))
+    seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in form_cohorts(specs, features, classes))
+    weights = sum(4 * shape_of(spec, features, classes).numbers for spec in specs)
+    share = plan.trials / count
+    return seconds * share, int((2 * weights + DATABASE_BYTES * count) * share)
+
+
+def _cohort_s(cohort: list[TrialSpec], features: int, classes: int, rows: int) -> float:
+    shape, epochs = shape_of(cohort[0], features, classes), cohort[0].training["epochs"]
+    steps = math.ceil(rows / shape.batch_size) * epochs
+    return float(steps * STEP_S + len(cohort) * epochs * rows * 6 * shape.numbers / FLOPS)
+
+
+def _features(report: DataReport) -> int:
+    wide = {"categorical": WIDTH_PER_TEXT_COLUMN}
+    return max(1, sum(wide.get(column.kind, 1) for column in report.columns if column.role == "feature"))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

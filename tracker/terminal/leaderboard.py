@@ -1,0 +1,119 @@
+"""Turns the reports on disk into what `runs`, `show` and the end of `make repro` print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import canonical_json, parse_canonical
+from tracker.errors import InputError, NotFoundError
+from tracker.paths import Paths
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
+    """The study reports of a folder, or the one of that name. Raises NotFoundError, InputError."""
+    paths = sorted(folder.glob("*.json")) if name is None else [folder / f"{name}.json"]
+    if not paths or not paths[0].is_file():
+        there = ", ".join(path.stem for path in sorted(folder.glob("*.json"))) or "none yet"
+        raise NotFoundError(f"no report of {name or 'any study'} in {folder} (there: {there}); run `dvc repro` first")
+    reports = []
+    for path in paths:
+        try:
+            reports.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a readable report ({error}); run `dvc repro` to write it again") from None
+    return reports
+
+
+def leaderboard(folder: Path, name: str | None, sort: str) -> list[dict[str, Any]]:
+    """One row per trial, sorted: by `value` or a metric the best first, by a hyperparameter ascending."""
+    reports = read_reports(folder, name)
+    rows = [_row(report["study"], trial) for report in reports for trial in report["trials"]]
+    if rows and all(sort not in row for row in rows):
+        raise InputError(f"nothing is called {sort!r}; there are {', '.join(rows[0])}")
+    metrics = {metric for report in reports for trial in report["trials"] for metric in trial["metrics"]}
+    minimise = sort.endswith("_loss") or (sort == "value" and reports[0]["objective"]["direction"] == "minimize")
+    falling = (sort in metrics or sort == "value") and not minimise
+    known = [row for row in rows if row.get(sort) is not None]
+    known.sort(key=lambda row: (row[sort], -row["trial"]) if falling else (row[sort], row["trial"]), reverse=falling)
+    return known + [row for row in rows if row.get(sort) is None]
+
+
+def read_trial(paths: Paths, place: str) -> dict[str, Any]:
+    """One trial's row of its report, with `study`, `history` and `objective`. Raises NotFoundError."""
+    study, _, number = place.rpartition("/")
+    if not study or not number.isdigit():
+        raise InputError(f"expected STUDY/NUMBER, for example tpe/42, found {place!r}")
+    report = read_reports(paths.study_reports, study)[0]
+    trials = {trial["number"]: trial for trial in report["trials"]}
+    if int(number) not in trials:
+        raise NotFoundError(f"{study} has no trial {number}; it has 0 to {len(trials) - 1}")
+    trial = trials[int(number)]
+    return {"study": study, **trial, "objective": report["objective"], "history": _history(paths, study, trial["key"])}
+
+
+def describe_trial(found: Mapping[str, Any]) -> list[str]:
+    """A trial as lines: what it was told, what it gave, its validation loss epoch by epoch."""
+    lines = [f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"]
+    if found.get("reason"):
+        lines.append(f"reason    {found['reason']}")
+    lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
+    lines.append(f"seed      {found['seed']}")
+    lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
+    lines += [f"{name:<14}{_text(value)}" for name, value in found["metrics"].items()]
+    losses = [entry["val_loss"] for entry in found["history"]]
+    if losses:
+        lines.append(f"val_loss  {sparkline(losses)}  {losses[0]:.4g} to {losses[-1]:.4g}")
+    lines.append(f"key       {found['key']}")
+    lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
+    return lines
+
+
+def closing_lines(paths: Paths) -> list[str]:
+    """What `make repro` says at its end."""
+    final = json.loads((paths.reports / "final.json").read_text(encoding="utf-8"))
+    test = final["test"]
+    about = f" of {test['positive']}" if test["positive"] is not None else ""
+    stale = " (stale: the budget of looks is spent, see the report)" if final["stale"] else ""
+    scores = ", ".join(f"{name} {_text(test[name])}" for name in ("precision", "recall", "f1"))
+    return [
+        "",
+        f"chosen on validation: {final['study']}/{final['trial']}",
+        f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows){stale}",
+        "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
+        "next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show "
+        f"{final['study']}/{final['trial']} | edit params.yaml, then dvc repro",
+    ]
+
+
+def sparkline(values: list[float]) -> str:
+    """Values as a row of bars, one per value."""
+    low, high = min(values), max(values)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * scale)] for value in values)
+
+
+def _row(study: str, trial: Mapping[str, Any]) -> dict[str, Any]:
+    row = {"study": study, "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
+    row |= dict(trial["metrics"])
+    row |= {name: canonical_json(v).decode() if isinstance(v, list) else v for name, v in trial["params"].items()}
+    return row
+
+
+def _history(paths: Paths, study: str, key: str) -> list[dict[str, Any]]:
+    path = paths.models / study / "trials.jsonl"
+    if not path.is_file():
+        return []
+    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+        record = parse_canonical(line)
+        if record["outcome"]["key"] == key:
+            return list(record["outcome"]["history"])
+    return []
+
+
+def _text(value: Any) -> str:
+    return "undefined" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

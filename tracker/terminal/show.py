@@ -1,0 +1,61 @@
+"""Turns progress, studies and deliveries into lines for people: a moving bar on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracker.recording.outbox import Delivered
+    from tracker.studies.runner import Progress
+    from tracker.studies.study import Study
+
+
+@contextmanager
+def study_progress(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """What to call with a study's progress: trials done, the best so far, time left; silent where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, TextColumn("{task.fields[best]}"), console=Console(stderr=True)) as bar:
+        tasks: dict[str, int] = {}
+
+        def advance(progress: Progress) -> None:
+            if progress.study not in tasks:
+                tasks[progress.study] = bar.add_task(progress.study, total=progress.wanted, best="")
+            best = progress.best
+            text = "" if best is None or best.value is None else f"best {best.value:.4f} (trial {best.number})"
+            bar.update(tasks[progress.study], completed=progress.finished, total=progress.wanted, best=text)  # type: ignore[arg-type]
+
+        yield advance
+
+
+def study_summary(study: Study) -> str:
+    """One line: how many trials, how many from the store, how many failed, the best."""
+    trials, best = study.result.trials, study.result.best
+    failed = sum(trial.outcome.state == "failed" for trial in trials)
+    parts = [f"{study.name}: {len(trials)} trials"]
+    if study.result.replayed:
+        parts.append(f"{study.result.replayed} of them from the store")
+    if failed:
+        parts.append(f"{failed} failed")
+    metric = study.result.spec.objective["metric"]
+    parts.append(f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best")
+    return ", ".join(parts)
+
+
+def say_delivered(delivered: Delivered) -> None:
+    """Says what MLflow did not take; quiet when it took all."""
+    if delivered.waiting:
+        problem = f" ({delivered.problem})" if delivered.problem else ""
+        sys.stderr.write(
+            f"{delivered.waiting} records wait for MLflow{problem}; nothing is lost: `tracker sync` delivers them\n"
+        )
+
