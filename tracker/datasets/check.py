@@ -9,18 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data, Preprocessing
-from tracker.datasets.schema import Column, as_text, is_number
+from tracker.datasets.schema import GAP_WORDS, Column, as_text, is_number, odd_among_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = 1e30  # training is in float32, which ends at 3e38; squares of anything near it overflow
-MOSTLY_NUMBERS = 0.9
 FEW_CLASSES = 20
 SHOWN = 3
 MOST_FAULTS = 50
 _NOT_A_LABEL = {"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"}
-_GAP_WORDS = {"na", "n/a", "null", "none", "?", "-", ""}
+_EXPECTED = {"asked for in data.drop", "constant", "no values"}
 _ID_NAME = re.compile(r"(^|[_\W])(id|ids|key|uuid|guid|index|rowid|row)$|[a-z](Id|ID|Key)$", re.IGNORECASE)
 
 
@@ -32,13 +31,15 @@ def find_faults(
     if not len(frame):
         yield "the table has no rows"
         return
-    if data.target in frame:
-        yield from _label_faults(as_text(frame[data.target]), data)
-    if data.id is not None and data.id in frame:
-        yield from _id_faults(frame[data.id], data.id)
     for column in columns:
-        if column.role == "feature":
-            yield from _feature_faults(frame[column.name], column, preprocessing)
+        if column.kind == "unusable":
+            yield from _unusable_faults(frame[column.name], column)
+        elif column.role == "target":
+            yield from _label_faults(as_text(frame[column.name]), data)
+        elif column.role == "id":
+            yield from _id_faults(frame[column.name], column.name)
+        elif column.role == "feature":
+            yield from _feature_faults(frame[column.name], column, data, preprocessing)
     yield from _copies(frame, columns, data)
     if not any(column.role == "feature" for column in columns):
         yield "no column is left as a feature; see data.drop, or give columns that vary"
@@ -58,7 +59,7 @@ def find_warnings(frame: pd.DataFrame, columns: Sequence[Column], data: Data) ->
     for column in columns:
         if column.role == "feature" and column.kind == "numeric" and _looks_like_id(frame[column.name], column.name):
             yield f"column {column.name!r} looks like an id: name it in data.id or data.drop"
-        elif column.role == "dropped" and column.reason != "asked for in data.drop":
+        elif column.role == "dropped" and column.kind == "categorical" and column.reason not in _EXPECTED:
             yield f"column {column.name!r} is dropped: {column.reason}"
 
 
@@ -87,11 +88,11 @@ def unknown_column(place: str, name: str, columns: Iterable[Any]) -> str:
 
 def _name_faults(frame: pd.DataFrame, data: Data) -> Iterator[str]:
     named = [("data.target", data.target), *([("data.id", data.id)] if data.id is not None else [])]
-    named += [("data.drop", name) for name in data.drop] + [("data.categorical", name) for name in data.categorical]
-    yield from (unknown_column(place, name, frame.columns) for place, name in named if name not in frame)
+    others = [("data.drop", name) for name in data.drop] + [("data.categorical", name) for name in data.categorical]
+    yield from (unknown_column(place, name, frame.columns) for place, name in named + others if name not in frame)
     if data.id == data.target:
         yield f"data.id: {data.id!r} is the target"
-    for place, name in named[:2]:
+    for place, name in named:
         if name in data.drop:
             yield f"data.drop: {name!r} is {place}; it cannot be dropped"
 
@@ -105,7 +106,7 @@ def _label_faults(labels: pd.Series[Any], data: Data) -> Iterator[str]:
     if bad.any():
         yield f"{place}, {rows_of(bad)}: NaN or infinite labels; fill in or remove"
     distinct = sorted(present[~bad.loc[present.index]].unique())
-    words = [label for label in distinct if label.strip().lower() in _GAP_WORDS]
+    words = [label for label in distinct if label.strip().lower() in GAP_WORDS]
     if words and len(words) < len(distinct) and all(is_number(label) for label in distinct if label not in words):
         yield f"{place}, {rows_of(labels == words[0])}: label {words[0]!r} among numbers; fill in or remove"
     if len(distinct) == 1:
@@ -136,20 +137,23 @@ def _id_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
         yield f"column {name!r} (id), {rows_of(twice)}: ids occur more than once, first {first!r}; an id names one row"
 
 
-def _feature_faults(cells: pd.Series[Any], column: Column, preprocessing: Preprocessing) -> Iterator[str]:
+def _feature_faults(cells: pd.Series[Any], column: Column, data: Data, preprocessing: Preprocessing) -> Iterator[str]:
     place = f"column {column.name!r}"
-    if column.kind == "unusable":
-        odd = next(value for value in cells.dropna() if not isinstance(value, str))
-        yield f"{place}: cells of type {type(odd).__name__} cannot be used; drop it: data.drop: [{column.name}]"
-        return
     section = preprocessing.numeric if column.kind == "numeric" else preprocessing.categorical
     if column.gaps and section.impute == "none":
         part = "numeric" if column.kind == "numeric" else "categorical"
         yield f"{place}, {rows_of(cells.isna())}: gaps, but preprocessing.{part}.impute is none; choose an imputer"
     if column.kind == "numeric":
         yield from _number_faults(cells, place)
-    elif column.kind == "categorical":
+    elif column.kind == "categorical" and column.name not in data.categorical:
         yield from _mixed_faults(cells, column.name)
+
+
+def _unusable_faults(cells: pd.Series[Any], column: Column) -> Iterator[str]:
+    if column.role != "dropped":
+        odd = next(value for value in cells.dropna() if not isinstance(value, str))
+        remedy = f"drop it: data.drop: [{column.name}]" if column.role == "feature" else "give texts or numbers"
+        yield f"column {column.name!r}: cells of type {type(odd).__name__} cannot be used; {remedy}"
 
 
 def _number_faults(cells: pd.Series[Any], place: str) -> Iterator[str]:
@@ -164,15 +168,10 @@ def _number_faults(cells: pd.Series[Any], place: str) -> Iterator[str]:
 def _mixed_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
     import pandas as pd
 
-    if not pd.api.types.is_string_dtype(cells.dtype) and not pd.api.types.is_object_dtype(cells.dtype):
-        return
-    counts = cells.value_counts()
-    numbers = {value for value in counts.index if is_number(value)}
-    if any(re.match(r"[+-]?0\d", value.strip()) for value in numbers):
-        return  # codes with leading zeros
-    share = counts[list(numbers)].sum() / counts.sum()
-    if MOSTLY_NUMBERS <= share < 1:
-        odd = cells.notna() & ~cells.isin(numbers)
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return  # numbers that are declared codes
+    odd = cells.isin(odd_among_numbers(cells))
+    if odd.any():
         yield (
             f"column {name!r}, {rows_of(odd)}: {cells[odd].iloc[0]!r} among numbers; mend it (an empty cell is a gap), "
             f"or say data.categorical: [{name}]"
@@ -180,7 +179,7 @@ def _mixed_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
 
 
 def _copies(frame: pd.DataFrame, columns: Sequence[Column], data: Data) -> Iterator[str]:
-    if data.target not in frame:
+    if not any(column.role == "target" and column.kind != "unusable" for column in columns):
         return
     labels = as_text(frame[data.target])
     classes = labels.nunique()

@@ -17,6 +17,7 @@ BUNDLED = ("breast_cancer", "digits", "wine")
 MAX_BYTES = 2 * 1024**3
 MAX_COLUMNS = 10_000
 MAX_CELLS = 200_000_000
+EXACT = 2**53  # up to here float64 holds every whole number
 
 
 def read_table(source: str, root: Path, text: Collection[str] = ()) -> pd.DataFrame:
@@ -70,10 +71,11 @@ def _read_bytes(path: Path, name: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise DataError(f"data.source: {name!r}: {_why_not_opened(path, error)}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise DataError(f"data.source: {name!r}: {_kind_of_file(status.st_mode)}; give a CSV or Parquet file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"data.source: {name!r}: {_kind_of_file(status.st_mode)}; give a CSV or Parquet file")
         if status.st_size > MAX_BYTES:
             raise DataError(f"data.source: {name!r}: {status.st_size} bytes; at most {MAX_BYTES} are read")
         try:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from tracker.datasets.load import MAX_COLUMNS, check_size
+from tracker.datasets.load import EXACT, MAX_COLUMNS, check_size
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 WHOLE = r"^[+-]?[0-9]+$"
 LEADING_ZERO = r"^[+-]?0[0-9]"
-EXACT = 2**53  # the integers that float64 holds without loss
 _SHOWN = 5
 _BLOCK = 16 * 1024**2  # no row may be longer than a block
 

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
-from tracker.datasets.load import check_size
-from tracker.datasets.load_csv import EXACT
+from tracker.datasets.load import EXACT, check_size
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _check_names(names: list[str], name: str) -> None:
 def _plain(column: Any) -> pd.Series[Any]:
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _plain(pc.cast(column, kind.value_type))
+        column, kind = pc.cast(column, kind.value_type), kind.value_type
     if pa.types.is_boolean(kind):
         import pandas as pd
 

@@ -37,13 +37,19 @@ def read_salts(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        lineages = json.loads(content)["lineages"]
-        for entry in lineages.values():
-            if not 0 <= entry["salt"] < 2**32 or not entry["tries"] >= 1:
-                raise ValueError
+        lineages = dict(json.loads(content)["lineages"])
+        whole = all(_is_whole(name, entry) for name, entry in lineages.items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise DataError(f"{path}: damaged, or a merge is unfinished; restore it: git checkout -- {path.name}") from None
-    return dict(lineages)
+        whole = False
+    if not whole:
+        raise DataError(f"{path}: damaged, or a merge is unfinished; restore it: git checkout -- {path.name}")
+    return lineages
+
+
+def _is_whole(name: str, entry: Mapping[str, Any]) -> bool:
+    lineage = {key: value for key, value in entry.items() if key not in {"salt", "tries"}}
+    numbers = isinstance(entry["salt"], int) and isinstance(entry["tries"], int)
+    return numbers and 0 <= entry["salt"] < 2**32 and entry["tries"] >= 1 and lineage_digest(lineage) == name
 
 
 def keep_salt(path: Path, lineage: Mapping[str, Any], salt: Salt) -> None:

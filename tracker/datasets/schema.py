@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data
-from tracker.datasets.load_csv import EXACT
+from tracker.datasets.load import EXACT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +20,15 @@ MANY_TEXTS = 50
 MOSTLY_DISTINCT = 0.5
 FEW_ROWS = 10
 MOST_CATEGORIES = 1000
+# A column of numbers in which some cells are words: words for a gap are told from categories by their meaning.
+MOSTLY_NUMBERS = 0.9
+HALF_NUMBERS = 0.5
+GAP_WORDS = frozenset({"na", "nan", "n/a", "null", "none", "missing", "?", "-", "."})
+_LEADING_ZERO = re.compile(r"[+-]?0\d")
 _TRUTH = {"true": True, "false": False}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,9 @@ def decide_columns(frame: pd.DataFrame, data: Data) -> list[Column]:
 
 def _decide(name: str, cells: pd.Series[Any], data: Data) -> Column:
     column = Column(name, "feature", _kind(cells, name in data.categorical), int(cells.isna().sum()))
-    if name == data.target:
-        return replace(column, role="target", kind="text")
-    if name == data.id:
-        return replace(column, role="id", kind="text")
+    if name in {data.target, data.id}:
+        kind = "unusable" if column.kind == "unusable" else "text"
+        return replace(column, role="target" if name == data.target else "id", kind=kind)
     reason = "asked for in data.drop" if name in data.drop else _why_dropped(name, cells, column.kind, data)
     return replace(column, role="dropped", reason=reason) if reason else column
 
@@ -60,26 +63,24 @@ def _kind(cells: pd.Series[Any], declared: bool) -> str:
         return "boolean"
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return "categorical" if declared else "numeric"
-    values = cells.dropna().unique()
-    if not all(isinstance(value, str) for value in values):
+    filled = cells.dropna()
+    if not all(isinstance(value, str) for value in filled):
         return "unusable"
-    if not declared and len(values) and all(value.strip().lower() in _TRUTH for value in values):
+    if not declared and len(filled) and all(value.strip().lower() in _TRUTH for value in filled.unique()):
         return "boolean"
     return "categorical"
 
 
 def _why_dropped(name: str, cells: pd.Series[Any], kind: str, data: Data) -> str:
-    distinct = 0 if kind == "unusable" else int(cells.nunique())
     if kind == "unusable":
         return ""  # a fault unless data.drop names it
-    if distinct == 0:
-        return "no values"
-    if distinct == 1:
-        return "constant"
+    distinct = int(cells.nunique())
+    if distinct < 2:
+        return "constant" if distinct else "no values"
     if _PANDAS_INDEX.fullmatch(name):
         return "row index that pandas wrote"
-    if kind != "categorical" or name in data.categorical:
-        return ""
+    if kind != "categorical" or name in data.categorical or odd_among_numbers(cells):
+        return ""  # odd cells among numbers are a fault, not a reason to leave the column out
     if all(parse_date(value) for value in cells.dropna().unique()):
         return "dates are no features"
     return _why_no_categories(distinct, int(cells.notna().sum()))
@@ -109,6 +110,19 @@ def parse_date(value: Any) -> datetime | None:
 def is_number(value: str) -> bool:
     """Whether a text is written as a finite number."""
     return _NUMBER.fullmatch(value.strip()) is not None
+
+
+def odd_among_numbers(cells: pd.Series[Any]) -> set[str]:
+    """The texts that keep a column of texts from being numbers, where nearly all the others are; else none."""
+    counts = cells.value_counts()
+    texts = [value for value in counts.index if isinstance(value, str)]
+    numbers = {value for value in texts if is_number(value)}
+    if not numbers or any(_LEADING_ZERO.match(value.strip()) for value in numbers):
+        return set()  # names, or codes
+    odd = set(texts) - numbers
+    share = counts[list(numbers)].sum() / counts.sum()
+    words_only = all(value.strip().lower() in GAP_WORDS for value in odd)
+    return odd if share >= (HALF_NUMBERS if words_only else MOSTLY_NUMBERS) else set()
 
 
 def convert(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

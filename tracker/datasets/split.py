@@ -222,6 +222,8 @@ def _absent(
         "time": "choose other dates in split.validation_from and split.test_from, or add rows",
         "column": f"give column {settings.column!r} rows of every class for every split",
     }.get(settings.method, "add rows of that class, merge or remove it, or raise split.validation and split.test")
+    if lineage is not None and settings.duplicates == "together":
+        remedy += "; where equal rows need not stay together: split.duplicates: free"
     if lineage is not None and lineage_digest(lineage) in read_salts(salts):
         remedy += (
             f"; or remove entry {lineage_digest(lineage)[:12]}... from {salts.name} to divide anew (rows then move)"

@@ -23,6 +23,9 @@ def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
     missing = [entry["name"] for entry in state["columns"] if entry["name"] not in frame.columns]
     if missing:
         raise ValueError(f"missing columns: {', '.join(map(repr, missing))}")
+    twice = [entry["name"] for entry in state["columns"] if (frame.columns == entry["name"]).sum() > 1]
+    if twice:
+        raise ValueError(f"columns that occur more than once: {', '.join(map(repr, twice))}")
     blocks = [_READERS[entry["kind"]](entry, frame[entry["name"]]) for entry in state["columns"]]
     features: Matrix = np.concatenate([np.empty((len(frame), 0), np.float32), *blocks], axis=1)
     return features
@@ -31,7 +34,8 @@ def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
 def _numeric(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
     values = _fill(_floats(entry["name"], cells), entry)
     scaled = (values - entry["center"]) / entry["scale"]
-    return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float32)[:, None]
+    clipped: Matrix = np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float32)
+    return clipped[:, None]
 
 
 def _floats(name: str, cells: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -97,13 +101,19 @@ def _place(entry: Mapping[str, Any], places: Mapping[str, int], cell: Any, cells
             row = _first(np.array([pd.isna(value) or value == "" for value in cells]))
             raise ValueError(f"column {entry['name']!r}, row {row}: a gap, and no imputer was fitted")
         return places.get(entry["fill"], -1)
-    if str(cell) in places:
-        return places[str(cell)]
-    try:  # 7, 7.0 and "7.0" name one code
-        number = float(cell)
-    except (TypeError, ValueError):
-        return -1
-    return places.get(str(int(number)), -1) if number.is_integer() else -1
+    text = str(cell)
+    return places.get(text, places.get(_code(text), -1))
+
+
+def _code(text: str) -> str:
+    """The one text of what is written in several ways: `7` for 7.0, `True` for true."""
+    if text.strip().lower() in {"true", "false"}:
+        return text.strip().capitalize()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 _READERS = {"numeric": _numeric, "boolean": _boolean, "categorical": _categorical}

@@ -1,0 +1,340 @@
+"""What decides where a row goes, and what is written."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.datasets.place import Place, make_table
+from tracker.canonical import digest_table
+from tracker.config import Split
+from tracker.datasets.assign import choose_salt, cluster, count_classes, place_rows
+from tracker.datasets.keys import content_keys, text_keys, uniform
+from tracker.errors import ConfigError, DataError
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def test_files_are_the_promised_ones(place: Place, table: pd.DataFrame) -> None:
+    """Raw columns of features, target and id; a manifest that fits them; nothing else."""
+    report = place.split(table, id="customer")
+    manifest = json.loads((place.splits / "manifest.json").read_text())
+    train = pd.read_parquet(place.splits / "train.parquet")
+    expected = {"data/splits/train.parquet", "data/splits/validation.parquet", "data/splits/manifest.json"}
+    expected |= {"data/splits/schema.json", "data/sealed/test.parquet", "data/sealed/manifest.json"}
+    assert expected == set(place.files())
+    assert list(table.columns) == list(train.columns)
+    assert manifest["splits"]["train"]["digest"] == digest_table(train)
+    assert manifest["splits"]["train"]["classes"] == report.counts["train"]
+    assert 240 == sum(sum(counts.values()) for counts in report.counts.values())
+    assert "test" not in manifest["splits"]
+
+
+def test_same_run_gives_the_same_bytes(place: Place, table: pd.DataFrame) -> None:
+    """A second run, with the salt kept or lost, changes no byte of any file, the salts among them."""
+    place.split(table)
+    first, salts = place.files(), place.salts.read_bytes()
+    place.split(table)
+    assert (first, salts) == (place.files(), place.salts.read_bytes())
+    place.salts.unlink()
+    place.split(table)
+    assert (first, salts) == (place.files(), place.salts.read_bytes())
+
+
+@pytest.mark.parametrize("data", [{}, {"id": "customer"}], ids=["content", "id"])
+def test_order_of_rows_changes_no_byte(place: Place, table: pd.DataFrame, data: dict[str, str]) -> None:
+    """Shuffling the rows of the source changes no byte of the splits, nor does it need the salt."""
+    table = pd.concat([table, table.assign(customer=table["customer"] + "b")]).iloc[:300]
+    place.split(table, **data)
+    first = place.files()
+    place.salts.unlink()
+    place.split(table.sample(frac=1, random_state=3), **data)
+    assert first == place.files()
+
+
+def test_order_of_columns_moves_no_row(place: Place, table: pd.DataFrame) -> None:
+    """Reordered columns are the same rows."""
+    place.split(table)
+    before = place.where("age")
+    assert place.split(table[table.columns[::-1]]).reused
+    assert before == place.where("age")
+
+
+def test_classes_are_balanced(place: Place, table: pd.DataFrame) -> None:
+    """Every class comes near to the fractions asked for."""
+    report = place.split(table)
+    for label, total in table["churn"].value_counts().items():
+        for name, share in (("train", 0.6), ("validation", 0.2), ("test", 0.2)):
+            assert abs(report.counts[name][label] - share * total) <= 3
+
+
+def test_duplicates_share_a_split(place: Place) -> None:
+    """Rows of equal features share a split, though their ids and labels differ; `free` sets them free."""
+    table = make_table(150)
+    twins = table.assign(customer="twin" + table["customer"], churn=np.where(table["churn"] == "yes", "no", "yes"))
+    both = pd.concat([table, twins])
+    place.split(both, id="customer")
+    where = place.where()
+    assert all(where[customer] == where[f"twin{customer}"] for customer in table["customer"])
+    place.split(both, Split(duplicates="free"), id="customer")
+    where = place.where()
+    assert any(where[customer] != where[f"twin{customer}"] for customer in table["customer"])
+
+
+def test_groups_share_a_split(place: Place, table: pd.DataFrame) -> None:
+    """Rows of one group share a split, and the group is no feature."""
+    table["clinic"] = [f"clinic {number}" for number in np.arange(len(table)) // 4]
+    place.split(table, Split(method="group", group="clinic"))
+    frames = [pd.read_parquet(place.splits / f"{name}.parquet") for name in ("train", "validation")]
+    assert not set(frames[0]["clinic"]) & set(frames[1]["clinic"])
+    schema = json.loads((place.splits / "schema.json").read_text())
+    assert {"group"} == {column["role"] for column in schema["columns"] if column["name"] == "clinic"}
+
+
+@QUICK
+@given(added=st.lists(st.integers(0, 400), max_size=60), twins=st.lists(st.integers(0, 99), max_size=20))
+def test_growth_moves_no_row_from_test_to_train(added: list[int], twins: list[int]) -> None:
+    """Whatever rows are added, equal to old ones or not, a row may move towards test but never away from it."""
+    ids = pd.Series([f"id{number}" for number in range(100)])
+    content = pd.DataFrame({"x": np.arange(100) % 70})
+    later_ids = pd.concat([ids, pd.Series([f"new{number}" for number in range(len(added) + len(twins))])])
+    later = pd.concat([content, pd.DataFrame({"x": [*added, *twins]}, dtype="int64")])
+    old, new = (
+        place_rows(cluster(text_keys(names, "name"), content_keys(rows, {"x": "numeric"})), 5, 0.2, 0.2)
+        for names, rows in ((ids, content), (later_ids, later))
+    )
+    assert (new[:100] >= old).all()
+
+
+def test_grown_data_keeps_its_salt(place: Place, table: pd.DataFrame) -> None:
+    """More rows reuse the salt; every old row stays where it was."""
+    first = place.split(table.iloc[:180], id="customer")
+    before = place.where()
+    second = place.split(table, id="customer")
+    after = place.where()
+    assert (False, True) == (first.reused, second.reused)
+    assert first.salt == second.salt
+    assert before == {name: after[name] for name in before}
+
+
+def test_new_column_is_a_new_lineage_without_ids(place: Place, table: pd.DataFrame) -> None:
+    """Without ids an added column warns; with ids nothing moves, and a mended cell moves nothing either."""
+    wider = table.assign(extra=np.arange(len(table)) % 9)
+    place.split(table)
+    assert any("new lineage" in warning for warning in place.split(wider).warnings)
+    place.split(table, id="customer")
+    before = place.where()
+    wider.loc[3, "age"] = 99.0
+    assert place.split(wider, id="customer").reused
+    assert before == place.where()
+
+
+def test_former_lineages_keep_their_salts(place: Place, table: pd.DataFrame) -> None:
+    """Going back to former settings gives the former split."""
+    place.split(table)
+    first = place.files()
+    place.split(table, Split(test=0.3))
+    place.split(table)
+    assert first == place.files()
+    assert 2 == len(json.loads(place.salts.read_text())["lineages"])
+
+
+def test_changed_test_rows_leave_the_splits_alone(place: Place, table: pd.DataFrame) -> None:
+    """With ids, whatever the cells of test rows become, no byte that training reads changes."""
+    place.split(table, id="customer")
+    before = {name: content for name, content in place.files().items() if name.startswith("data/splits")}
+    sealed = table["customer"].map(place.where()) == "test"
+    table.loc[sealed, "age"] = np.arange(sealed.sum()) + 0.5
+    table.loc[table.index[sealed][0], ["income", "member"]] = [np.nan, ""]
+    place.split(table, id="customer")
+    after = place.files()
+    assert before == {name: after[name] for name in before}
+
+
+def test_test_rows_are_named_nowhere_in_the_splits(place: Place, table: pd.DataFrame) -> None:
+    """Nothing in data/splits tells counts, digests or keys of the test split."""
+    place.split(table)
+    text = b"".join(path.read_bytes() for path in place.splits.glob("*.json")).decode()
+    sealed = json.loads((place.sealed / "manifest.json").read_text())
+    assert sealed["table"] not in text
+    assert not any(key in text for key in sealed["row_keys"])
+
+
+def test_time_split_follows_its_dates(place: Place, table: pd.DataFrame) -> None:
+    """Rows go by declared dates, zones counted; the time is no feature."""
+    days = pd.date_range("2024-01-01", periods=len(table), freq="D")
+    table["day"] = [str(day.date()) for day in days]
+    table.loc[180, "day"] = "2024-06-29T23:30:00-01:00"  # 2024-06-30 in UTC
+    dates = {"validation_from": "2024-05-01", "test_from": "2024-06-30"}
+    place.split(table, Split(method="time", column="day", **dates))
+    where = place.where("day")
+    assert {"train"} == {where[day] for day in where if str(day) < "2024-05-01"}
+    assert {"validation"} == {where[day] for day in where if "2024-05-01" <= str(day) < "2024-06-29T"}
+    assert {"test"} == {where[day] for day in where if str(day) >= "2024-06-29T"}
+    assert not place.salts.exists()
+
+
+@pytest.mark.parametrize("bad", ["", "yesterday", "2024-13-01"])
+def test_bad_dates_name_their_rows(place: Place, table: pd.DataFrame, bad: str) -> None:
+    """A gap or a text that is no date is a fault with its row."""
+    table["day"] = "2024-01-01"
+    table.loc[120:, "day"] = "2024-02-01"
+    table.loc[6, "day"] = bad
+    settings_ = Split(method="time", column="day", validation_from="2024-01-15", test_from="2024-02-15")
+    with pytest.raises(DataError, match=r"'day'.*row 7"):
+        place.split(table, settings_, categorical=["day"])
+
+
+def test_dates_of_the_settings_are_checked(place: Place, table: pd.DataFrame) -> None:
+    """Cut dates must be dates, and in order."""
+    table["day"] = ["2024-01-01", "2024-02-01"] * 120
+    for first, second in (("soon", "2024-01-01"), ("2024-02-01", "2024-01-01")):
+        with pytest.raises(ConfigError, match=r"validation_from"):
+            place.split(table, Split(method="time", column="day", validation_from=first, test_from=second))
+
+
+def test_own_split_is_followed(place: Place, table: pd.DataFrame) -> None:
+    """The user's own column decides, is no feature and is not written."""
+    table["fold"] = (["train"] * 3 + ["validation", "test"]) * 48
+    place.split(table, Split(method="column", column="fold"))
+    assert dict(zip(table["age"], table["fold"], strict=True)) == place.where("age")
+    assert "fold" not in pd.read_parquet(place.splits / "train.parquet")
+
+
+def test_own_split_has_three_words(place: Place, table: pd.DataFrame) -> None:
+    """Any other word, or a gap, is a fault with its row."""
+    table["fold"] = (["train"] * 3 + ["validation", "test"]) * 48
+    table.loc[[1, 2], "fold"] = ["dev", ""]
+    with pytest.raises(DataError, match=r"'fold'.*rows 2, 3.*'dev'"):
+        place.split(table, Split(method="column", column="fold"))
+
+
+def test_equal_rows_in_two_declared_splits(place: Place, table: pd.DataFrame) -> None:
+    """Where dates or a column decide, equal rows in two splits are an error with counts and rows, unless waived."""
+    table["fold"] = (["train"] * 3 + ["validation", "test"]) * 48
+    table.loc[4, ["age", "income", "city", "member"]] = table.loc[0, ["age", "income", "city", "member"]].to_list()
+    with pytest.raises(DataError, match=r"2 rows have equals.*row 1 \(train\).*row 5 \(test\)"):
+        place.split(table, Split(method="column", column="fold"))
+    place.split(table, Split(method="column", column="fold", duplicates="free"))
+
+
+@pytest.mark.parametrize(
+    "split", [Split(method="group", group="nope"), Split(method="column", column="nope")], ids=["group", "column"]
+)
+def test_unknown_split_column(place: Place, table: pd.DataFrame, split: Split) -> None:
+    """A column that is not there is named with the entry that asks for it."""
+    with pytest.raises(DataError, match=rf"split.{split.method}: .*'nope'"):
+        place.split(table, split)
+
+
+def test_target_decides_no_split(place: Place, table: pd.DataFrame) -> None:
+    """The target can be neither group nor split."""
+    with pytest.raises(ConfigError, match=r"is the target"):
+        place.split(table, Split(method="group", group="churn"))
+
+
+def test_gap_in_group(place: Place, table: pd.DataFrame) -> None:
+    """A row without a group is a fault."""
+    with pytest.raises(DataError, match=r"'income' \(group\), rows"):
+        place.split(table, Split(method="group", group="income"))
+
+
+def test_absent_class_says_what_to_do(place: Place, table: pd.DataFrame) -> None:
+    """A class too rare for three splits is an error that names it; nothing is written, no salt kept."""
+    table.loc[[0, 1], "churn"] = "maybe"
+    with pytest.raises(DataError, match=r"class 'maybe' \(2 rows in all\) is absent from .*; add rows"):
+        place.split(table)
+    assert not place.splits.exists()
+    assert not place.sealed.exists()
+    assert not place.salts.exists()
+
+
+def test_absent_class_of_kept_salt_names_the_entry(place: Place, table: pd.DataFrame) -> None:
+    """Where the kept salt leaves a class out, the error says how to divide anew."""
+    place.split(table, id="customer")
+    where = place.where()
+    spared = [index for index, customer in enumerate(table["customer"]) if where[customer] == "train"][:9]
+    table.loc[spared, "churn"] = "maybe"
+    with pytest.raises(DataError, match=r"'maybe'.*remove entry [0-9a-f]{12}\.\.\. from salts\.json"):
+        place.split(table, id="customer")
+
+
+def test_empty_declared_split(place: Place, table: pd.DataFrame) -> None:
+    """A split without any row is said to be empty."""
+    table["fold"] = ["train", "test"] * 120
+    with pytest.raises(DataError, match=r"validation is empty"):
+        place.split(table, Split(method="column", column="fold"))
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"lineages": {"a": {}}}', b"<<<<<<< HEAD\n"])
+def test_damaged_salts_are_no_new_salts(place: Place, table: pd.DataFrame, damage: bytes) -> None:
+    """A damaged salts file stops the split: a new salt would move rows from test to train."""
+    place.salts.parent.mkdir()
+    place.salts.write_bytes(damage)
+    with pytest.raises(DataError, match=r"damaged"):
+        place.split(table)
+
+
+def test_altered_lineage_is_damage(place: Place, table: pd.DataFrame) -> None:
+    """An entry of the salts file that does not fit its name is damage."""
+    place.split(table)
+    place.salts.write_text(place.salts.read_text().replace('"churn"', '"chorn"'))
+    with pytest.raises(DataError, match=r"damaged"):
+        place.split(table)
+
+
+def test_salt_that_misses_a_class_ranks_last() -> None:
+    """With four rows of a class, a salt is found that gives every split one."""
+    keys = text_keys(pd.Series([f"row{number}" for number in range(60)]), "name")
+    labels = np.array([0] * 56 + [1] * 4)
+    salt, tries = choose_salt(cluster(keys, None), labels, 0.2, 0.2, seed=1)
+    assert 1000 == tries
+    assert (count_classes(place_rows(cluster(keys, None), salt, 0.2, 0.2), labels) > 0).all()
+
+
+def test_large_tables_try_fewer_salts() -> None:
+    """The number of salts depends on the number of rows alone, so that time stays bounded."""
+    keys = np.arange(2_000_000, dtype=np.uint64)
+    assert 10 == choose_salt(cluster(keys, None), keys.astype(np.int64) % 2, 0.2, 0.2, seed=1)[1]
+
+
+def test_keys_are_pinned() -> None:
+    """The key of a row and its place under a salt never change: else every split ever made would."""
+    frame = pd.DataFrame({"x": [1.5, -0.0], "word": ["é", None]})
+    keys = content_keys(frame, {"x": "numeric", "word": "categorical"})
+    names = text_keys(pd.Series(["c1", "c2"]), "name")
+    assert [10776518990316792944, 2674002545549984172] == keys.tolist()
+    assert [17935541180241496934, 3527008937680589685] == names.tolist()
+    assert [0.8016684360639276, 0.6830768818671814] == uniform(names, 42).tolist()
+
+
+def test_equal_values_are_equal_rows() -> None:
+    """1 and 1.0, 0.0 and -0.0 are one value, so a column may turn from whole numbers to fractions."""
+    whole, real = pd.DataFrame({"x": [1, 0]}), pd.DataFrame({"x": [1.0, -0.0]})
+    assert content_keys(whole, {"x": "numeric"}).tolist() == content_keys(real, {"x": "numeric"}).tolist()
+
+
+@QUICK
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=30))
+def test_clusters_are_connected_components(pairs: list[tuple[int, int]]) -> None:
+    """Rows share a cluster exactly if a chain of equal names and equal contents links them."""
+    names, contents = (np.array(column, dtype=np.uint64) for column in zip(*pairs, strict=True))
+    found = cluster(names, contents).of_row
+    reach = (names[:, None] == names) | (contents[:, None] == contents)
+    for _ in range(len(pairs).bit_length()):
+        reach = reach @ reach
+    assert (reach == (found[:, None] == found)).all()
+
+
+def test_uniform_is_even() -> None:
+    """Places under a salt fill [0, 1) evenly, and another salt gives other places."""
+    keys = np.arange(100_000, dtype=np.uint64)
+    first, second = uniform(keys, 1), uniform(keys, 2)
+    counts = np.histogram(first, bins=20, range=(0, 1))[0]
+    assert abs(counts - 5000).max() < 350
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
