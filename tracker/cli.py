@@ -92,8 +92,9 @@ def compare(
     columns = ("rank", "study", "trial", "value")
     _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")[:10]], output)
     if test:
-        final = ranking.test(or_stale=True)
-        _say(final.summary())
+        from tracker.evaluation.final import summarize
+
+        _say("\n".join(summarize(ranking.test(or_stale=True))))
 
 
 @app.command()
