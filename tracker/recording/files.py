@@ -30,6 +30,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: Path) -> None:
+    """Makes the content of a file durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class WeightFiles:
     """Weights as files named by their own SHA-256: `weights/ab/abcd….safetensors`."""
 

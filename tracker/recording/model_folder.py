@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from tracker.canonical import canonical_json, digest_bytes
 from tracker.errors import StoreError
-from tracker.recording.files import sync_folder
+from tracker.recording.files import sync_file, sync_folder
 from tracker.records import TrialOutcome, TrialSpec
 
 FORMAT = 1
@@ -41,8 +40,9 @@ def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) ->
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             aside.chmod(0o755)
-            _write(aside / "model.json", canonical_json(dict(description)) + b"\n")
-            _write(aside / "weights.safetensors", weights)
+            fill_model(aside, description, weights)
+            for path in sorted(aside.iterdir()):
+                sync_file(path)
             _replace(aside, folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -66,8 +66,7 @@ def _replace(aside: Path, folder: Path) -> None:
         aside.rename(folder)
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def fill_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:
+    """Writes both files of a model into a folder that is there, neither durably nor at once."""
+    (folder / "model.json").write_bytes(canonical_json(dict(description)) + b"\n")
+    (folder / "weights.safetensors").write_bytes(weights)

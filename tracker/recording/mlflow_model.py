@@ -1,0 +1,114 @@
+"""Turns a model description and its weights into an MLflow model folder that opens without this project.
+
+`mlflow.pyfunc.save_model` takes 15 ms, so it runs once per kind of data; each trial then gets a copy with its own stamp.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import AnyType, ColSpec, Schema
+
+import tracker.standalone
+from tracker.recording.model_folder import fill_model
+
+SOURCES = ("__init__.py", "load.py", "mlp.py", "transform.py")
+REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
+_DATA = "data/model"
+
+
+class ModelTemplate:
+    """An MLflow model folder without weights, for one kind of data; `write` makes it the model of one trial."""
+
+    def __init__(self, folder: Path, serving: Mapping[str, Any]) -> None:
+        self._folder = folder / "model"
+        package = _copy_sources(folder / "code")
+        (folder / "empty" / "model").mkdir(parents=True)
+        (folder / "empty" / "model" / "model.json").write_text("{}")
+        mlflow.pyfunc.save_model(
+            path=str(self._folder),
+            loader_module=f"{package.name}.load",
+            data_path=str(folder / "empty" / "model"),
+            code_paths=[str(package)],
+            signature=signature(serving),
+            input_example=example_frame(serving),
+            pip_requirements=requirements(),
+        )
+        self._model = Model.load(str(self._folder))
+
+    def write(self, folder: Path, run_id: str, created: float, description: Mapping[str, Any], weights: bytes) -> None:
+        """Writes the model of a trial; `created` are Unix seconds. Equal arguments give equal bytes."""
+        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
+        fill_model(folder / _DATA, description, weights)
+        model = self._model
+        model.run_id, model.artifact_path = run_id, "model"
+        model.model_uuid = hashlib.sha256(f"{run_id}:{description['weights']}".encode()).hexdigest()[:32]
+        model.utc_time_created = str(datetime.fromtimestamp(created, UTC).replace(tzinfo=None))
+        model.model_size_bytes = len(weights)
+        model.save(str(folder / "MLmodel"))
+
+
+def signature(serving: Mapping[str, Any]) -> ModelSignature:
+    """Raw columns in; label and one probability per class out. Any column may be absent as far as MLflow is concerned.
+
+    MLflow refuses int64 where `double` is declared, and a column of whole numbers is int64 or float64 depending on gaps:
+    only columns that show fractions are declared `double`, only texts `string`; the loader reads and checks the others.
+    """
+    rows = serving.get("example") or []
+    inputs = [
+        ColSpec(_input_type(column, [row.get(column["name"]) for row in rows]), column["name"], required=False)
+        for column in serving["columns"]
+    ]
+    outputs = [ColSpec("float", f"probability_{label}") for label in serving["labels"]]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("string", "label"), *outputs]))
+
+
+def example_frame(serving: Mapping[str, Any]) -> pd.DataFrame | None:
+    """The raw rows that users see as input example, those without gaps if there are any."""
+    rows = serving.get("example") or []
+    names = [column["name"] for column in serving["columns"]]
+    whole = [row for row in rows if all(not _is_gap(row.get(name)) for name in names)]
+    if not rows:
+        return None
+    values = [[None if _is_gap(row.get(name)) else row[name] for name in names] for row in (whole or rows)]
+    return pd.DataFrame(values, columns=names) if whole else pd.DataFrame(values, columns=names, dtype=object)
+
+
+def requirements() -> list[str]:
+    """Exact versions of what the loader imports, without the local part (`+cpu`) that no index knows."""
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in REQUIREMENTS]
+
+
+def _input_type(column: Mapping[str, Any], cells: list[Any]) -> Any:
+    present = [cell for cell in cells if not _is_gap(cell)]
+    if column["kind"] == "numeric" and any(isinstance(cell, float) and not cell.is_integer() for cell in present):
+        return "double"
+    if present and all(isinstance(cell, str) for cell in present):
+        return "string"
+    return AnyType()
+
+
+def _is_gap(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _copy_sources(folder: Path) -> Path:
+    """The loader as a package whose name tells its content, so that models of two releases open in one process."""
+    origin = Path(tracker.standalone.__file__).parent
+    contents = {name: (origin / name).read_bytes() for name in SOURCES}
+    content_digest = hashlib.sha256(b"\0".join(contents[name] for name in SOURCES)).hexdigest()
+    package = folder / f"tracker_model_{content_digest[:12]}"
+    package.mkdir(parents=True)
+    for name, content in contents.items():
+        (package / name).write_bytes(content)
+    return package

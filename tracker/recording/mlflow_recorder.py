@@ -1,0 +1,168 @@
+"""Turns described runs into MLflow runs; the only place that talks to an MLflow server, whose errors end here.
+
+A run is created RUNNING, filled, and only then ended: one that is found RUNNING was interrupted and is filled again, which
+changes nothing that is there, because points have fixed times and equal points merge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+
+from tracker.errors import TrackerError, TrackingError
+from tracker.recording.runs import Run
+
+PAGE = 1000  # runs per answer of a search
+TEXT_LIMIT = 5000  # characters of a tag or param; the exact value is in record.json
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run that MLflow has."""
+
+    run_id: str
+    status: str
+    tags: Mapping[str, str]
+    artifacts: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was completed; a run is ended last."""
+        return self.status in {"FINISHED", "FAILED", "KILLED"}
+
+
+class MlflowRecorder:
+    """One experiment of one MLflow server or database."""
+
+    def __init__(self, tracking_uri: str, experiment: str) -> None:
+        self._uri = tracking_uri
+        self._experiment = experiment
+        self._link: tuple[MlflowClient, str] | None = None
+
+    def connect(self) -> str:
+        """Reaches the server, creating the experiment the first time; its id. Raises TrackingError."""
+        return self._client()[1]
+
+    def reach(self) -> None:
+        """Asks the server for one small thing. Raises TrackingError when it is away."""
+        client, experiment_id = self._client()
+        with self._translated("reach the server"):
+            client.get_experiment(experiment_id)
+
+    def search(self, tag: str, value: str) -> list[Found]:
+        """All active runs of the experiment that carry a tag, read once to the last page."""
+        client, experiment_id = self._client()
+        found: list[Found] = []
+        token: str | None = None
+        with self._translated("search runs"):
+            while True:
+                page = client.search_runs(
+                    [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, PAGE, page_token=token
+                )
+                found.extend(_found(run) for run in page)
+                token = page.token
+                if not token:
+                    return found
+
+    def create(self, run: Run, parent: str | None) -> Found:
+        """Creates a run as RUNNING, with all its tags, from which it is known again."""
+        client, experiment_id = self._client()
+        tags = {name: _cut(value) for name, value in run.tags.items()}
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent
+        with self._translated(f"create run {run.name}"):
+            return _found(client.create_run(experiment_id, run.start_ms, tags, run.name))
+
+    def fill(self, found: Found, run: Run) -> None:
+        """Logs params, points and the tags that differ."""
+        client, _ = self._client()
+        tags = [RunTag(name, _cut(value)) for name, value in run.tags.items() if found.tags.get(name) != _cut(value)]
+        params = [Param(name, _cut(value)) for name, value in run.params.items()]
+        points = [Metric(point.name, point.value, point.time_ms, point.step) for point in run.points]
+        with self._translated(f"fill run {run.name}"):
+            client.log_batch(found.run_id, points, params, tags)
+
+    def upload(self, found: Found, files: Path) -> None:
+        """Puts the content of a folder into a run's artifacts; what is there is written over."""
+        with self._translated("upload files"):
+            get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(str(files))
+
+    def end(self, found: Found, run: Run) -> None:
+        """Ends a run with its true time."""
+        client, _ = self._client()
+        with self._translated(f"end run {run.name}"):
+            client.set_terminated(found.run_id, run.status, run.end_ms)
+
+    def delete(self, found: Found) -> None:
+        """Moves a run to MLflow's deleted runs, from which it can be restored."""
+        client, _ = self._client()
+        with self._translated("delete a run that is there twice"):
+            client.delete_run(found.run_id)
+
+    def _client(self) -> tuple[MlflowClient, str]:
+        if self._link is None:
+            with self._translated("reach the server"):
+                client = MlflowClient(self._uri)
+                self._link = client, self._experiment_id(client)
+        return self._link
+
+    def _experiment_id(self, client: MlflowClient) -> str:
+        experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            with contextlib.suppress(MlflowException):  # another process was first; the look-up below tells
+                client.create_experiment(self._experiment, artifact_location(self._uri, self._experiment))
+            experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            raise TrackingError(f"{self._shown}: experiment {self._experiment!r} cannot be created; check your rights")
+        if experiment.lifecycle_stage != "active":
+            raise TrackingError(
+                f"{self._shown}: experiment {self._experiment!r} was deleted; restore it "
+                f"(mlflow experiments restore -x {experiment.experiment_id}) or choose another tracking.experiment"
+            )
+        experiment_id: str = experiment.experiment_id
+        return experiment_id
+
+    @property
+    def _shown(self) -> str:
+        return re.sub(r"//[^/@]*@", "//***@", self._uri)
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except TrackerError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            secret = urlsplit(self._uri).password
+            reason = reason.replace(secret, "***") if secret else reason
+            raise TrackingError(
+                f"{self._shown}: could not {doing} ({reason}); nothing is lost: `tracker sync` delivers what waits "
+                "once MLFLOW_TRACKING_URI can be reached and written"
+            ) from error
+
+
+def artifact_location(tracking_uri: str, experiment: str) -> str | None:
+    """Where a SQLite file's artifacts go: beside it, whatever folder the process works in; None: the server decides."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    beside = Path(tracking_uri.removeprefix("sqlite:///").split("?")[0]).absolute().parent
+    return (beside / "mlruns" / ("experiment-" + re.sub(r"[^A-Za-z0-9_-]", "_", experiment))).as_uri()
+
+
+def _found(run: Any) -> Found:
+    return Found(run.info.run_id, run.info.status, dict(run.data.tags), run.info.artifact_uri)
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= TEXT_LIMIT else value[: TEXT_LIMIT - 1] + "…"
