@@ -147,8 +147,11 @@ def _convert(cells: pd.Series[Any], column: Column) -> pd.Series[Any]:
 
 def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
     """Every cell as the text that names it: `7` for 7 and 7.0, `True`, texts as they are; gaps stay gaps."""
+    import pandas as pd
     import pyarrow as pa
 
+    if isinstance(cells.dtype, pd.StringDtype):
+        return cells
     names: Mapping[Any, str] = {value: _name(value) for value in cells.dropna().unique()}
     texts = [names.get(cell) if present else None for cell, present in zip(cells, cells.notna(), strict=True)]
     return pa.array(texts, pa.string()).to_pandas()  # type: ignore[no-any-return]

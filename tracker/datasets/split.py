@@ -13,10 +13,11 @@ from tracker.canonical import digest_table
 from tracker.config import Split
 from tracker.datasets.assign import SPLITS, Codes, choose_salt, cluster, count_classes, place_rows
 from tracker.datasets.check import rows_of, unknown_column
+from tracker.datasets.declared import check_duplicates, place_by_column, place_by_time
 from tracker.datasets.keys import Keys, content_keys, hex_keys, text_keys
 from tracker.datasets.prepare import align, read_prepared
 from tracker.datasets.salts import Salt, keep_salt, lineage_digest, read_salts
-from tracker.datasets.schema import Column, as_text, convert, parse_date
+from tracker.datasets.schema import Column, as_text, convert
 from tracker.datasets.storage import folders_replaced, locked, write_document, write_frame
 from tracker.errors import ConfigError, DataError
 
@@ -123,9 +124,13 @@ def _place(
     settings: Split, seed: int, table: _Table, salts: Path
 ) -> tuple[Codes, Salt | None, dict[str, Any] | None, list[str]]:
     if settings.method in {"time", "column"}:
-        places = _by_time(settings, table.frame) if settings.method == "time" else _by_column(settings, table.frame)
+        places = (
+            place_by_time(settings, table.frame)
+            if settings.method == "time"
+            else place_by_column(settings, table.frame)
+        )
         if settings.duplicates == "together":
-            _check_duplicates(table.contents, places)
+            check_duplicates(table.contents, places)
         return places, None, None, []
     clusters = cluster(table.names, table.contents if settings.duplicates == "together" else None)
     lineage = _lineage(settings, seed, table)
@@ -170,49 +175,6 @@ def _size_warnings(settings: Split, places: Codes) -> Iterator[str]:
         share = float((places == place).mean())
         if len(places) >= 100 and abs(share - asked) > OFF:
             yield f"{SPLITS[place]} holds {share:.0%} of the rows, {asked:.0%} were asked for: what must stay together is large"
-
-
-def _by_time(settings: Split, frame: Any) -> Codes:
-    ends = {name: parse_date(getattr(settings, name)) for name in ("validation_from", "test_from")}
-    wrong = [f"split.{name}: expected a date such as 2024-03-01" for name, moment in ends.items() if moment is None]
-    validation_from, test_from = ends.values()
-    if validation_from is None or test_from is None:
-        raise ConfigError(wrong)
-    if validation_from >= test_from:
-        raise ConfigError("split: validation_from must be before test_from")
-    moments = {value: parse_date(value) for value in frame[settings.column].dropna().unique()}
-    cells = [moments.get(cell) for cell in frame[settings.column]]
-    if any(cell is None for cell in cells):
-        bad = [cell is None for cell in cells]
-        raise DataError(f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01")
-    return np.array([(m >= validation_from) + (m >= test_from) for m in cells if m is not None], dtype=np.int64)
-
-
-def _by_column(settings: Split, frame: Any) -> Codes:
-    cells = as_text(frame[settings.column])
-    bad = ~cells.isin(SPLITS)
-    if bad.any():
-        found = sorted(map(str, cells[bad].dropna().unique()))[:5]
-        raise DataError(
-            f"column {settings.column!r} (split), {rows_of(bad)}: expected train, validation or test, "
-            f"found {', '.join(map(repr, found)) or 'gaps'}"
-        )
-    return np.array([SPLITS.index(cell) for cell in cells], dtype=np.int64)
-
-
-def _check_duplicates(contents: Keys, places: Codes) -> None:
-    _, content = np.unique(contents, return_inverse=True)
-    low, high = np.full(content.max() + 1, 3), np.full(content.max() + 1, -1)
-    np.minimum.at(low, content, places)
-    np.maximum.at(high, content, places)
-    apart = (low != high)[content]
-    if apart.any():
-        one = int(np.argmax(apart))
-        other = int(np.argmax((content == content[one]) & (places != places[one])))
-        raise DataError(
-            f"{int(apart.sum())} rows have equals in another split, first row {one + 1} ({SPLITS[places[one]]}) "
-            f"and row {other + 1} ({SPLITS[places[other]]}); remove them, or say split.duplicates: free"
-        )
 
 
 def _absent(

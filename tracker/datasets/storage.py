@@ -129,6 +129,8 @@ def _arrow(column: pd.Series[Any]) -> Any:
         return pa.array(column, pa.int64())
     if pd.api.types.is_float_dtype(column.dtype):
         return pa.array(column, pa.float64(), from_pandas=True)
+    if isinstance(column.dtype, pd.StringDtype):
+        return pa.array(column, pa.string(), from_pandas=True)
     return pa.array([None if pd.isna(cell) else str(cell) for cell in column], pa.string())
 
 

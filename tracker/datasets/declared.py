@@ -1,0 +1,63 @@
+"""Reads the split that the table itself declares, by dates or by a column of the user's own, and checks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tracker.config import Split
+from tracker.datasets.assign import SPLITS, Codes
+from tracker.datasets.check import rows_of
+from tracker.datasets.keys import Keys
+from tracker.datasets.schema import as_text, parse_date
+from tracker.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def place_by_time(settings: Split, frame: pd.DataFrame) -> Codes:
+    """The split of every row by declared dates: before `validation_from` train, from `test_from` on test. Raises InputError."""
+    ends = {name: parse_date(getattr(settings, name)) for name in ("validation_from", "test_from")}
+    wrong = [f"split.{name}: expected a date such as 2024-03-01" for name, moment in ends.items() if moment is None]
+    validation_from, test_from = ends.values()
+    if validation_from is None or test_from is None:
+        raise ConfigError(wrong)
+    if validation_from >= test_from:
+        raise ConfigError("split: validation_from must be before test_from")
+    moments = {value: parse_date(value) for value in frame[settings.column].dropna().unique()}
+    cells = [moments.get(cell) for cell in frame[settings.column]]
+    if any(cell is None for cell in cells):
+        bad = [cell is None for cell in cells]
+        raise DataError(f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01")
+    return np.array([(m >= validation_from) + (m >= test_from) for m in cells if m is not None], dtype=np.int64)
+
+
+def place_by_column(settings: Split, frame: pd.DataFrame) -> Codes:
+    """The split of every row as the user's own column says. Raises DataError."""
+    cells = as_text(frame[settings.column])
+    bad = ~cells.isin(SPLITS)
+    if bad.any():
+        found = sorted(map(str, cells[bad].dropna().unique()))[:5]
+        raise DataError(
+            f"column {settings.column!r} (split), {rows_of(bad)}: expected train, validation or test, "
+            f"found {', '.join(map(repr, found)) or 'gaps'}"
+        )
+    return np.array([SPLITS.index(cell) for cell in cells], dtype=np.int64)
+
+
+def check_duplicates(contents: Keys, places: Codes) -> None:
+    """Refuses rows of equal content in two splits. Raises DataError with counts and the first two rows."""
+    _, content = np.unique(contents, return_inverse=True)
+    low, high = np.full(content.max() + 1, 3), np.full(content.max() + 1, -1)
+    np.minimum.at(low, content, places)
+    np.maximum.at(high, content, places)
+    apart = (low != high)[content]
+    if apart.any():
+        one = int(np.argmax(apart))
+        other = int(np.argmax((content == content[one]) & (places != places[one])))
+        raise DataError(
+            f"{int(apart.sum())} rows have equals in another split, first row {one + 1} ({SPLITS[places[one]]}) "
+            f"and row {other + 1} ({SPLITS[places[other]]}); remove them, or say split.duplicates: free"
+        )
