@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from sklearn.datasets import load_breast_cancer
 
-import tracker.models.mlp as mlp
 from tracker import config
 from tracker.execution.cohorts import form_cohorts
 from tracker.hyperparameters import active
+from tracker.models import mlp
 from tracker.records import StudySpec, TrialSpec
 from tracker.search.samplers import open_sampler
 from tracker.search.space import assemble, compile_space
@@ -43,11 +43,26 @@ def draw(space: str, count: int, seed: int) -> list[TrialSpec]:
     if space == "width per layer":
         entries["units"] = config.Range(low=16, high=128, step=16, per="hidden_layers")
     compiled = compile_space(entries, settings.hyperparameters, "mlp")
-    spec = StudySpec("bench", "mlp", {"name": "random"}, compiled.canonical(), compiled.fixed, TRAINING,
-                     {"metric": "val_f1", "direction": "maximize"}, None, seed, {}, "bench", 1, {})
+    spec = StudySpec(
+        "bench",
+        "mlp",
+        {"name": "random"},
+        compiled.canonical(),
+        compiled.fixed,
+        TRAINING,
+        {"metric": "val_f1", "direction": "maximize"},
+        None,
+        seed,
+        {},
+        "bench",
+        1,
+        {},
+    )
     searched = open_sampler(spec).propose(0, count, 0)
-    return [TrialSpec("mlp", assemble(compiled, s), TRAINING, derive_seed(seed, i), {}, "bench", 1)
-            for i, s in enumerate(searched)]
+    return [
+        TrialSpec("mlp", assemble(compiled, s), TRAINING, derive_seed(seed, i), {}, "bench", 1)
+        for i, s in enumerate(searched)
+    ]
 
 
 def measure(rule: str, space: str, generation: int, trials: int, data: Arrays) -> tuple[float, float]:

@@ -1,1 +1,99 @@
-"""Experiment tracking for hyperparameter tuning in which every number can be derived again, and is checked."""
+"""Experiment tracking for hyperparameter tuning in which every number can be derived again, and is checked.
+
+A name is imported when it is first used, so that `import tracker` loads neither torch, pandas, MLflow nor Optuna.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracker.api import compare, load_config, prepare, split, sync, tune
+    from tracker.config import Config
+    from tracker.datasets.prepare import DataReport
+    from tracker.datasets.split import SplitReport
+    from tracker.errors import (
+        ConfigError,
+        DataError,
+        InputError,
+        NotFoundError,
+        ReplayError,
+        SealError,
+        SpaceError,
+        StoreBusy,
+        StoreCorrupt,
+        StoreError,
+        TestLooksSpent,
+        TrackerError,
+        TrackingError,
+        TrainingError,
+    )
+    from tracker.evaluation.final import Final
+    from tracker.evaluation.ranking import Ranking
+    from tracker.recording.report import Delivered
+    from tracker.standalone.load import load_model
+    from tracker.studies.study import Study, StudyTrial
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DataError",
+    "DataReport",
+    "Delivered",
+    "Final",
+    "InputError",
+    "NotFoundError",
+    "Ranking",
+    "ReplayError",
+    "SealError",
+    "SpaceError",
+    "SplitReport",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "Study",
+    "StudyTrial",
+    "TestLooksSpent",
+    "TrackerError",
+    "TrackingError",
+    "TrainingError",
+    "compare",
+    "load_config",
+    "load_model",
+    "prepare",
+    "split",
+    "sync",
+    "tune",
+]
+
+_HOMES = {
+    "Config": "config",
+    "DataReport": "datasets.prepare",
+    "Delivered": "recording.report",
+    "Final": "evaluation.final",
+    "Ranking": "evaluation.ranking",
+    "SplitReport": "datasets.split",
+    "Study": "studies.study",
+    "StudyTrial": "studies.study",
+    "compare": "api",
+    "load_config": "config",
+    "load_model": "standalone.load",
+    "prepare": "api",
+    "split": "api",
+    "sync": "api",
+    "tune": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"tracker.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,18 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracker import config as configuration
-from tracker.config import Config
+from tracker.config import Config, load_config
 from tracker.datasets.prepare import DataReport
 from tracker.errors import ConfigError
 from tracker.evaluation.ranking import Ranking
 from tracker.paths import Paths, project_paths
-from tracker.recording.outbox import Delivered, Outbox
+from tracker.recording.outbox import Outbox
 from tracker.recording.provenance import environment, provenance
+from tracker.recording.report import Delivered
 from tracker.recording.store import Store
 from tracker.studies.runner import Progress
 from tracker.studies.study import Study
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
 STUDY_LOCK_S = 5.0
 
-load_config = configuration.load_config
+
+__all__ = ["Here", "compare", "load_config", "prepare", "split", "sync", "tune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,14 @@ def tune(
     *,
     workers: int | None = None,
     here: Here | None = None,
+    deliver: bool = True,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_delivery: Callable[[Delivered], None] = lambda _: None,
 ) -> Study:
     """Runs, resumes, extends or replays a study, and writes its reports and its best model.
 
-    The number of workers changes no number. Trials reach MLflow while others train; `on_delivery` hears what is left
-    when the study has ended.
+    The number of workers changes no number. Trials reach MLflow while others train (with `deliver` False they wait for
+    `sync`); `on_delivery` hears what is left when the study has ended.
     """
     from tracker.datasets.training_data import load_training_data, read_split
     from tracker.execution.executor import DataSource
@@ -89,11 +91,12 @@ def tune(
         store.put_serving(data.digests, serving)
         source = DataSource(paths.splits, config.preprocessing)
         lanes = _lanes_allowed(store, environment_digest, config.model.family)
-        outbox = Outbox(paths.store, here.tracking_uri, config.tracking.experiment, config.tracking.models)
-        with outbox, _executor(here.workers or 1, source, data, lanes) as executor:
+        outbox = _outbox(here, config, [plan.spec.key]) if deliver else None
+        with outbox or nullcontext(), _executor(here.workers, source, data, lanes) as executor:
             result = run_study(plan, store, executor, about, _notifying(outbox, on_progress))
             write_reports(result, serving, store, paths.reports, paths.models)
-            on_delivery(outbox.finish(DELIVERY_S))
+            if outbox is not None:
+                on_delivery(outbox.finish(DELIVERY_S))
     return Study(result, paths.store, serving)
 
 
@@ -139,9 +142,27 @@ def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
     return MOST_LANES if passed else 1
 
 
-def _notifying(outbox: Outbox, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+def sync(config: Config, here: Here | None = None, *, everything: bool = True) -> Delivered:
+    """Delivers to MLflow what waits; with `everything`, also what MLflow has lost and what a pulled cache brought."""
+    from tracker.studies.adopt import adopt_studies
+
+    here = here or Here.now()
+    if everything:
+        with Store.open(here.paths.store) as store:
+            adopt_studies(here.paths.models, store, provenance(sys.argv, here.paths.root), time.time)
+    with _outbox(here, config, None if everything else []) as outbox:
+        return outbox.finish(DELIVERY_S)
+
+
+def _outbox(here: Here, config: Config, compare: list[str] | None) -> Outbox:
+    tracking = config.tracking
+    return Outbox(here.paths.store, here.tracking_uri, tracking.experiment, tracking.models, compare)
+
+
+def _notifying(outbox: Outbox | None, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
     def tell(progress: Progress) -> None:
-        outbox.notify()
+        if outbox is not None:
+            outbox.notify()
         on_progress(progress)
 
     return tell

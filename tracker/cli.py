@@ -63,7 +63,9 @@ def split(quiet: Quiet = False) -> None:
 @app.command()
 def tune(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Studies of params.yaml.")],
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
@@ -82,7 +84,9 @@ def tune(
 
 @app.command()
 def compare(
-    test: Annotated[bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""

@@ -27,42 +27,52 @@ class Paths:
 
     @property
     def params(self) -> Path:
+        """The configuration."""
         return self.root / "params.yaml"
 
     @property
     def prepared(self) -> Path:
+        """The checked table."""
         return self.root / "data" / "prepared"
 
     @property
     def splits(self) -> Path:
+        """Train and validation rows."""
         return self.root / "data" / "splits"
 
     @property
     def sealed(self) -> Path:
+        """The test rows."""
         return self.root / "data" / "sealed"
 
     @property
     def salts(self) -> Path:
+        """The salt of each split, to be committed."""
         return self.home / "data" / "salts.json"
 
     @property
     def models(self) -> Path:
+        """Each study's best model and its trial records."""
         return self.root / "models"
 
     @property
     def reports(self) -> Path:
+        """What people and DVC read."""
         return self.root / "reports"
 
     @property
     def study_reports(self) -> Path:
+        """One report per study."""
         return self.reports / "studies"
 
     @property
     def looks(self) -> Path:
+        """One file per look at the test split."""
         return self.home / "reports" / "looks"
 
     @property
     def store(self) -> Path:
+        """The durable store."""
         return self.home / ".tracker"
 
     def tracking_uri(self, environ: Mapping[str, str]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,23 +19,33 @@ from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, form_cohorts
 from tracker.execution.executor import DataSource, arrays_of, failed, one_thread, run_cohort
 from tracker.records import TrialSpec
-from tracker.training.cohort import Arrays, Result
+from tracker.training.cohort import Result
 
 ALONE_AFTER = 2  # deaths of workers that held a trial, after which it runs in a cohort of its own
 FAILED_AFTER = 3
+PRELOADED = [  # what a worker needs to load data and train: imported once, by the process that workers are forked from
+    "pandas",
+    "pyarrow.parquet",
+    "sklearn.impute",
+    "sklearn.preprocessing",
+    "tracker.datasets.load_parquet",
+    "tracker.execution.processes",
+    "tracker.standalone.transform",
+]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    ready: bool = False
     cohort: list[TrialSpec] = field(default_factory=list)
 
 
 class ProcessExecutor:
     """A pool of worker processes, each with one thread and the data loaded once.
 
-    Workers write nothing; a worker whose driver has died finds its pipe closed and ends.
+    Workers write nothing, and end as soon as their driver has died.
     """
 
     def __init__(self, source: DataSource, workers: int, most_lanes: int = MOST_LANES) -> None:
@@ -44,29 +57,30 @@ class ProcessExecutor:
         self.context = _context()
         self.workers: list[_Worker] = []
         self.deaths: Counter[str] = Counter()
+        self.stillborn = 0
 
     def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
-        """Results of each cohort as it finishes."""
+        """Results of each cohort as it finishes; a run that is left early is forgotten with what was in training.
+
+        Raises DataError where a worker finds other splits than this process did, TrackerError where workers cannot start.
+        """
+        self._forget()
         queue = form_cohorts(specs, self.features, self.classes, self.count, self.most_lanes)
         while len(self.workers) < min(self.count, len(queue)):
             self.workers.append(self._start())
         while queue or any(worker.cohort for worker in self.workers):
-            for worker in self.workers:
-                if queue and not worker.cohort:
-                    self._hand_out(worker, queue.pop(0))
-            busy = [worker for worker in self.workers if worker.cohort]
-            ready = set(wait([w.pipe for w in busy] + [w.process.sentinel for w in busy]))
-            for worker in busy:
-                if worker.pipe in ready or worker.process.sentinel in ready:
+            for worker in list(self.workers):
+                if queue and worker.ready and not worker.cohort:
+                    self._hand_out(worker, queue)
+            awaited = [worker for worker in self.workers if worker.cohort or not worker.ready]
+            heard = set(wait([w.pipe for w in awaited] + [w.process.sentinel for w in awaited]))
+            for worker in awaited:
+                if worker.pipe in heard or worker.process.sentinel in heard:
                     yield from self._collect(worker, queue)
 
     def close(self) -> None:
         """Ends the workers; what they were training is dropped."""
-        for worker in self.workers:
-            worker.pipe.close()
-            worker.process.terminate()
-        for worker in self.workers:
-            worker.process.join()
+        self._end(self.workers)
         self.workers = []
 
     def _start(self) -> _Worker:
@@ -76,12 +90,25 @@ class ProcessExecutor:
         there.close()
         return _Worker(process, here)
 
-    def _hand_out(self, worker: _Worker, cohort: list[TrialSpec]) -> None:
-        worker.cohort = cohort
+    def _forget(self) -> None:
+        self._end([worker for worker in self.workers if worker.cohort])
+        self.workers = [worker for worker in self.workers if not worker.cohort]
+
+    def _end(self, workers: Sequence[_Worker]) -> None:
+        for worker in workers:
+            worker.pipe.close()
+            worker.process.kill()  # a paused process would not hear a gentler word
+        for worker in workers:
+            worker.process.join()
+            worker.process.close()
+
+    def _hand_out(self, worker: _Worker, queue: list[list[TrialSpec]]) -> None:
         try:
-            worker.pipe.send(cohort)
-        except OSError:  # it died meanwhile; its sentinel is ready and the cohort runs again
-            return
+            worker.pipe.send(queue[0])
+        except OSError:  # it died while it had nothing to do; no trial is to blame
+            self._replace(worker)
+        else:
+            worker.cohort = queue.pop(0)
 
     def _collect(self, worker: _Worker, queue: list[list[TrialSpec]]) -> Iterator[list[Result]]:
         try:
@@ -89,31 +116,43 @@ class ProcessExecutor:
         except (EOFError, OSError):
             answer = None
         if answer is None:
-            yield from self._replace(worker, queue)
+            yield from self._bury(worker, queue)
         elif isinstance(answer, TrackerError):
             raise answer
+        elif not worker.ready:
+            worker.ready, self.stillborn = True, 0
         else:
             worker.cohort = []
             yield answer
 
-    def _replace(self, worker: _Worker, queue: list[list[TrialSpec]]) -> Iterator[list[Result]]:
-        """Starts another worker for a dead one and queues its trials again, alone or not at all if they keep killing."""
-        worker.process.join()
-        code = worker.process.exitcode
-        cohort, together = worker.cohort, []
-        place = self.workers.index(worker)
-        worker.pipe.close()
-        self.workers[place] = self._start()
-        for spec in cohort:
-            self.deaths[spec.key] += 1
+    def _bury(self, worker: _Worker, queue: list[list[TrialSpec]]) -> Iterator[list[Result]]:
+        """Queues a dead worker's trials again: together, after two deaths alone, after three not at all."""
+        ending = _ending(self._replace(worker))
+        if not worker.ready:
+            self._count_stillborn(ending)
+        self.deaths.update(spec.key for spec in worker.cohort)
+        together = [spec for spec in worker.cohort if self.deaths[spec.key] < ALONE_AFTER]
+        alone = [spec for spec in worker.cohort if ALONE_AFTER <= self.deaths[spec.key] < FAILED_AFTER]
+        queue[:0] = [cohort for cohort in (together, *([spec] for spec in alone)) if cohort]
+        for spec in worker.cohort:
             if self.deaths[spec.key] >= FAILED_AFTER:
-                yield [failed(spec, f"its worker died {FAILED_AFTER} times ({_ending(code)})")]
-            elif self.deaths[spec.key] >= ALONE_AFTER:
-                queue.insert(0, [spec])
-            else:
-                together.append(spec)
-        if together:
-            queue.insert(0, together)
+                yield [failed(spec, f"its worker died {FAILED_AFTER} times ({ending})")]
+
+    def _replace(self, worker: _Worker) -> int | None:
+        """Starts another worker in the place of a dead one and gives the dead one's exit code."""
+        worker.process.join()
+        worker.pipe.close()
+        self.workers[self.workers.index(worker)] = self._start()
+        return worker.process.exitcode
+
+    def _count_stillborn(self, ending: str) -> None:
+        """Workers that die before they have the data say nothing about any trial, so none may fail for it."""
+        self.stillborn += 1
+        if self.stillborn >= FAILED_AFTER * self.count:
+            raise TrackerError(
+                f"{self.stillborn} workers in a row ended while they started ({ending}), see their messages above; "
+                "a script that calls this needs `if __name__ == \"__main__\":`; one worker runs in this very process"
+            )
 
 
 def _context() -> SpawnContext | ForkServerContext:
@@ -121,7 +160,7 @@ def _context() -> SpawnContext | ForkServerContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tracker.execution.processes"])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 
@@ -131,22 +170,24 @@ def _ending(code: int | None) -> str:
     return f"exit code {code}"
 
 
+def _end_with_driver() -> None:
+    """A worker in the middle of a cohort would find its pipe closed only minutes later."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
+
+
 def _work(pipe: Connection, source: DataSource) -> None:
-    """A worker's life: load the data, train what comes through the pipe, end when the pipe closes."""
+    """A worker's life: load the data, say so, train what comes through the pipe, end when the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    arrays: Arrays | None = None
-    with one_thread():
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    try:
+        arrays = arrays_of(source.load())
+    except TrackerError as error:
+        pipe.send(error)
+        return
+    with one_thread(), contextlib.suppress(EOFError, OSError):
+        pipe.send("ready")
         while True:
-            try:
-                cohort = pipe.recv()
-            except (EOFError, OSError):
-                return
-            try:
-                arrays = arrays or arrays_of(source.load())
-                answer: object = run_cohort(cohort, arrays)
-            except TrackerError as error:
-                answer = error
-            try:
-                pipe.send(answer)
-            except OSError:
-                return
+            pipe.send(run_cohort(pipe.recv(), arrays))

@@ -73,11 +73,11 @@ def _initialise(kind: str, weight: Tensor, bias: Tensor, generator: torch.Genera
         bound = 1 / math.sqrt(weight.shape[1])
         init.uniform_(bias, -bound, bound, generator=generator)
     elif kind.startswith("kaiming"):
-        fill = init.kaiming_uniform_ if kind == "kaiming_uniform" else init.kaiming_normal_
-        fill(weight, nonlinearity="relu", generator=generator)
+        kaiming = init.kaiming_uniform_ if kind == "kaiming_uniform" else init.kaiming_normal_
+        kaiming(weight, nonlinearity="relu", generator=generator)
     elif kind.startswith("xavier"):
-        fill = init.xavier_uniform_ if kind == "xavier_uniform" else init.xavier_normal_
-        fill(weight, generator=generator)
+        xavier = init.xavier_uniform_ if kind == "xavier_uniform" else init.xavier_normal_
+        xavier(weight, generator=generator)
     else:
         init.orthogonal_(weight, generator=generator)
 

@@ -6,6 +6,7 @@ is found again and completed by the next delivery.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -13,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tracker.recording.delivery import Delivery
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+FOREVER_S = 3600.0
 LAST_ATTEMPTS = 2
 WATCH_S = 0.5
 Lines = queue.SimpleQueue[str]
@@ -77,16 +80,15 @@ def _deliver_until_finished(delivery: Delivery, compare: Collection[str] | None,
 
 def _next_is_finish(lines: Lines, failures: int, finishing: bool) -> bool:
     """Waits for a word, or, after a failure, for the time to try again; `finish` is obeyed at once."""
-    pause = PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else None
-    while True:
-        try:
-            word = lines.get(timeout=PAUSES_S[0] if finishing else pause)
-        except queue.Empty:
-            return finishing
-        if word == "finish":
-            return True
-        if not failures and lines.empty():
-            return finishing
+    pause = PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else FOREVER_S
+    until = time.monotonic() + (PAUSES_S[0] if finishing else pause)
+    while (rest := until - time.monotonic()) > 0:
+        with contextlib.suppress(queue.Empty):
+            if lines.get(timeout=rest) == "finish":
+                return True
+            if not failures and lines.empty():  # a notification; several of them ask for one delivery
+                break
+    return finishing
 
 
 def _watch(lines: Lines, parent: int, leave: Callable[[int], None] = os._exit) -> None:

@@ -88,7 +88,8 @@ class MlflowRecorder:
         client, _ = self._client()
         tags = [RunTag(name, _cut(value)) for name, value in run.tags.items() if found.tags.get(name) != _cut(value)]
         params = [Param(name, _cut(value)) for name, value in run.params.items()]
-        points = [Metric(point.name, point.value, point.time_ms, point.step) for point in run.points]
+        # The newest point first: MLflow then sets the latest value of a metric once instead of once per epoch.
+        points = [Metric(point.name, point.value, point.time_ms, point.step) for point in reversed(run.points)]
         with self._translated(f"fill run {run.name}"):
             client.log_batch(found.run_id, points, params, tags)
 

@@ -19,6 +19,7 @@ from tracker.recording.store import Store
 
 Progress = Callable[[int, int], None]
 LEAVE_S = 2.0
+UNHEARD = 1000  # notifications that a delivery may leave unanswered: they, and `finish`, fit into a pipe
 
 
 class Outbox:
@@ -47,6 +48,7 @@ class Outbox:
             "compare": None if compare is None else list(compare),
         }
         self._progress = progress
+        self._unheard = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._last: dict[str, Any] = {"delivered": 0, "waiting": -1, "problem": None, "done": False}
         self._complaints: list[bytes] = []
@@ -58,6 +60,7 @@ class Outbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -73,7 +76,9 @@ class Outbox:
 
     def notify(self) -> None:
         """Says that something new waits; returns at once."""
-        self._tell("notify")
+        if self._unheard < UNHEARD:
+            self._unheard += 1
+            self._tell("notify")
 
     def finish(self, timeout_s: float | None = None) -> Delivered:
         """Waits until all is delivered, the server has been given up, or the time is over; what came of it."""
@@ -106,7 +111,7 @@ class Outbox:
     def _read_reports(self, stream: IO[bytes]) -> None:
         for line in stream:
             with contextlib.suppress(ValueError):
-                self._last = json.loads(line)
+                self._last, self._unheard = json.loads(line), 0
                 if self._progress is not None and not self._last["done"]:
                     self._progress(self._last["delivered"], self._last["waiting"])
 
@@ -118,7 +123,6 @@ class Outbox:
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError, ValueError):  # it has died, or its input is full of notifications
                 self._process.stdin.write(f"{word}\n".encode())
-                self._process.stdin.flush()
 
     def _close(self) -> None:
         process, self._process = self._process, None

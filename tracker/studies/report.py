@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def write_reports(
-    result: StudyResult, serving: Mapping[str, Any], store: Store, reports: Path, models: Path
-) -> None:
+def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store, reports: Path, models: Path) -> None:
     """Writes `reports/studies/NAME.json`, `reports/curves/NAME.csv` and the folder `models/NAME/`."""
     name, best = result.spec.name, result.best
     report = study_report(result)

@@ -59,6 +59,27 @@ def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
     return min(valued, key=rank, default=None)
 
 
+def trial_of(spec: StudySpec) -> Callable[[Proposal, TrialOutcome], Trial]:
+    """Pairs a proposal of the study with its outcome and objective value."""
+
+    def pair(proposal: Proposal, outcome: TrialOutcome) -> Trial:
+        value = outcome.metrics.get(spec.objective["metric"]) if outcome.state == "complete" else None
+        return Trial(spec.name, proposal, outcome, value)
+
+    return pair
+
+
+def summarise_study(result: StudyResult) -> dict[str, Any]:
+    """What the store and MLflow say of a finished study."""
+    best = result.best
+    return {
+        "digest": result.digest,
+        "trials": len(result.trials),
+        "number": best.number if best else None,
+        "value": best.value if best else None,
+    }
+
+
 def run_study(
     plan: StudyPlan,
     store: Store,
@@ -123,10 +144,9 @@ class _Run:
         return [self.trials[proposal.number] for proposal in proposals]
 
     def take(self, by_key: Mapping[str, Proposal], outcomes: Mapping[str, TrialOutcome]) -> None:
+        with_outcome = trial_of(self.plan.spec)
         for key, outcome in outcomes.items():
-            value = outcome.metrics.get(self.plan.spec.objective["metric"]) if outcome.state == "complete" else None
-            proposal = by_key[key]
-            self.trials[proposal.number] = Trial(self.plan.spec.name, proposal, outcome, value)
+            self.trials[by_key[key].number] = with_outcome(by_key[key], outcome)
         self.report()
 
     def report(self) -> None:
@@ -136,14 +156,7 @@ class _Run:
     def finish(self) -> StudyResult:
         trials = tuple(self.trials[number] for number in sorted(self.trials))
         result = StudyResult(self.plan.spec, trials, self.replayed)
-        best = result.best
-        summary = {
-            "digest": result.digest,
-            "trials": len(trials),
-            "number": best.number if best else None,
-            "value": best.value if best else None,
-        }
-        self.store.finish_study(self.key, summary)
+        self.store.finish_study(self.key, summarise_study(result))
         return result
 
 

@@ -21,7 +21,6 @@ from tracker.standalone.load import StandaloneModel, load_model
 from tracker.studies.runner import StudyResult
 
 if TYPE_CHECKING:
-    import optuna
     import torch
 
 
@@ -136,8 +135,8 @@ class Study:
         """One row per trial: number, state, value, params_*, metrics_*, seed."""
         return pd.DataFrame([_row(trial) for trial in self.trials])
 
-    def to_optuna(self, storage: str | None = None) -> optuna.Study:
-        """The study for `optuna.visualization` and Optuna Dashboard, in memory or in an Optuna storage (its URL)."""
+    def to_optuna(self, storage: str | None = None) -> Any:
+        """The study as an `optuna.Study`, for `optuna.visualization` and Optuna Dashboard, in memory or in an Optuna storage (its URL)."""
         return to_optuna(self.result.spec, self.result.trials, self.result.spec.objective["direction"], storage)
 
 

@@ -29,7 +29,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     plans = plan_studies(config, {}, "forecast")
     yield from report.lines()
     yield ""
-    rows = [("study", "sampler", "trials", "generations", "at most")]
+    rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]
     seconds, size = 0.0, 0
     for name, plan in plans.items():
         time_s, bytes_ = _cost(plan, report, config)

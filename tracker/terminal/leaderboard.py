@@ -58,7 +58,9 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
 
 def describe_trial(found: Mapping[str, Any]) -> list[str]:
     """A trial as lines: what it was told, what it gave, its validation loss epoch by epoch."""
-    lines = [f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"]
+    lines = [
+        f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"
+    ]
     if found.get("reason"):
         lines.append(f"reason    {found['reason']}")
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
@@ -85,8 +87,8 @@ def closing_lines(paths: Paths) -> list[str]:
         f"chosen on validation: {final['study']}/{final['trial']}",
         f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows){stale}",
         "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
-        "next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show "
-        f"{final['study']}/{final['trial']} | edit params.yaml, then dvc repro",
+        f"next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show {final['study']}/{final['trial']}",
+        "      edit params.yaml, then dvc repro; commit dvc.lock, data/salts.json and reports/looks/ with it",
     ]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracker.recording.outbox import Delivered
+    from tracker.recording.report import Delivered
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study
 
@@ -47,7 +47,9 @@ def study_summary(study: Study) -> str:
     if failed:
         parts.append(f"{failed} failed")
     metric = study.result.spec.objective["metric"]
-    parts.append(f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best")
+    parts.append(
+        f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
+    )
     return ", ".join(parts)
 
 
@@ -58,4 +60,3 @@ def say_delivered(delivered: Delivered) -> None:
         sys.stderr.write(
             f"{delivered.waiting} records wait for MLflow{problem}; nothing is lost: `tracker sync` delivers them\n"
         )
-
