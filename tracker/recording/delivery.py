@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Collection
@@ -44,8 +43,8 @@ class Delivery:
         self._items: list[Item] = []
         self._delivered = 0
         self._stack = ExitStack()
-        self._scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-")))
-        self._models = RunModels(store, policy, self._scratch)
+        scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-"))
+        self._models = RunModels(store, policy, Path(scratch))
 
     def __enter__(self) -> Delivery:
         return self
@@ -109,7 +108,9 @@ class Delivery:
             self._deliver_final(item.study)
 
     def _deliver_start(self, study: str) -> None:
-        self._recorder.upload(self._parent(study), self._files(study_run(self._store, study)))
+        run = study_run(self._store, study)
+        with self._recorder.files(self._parent(study)) as folder:
+            _write_files(folder, run)
 
     def _deliver_trial(self, study: str, number: int) -> None:
         runs, run = self._presence.study(study), trial_run(self._store, study, number)
@@ -122,10 +123,11 @@ class Delivery:
             found = runs.trials[number] = self._recorder.create(run, self._parent(study).run_id)
         if found.ended and (MODEL_TAG in found.tags or not with_model):
             return
-        files = self._files(run)
-        if with_model:
-            self._models.write(files / "model", study, number, found.run_id)
-        runs.trials[number] = self._complete(found, run, files)
+        with self._recorder.files(found) as folder:
+            _write_files(folder, run)
+            if with_model:
+                self._models.write(folder / "model", study, number, found.run_id)
+        runs.trials[number] = self._complete(found, run)
 
     def _deliver_finish(self, study: str) -> None:
         run, runs = finished_study(self._store, study), self._presence.study(study)
@@ -135,7 +137,9 @@ class Delivery:
             found = runs.trials.get(number)
             if found is not None and MODEL_TAG not in found.tags:
                 runs.trials[number] = self._add_model(study, number, found)
-        runs.parent = self._complete(self._parent(study), run, self._files(run))
+        with self._recorder.files(self._parent(study)) as folder:
+            _write_files(folder, run)
+        runs.parent = self._complete(self._parent(study), run)
 
     def _deliver_final(self, final: str) -> None:
         run, runs = final_run(self._store, final), self._presence.finals()
@@ -143,7 +147,9 @@ class Delivery:
         if found is None:
             found = runs[final] = self._recorder.create(run, None)
         if not found.ended:
-            runs[final] = self._complete(found, run, self._files(run))
+            with self._recorder.files(found) as folder:
+                _write_files(folder, run)
+            runs[final] = self._complete(found, run)
 
     def _parent(self, study: str) -> Found:
         runs = self._presence.study(study)
@@ -151,18 +157,16 @@ class Delivery:
             runs.parent = self._recorder.create(study_run(self._store, study), None)
         return runs.parent
 
-    def _complete(self, found: Found, run: Run, files: Path) -> Found:
-        """Files first, then tags and points, the end last: what has ended is whole."""
-        self._recorder.upload(found, files)
+    def _complete(self, found: Found, run: Run) -> Found:
+        """What a run gets after its files; the end comes last, so that what has ended is whole."""
         self._recorder.fill(found, run)
         self._recorder.end(found, run)
         return replace(found, status=run.status, tags={**found.tags, **run.tags})
 
     def _add_model(self, study: str, number: int, found: Found) -> Found:
+        with self._recorder.files(found) as folder:
+            self._models.write(folder / "model", study, number, found.run_id)
         run = trial_run(self._store, study, number)
-        files = self._files(run)
-        self._models.write(files / "model", study, number, found.run_id)
-        self._recorder.upload(found, files)
         marked = replace(run, tags={**run.tags, MODEL_TAG: run.tags["tracker.weights"]})
         self._recorder.fill(found, marked)
         return replace(found, tags={**found.tags, **marked.tags})
@@ -190,10 +194,7 @@ class Delivery:
         with_model = all(trial is not None and MODEL_TAG in trial.tags for trial in trials)
         return with_model and runs.parent.tags.get("tracker.finish") == run.tags["tracker.finish"]
 
-    def _files(self, run: Run) -> Path:
-        folder = self._scratch / "run"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for name, content in run.files.items():
-            (folder / name).write_bytes(content)
-        return folder
+
+def _write_files(folder: Path, run: Run) -> None:
+    for name, content in run.files.items():
+        (folder / name).write_bytes(content)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,6 +24,7 @@ from tracker.recording.model_folder import fill_model
 SOURCES = ("__init__.py", "load.py", "mlp.py", "transform.py")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
 _DATA = "data/model"
+_BLANKS = {name: f"BLANK-{name}" for name in ("run_id", "model_uuid", "utc_time_created", "model_size_bytes")}
 
 
 class ModelTemplate:
@@ -44,18 +44,41 @@ class ModelTemplate:
             input_example=example_frame(serving),
             pip_requirements=requirements(),
         )
-        self._model = Model.load(str(self._folder))
+        self._files = {
+            path.relative_to(self._folder): path.read_bytes()
+            for path in sorted(self._folder.rglob("*"))
+            if path.is_file() and path.name not in {"MLmodel", "model.json"}
+        }
+        self._description = _with_blanks(self._folder / "MLmodel")
 
     def write(self, folder: Path, run_id: str, created: float, description: Mapping[str, Any], weights: bytes) -> None:
         """Writes the model of a trial; `created` are Unix seconds. Equal arguments give equal bytes."""
-        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
+        for place in sorted({(folder / name).parent for name in [*self._files, Path(_DATA) / "model.json"]}):
+            place.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
         fill_model(folder / _DATA, description, weights)
-        model = self._model
-        model.run_id, model.artifact_path = run_id, "model"
-        model.model_uuid = hashlib.sha256(f"{run_id}:{description['weights']}".encode()).hexdigest()[:32]
-        model.utc_time_created = str(datetime.fromtimestamp(created, UTC).replace(tzinfo=None))
-        model.model_size_bytes = len(weights)
-        model.save(str(folder / "MLmodel"))
+        own = hashlib.sha256(f"{run_id}:{description['weights']}".encode()).hexdigest()[:32]
+        stamps = {
+            "run_id": f"'{run_id}'",  # quoted, because YAML takes 1e5 for a number
+            "model_uuid": f"'{own}'",
+            "utc_time_created": f"'{datetime.fromtimestamp(created, UTC).replace(tzinfo=None)}'",
+            "model_size_bytes": str(len(weights)),
+        }
+        text = self._description
+        for field, value in stamps.items():
+            text = text.replace(_BLANKS[field], value)
+        (folder / "MLmodel").write_text(text)
+
+
+def _with_blanks(path: Path) -> str:
+    """The MLmodel file with a mark where each trial has something of its own; writing YAML anew costs a millisecond."""
+    model = Model.load(str(path))
+    model.artifact_path = "model"
+    for name, blank in _BLANKS.items():
+        setattr(model, name, blank)
+    model.save(str(path))
+    return path.read_text()
 
 
 def signature(serving: Mapping[str, Any]) -> ModelSignature:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from tracker.errors import TrackerError, TrackingError
 from tracker.recording.runs import Run
@@ -93,10 +95,19 @@ class MlflowRecorder:
         with self._translated(f"fill run {run.name}"):
             client.log_batch(found.run_id, points, params, tags)
 
-    def upload(self, found: Found, files: Path) -> None:
-        """Puts the content of a folder into a run's artifacts; what is there is written over."""
-        with self._translated("upload files"):
-            get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(str(files))
+    @contextlib.contextmanager
+    def files(self, found: Found) -> Iterator[Path]:
+        """A folder whose content becomes the run's artifacts, over what is there: theirs itself where that is local."""
+        if found.artifacts.startswith("file:"):
+            folder = Path(local_file_uri_to_path(found.artifacts))
+            with self._translated(f"write files in {folder}"):
+                folder.mkdir(parents=True, exist_ok=True)
+                yield folder
+            return
+        with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
+            yield Path(scratch)
+            with self._translated("upload files"):
+                get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(scratch)
 
     def end(self, found: Found, run: Run) -> None:
         """Ends a run with its true time."""
