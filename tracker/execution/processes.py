@@ -151,7 +151,7 @@ class ProcessExecutor:
         if self.stillborn >= FAILED_AFTER * self.count:
             raise TrackerError(
                 f"{self.stillborn} workers in a row ended while they started ({ending}), see their messages above; "
-                "a script that calls this needs `if __name__ == \"__main__\":`; one worker runs in this very process"
+                'a script that calls this needs `if __name__ == "__main__":`; one worker runs in this very process'
             )
 
 

@@ -1,0 +1,75 @@
+"""What every executor promises, as one suite that each of them inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tests.studies.project import Project
+from tracker.execution.executor import Executor, arrays_of, one_thread
+from tracker.records import TrialOutcome, TrialSpec
+from tracker.training.cohort import Result, train
+
+
+def outcomes(batches: Iterable[list[Result]]) -> dict[str, TrialOutcome]:
+    """The outcomes by key; every key must come once."""
+    results = [result for batch in batches for result in batch]
+    found = {result.spec.key: result.outcome for result in results}
+    assert len(results) == len(found)
+    return found
+
+
+def alone(project: Project, specs: Iterable[TrialSpec]) -> dict[str, TrialOutcome]:
+    """What the same trials give one by one in this process."""
+    arrays = arrays_of(project.data)
+    with one_thread():
+        return {spec.key: train(spec, arrays).outcome for spec in specs}
+
+
+def raising(spec: TrialSpec) -> TrialSpec:
+    """A trial whose training raises: its learning rate is no number."""
+    return replace(spec, params={**spec.params, "learning_rate": "fast"})
+
+
+class ExecutorContract:
+    """Inherit, and give a fixture `executor`."""
+
+    def test_every_trial_comes_back_once_as_it_is_alone(self, executor: Executor, small_project: Project) -> None:
+        """Whoever runs them, trials give exactly the outcomes that they give one by one."""
+        specs = small_project.specs("random", studies__random__trials=12)
+        assert alone(small_project, specs) == outcomes(executor.run(specs))
+
+    def test_weights_and_times_come_along(self, executor: Executor, small_project: Project) -> None:
+        """A complete trial brings the weights that its outcome names, and when each epoch ended."""
+        for batch in executor.run(small_project.specs("manual")):
+            for result in batch:
+                assert result.weights is not None
+                assert result.outcome.epochs == len(result.timing.epochs)
+                assert result.timing.started <= result.timing.epochs[0] <= result.timing.ended
+
+    def test_a_trial_that_raises_has_failed_with_the_reason(self, executor: Executor, small_project: Project) -> None:
+        """One trial raises; its neighbours in the cohort complete as if it were not there."""
+        specs = small_project.specs("manual")
+        bad = raising(specs[1])
+        found = outcomes(executor.run([specs[0], bad, specs[2]]))
+        failed = found.pop(bad.key)
+        assert ("failed", 0, {}, None) == (failed.state, failed.epochs, failed.metrics, failed.weights)
+        assert "Error: " in failed.reason
+        assert alone(small_project, [specs[0], specs[2]]) == found
+
+    def test_nothing_to_run(self, executor: Executor) -> None:
+        """No trials, no results."""
+        assert [] == list(executor.run([]))
+
+    def test_a_run_that_is_left_early_leaves_nothing_behind(self, executor: Executor, small_project: Project) -> None:
+        """After an interrupted run the next one gives its own trials and no others."""
+        first = executor.run(small_project.specs("random", studies__random__trials=12))
+        next(first)
+        first.close()
+        specs = small_project.specs("manual")
+        assert alone(small_project, specs) == outcomes(executor.run(specs))
+
+    def test_closing_twice_is_fine(self, executor: Executor) -> None:
+        """close() may be called again, and a closed executor starts anew when it is used."""
+        executor.close()
+        executor.close()
