@@ -14,7 +14,7 @@ from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import read_split
 from tracker.errors import InputError, SealError, TestLooksSpent, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
-from tracker.evaluation.final import Final, final_json, keep_result, read_results, write_final
+from tracker.evaluation.final import RESULT, Final, final_json, keep_result, read_results, write_final
 from tracker.evaluation.ledger import Ledger, Look, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.ranking import REPAIR, RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.scoring import score_labels
@@ -89,6 +89,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
         except TestLooksSpent as spent:
             if not or_stale:
                 raise
+            _restore_results(case, store)
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
             result = keep_result(case.paths.looks, _score(case, model, chosen, identity))
@@ -115,6 +116,12 @@ def _queue_once(store: Store, final: Final) -> None:
     same = ("key", "test_digest")
     if not any(all(other.get(n) == final.result[n] for n in same) for other in store.finals()):
         store.put_final(final_json(final))
+
+
+def _restore_results(case: _Case, store: Store) -> None:
+    """Results of looks that were taken on another branch are in the store; their files come back beside the looks."""
+    for final in store.finals():
+        keep_result(case.paths.looks, {name: final[name] for name in RESULT})
 
 
 def _record(case: _Case, store: Store, chosen: RankedTrial, test: SealedIdentity) -> Ledger:
