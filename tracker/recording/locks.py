@@ -31,6 +31,7 @@ def lock_file(folder: Path, name: str, wait_s: float) -> Iterator[None]:
             yield
         finally:
             _held.discard(handle)
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a worker forked this moment still shares the handle
     finally:
         with contextlib.suppress(OSError):
             os.close(handle)

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
-from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, Schema
 
 import tracker.standalone
+from tracker.errors import TrackingError
 from tracker.recording.model_folder import fill_model
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow warns about type hints of its own while it is imported
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
 
 SOURCES = ("__init__.py", "load.py", "mlp.py", "transform.py")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
@@ -35,7 +41,7 @@ class ModelTemplate:
         package = _copy_sources(folder / "code")
         (folder / "empty" / "model").mkdir(parents=True)
         (folder / "empty" / "model" / "model.json").write_text("{}")
-        mlflow.pyfunc.save_model(
+        _save(
             path=str(self._folder),
             loader_module=f"{package.name}.load",
             data_path=str(folder / "empty" / "model"),
@@ -69,6 +75,18 @@ class ModelTemplate:
         for field, value in stamps.items():
             text = text.replace(_BLANKS[field], value)
         (folder / "MLmodel").write_text(text)
+
+
+def _save(**model: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own use of pandas
+        try:
+            mlflow.pyfunc.save_model(**model)
+        except MlflowException as error:
+            raise TrackingError(
+                f"MLflow refuses the model of this data ({str(error).splitlines()[0][:300]}); "
+                "set tracking.models: none, then `tracker sync`"
+            ) from error
 
 
 def _with_blanks(path: Path) -> str:

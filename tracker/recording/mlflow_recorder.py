@@ -100,9 +100,11 @@ class MlflowRecorder:
         """A folder whose content becomes the run's artifacts, over what is there: theirs itself where that is local."""
         if found.artifacts.startswith("file:"):
             folder = Path(local_file_uri_to_path(found.artifacts))
-            with self._translated(f"write files in {folder}"):
+            try:
                 folder.mkdir(parents=True, exist_ok=True)
                 yield folder
+            except OSError as error:
+                raise self._error(f"write files in {folder}", error) from error
             return
         with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
             yield Path(scratch)
@@ -155,13 +157,16 @@ class MlflowRecorder:
         except TrackerError:
             raise
         except Exception as error:
-            reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-            secret = urlsplit(self._uri).password
-            reason = reason.replace(secret, "***") if secret else reason
-            raise TrackingError(
-                f"{self._shown}: could not {doing} ({reason}); nothing is lost: `tracker sync` delivers what waits "
-                "once MLFLOW_TRACKING_URI can be reached and written"
-            ) from error
+            raise self._error(doing, error) from error
+
+    def _error(self, doing: str, error: Exception) -> TrackingError:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        secret = urlsplit(self._uri).password
+        reason = reason.replace(secret, "***") if secret else reason
+        return TrackingError(
+            f"{self._shown}: could not {doing} ({reason}); nothing is lost: `tracker sync` delivers what waits "
+            "once MLFLOW_TRACKING_URI can be reached and written"
+        )
 
 
 def artifact_location(tracking_uri: str, experiment: str) -> str | None:

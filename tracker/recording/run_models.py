@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class RunModels:
             raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
         name = digest("serving", dict(spec.data))
         if name not in self._templates:
-            self._templates[name] = ModelTemplate(self._scratch / f"template-{name[:16]}", serving)
+            self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), serving)
         created, weights = self._store.timing(spec.key).ended, self._store.weights(outcome.weights)
         self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving), weights)
 

@@ -1,0 +1,331 @@
+"""What reaches MLflow: every record, exactly, once, with true times."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.recording.runs_in_mlflow import EXPERIMENT, all_runs, artifact, points, run_named, statuses
+from tests.recording.studies import (
+    ENVIRONMENT,
+    PROVENANCE,
+    STARTED,
+    begin,
+    end_study,
+    failed,
+    finished,
+    proposal,
+    run_trials,
+)  # fmt: skip
+from tracker.canonical import parse_canonical
+from tracker.config import BestModels
+from tracker.errors import TrackingError
+from tracker.recording.delivery import Delivery
+from tracker.recording.mlflow_recorder import MlflowRecorder
+from tracker.recording.report import Delivered, Policy, policy_from, policy_text
+from tracker.recording.runs import trial_run
+from tracker.recording.store import Store
+from tracker.records import TrialOutcome, record_from, record_json
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
+START_MS = int(STARTED * 1000)
+
+
+def deliver(store: Store, uri: str, policy: Policy = "none", compare: tuple[str, ...] | None = ()) -> Delivered:
+    with Delivery(store, uri, EXPERIMENT, policy) as delivery:
+        return delivery.deliver(compare)
+
+
+def test_a_trial_shows_all_it_was_and_did(tmp_path: Path, uri: str) -> None:
+    """A trial's run carries its hyperparameters, seed, curve with true times, kept epoch, tags and MLflow's own tags."""
+    store, key = begin(tmp_path / ".tracker")
+    [planned] = run_trials(store, key, [42])
+    assert deliver(store, uri) == Delivered(2, 0)
+    run, parent, end = run_named(uri, "tpe/42"), run_named(uri, "tpe"), finished(planned)
+    start = START_MS + 4_200_000
+    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", start, start + 3500)
+    assert run.data.params == {
+        "hidden_layers": "1", "units": "8", "activation": "relu", "dropout": "0.1", "batch_norm": "false",
+        "optimizer": "adamw", "learning_rate": "0.043000000000000003", "batch_size": "32",
+        "seed": str(planned.spec.seed), "epochs": "3",
+    } | {"learning_rate": repr(planned.spec.params["learning_rate"])}  # fmt: skip
+    for name in ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1"):
+        rows = [row for row in end.outcome.history if row[name] is not None]
+        assert points(uri, run, name) == [(row["epoch"], start + 1000 * row["epoch"], row[name]) for row in rows]
+    assert run.data.metrics["best_epoch"] == 2
+    assert run.data.metrics["best_val_f1"] == end.outcome.metrics["val_f1"]
+    assert run.data.metrics["val_f1"] == end.outcome.history[-1]["val_f1"]
+    tags = run.data.tags
+    assert tags["mlflow.parentRunId"] == parent.info.run_id
+    assert {name: tags[f"tracker.{name}"] for name in ("kind", "study", "trial", "key", "weights", "environment")} == {
+        "kind": "trial", "study": "tpe", "trial": "42", "key": planned.spec.key,
+        "weights": end.outcome.weights, "environment": ENVIRONMENT,
+    }  # fmt: skip
+    assert len(tags["tracker.data"]) == 64
+    assert (tags["mlflow.user"], tags["mlflow.source.name"]) == ("ada", "pipelines/tune.py")
+    assert (tags["mlflow.source.type"], tags["mlflow.source.git.commit"]) == ("LOCAL", "f" * 40)
+    store.close()
+
+
+def test_the_record_is_exact_where_mlflow_rounds(tmp_path: Path, uri: str) -> None:
+    """record.json gives back spec, outcome, times and provenance with equal digests, infinities and long values too."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        planned = proposal(0, note="x" * 20_000)
+        end = finished(planned, metrics={"val_loss": float("inf"), "val_f1": float("nan")})
+        store.put_proposals(key, [planned])
+        store.put_outcomes(key, [end])
+        assert deliver(store, uri).problem is None
+    run = run_named(uri, "tpe/0")
+    assert len(run.data.params["note"]) < 6001
+    record = parse_canonical(artifact(uri, run, "record.json", tmp_path / "down").read_bytes())
+    assert record_from(TrialOutcome, record["outcome"]).digest == end.outcome.digest
+    assert record["spec"] == record_json(planned.spec)
+    assert record["timing"] == record_json(end.timing)
+    assert (record["study"], record["number"], record["provenance"]) == (key, 0, PROVENANCE)
+
+
+def test_a_failed_trial_is_a_failed_run(tmp_path: Path, uri: str) -> None:
+    """A trial that diverged shows as FAILED with its reason and without a model, under every policy."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        store.put_proposals(key, [proposal(0)])
+        store.put_outcomes(key, [failed(proposal(0))])
+        assert deliver(store, uri, "all") == Delivered(2, 0)
+        run = run_named(uri, "tpe/0")
+        assert (run.info.status, run.data.tags["tracker.reason"]) == ("FAILED", "loss became nan in epoch 1")
+        assert "tracker.model" not in run.data.tags
+        assert deliver(store, uri, "all", None) == Delivered(0, 0)
+
+
+def test_a_study_runs_until_it_ends_and_ends_again_when_extended(tmp_path: Path, uri: str) -> None:
+    """The parent run is RUNNING at once, FINISHED with best value and number of trials, which follow an extension."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        deliver(store, uri)
+        assert statuses(uri) == {("study", "RUNNING"): 1}
+        run_trials(store, key, range(3))
+        end_study(store, key, 3)
+        deliver(store, uri)
+        assert statuses(uri) == {("study", "FINISHED"): 1, ("trial", "FINISHED"): 3}
+        run_trials(store, key, [3])
+        end_study(store, key, 4)
+        assert deliver(store, uri) == Delivered(2, 0)
+        parent = run_named(uri, "tpe")
+        assert (parent.data.metrics["trials"], parent.data.metrics["best_value"]) == (4, 0.92)
+        assert (parent.data.tags["tracker.key"], parent.data.tags["tracker.study"]) == (key, "tpe")
+        assert parent.info.start_time == START_MS
+
+
+def test_nothing_is_delivered_twice(tmp_path: Path, uri: str) -> None:
+    """A second delivery, and one whose notes were lost, create nothing; they compare by identity."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(3))
+        end_study(store, key, 3)
+        assert deliver(store, uri) == Delivered(5, 0)
+        before = [run.to_dictionary() for run in all_runs(uri)]
+        assert deliver(store, uri) == Delivered(0, 0)
+        for note in (tmp_path / ".tracker" / "delivered").iterdir():
+            note.write_bytes(b"+trial/torn li")
+        assert deliver(store, uri).waiting == 0
+        assert deliver(store, uri, compare=None) == Delivered(0, 0)
+        assert [run.to_dictionary() for run in all_runs(uri)] == before
+
+
+def test_two_destinations_are_told_apart(tmp_path: Path, uri: str) -> None:
+    """What one experiment has is still delivered to another."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, [0])
+        deliver(store, uri)
+        with Delivery(store, uri, "other", "none") as delivery:
+            assert delivery.deliver() == Delivered(2, 0)
+        assert len(all_runs(uri, "other")) == len(all_runs(uri)) == 2
+
+
+def test_runs_that_were_deleted_in_mlflow_come_back(tmp_path: Path, uri: str) -> None:
+    """Comparing restores what is no longer there: a trial, and a whole experiment's runs."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(3))
+        deliver(store, uri)
+        MlflowRecorder(uri, EXPERIMENT).delete(MlflowRecorder(uri, EXPERIMENT).search("tracker.trial", "1")[0])
+        assert deliver(store, uri) == Delivered(0, 0)
+        assert deliver(store, uri, compare=(key,)) == Delivered(1, 0)
+        assert statuses(uri) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 3}
+
+
+def test_a_run_that_two_machines_created_is_kept_once(tmp_path: Path, uri: str) -> None:
+    """Of two runs with one identity the complete one stays."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        deliver(store, uri)
+        keep = run_named(uri, "tpe/1").info.run_id
+        recorder = MlflowRecorder(uri, EXPERIMENT)
+        recorder.create(trial_run(store, key, 1), None)
+        assert deliver(store, uri, compare=None) == Delivered(0, 0)
+        assert run_named(uri, "tpe/1").info.run_id == keep
+
+
+def test_an_interrupted_run_is_completed_without_doubled_points(tmp_path: Path, uri: str) -> None:
+    """A run found RUNNING, empty or already filled, is completed under the same id."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        recorder = MlflowRecorder(uri, EXPERIMENT)
+        empty = recorder.create(trial_run(store, key, 0), None)
+        full = recorder.create(trial_run(store, key, 1), None)
+        recorder.fill(full, trial_run(store, key, 1))
+        assert deliver(store, uri, "all").problem is None
+        assert run_named(uri, "tpe/0").info.run_id == empty.run_id
+        assert run_named(uri, "tpe/1").info.run_id == full.run_id
+        for name in ("tpe/0", "tpe/1"):
+            run = run_named(uri, name)
+            assert run.info.status == "FINISHED"
+            assert [step for step, _, _ in points(uri, run, "train_loss")] == [1, 2, 3]
+            assert artifact(uri, run, "model/MLmodel", tmp_path / "down").is_file()
+
+
+@pytest.mark.parametrize("policy", ["none", BestModels(best=2), "all"])
+def test_models_follow_the_policy(tmp_path: Path, uri: str, policy: Policy) -> None:
+    """All trials, the best k at the study's end, or none have a model; a wider policy adds what is missing."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(4))
+        end_study(store, key, 4)
+        assert deliver(store, uri, policy).problem is None
+        with_model = {run.info.run_name for run in all_runs(uri) if "tracker.model" in run.data.tags}
+        wanted = {"none": set[str](), "all": {f"tpe/{number}" for number in range(4)}}
+        assert with_model == wanted.get(policy_text(policy), {"tpe/2", "tpe/3"})
+        assert deliver(store, uri, "all", None).problem is None
+        for run in all_runs(uri):
+            if run.data.tags["tracker.kind"] == "trial":
+                assert artifact(uri, run, "model/data/model/weights.safetensors", tmp_path / "down").is_file()
+        assert deliver(store, uri, "all", None) == Delivered(0, 0)
+
+
+def test_a_policy_survives_the_command_line() -> None:
+    """all, none and best k are one word each."""
+    for policy in ("all", "none", BestModels(best=10)):
+        assert policy_from(policy_text(policy)) == policy
+
+
+def test_a_final_result_is_a_run_of_its_own(tmp_path: Path, uri: str) -> None:
+    """The chosen configuration's test numbers, its confusion matrix and final.json are one run, delivered once."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        [planned] = run_trials(store, key, [5])
+        matrix = [[40, 2], [1, 71]]
+        final = {
+            "study": "tpe", "trial": 5, "key": planned.spec.key, "params": {"learning_rate": 0.006},
+            "validation": {"val_f1": 0.98, "val_precision": None},
+            "test": {"positive": "malignant", "average": "binary", "precision": 0.97, "recall": None, "f1": 0.975,
+                     "accuracy": 0.97, "support": 114, "confusion_matrix": matrix},
+            "test_digest": "7" * 64, "looks": 1, "stale": False,
+        }  # fmt: skip
+        store.put_final(final)
+        store.put_final(final)
+        assert deliver(store, uri).problem is None
+        assert deliver(store, uri, compare=None) == Delivered(0, 0)
+    [run] = [run for run in all_runs(uri) if run.data.tags["tracker.kind"] == "final"]
+    assert run.info.status == "FINISHED"
+    expected = {"test_precision": 0.97, "test_f1": 0.975, "test_accuracy": 0.97, "val_f1": 0.98}
+    assert run.data.metrics == expected
+    assert run.data.tags["tracker.key"] == planned.spec.key
+    assert run.data.tags["tracker.weights"] == finished(planned).outcome.weights
+    assert parse_canonical(artifact(uri, run, "final.json", tmp_path / "down").read_bytes()) == final
+    shown = parse_canonical(artifact(uri, run, "confusion_matrix.json", tmp_path / "down").read_bytes())
+    assert shown["confusion_matrix"] == matrix
+
+
+def test_a_server_that_is_away_is_a_report_and_not_an_exception(tmp_path: Path) -> None:
+    """An address nobody answers, or a place that cannot be written: everything waits, the message says what to do."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        (tmp_path / "file").write_text("")
+        for uri in ("http://user:hunter2@127.0.0.1:9", f"sqlite:///{tmp_path}/file/mlflow.db"):
+            report = deliver(store, uri)
+            assert (report.delivered, report.waiting) == (0, 3)
+            assert report.problem is not None
+            assert "`tracker sync`" in report.problem
+            assert "hunter2" not in report.problem
+
+
+def test_a_refused_record_does_not_hold_up_the_others(tmp_path: Path, uri: str) -> None:
+    """What the server refuses, or the store cannot read, waits; all else is delivered."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        planned = run_trials(store, key, range(3))
+        name = finished(planned[1]).outcome.weights or ""
+        (tmp_path / ".tracker" / "weights" / name[:2] / f"{name}.safetensors").write_bytes(b"torn")
+        report = deliver(store, uri, "all")
+        assert (report.delivered, report.waiting) == (3, 1)
+        assert report.problem is not None
+        assert name in report.problem
+        assert statuses(uri)["trial", "FINISHED"] == 2
+
+
+def test_an_experiment_that_was_deleted_is_said(tmp_path: Path, uri: str) -> None:
+    """A deleted experiment is not silently replaced."""
+    from mlflow.tracking import MlflowClient
+
+    recorder = MlflowRecorder(uri, EXPERIMENT)
+    MlflowClient(uri).delete_experiment(recorder.connect())
+    with pytest.raises(TrackingError, match="was deleted; restore it"):
+        MlflowRecorder(uri, EXPERIMENT).connect()
+
+
+KILLER = """
+import os, random, sys, time, signal
+from pathlib import Path
+sys.path.insert(0, '.')
+from tracker.recording.mlflow_settings import settle
+settle(os.environ)
+from tests.recording.studies import begin, end_study, run_trials
+from tests.recording.runs_in_mlflow import EXPERIMENT
+from tracker.recording.delivery import Delivery
+from tracker.recording.store import Store
+
+folder, uri, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+draw = random.Random(11)
+killed = 0
+for number in range(rounds):
+    store, key = begin(folder)
+    run_trials(store, key, [2 * number, 2 * number + 1])
+    store.close()
+    child = os.fork()
+    if child == 0:
+        with Store.open(folder) as store, Delivery(store, uri, EXPERIMENT, 'all') as delivery:
+            delivery.deliver()
+        os._exit(0)
+    time.sleep(draw.uniform(0.05, 0.6))
+    os.kill(child, signal.SIGKILL)
+    killed += os.waitpid(child, 0)[1] == signal.SIGKILL
+print(killed)
+"""
+
+
+def test_a_delivery_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, uri: str) -> None:
+    """After many SIGKILLs, one more delivery leaves one complete run per trial, each point once, nothing RUNNING."""
+    rounds = 24
+    arguments = [sys.executable, "-c", KILLER, str(tmp_path / ".tracker"), uri, str(rounds)]
+    killed = int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+    assert killed > rounds / 3
+    with Store.open(tmp_path / ".tracker") as store:
+        [(key, _)] = store.studies()
+        end_study(store, key, 2 * rounds)
+        assert deliver(store, uri, "all").problem is None
+        assert deliver(store, uri, "all", None) == Delivered(0, 0)
+    assert statuses(uri) == {("study", "FINISHED"): 1, ("trial", "FINISHED"): 2 * rounds}
+    names = [run.info.run_name for run in all_runs(uri)]
+    assert sorted(names) == sorted(["tpe", *(f"tpe/{number}" for number in range(2 * rounds))])
+    for run in all_runs(uri):
+        if run.data.tags["tracker.kind"] == "trial":
+            assert [step for step, _, _ in points(uri, run, "val_loss")] == [1, 2, 3]
+            assert artifact(uri, run, "model/MLmodel", tmp_path / "down").stat().st_size > 0
