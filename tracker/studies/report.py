@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
     _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     _write(reports / "curves" / f"{name}.csv", _curves(best))
     folder = models / name
-    if best is not None:
+    if best is None:
+        shutil.rmtree(folder, ignore_errors=True)  # an earlier study's model is not this one's
+    else:
         assert best.outcome.weights is not None
         weights = store.weights(best.outcome.weights)
         write_model(folder, describe_model(best.spec, best.outcome, serving), weights)

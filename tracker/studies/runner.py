@@ -9,6 +9,7 @@ from typing import Any
 from tracker.canonical import digest
 from tracker.errors import ReplayError
 from tracker.execution.executor import Executor
+from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json
 from tracker.search.samplers import open_sampler, plan_generations
@@ -123,8 +124,10 @@ class _Run:
         """Writes a generation down before it runs; what is written already must be the same."""
         for proposal in proposals:
             logged = self.logged.get(proposal.number)
-            if logged is not None and logged.spec.key != proposal.spec.key:
-                raise ReplayError(_divergence(self.plan.spec.name, logged, proposal))
+            try:
+                refuse_other_proposal(proposal, logged or proposal)
+            except ReplayError as error:
+                raise ReplayError(f"study {self.plan.spec.name}, {error}") from None
         new = [proposal for proposal in proposals if proposal.number not in self.logged]
         if new:
             self.store.put_proposals(self.key, new)
@@ -140,7 +143,8 @@ class _Run:
         for results in self.executor.run([p.spec for key, p in by_key.items() if key not in known]):
             finished = [Finished(r.outcome, r.timing, r.weights, self.provenance) for r in results if r.outcome]
             self.store.put_outcomes(self.key, finished)
-            self.take(by_key, {entry.outcome.key: entry.outcome for entry in finished})
+            # What a replay will read, in every respect: the order of names in a mapping too.
+            self.take(by_key, self.store.outcomes([entry.outcome.key for entry in finished]))
         return [self.trials[proposal.number] for proposal in proposals]
 
     def take(self, by_key: Mapping[str, Proposal], outcomes: Mapping[str, TrialOutcome]) -> None:
@@ -158,13 +162,3 @@ class _Run:
         result = StudyResult(self.plan.spec, trials, self.replayed)
         self.store.finish_study(self.key, summarise_study(result))
         return result
-
-
-def _divergence(study: str, logged: Proposal, proposed: Proposal) -> str:
-    before, now = record_json(logged.spec), record_json(proposed.spec)
-    changed = [f"{name}: logged {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
-    return (
-        f"{study}/{logged.number}: the sampler no longer proposes what was logged ({'; '.join(changed)}); "
-        "the store belongs to another release or was altered; run in the environment that began it, "
-        "or give the study another name"
-    )
