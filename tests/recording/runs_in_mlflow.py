@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-EXPERIMENT = "breast-cancer"
+from tests.recording.studies import EXPERIMENT
 
 
 def all_runs(uri: str, experiment: str = EXPERIMENT) -> list[Any]:

@@ -16,6 +16,7 @@ from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec
 DATA = {"train": "a" * 64, "validation": "b" * 64, "schema": "c" * 64, "preprocessing": "d" * 64}
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}
+EXPERIMENT = "breast-cancer"
 STARTED = 1_700_000_000.0
 SERVING: dict[str, Any] = {
     "labels": ["benign", "malignant"],

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.recording.runs_in_mlflow import EXPERIMENT, all_runs, artifact, points, run_named, statuses
+from tests.recording.runs_in_mlflow import all_runs, artifact, points, run_named, statuses
 from tests.recording.studies import (
     ENVIRONMENT,
+    EXPERIMENT,
     PROVENANCE,
     STARTED,
     begin,
@@ -287,8 +288,7 @@ from pathlib import Path
 sys.path.insert(0, '.')
 from tracker.recording.mlflow_settings import settle
 settle(os.environ)
-from tests.recording.studies import begin, end_study, run_trials
-from tests.recording.runs_in_mlflow import EXPERIMENT
+from tests.recording.studies import EXPERIMENT, begin, end_study, run_trials
 from tracker.recording.delivery import Delivery
 from tracker.recording.store import Store
 

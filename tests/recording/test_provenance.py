@@ -1,0 +1,44 @@
+"""What is recorded about the machine, and which part of it decides reuse."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tracker.canonical import canonical_json, digest
+from tracker.recording.provenance import environment, provenance
+
+
+def git(root: Path, *words: str) -> str:
+    settings = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *settings, *words], cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def test_only_what_changes_numbers_is_in_the_environment() -> None:
+    """Torch, NumPy, BLAS, CPU level and maker, threads and device; no host, user, path or time."""
+    name, parts = environment()
+    assert set(parts) == {"torch", "numpy", "blas", "cpu_capability", "machine", "cpu_vendor", "threads", "device"}
+    assert name == digest("environment", parts) == environment()[0]
+    assert parts["blas"]
+
+
+def test_provenance_tells_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
+    """A clean checkout names its commit; a changed tracked file makes it dirty, with a digest of the difference."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git(tmp_path, "add", "code.py")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    clean = provenance(["pipelines/tune.py", "tpe"], tmp_path)
+    assert clean["commit"] == git(tmp_path, "rev-parse", "HEAD").strip()
+    assert (clean["dirty"], clean["diff"], clean["source"]) == (False, None, "pipelines/tune.py")
+    (tmp_path / "code.py").write_text("a = 2\n")
+    dirty = provenance(["pipelines/tune.py", "tpe"], tmp_path)
+    assert (dirty["commit"], dirty["dirty"], len(dirty["diff"])) == (clean["commit"], True, 64)
+
+
+def test_outside_of_git_there_is_no_commit(tmp_path: Path) -> None:
+    """A folder that is no checkout is recorded as such, without an error."""
+    found = provenance([], tmp_path)
+    assert (found["commit"], found["dirty"], found["source"]) == (None, None, "")
+    assert found["packages"]["torch"]
+    assert canonical_json(found)
