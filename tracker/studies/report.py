@@ -63,8 +63,16 @@ def describe_serving(data: TrainingData, rows: pd.DataFrame) -> dict[str, Any]:
         "positive": data.positive,
         "columns": [{"name": column["name"], "kind": column["kind"]} for column in features],
         "preprocessing": data.preprocessing,
-        "example": json.loads(rows[names].to_json(orient="records", double_precision=15)),
+        "example": [{name: _plain_cell(row[name]) for name in names} for row in rows.to_dict("records")],
     }
+
+
+def _plain_cell(cell: Any) -> Any:
+    """A table's cell as JSON has it; a gap is null."""
+    import pandas as pd
+
+    plain = cell.item() if hasattr(cell, "item") else cell
+    return None if pd.isna(plain) else plain
 
 
 def _trial_row(trial: Trial) -> dict[str, Any]:
