@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,11 +28,15 @@ def serve_ui(tracking_uri: str, port: int | None, say: Callable[[str], None]) ->
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
     command += ["--host", HOST, "--port", str(chosen), "--workers", "1"]
     with subprocess.Popen(command, env=environ) as server:  # noqa: S603 - our own arguments, no shell
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us ends the server too
         try:
             return server.wait()
         except KeyboardInterrupt:
             server.terminate()
-            return server.wait() and 0
+            server.wait()
+            return 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def free_port(first: int = FIRST_PORT) -> int:
