@@ -15,3 +15,6 @@ def run(stage: Callable[[], None]) -> None:
     except TrackerError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; what is finished is kept: the same command goes on\n")
+        raise SystemExit(130) from None

@@ -177,6 +177,6 @@ def _user() -> str:
 
 def _workers_wanted() -> int:
     text = os.environ.get("TRACKER_WORKERS", "1")
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"TRACKER_WORKERS: expected a whole number from 1 on, found {text!r}")
     return int(text)

@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 KEEPING, CHECKING = "Keeping house", "Checking"
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 
 
 class Format(StrEnum):
@@ -163,9 +164,10 @@ def main() -> None:
     except TrackerError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; what is finished is kept: the same command goes on\n")
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            sys.stderr.write("stopped; what is finished is kept: the same command goes on\n")
+        raise
 
 
 def _config() -> Config:

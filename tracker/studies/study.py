@@ -136,7 +136,7 @@ class Study:
         return pd.DataFrame([_row(trial) for trial in self.trials])
 
     def to_optuna(self, storage: str | None = None) -> Any:
-        """The study as an `optuna.Study`, for `optuna.visualization` and Optuna Dashboard, in memory or in an Optuna storage (its URL)."""
+        """The study as an `optuna.Study`, for Optuna's figures and dashboard, in memory or in an Optuna storage (its URL)."""
         return to_optuna(self.result.spec, self.result.trials, self.result.spec.objective["direction"], storage)
 
 

@@ -17,9 +17,13 @@ from tracker.studies.plan import StudyPlan, plan_studies, propose_trial
 if TYPE_CHECKING:
     from tracker.config import Config
 
-STEP_S = 2.5e-4  # what a training step of a cohort costs before any arithmetic, on one core of 2022
-FLOPS = 4e10  # float32 operations a second of one such core at these sizes
-DATABASE_BYTES = 60_000  # store and MLflow rows of one trial
+STEP_S = (
+    5e-4  # what a training step of a cohort costs before any arithmetic, on one core of 2022 (measured, as all here)
+)
+FLOPS = 1e10  # float32 operations a second of one such core at these sizes
+STUDY_S = 5.0  # libraries, data and MLflow's database, before and after a study
+RECORD_S = 0.03  # store and MLflow, per trial
+RECORD_BYTES = 160_000  # store, MLflow rows and files of one trial, its weights apart
 WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would tell
 
 
@@ -52,7 +56,7 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, i
     seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in form_cohorts(specs, features, classes))
     weights = sum(4 * shape_of(spec, features, classes).numbers for spec in specs)
     share = plan.trials / count
-    return seconds * share, int((2 * weights + DATABASE_BYTES * count) * share)
+    return STUDY_S + seconds * share + RECORD_S * plan.trials, int((2 * weights + RECORD_BYTES * count) * share)
 
 
 def _cohort_s(cohort: list[TrialSpec], features: int, classes: int, rows: int) -> float:

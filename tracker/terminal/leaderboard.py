@@ -16,17 +16,22 @@ BARS = "▁▂▃▄▅▆▇█"
 
 def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
     """The study reports of a folder, or the one of that name. Raises NotFoundError, InputError."""
-    paths = sorted(folder.glob("*.json")) if name is None else [folder / f"{name}.json"]
-    if not paths or not paths[0].is_file():
-        there = ", ".join(path.stem for path in sorted(folder.glob("*.json"))) or "none yet"
+    paths = sorted(folder.glob("*.json"))
+    wanted = [path for path in paths if name in {None, path.stem}]
+    if not wanted:
+        there = ", ".join(path.stem for path in paths) or "none yet"
         raise NotFoundError(f"no report of {name or 'any study'} in {folder} (there: {there}); run `dvc repro` first")
-    reports = []
-    for path in paths:
-        try:
-            reports.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a readable report ({error}); run `dvc repro` to write it again") from None
-    return reports
+    return [_read_report(path) for path in wanted]
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable report ({error}); run `dvc repro` to write it again") from None
+    if not isinstance(report, dict) or not {"study", "objective", "trials"} <= set(report):
+        raise InputError(f"{path}: not the report of a study; run `dvc repro` to write it again")
+    return report
 
 
 def leaderboard(folder: Path, name: str | None, sort: str) -> list[dict[str, Any]]:
@@ -39,14 +44,14 @@ def leaderboard(folder: Path, name: str | None, sort: str) -> list[dict[str, Any
     minimise = sort.endswith("_loss") or (sort == "value" and reports[0]["objective"]["direction"] == "minimize")
     falling = (sort in metrics or sort == "value") and not minimise
     known = [row for row in rows if row.get(sort) is not None]
-    known.sort(key=lambda row: (row[sort], -row["trial"]) if falling else (row[sort], row["trial"]), reverse=falling)
+    known.sort(key=lambda row: _place(row[sort], falling))  # stable: ties stay in the order of studies and trials
     return known + [row for row in rows if row.get(sort) is None]
 
 
 def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     """One trial's row of its report, with `study`, `history` and `objective`. Raises NotFoundError."""
     study, _, number = place.rpartition("/")
-    if not study or not number.isdigit():
+    if not study or not number.isdecimal():
         raise InputError(f"expected STUDY/NUMBER, for example tpe/42, found {place!r}")
     report = read_reports(paths.study_reports, study)[0]
     trials = {trial["number"]: trial for trial in report["trials"]}
@@ -77,7 +82,10 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
 
 def closing_lines(paths: Paths) -> list[str]:
     """What `make repro` says at its end."""
-    final = json.loads((paths.reports / "final.json").read_text(encoding="utf-8"))
+    path = paths.reports / "final.json"
+    if not path.is_file():
+        raise NotFoundError(f"{path}: there is no result yet; run `dvc repro` first")
+    final = json.loads(path.read_text(encoding="utf-8"))
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     stale = " (stale: the budget of looks is spent, see the report)" if final["stale"] else ""
@@ -90,6 +98,12 @@ def closing_lines(paths: Paths) -> list[str]:
         f"next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show {final['study']}/{final['trial']}",
         "      edit params.yaml, then dvc repro; commit dvc.lock, data/salts.json and reports/looks/ with it",
     ]
+
+
+def _place(value: Any, falling: bool) -> tuple[bool, Any]:
+    """Where a value stands: texts (widths per layer among them) behind numbers."""
+    text = isinstance(value, str)
+    return text, -value if falling and not text else value
 
 
 def sparkline(values: list[float]) -> str:

@@ -1,0 +1,60 @@
+"""A pulled cache becomes a study of the store: replayed, never trained again, and never trusted blindly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.studies.project import Project
+from tests.studies.test_runner import Forbidden
+from tracker.errors import StoreCorrupt
+from tracker.recording.store import Store
+from tracker.studies.adopt import adopt_studies
+
+
+@pytest.fixture
+def pulled(fresh: Project) -> Project:
+    """A project with the outputs of `random` and `manual` and an empty store."""
+    for name in ("random", "manual"):
+        fresh.report(fresh.run(fresh.plan(name)))
+    clone = fresh.copy(fresh.paths.root.with_name("clone"))
+    (clone.paths.store / "store.db").unlink()
+    return clone
+
+
+def adopt(project: Project) -> list[str]:
+    with Store.open(project.paths.store) as store:
+        return adopt_studies(project.paths.models, store, {"who": "a clone"}, lambda: 1.0)
+
+
+def test_adopted_studies_are_replayed(pulled: Project, fresh: Project) -> None:
+    """After the adoption both studies replay without training, to the digest they had; a second adoption takes nothing."""
+    assert ["manual", "random"] == adopt(pulled)
+    assert [] == adopt(pulled)
+    for name in ("random", "manual"):
+        replayed = pulled.run(pulled.plan(name), executor=Forbidden(pulled.data))
+        assert fresh.run(fresh.plan(name)).digest == replayed.digest
+
+
+def test_the_best_model_comes_along(pulled: Project) -> None:
+    """The best trial's weights are in the store afterwards, so its report and model can be written again."""
+    before = pulled.written()
+    adopt(pulled)
+    pulled.report(pulled.run(pulled.plan("random"), executor=Forbidden(pulled.data)))
+    assert before == pulled.written()
+
+
+@pytest.mark.parametrize(("old", "new"), [('"seed":', '"seed":1'), ('"units":', '"units":1'), ("{", "")])
+def test_altered_records_are_refused(pulled: Project, old: str, new: str) -> None:
+    """A record that contradicts its key, or cannot be read, stops the adoption with the file's name."""
+    path = pulled.paths.models / "random" / "trials.jsonl"
+    head, first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([head, first.replace(old, new), *rest]) + "\n")
+    with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* `dvc repro`"):
+        adopt(pulled)
+
+
+def test_no_models_no_studies(tmp_path: Path, fresh: Project) -> None:
+    """A project without outputs has nothing to adopt."""
+    assert [] == adopt(fresh)

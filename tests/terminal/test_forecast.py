@@ -1,0 +1,72 @@
+"""What `check` says would run, before anything does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.studies.project import REPOSITORY, Project, make_config
+from tracker.config import load_config
+from tracker.errors import InputError
+from tracker.paths import Paths
+from tracker.terminal.forecast import forecast
+
+
+@pytest.fixture
+def lines(small_project: Project):
+    """`lines(studies__tpe__trials=3)`: the forecast of the small project with changed entries."""
+
+    def make(**changes: Any) -> list[str]:
+        return list(forecast(make_config(**changes), small_project.paths))
+
+    return make
+
+
+def minutes(line: str) -> float:
+    """The time at the end of a line, in minutes."""
+    number, unit = re.findall(r"([\d.]+) (s|min|h)\b", line)[-1]
+    return float(number) * {"s": 1 / 60, "min": 1, "h": 60}[unit]
+
+
+def test_the_default_configuration_is_forecast() -> None:
+    """Columns, rows, each study with its trials and generations, the whole, the objective; nothing is written."""
+    config = load_config(REPOSITORY / "params.yaml")
+    text = "\n".join(forecast(config, Paths.of(Path("/nowhere"), {})))
+    assert "mean radius              feature  numeric" in text
+    assert "569 rows; labels: benign 357, malignant 212; metrics speak about 'malignant'" in text
+    for study in (r"manual +manual +4 +1 ", r"grid +grid +24 +1 ", r"random +random +48 +1 ", r"tpe +tpe +48 +6 "):
+        assert re.search(study, text)
+    assert re.search(r"124 trials, at most about \d+ (s|min) on one core, about \d+ MB on disk", text)
+    assert "chosen by val_f1 (maximize); looks allowed: 1" in text
+    assert minutes(text.split("on one core")[0]) < 2
+
+
+def test_more_work_takes_more_time(lines) -> None:
+    """Epochs, trials and width all count."""
+    base = {"training__early_stopping": None, "training__epochs": 2000, "studies__random__trials": 60}
+
+    def total(**changes: Any) -> float:
+        return minutes(next(line for line in lines(**base | changes) if "on one core" in line).split(", about")[0])
+
+    once = total()
+    assert once * 1.5 < total(training={"epochs": 4000, "early_stopping": None})
+    assert once < total(studies__random__trials=600)
+    assert once < total(search_space={"units": [2048]})
+
+
+def test_nothing_is_run_or_written(fresh: Project, lines) -> None:
+    """The folder is as it was."""
+    before = sorted(fresh.paths.root.rglob("*"))
+    list(forecast(fresh.config, fresh.paths))
+    assert before == sorted(fresh.paths.root.rglob("*"))
+
+
+def test_all_faults_of_all_studies(lines) -> None:
+    """Spaces that cannot be searched are faults, reported together."""
+    endless = {"sampler": "grid", "search_space": {"dropout": {"low": 0.0, "high": 0.5}}}
+    with pytest.raises(InputError) as caught:
+        lines(studies__one=endless, studies__two=endless)
+    assert 2 == len(caught.value.faults)

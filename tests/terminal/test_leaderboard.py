@@ -1,0 +1,126 @@
+"""What `runs`, `show` and the end of `make repro` say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.studies.project import Project
+from tracker.errors import InputError, NotFoundError
+from tracker.paths import Paths
+from tracker.terminal.leaderboard import closing_lines, describe_trial, leaderboard, read_trial, sparkline
+
+
+def row(number: int, value: float | None, **more: Any) -> dict[str, Any]:
+    """A trial of a report."""
+    state = "failed" if value is None else "complete"
+    metrics = {} if value is None else {"val_loss": 1 - value, "val_f1": value}
+    return {"number": number, "state": state, "value": value, "metrics": metrics, "params": {"units": 8}} | more
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    """Two studies with a tie, a failure and widths per layer."""
+    folder = tmp_path / "reports" / "studies"
+    folder.mkdir(parents=True)
+    tpe = [row(0, 0.7), row(1, None, reason="diverged"), row(2, 0.9, params={"units": [16, 8]}), row(3, 0.7)]
+    grid = [row(0, 0.8, params={"units": 4, "momentum": 0.5}), row(1, 0.7)]
+    for name, trials in {"tpe": tpe, "grid": grid}.items():
+        objective = {"metric": "val_f1", "direction": "maximize"}
+        content = {"study": name, "objective": objective, "trials": trials}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+def order(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{row['study']}/{row['trial']}" for row in rows]
+
+
+def test_the_best_come_first_and_the_failed_last(reports: Path) -> None:
+    """By value: highest first, ties in the order of studies and numbers, trials without a value at the end."""
+    assert ["tpe/2", "grid/0", "grid/1", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, None, "value"))
+    assert ["tpe/2", "grid/0", "grid/1", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, None, "val_f1"))
+    assert ["tpe/2", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, "tpe", "value"))
+
+
+def test_a_loss_rises(reports: Path) -> None:
+    """The lowest loss is the best."""
+    assert ["tpe/2", "grid/0", "grid/1", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, None, "val_loss"))
+    path = reports / "grid.json"
+    path.write_text(path.read_text().replace("maximize", "minimize"))
+    assert ["grid/1", "grid/0"] == order(leaderboard(reports, "grid", "value"))
+
+
+def test_hyperparameters_rise_whatever_they_are(reports: Path) -> None:
+    """By a hyperparameter: ascending, widths per layer behind single ones, trials that lack it at the end."""
+    assert ["grid/0", "grid/1", "tpe/0", "tpe/1", "tpe/3", "tpe/2"] == order(leaderboard(reports, None, "units"))
+    assert "grid/0" == order(leaderboard(reports, None, "momentum"))[0]
+
+
+def test_what_cannot_be_listed_is_said(reports: Path) -> None:
+    """Unknown names, unknown columns and files that are no reports are faults of the input."""
+    with pytest.raises(InputError, match="nothing is called 'val_f2'; there are study, trial, state, value"):
+        leaderboard(reports, None, "val_f2")
+    with pytest.raises(NotFoundError, match=r"no report of bayes in .* \(there: grid, tpe\)"):
+        leaderboard(reports, "bayes", "value")
+    with pytest.raises(NotFoundError, match=r"no report of \.\./final"):
+        leaderboard(reports, "../final", "value")
+    with pytest.raises(NotFoundError, match=r"no report of any study .* \(there: none yet\)"):
+        leaderboard(reports / "nowhere", None, "value")
+    for content, message in (("{", "not a readable report"), ("[]", "not the report of a study")):
+        (reports / "grid.json").write_text(content)
+        with pytest.raises(InputError, match=message):
+            leaderboard(reports, None, "value")
+
+
+@pytest.mark.parametrize("place", ["tpe", "tpe/", "/3", "tpe/x", "tpe/-1", "tpe/²", ""])
+def test_a_trial_is_named_by_study_and_number(reports: Path, place: str) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(InputError, match="expected STUDY/NUMBER, for example tpe/42, found"):
+        read_trial(Paths.of(reports.parents[1], {}), place)
+
+
+def test_a_trial_that_is_not_there(reports: Path) -> None:
+    """The message says which numbers there are."""
+    with pytest.raises(NotFoundError, match="tpe has no trial 9; it has 0 to 3"):
+        read_trial(Paths.of(reports.parents[1], {}), "tpe/9")
+
+
+def test_a_trial_is_shown_with_its_curve(fresh: Project) -> None:
+    """All hyperparameters, the seed, every metric, a bar per epoch, the key, how to find it in MLflow."""
+    result = fresh.run(fresh.plan("random"))
+    fresh.report(result)
+    trial = result.trials[4]
+    found = read_trial(fresh.paths, "random/4")
+    assert [entry["val_loss"] for entry in trial.outcome.history] == [entry["val_loss"] for entry in found["history"]]
+    text = "\n".join(describe_trial(found))
+    assert text.startswith(f"random/4  complete  val_f1 {trial.value:.4g}\n")
+    for word in (*trial.spec.params, *trial.outcome.metrics, str(trial.spec.seed), trial.spec.key):
+        assert word in text
+    assert trial.outcome.epochs == sum(letter in "▁▂▃▄▅▆▇█" for letter in text)
+
+
+def test_a_failed_trial_is_shown_with_its_reason(reports: Path) -> None:
+    """No metrics, no curve, but why."""
+    path = reports / "tpe.json"
+    content = json.loads(path.read_text())
+    content["trials"][1] |= {"key": "k", "seed": 1, "epochs": 2, "best_epoch": None}
+    path.write_text(json.dumps(content))
+    lines = describe_trial(read_trial(Paths.of(reports.parents[1], {}), "tpe/1"))
+    assert ["tpe/1  failed  val_f1 undefined", "reason    diverged"] == lines[:2]
+
+
+def test_sparklines() -> None:
+    """One bar per value, the lowest the lowest, equal values alike."""
+    assert "▁▅█" == sparkline([0.0, 0.5, 1.0])
+    assert "▁▁" == sparkline([3.0, 3.0])
+    assert "" == "".join(map(sparkline, ()))
+
+
+def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:
+    """Before there is one, the command says how to get it."""
+    with pytest.raises(NotFoundError, match="run `dvc repro` first"):
+        closing_lines(Paths.of(tmp_path, {}))

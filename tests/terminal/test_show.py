@@ -1,0 +1,51 @@
+"""Lines about progress, studies and deliveries."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.studies.project import Project
+from tests.studies.test_runner import WILD
+from tracker.recording.report import Delivered
+from tracker.studies.runner import Progress
+from tracker.terminal.show import say_delivered, study_progress, study_summary
+
+
+def test_a_study_is_summed_up_in_a_line(fresh: Project) -> None:
+    """Trials, how many of them from the store, how many failed, the best."""
+    first = fresh.study(fresh.run(fresh.plan("random")))
+    best = first.best_trial
+    assert f"random: 6 trials, best val_f1 {best.value:.4f} (trial {best.number})" == study_summary(first)
+    again = fresh.study(fresh.run(fresh.plan("random")))
+    assert study_summary(again).startswith("random: 6 trials, 6 of them from the store, best val_f1 ")
+    wild = {**WILD, "search_space": {"learning_rate": [1000.0], "dropout": {"low": 0.0, "high": 0.5}}}
+    failed = fresh.study(fresh.run(fresh.plan("random", **wild)))
+    assert "random: 6 trials, 6 failed, none best" == study_summary(failed)
+
+
+def test_progress_is_silent_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
+    """Not a terminal: no bar, no line."""
+    with study_progress() as advance:
+        advance(Progress("random", 1, 6, 0, None))
+    assert ("", "") == tuple(capfd.readouterr())
+
+
+def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar with the study, trials done of those wanted."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with study_progress() as advance:
+        for finished in range(7):
+            advance(Progress("random", finished, 6, 0, None))
+    shown = capsys.readouterr().err
+    assert "random" in shown
+    assert "6/6" in shown
+
+
+def test_what_waits_for_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing when all was taken; else how many, why, and what to do."""
+    say_delivered(Delivered(delivered=3, waiting=0, problem=None))
+    assert "" == capsys.readouterr().err
+    say_delivered(Delivered(delivered=0, waiting=2, problem="no answer"))
+    assert "2 records wait for MLflow (no answer); nothing is lost: `tracker sync` delivers them\n" == (
+        capsys.readouterr().err
+    )

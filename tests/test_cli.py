@@ -1,0 +1,281 @@
+"""The command line as people meet it: quick help, plain messages, exit codes, lists in three formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.studies.project import PARAMS, Project, command, make_table, surroundings
+from tracker import cli
+
+COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "ui")
+HEAVY = ("torch", "optuna", "mlflow", "pandas", "numpy", "sklearn", "pyarrow", "scipy")
+HELP = f"""
+import sys
+from tracker import cli
+for words in [["--help"], *([name, "--help"] for name in {COMMANDS!r})]:
+    sys.argv = ["tracker", *words]
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert end.code == 0, words
+print("HEAVY", sorted(set(sys.modules) & set({HEAVY!r})))
+"""
+
+
+@pytest.fixture(scope="module")
+def tuned(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with reports of two studies; nothing changes it."""
+    project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
+    for name in ("manual", "random"):
+        project.report(project.run(project.plan(name)))
+    return project
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it wrote."""
+
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def tracker(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """`tracker(folder, "runs", "--limit", "3")`: a command in this process; only what main() lets through is an error."""
+
+    def run(root: Path, *words: str, **environ: str) -> Said:
+        monkeypatch.chdir(root)
+        for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "TRACKER_WORKERS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["tracker", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Said(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_help_is_there_for_every_command_and_loads_no_heavy_library(tmp_path: Path) -> None:
+    """--help of the program and of each command works, and imports nothing that takes its time."""
+    done = command(tmp_path, "-c", HELP)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "HEAVY []" == done.stdout.splitlines()[-1]
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert all(f"Usage: tracker {name} " in done.stdout for name in COMMANDS)
+    assert "Traceback" not in done.stdout
+
+
+def test_importing_the_package_is_quick(tmp_path: Path) -> None:
+    """`import tracker` alone loads no heavy library."""
+    done = command(tmp_path, "-c", f"import sys, tracker; print(sorted(set(sys.modules) & set({HEAVY!r})))")
+    assert ("[]\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "messages"),
+    [
+        (["tune", "bayes"], {}, ["no study bayes in params.yaml; there are manual, grid, random, tpe"]),
+        (["runs", "bayes"], {}, ["no report of bayes in "]),
+        (["runs", "--sort", "speed"], {}, ["nothing is called 'speed'; there are study, trial, state, value"]),
+        (["show", "bayes/1"], {}, ["no report of bayes in "]),
+        (["show", "random/99"], {}, ["random has no trial 99; it has 0 to 5"]),
+        (["show", "random"], {}, ["expected STUDY/NUMBER, for example tpe/42, found 'random'"]),
+        (["show", "random/one"], {}, ["expected STUDY/NUMBER, for example tpe/42, found 'random/one'"]),
+        (
+            ["tune", "manual"],
+            {"TRACKER_WORKERS": "abc"},
+            ["TRACKER_WORKERS: expected a whole number from 1 on, found 'abc'"],
+        ),
+        (
+            ["tune", "manual"],
+            {"TRACKER_WORKERS": "0"},
+            ["TRACKER_WORKERS: expected a whole number from 1 on, found '0'"],
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_words_are_a_message_and_code_2(
+    tracker, tuned: Project, words: list[str], environ: dict[str, str], messages: list[str]
+) -> None:
+    """One line for each fault on stderr, nothing on stdout, no traceback, exit code 2."""
+    done = tracker(tuned.paths.root, *words, **environ)
+    assert (2, "") == (done.returncode, done.stdout)
+    lines = done.stderr.splitlines()
+    assert len(messages) == len(lines)
+    assert all(line.startswith(message) for line, message in zip(lines, messages, strict=True))
+
+
+@pytest.mark.parametrize("words", [["check"], ["prepare"], ["split"], ["tune", "manual"], ["compare"], ["sync"]])
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        (None, ["cannot be read (No such file or directory)"]),
+        ("seed: [", ["line 1, column 8: "]),
+        (
+            "seed: one\nstudys: {}\n",
+            ["seed: expected a whole number, found 'one'", "studies: missing", "studys: unknown"],
+        ),
+    ],
+    ids=["missing", "broken", "faulty"],
+)
+def test_a_bad_params_yaml_is_a_message_and_code_2(
+    tracker, tmp_path: Path, words: list[str], content: str | None, messages: list[str]
+) -> None:
+    """Every command that needs params.yaml says each fault in a line of its own, and leaves nothing behind."""
+    if content is not None:
+        (tmp_path / "params.yaml").write_text(content)
+    before = sorted(tmp_path.rglob("*"))
+    done = tracker(tmp_path, *words)
+    assert (2, "") == (done.returncode, done.stdout)
+    lines = done.stderr.splitlines()
+    assert all(line.startswith(f"{tmp_path / 'params.yaml'}: ") for line in lines)
+    assert all(any(message in line for line in lines) for message in messages)
+    assert len(messages) == len(lines)
+    assert before == sorted(tmp_path.rglob("*"))
+
+
+def test_words_that_do_not_exist_are_refused(tracker, tmp_path: Path) -> None:
+    """Unknown commands and options leave with 2 and no traceback."""
+    for words in (
+        ["fly"],
+        ["runs", "--speed"],
+        ["tune"],
+        ["tune", "manual", "--workers", "0"],
+        ["runs", "--format", "xml"],
+    ):
+        done = tracker(tmp_path, *words)
+        assert (2, "") == (done.returncode, done.stdout)
+        assert "Traceback" not in done.stderr
+
+
+def test_runs_as_json_csv_and_table(tracker, tuned: Project) -> None:
+    """The three formats list the same trials in the same order; JSON keeps numbers exact."""
+    root = tuned.paths.root
+    rows = json.loads(tracker(root, "runs", "--format", "json").stdout)
+    assert 9 == len(rows)
+    assert sorted((row["value"] for row in rows), reverse=True) == [row["value"] for row in rows]
+    report = json.loads((tuned.paths.study_reports / "random.json").read_text())
+    exact = {trial["number"]: trial["value"] for trial in report["trials"]}
+    assert exact == {row["trial"]: row["value"] for row in rows if row["study"] == "random"}
+    places = [f"{row['study']}/{row['trial']}" for row in rows]
+    cells = list(csv.DictReader(io.StringIO(tracker(root, "runs", "--format", "csv").stdout)))
+    assert places == [f"{row['study']}/{row['trial']}" for row in cells]
+    header, *lines = tracker(root, "runs").stdout.splitlines()
+    assert ["study", "trial", "state", "value"] == header.split()[:4]
+    assert places == ["/".join(line.split()[:2]) for line in lines]
+
+
+def test_runs_of_one_study_sorted_and_limited(tracker, tuned: Project) -> None:
+    """NAME, --sort and --limit."""
+    done = tracker(tuned.paths.root, "runs", "random", "--sort", "val_loss", "--limit", "2", "--format", "json")
+    rows = json.loads(done.stdout)
+    assert ["random", "random"] == [row["study"] for row in rows]
+    assert rows[0]["val_loss"] <= rows[1]["val_loss"]
+
+
+def test_show_as_text_and_json(tracker, tuned: Project) -> None:
+    """`show` says the same as the report, for people and for programs."""
+    root = tuned.paths.root
+    found = json.loads(tracker(root, "show", "random/2", "--format", "json").stdout)
+    report = json.loads((tuned.paths.study_reports / "random.json").read_text())["trials"][2]
+    assert report.items() <= found.items()
+    assert report["epochs"] == len(found["history"])
+    text = tracker(root, "show", "random/2").stdout
+    assert report["key"] in text
+    assert f"seed      {report['seed']}" in text
+
+
+def test_check_runs_nothing(tracker, tuned: Project) -> None:
+    """`check` says columns, studies and trials, and leaves the folder as it is."""
+    root = tuned.paths.root
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    done = tracker(root, "check")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "29 trials, at most about " in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_a_table_that_is_not_there(tracker, tmp_path: Path) -> None:
+    """`check` and `prepare` name the file."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    for words in (["check"], ["prepare"]):
+        done = tracker(tmp_path, *words)
+        assert (2, "") == (done.returncode, done.stdout)
+        assert "table.csv" in done.stderr
+        assert 1 == len(done.stderr.splitlines())
+
+
+def test_tune_needs_splits(tracker, tmp_path: Path) -> None:
+    """Before `split` ran, `tune` says what to run; its store holds nothing."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    done = tracker(tmp_path, "tune", "manual")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "run `dvc repro split`" in done.stderr
+    assert 1 == len(done.stderr.splitlines())
+
+
+def test_the_whole_line_by_hand(tracker, tmp_path: Path) -> None:
+    """prepare, split, tune, compare --test: each says what it did; -q says nothing."""
+    (tmp_path / "params.yaml").write_text(make_text(["manual"]))
+    make_table().to_csv(tmp_path / "table.csv", index=False)
+    said = {words: tracker(tmp_path, *words.split()) for words in ("prepare -q", "prepare", "split")}
+    said["tune"] = command(tmp_path, "-m", "tracker.cli", "tune", "manual")
+    said["compare"] = tracker(tmp_path, "compare", "--test")
+    assert dict.fromkeys(said, (0, "")) == {words: (done.returncode, done.stderr) for words, done in said.items()}
+    assert "" == said["prepare -q"].stdout
+    assert "predicted" in said["prepare"].stdout
+    assert "validation" in said["split"].stdout
+    assert said["tune"].stdout.startswith("manual: 3 trials, best val_f1 ")
+    assert "precision" in said["compare"].stdout
+    assert (tmp_path / "reports" / "final.json").is_file()
+
+
+def make_text(studies: list[str]) -> str:
+    """The configuration of these tests with some of its studies."""
+    head, tail = PARAMS.split("studies:\n")
+    return (
+        head
+        + "studies:\n"
+        + "".join(f"{line}\n" for line in tail.splitlines() if line.split(":")[0].strip() in studies)
+    )
+
+
+def test_the_program_itself_leaves_with_2(tmp_path: Path) -> None:
+    """`python -m tracker.cli` in a folder without a project: a message, code 2, no traceback."""
+    done = command(tmp_path, "-m", "tracker.cli", "tune", "manual")
+    assert (2, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines()))
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(small_project: Project, tmp_path: Path) -> None:
+    """An interrupted study leaves with 130 and a sentence, no traceback, and no worker."""
+    project = small_project.copy(tmp_path / "project")
+    text = PARAMS.replace("training: {epochs: 4,", "training: {epochs: 1000000,").replace(
+        "patience: 2", "patience: 1000000"
+    )
+    (project.paths.root / "params.yaml").write_text(text)
+    arguments = [sys.executable, "-m", "tracker.cli", "tune", "random", "--workers", "2"]
+    environ = surroundings(tmp_path, {})
+    with subprocess.Popen(
+        arguments, cwd=project.paths.root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (project.paths.store / "locks" / "study-random").exists():
+            assert process.poll() is None
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    assert (130, "") == (process.returncode, out)
+    assert "stopped; what is finished is kept: the same command goes on\n" == errors
