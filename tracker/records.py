@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from tracker.canonical import digest
@@ -22,7 +22,8 @@ class TrialSpec:
 
     `data` holds the digests `train` and `validation` (tables of raw columns), `schema` (roles, labels, positive class)
     and `preprocessing` (settings). `training` holds epochs, early_stopping, device. `environment` is the digest of the
-    part of the environment that changes numbers; `numerics` is the version of our training arithmetic.
+    part of the environment that changes numbers; `numerics` is the version of our training arithmetic. `code` says
+    which code of the user's own trains (`entry`, `sha256`); it is empty where the family is one of ours.
     """
 
     family: str
@@ -32,6 +33,7 @@ class TrialSpec:
     data: Mapping[str, str]
     environment: str
     numerics: int
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -101,6 +103,7 @@ class StudySpec:
     environment: str
     numerics: int
     versions: Mapping[str, str]
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -146,7 +149,7 @@ NESTED: Mapping[type, Mapping[str, type]] = {
 
 def record_json(record: Any) -> dict[str, Any]:
     """A record as plain mappings and lists, ready for `canonical_json`."""
-    return {field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    return {entry.name: _plain(getattr(record, entry.name)) for entry in dataclasses.fields(record)}
 
 
 def record_from(kind: type[Record], value: Mapping[str, Any]) -> Record:
