@@ -180,10 +180,16 @@ class Shuffled:
         self.inner.close()
 
 
-def command(root: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def command(root: Path, *words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs `python WORDS` in a folder, in a process that knows the packages of this repository."""
     return subprocess.run(
-        [sys.executable, *words], cwd=root, env=surroundings(root, environ), capture_output=True, text=True, check=False
+        [sys.executable, *words],
+        cwd=root,
+        env=surroundings(root, environ),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -1,0 +1,158 @@
+"""The shape of the house: who imports whom, how long a chapter is, what may never stand in it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from setuptools import find_packages
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(file for folder in ("tracker", "pipelines") for file in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_STAGE = 400, 60, 50
+CONFIG_LINES = 540  # one schema that is read from top to bottom
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def trees(paths: list[Path]) -> Iterator[tuple[str, ast.Module]]:
+    for path in paths:
+        yield name_of(path), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of such an expression, or nothing."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}".lstrip(".")
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_imports_run_downward() -> None:
+    """import-linter keeps every contract of pyproject.toml, and the list of layers is exhaustive."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert all(contract["exhaustive"] for contract in contracts if contract["type"] == "layers")
+
+
+def test_the_test_split_has_one_door() -> None:
+    """`datasets.sealed` is imported by evaluation alone, wherever in a file the import stands."""
+    importers = {
+        name
+        for name, tree in trees(SOURCES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module == "tracker.datasets.sealed" or any(alias.name == "sealed" for alias in node.names))
+    }
+    assert importers
+    assert {"tracker/evaluation"} == {str(Path(name).parent) for name in importers}
+
+
+def test_every_file_opens_with_a_sentence() -> None:
+    """The first line of a file says what it is, and ends there."""
+    for name, tree in trees(SOURCES):
+        text = ast.get_docstring(tree)
+        assert text, name
+        first = text.splitlines()[0]
+        assert first.endswith((".", ";", ":", "`")), name
+        assert len(first) >= 20, name
+
+
+def test_every_test_states_its_promise() -> None:
+    """Every test function has a docstring."""
+    missing = [
+        f"{name}: {function.name}"
+        for name, tree in trees(TESTS)
+        for function in functions(tree)
+        if function.name.startswith("test_") and not ast.get_docstring(function)
+    ]
+    assert [] == missing
+
+
+def test_chapters_are_short() -> None:
+    """No file of tracker over 400 lines (config.py, one schema, has its own bound), no stage over 50, no function over 60."""
+    for path in SOURCES:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        most = LONGEST_STAGE if path.parent.name == "pipelines" else LONGEST_FILE
+        assert lines <= (CONFIG_LINES if name_of(path) == "tracker/config.py" else most), name_of(path)
+    for name, tree in trees(SOURCES):
+        for function in functions(tree):
+            assert function.end_lineno is not None
+            assert function.end_lineno - function.lineno < LONGEST_FUNCTION, f"{name}: {function.name}"
+
+
+def test_nothing_read_back_may_execute() -> None:
+    """No pickle, eval, exec, torch.load or torch.save, and no shell, in tracker and pipelines."""
+    modules = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+    calls = {
+        "eval",
+        "exec",
+        "compile",
+        "torch.load",
+        "torch.save",
+        "os.system",
+        "os.popen",
+        "yaml.load",
+        "np.load",
+        "numpy.load",
+    }
+    for name, tree in trees(SOURCES):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert not modules & {alias.name.split(".")[0] for alias in node.names}, f"{name}:{node.lineno}"
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in modules, f"{name}:{node.lineno}"
+            elif isinstance(node, ast.Call):
+                assert dotted(node.func) not in calls, f"{name}:{node.lineno}"
+                words = {word.arg: word.value for word in node.keywords}
+                assert "shell" not in words, f"{name}:{node.lineno}"
+
+
+def test_nothing_is_left_to_be_written() -> None:
+    """No stubs: no NotImplementedError, no TODO, no function that is only `pass`."""
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert not any(word in text for word in ("NotImplementedError", "TODO", "FIXME", "XXX")), name_of(path)
+    for name, tree in trees(SOURCES):
+        for function in functions(tree):
+            assert not isinstance(function.body[-1], ast.Pass), f"{name}: {function.name}"
+
+
+def test_no_machine_is_named() -> None:
+    """No absolute path of somebody's machine stands in what is shipped."""
+    files = [*SOURCES, *TESTS, *(ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml"))]
+    roots = tuple(f"/{name}/" for name in ("home", "root", "work", "Users", "mnt"))
+    for path in files:
+        assert not any(root in path.read_text(encoding="utf-8") for root in roots), name_of(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pipelines").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_stages_are_thin(path: Path) -> None:
+    """A stage has no logic: no class, no loop over anything, and one function, main."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ["main"] == [function.name for function in functions(tree)]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.For | ast.While)]
+
+
+def test_the_wheel_holds_tracker_only() -> None:
+    """What setuptools would pack is the package `tracker`, all of it, and neither tests nor pipelines nor benchmarks."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = find_packages(str(ROOT), include=settings["tool"]["setuptools"]["packages"]["find"]["include"])
+    folders = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in (ROOT / "tracker").rglob("*.py")}
+    assert folders == set(found)
+    assert {"tracker": "tracker.cli:main"} == settings["project"]["scripts"]
+    assert ("repro-tracker", "Apache-2.0") == (settings["project"]["name"], settings["project"]["license"])
