@@ -17,7 +17,7 @@ from tracker.errors import ConfigError
 from tracker.evaluation.ranking import Ranking
 from tracker.paths import Paths, project_paths
 from tracker.recording.outbox import Outbox
-from tracker.recording.provenance import environment, provenance
+from tracker.recording.provenance import provenance, trained_with
 from tracker.recording.report import Delivered
 from tracker.recording.store import Store
 from tracker.studies.runner import Progress
@@ -83,10 +83,9 @@ def tune(
     here = here or Here.now(workers=workers)
     paths = here.paths
     data = load_training_data(paths.splits, config.preprocessing)
-    environment_digest, parts = environment()
+    environment_digest, about = trained_with(sys.argv, paths.root)
     plan = plan_study(config, study, data.digests, environment_digest)
     serving = describe_serving(data, read_split(paths.splits, "train").head(2))
-    about = {**provenance(sys.argv, paths.root), "environment": parts}
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):
         store.put_serving(data.digests, serving)
         source = DataSource(paths.splits, config.preprocessing)

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tracker.canonical import canonical_json, digest
-from tracker.recording.provenance import environment, provenance
+from tracker.recording.provenance import provenance, trained_with
+from tracker.recording.surroundings import environment, variables
 
 
 def git(root: Path, *words: str) -> str:
@@ -15,9 +16,11 @@ def git(root: Path, *words: str) -> str:
 
 
 def test_only_what_changes_numbers_is_in_the_environment() -> None:
-    """Torch, NumPy, BLAS, CPU level and maker, threads and device; no host, user, path or time."""
+    """Torch, NumPy, BLAS, CPU level and maker, threads, device, settings, a probe; no host, user, path or time."""
     name, parts = environment()
-    assert set(parts) == {"torch", "numpy", "blas", "cpu_capability", "machine", "cpu_vendor", "threads", "device"}
+    assert set(parts) == {
+        "torch", "numpy", "blas", "cpu_capability", "machine", "cpu_vendor", "threads", "device", "settings", "probe"
+    }  # fmt: skip
     assert name == digest("environment", parts) == environment()[0]
     assert parts["blas"]
 
@@ -42,3 +45,19 @@ def test_outside_of_git_there_is_no_commit(tmp_path: Path) -> None:
     assert (found["commit"], found["dirty"], found["source"]) == (None, None, "")
     assert found["packages"]["torch"]
     assert canonical_json(found)
+
+
+def test_what_trained_is_told_with_its_environment(tmp_path: Path) -> None:
+    """The provenance of a trial holds the parts of the environment in its key, and what else may explain a difference."""
+    name, found = trained_with(["tune"], tmp_path)
+    assert (name, found["environment"]) == environment()
+    assert {"python", "packages", "kernel", "libc", "locale", "cpu", "cpu_flags", "variables", "code"} <= set(found)
+    assert {"torch_build", "threads", "parallel"} <= set(found["libraries"])
+    assert "training/cohort.py" in found["code"]
+    assert canonical_json(found)
+
+
+def test_variables_tell_no_secrets() -> None:
+    """Variables that steer libraries are recorded, but none that may hold a secret or name a place."""
+    environ = {"MKL_CBWR": "AVX2", "TORCH_HOME": "x", "CUDA_API_KEY": "x", "OMP_NUM_THREADS": "3", "USER": "ada"}
+    assert {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "3"} == variables(environ)

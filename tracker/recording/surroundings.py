@@ -1,0 +1,175 @@
+"""Turns the interpreter, libraries, CPU, settings and source files of this process into what may explain other numbers.
+
+`environment` is the part that changes numbers: its digest is in every key. The rest is recorded beside, in no digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import locale
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import digest, digest_arrays
+
+PACKAGES = ("dvc", "mlflow", "numpy", "optuna", "pandas", "pyarrow", "pydantic", "repro-tracker", "safetensors",
+  "scikit-learn", "scipy", "torch")  # fmt: skip
+WATCHED = re.compile(
+  r"(ATEN_|BLIS_|CUBLAS_|CUDA_|DNNL_|GOMP_|KMP_|LC_|MKL_|OMP_|ONEDNN_|OPENBLAS_|PYTORCH_|TORCH_|VECLIB_).*"
+  r"|GLIBC_TUNABLES|LANG|LANGUAGE|PYTHONHASHSEED|PYTHONOPTIMIZE|TZ"
+)  # fmt: skip
+PRIVATE = re.compile(r"TOKEN|SECRET|PASSW|KEY|CRED|HOME|PATH|DIR|CACHE|FILE|HOST|ADDR|PRELOAD")
+CPU_FLAGS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|bf16|i8mm)\w*")
+PACKAGE = Path(__file__).parents[1]
+DECIDING = ("canonical.py", "hyperparameters.py", "records.py", "seeds.py", "datasets", "execution", "models", "search",
+  "standalone", "studies", "training")  # fmt: skip
+
+
+def environment() -> tuple[str, dict[str, Any]]:
+    """Digest and parts of what changes numbers: torch, NumPy, BLAS, CPU level and maker, settings, what they compute.
+
+    `probe` is the digest of a small computation: it sees the effect of whatever steers arithmetic, variables of MKL and
+    of the C library too, and stays the same where a variable changes nothing.
+    """
+    import numpy as np
+    import torch
+
+    parts = {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "blas": _blas(torch.__config__.show()),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "machine": platform.machine(),
+        "cpu_vendor": cpu()["vendor"],
+        "threads": 1,
+        "device": "cpu",
+        "settings": settings(),
+        "probe": probe(),
+    }
+    return digest("environment", parts), parts
+
+
+def settings() -> dict[str, Any]:
+    """What a process may have set in torch and what changes numbers there."""
+    import torch
+
+    return {
+        "default_dtype": str(torch.get_default_dtype()),
+        "denormals": "kept" if bool(torch.tensor([1e-39]).mul(0.5).gt(0).item()) else "flushed",
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "mkldnn": bool(torch.backends.mkldnn.enabled),
+    }
+
+
+def probe() -> str:
+    """SHA-256 (hex) of products, sums and functions of fixed float32 numbers on one thread."""
+    import numpy as np
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        words = np.random.SFC64(20260101).random_raw(2 * 136 * 136)
+        a, b = torch.from_numpy((words / 2.0**63 - 1.0).astype(np.float32).reshape(2, 136, 136))
+        products = [a[:m, :k] @ b[:k, :n] for m, k, n in ((136, 136, 136), (32, 64, 8), (8, 32, 128), (64, 16, 16))]
+        batched = torch.bmm(a.view(-1, 8, 17 * 8), b.view(-1, 17 * 8, 8))
+        curves = [torch.tanh(a), torch.sigmoid(a), torch.exp(a), torch.erf(a), torch.rsqrt(a.abs() + 0.1)]
+        sums = [torch.log_softmax(a, 1), a.sum(0), a.square().mean(), torch.addcmul(a, a, b), torch.lerp(a, b, 0.1)]
+        found = [*products, batched, *curves, *sums]
+    finally:
+        torch.set_num_threads(before)
+    return digest_arrays({f"{place:02d}": tensor.numpy() for place, tensor in enumerate(found)})
+
+
+def libraries() -> dict[str, Any]:
+    """How torch was built and how many threads it has; imports torch."""
+    import torch
+
+    return {
+        "torch_build": hashlib.sha256(torch.__config__.show().encode()).hexdigest(),
+        "torch_commit": str(torch.version.git_version),
+        "parallel": torch.__config__.parallel_info().partition("ATen parallel backend:")[2].strip().splitlines()[0],
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """CPU, operating system, interpreter and locale; imports nothing heavy."""
+    return {
+        "python": platform.python_version(),
+        "python_build": f"{platform.python_implementation()} {platform.python_compiler()}",
+        "packages": packages(),
+        "platform": platform.platform(),
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()).strip(),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "encoding": sys.getfilesystemencoding(),
+        "cpu": cpu()["model"],
+        "cpu_flags": cpu()["flags"].split(),
+        "cpu_count": os.cpu_count(),
+        "variables": variables(os.environ),
+        "package": digest("source", source_files()),
+        "code": {name: found[:16] for name, found in source_files().items() if _decides(name)},
+    }
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that steer libraries, as they are set; nothing that may hold a secret or name a place."""
+    return {name: environ[name] for name in sorted(environ) if WATCHED.fullmatch(name) and not PRIVATE.search(name)}
+
+
+@cache
+def source_files() -> dict[str, str]:
+    """The digest of every source file of this package, by its place in it."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    return {file.relative_to(PACKAGE).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _decides(name: str) -> bool:
+    """Whether a source file has a part in what a trial computes."""
+    return name.split("/", 1)[0] in DECIDING
+
+
+def _blas(config: str) -> list[str]:
+    """The libraries that torch computes with, as it was built: their release lines, in its words."""
+    pattern = r"oneAPI Math Kernel Library|MKL-DNN|OpenBLAS|Accelerate|BLAS_INFO|LAPACK_INFO"
+    lines = [re.sub(r"\s+", " ", line.strip(" -")) for line in config.splitlines() if re.search(pattern, line)]
+    named = re.findall(r"(BLAS_INFO|LAPACK_INFO)=(\w+)", config)
+    return [line for line in lines if "Build settings" not in line] + [f"{name}={value}" for name, value in named]
+
+
+@cache
+def cpu() -> Mapping[str, str]:
+    """Maker, model and vector instructions of the CPU."""
+    try:
+        content = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:  # no such file on macOS, where the maker follows from the machine
+        return {"vendor": platform.processor() or platform.machine(), "model": platform.processor(), "flags": ""}
+    fields = dict(re.findall(r"^([^:\n\t]+?)\s*:\s*(.*)$", content, re.MULTILINE))
+    vendor = fields.get("vendor_id") or fields.get("CPU implementer") or platform.machine()
+    words = (fields.get("flags") or fields.get("Features") or "").split()
+    flags = " ".join(sorted(word for word in words if CPU_FLAGS.fullmatch(word)))
+    model = fields.get("model name") or fields.get("CPU part") or platform.machine()
+    return {"vendor": vendor, "model": model, "flags": flags}
+
+
+@cache
+def packages() -> dict[str, str]:
+    """The versions of the packages that have a part in results."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
