@@ -22,6 +22,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from tracker.errors import TrackerError, TrackingError
+from tracker.recording.mlflow_database import close_old, database_path, make_database, put_aside_half_made
 from tracker.recording.runs import Run
 
 PAGE = 1000  # runs per answer of a search
@@ -126,9 +127,28 @@ class MlflowRecorder:
     def _client(self) -> tuple[MlflowClient, str]:
         if self._link is None:
             with self._translated("reach the server"):
-                client = MlflowClient(self._uri)
-                self._link = client, self._experiment_id(client)
+                self._link = self._open()
         return self._link
+
+    def _open(self) -> tuple[MlflowClient, str]:
+        path = database_path(self._uri)
+        if path is None:
+            return self._opened()
+        make_database(path)
+        try:
+            return self._opened()
+        except TrackerError:
+            raise
+        except Exception:
+            if not put_aside_half_made(path):
+                raise
+            close_old(self._uri)
+            make_database(path)
+            return self._opened()
+
+    def _opened(self) -> tuple[MlflowClient, str]:
+        client = MlflowClient(self._uri)
+        return client, self._experiment_id(client)
 
     def _experiment_id(self, client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(self._experiment)
@@ -171,10 +191,10 @@ class MlflowRecorder:
 
 def artifact_location(tracking_uri: str, experiment: str) -> str | None:
     """Where a SQLite file's artifacts go: beside it, whatever folder the process works in; None: the server decides."""
-    if not tracking_uri.startswith("sqlite:///"):
+    path = database_path(tracking_uri)
+    if path is None:
         return None
-    beside = Path(tracking_uri.removeprefix("sqlite:///").split("?")[0]).absolute().parent
-    return (beside / "mlruns" / ("experiment-" + re.sub(r"[^A-Za-z0-9_-]", "_", experiment))).as_uri()
+    return (path.parent / "mlruns" / ("experiment-" + re.sub(r"[^A-Za-z0-9_-]", "_", experiment))).as_uri()
 
 
 def _found(run: Any) -> Found:
