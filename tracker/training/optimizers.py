@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,7 +93,7 @@ class Optimizer:
         if self.mixed:  # an enormous gradient of an sgd lane must not become 0 * inf below
             gradients.mul_(self.adapts[part])
         second.lerp_(gradients.mul_(gradients), self.second[part])
-        torch.sqrt(second, out=gradients)
+        np.sqrt(second.numpy(), out=gradients.numpy())  # correctly rounded; torch.sqrt goes through MKL, which is not
         gradients.mul_(scale).add_(self.floor[part])
         values.add_(torch.div(first, gradients, out=gradients).mul_(step))
 
