@@ -131,11 +131,12 @@ def show(
 def sync(quiet: Quiet = False) -> None:
     """Deliver to MLflow what waits, and fill it from the store where something is missing."""
     from tracker import api
-    from tracker.terminal.show import say_delivered
+    from tracker.recording.addresses import shown_address
+    from tracker.terminal.show import say_delivered, sync_summary
 
     delivered = api.sync(_config())
+    _say("" if quiet else sync_summary(delivered, shown_address(_paths_uri())))
     say_delivered(delivered)
-    _say("" if quiet else f"{delivered.delivered} records delivered to {_paths_uri()}")
     if delivered.waiting:
         raise typer.Exit(6)
 

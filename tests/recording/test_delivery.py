@@ -254,7 +254,7 @@ def test_a_server_that_is_away_is_a_report_and_not_an_exception(tmp_path: Path) 
             report = deliver(store, uri)
             assert (report.delivered, report.waiting) == (0, 3)
             assert report.problem is not None
-            assert "`tracker sync`" in report.problem
+            assert "could not reach the server" in report.problem
             assert "hunter2" not in report.problem
 
 

@@ -200,7 +200,7 @@ def test_after_an_outage_each_record_arrives_exactly_once(tmp_path: Path, empty_
         report = outbox.finish(60)
         assert (report.delivered, report.waiting) == (0, 8)
         assert report.problem is not None
-        assert "tracker sync" in report.problem
+        assert "MLFLOW_TRACKING_URI" in report.problem
     with server(tmp_path, port):
         assert sync(folder, uri, EXPERIMENT) == Delivered(8, 0)
         assert sync(folder, uri, EXPERIMENT) == Delivered(0, 0)

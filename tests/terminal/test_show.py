@@ -8,7 +8,7 @@ from tests.studies.project import Project
 from tests.studies.test_runner import WILD
 from tracker.recording.report import Delivered
 from tracker.studies.runner import Progress
-from tracker.terminal.show import say_delivered, study_progress, study_summary
+from tracker.terminal.show import say_delivered, study_progress, study_summary, sync_summary
 
 
 def test_a_study_is_summed_up_in_a_line(fresh: Project) -> None:
@@ -46,6 +46,14 @@ def test_what_waits_for_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> No
     say_delivered(Delivered(delivered=3, waiting=0, problem=None))
     assert "" == capsys.readouterr().err
     say_delivered(Delivered(delivered=0, waiting=2, problem="no answer"))
-    assert "2 records wait for MLflow (no answer); nothing is lost: `tracker sync` delivers them\n" == (
+    assert "2 records wait for MLflow: no answer\nnothing is lost: `tracker sync` delivers later\n" == (
         capsys.readouterr().err
     )
+
+
+def test_a_sync_is_summed_up_in_a_line() -> None:
+    """How much went where; that nothing was missing; nothing where the reason is said elsewhere."""
+    assert "1 record delivered to there" == sync_summary(Delivered(1, 0), "there")
+    assert "3 records delivered to there" == sync_summary(Delivered(3, 2, "no answer"), "there")
+    assert "nothing to deliver: there has every record" == sync_summary(Delivered(0, 0), "there")
+    assert "" == sync_summary(Delivered(0, 2, "no answer"), "there")

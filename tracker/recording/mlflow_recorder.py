@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -22,6 +21,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from tracker.errors import TrackerError, TrackingError
+from tracker.recording.addresses import hide_secrets, shown_address
 from tracker.recording.mlflow_database import close_old, database_path, make_database, put_aside_half_made
 from tracker.recording.runs import Run
 
@@ -168,7 +168,7 @@ class MlflowRecorder:
 
     @property
     def _shown(self) -> str:
-        return re.sub(r"//[^/@]*@", "//***@", self._uri)
+        return shown_address(self._uri)
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
@@ -181,11 +181,9 @@ class MlflowRecorder:
 
     def _error(self, doing: str, error: Exception) -> TrackingError:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        secret = urlsplit(self._uri).password
-        reason = reason.replace(secret, "***") if secret else reason
+        reason = hide_secrets(reason, self._uri)
         return TrackingError(
-            f"{self._shown}: could not {doing} ({reason}); nothing is lost: `tracker sync` delivers what waits "
-            "once MLFLOW_TRACKING_URI can be reached and written"
+            f"{self._shown}: could not {doing} ({reason}); is MLFLOW_TRACKING_URI right, and may you write there?"
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from tracker.recording.addresses import hide_secrets
 from tracker.recording.delivered import DeliveredItems, destination
 from tracker.recording.report import Delivered, Policy, policy_text
 from tracker.recording.store import Store
@@ -90,7 +91,7 @@ class Outbox:
             process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self._close()
-            return self._report(f"delivery to MLflow took more than {timeout_s} s; `tracker sync` delivers the rest")
+            return self._report(f"delivery to MLflow took more than {timeout_s} s")
         self._close()
         problem = self._last["problem"]
         return self._report(problem if self._last["done"] else self._crash(process.returncode))
@@ -101,7 +102,7 @@ class Outbox:
     def _crash(self, code: int) -> str:
         lines = b"".join(self._complaints[-50:]).decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit code {code}"
-        return f"the delivery process ended early ({reason}); `tracker sync` delivers what waits"
+        return f"the delivery process ended early ({hide_secrets(reason, self._uri)})"
 
     def _listen(self, read: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
         thread = threading.Thread(target=read, args=(stream,), daemon=True)

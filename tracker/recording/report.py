@@ -13,7 +13,10 @@ Policy = Literal["all", "none"] | BestModels
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How many records this delivery took to MLflow, how many still wait, and why (None: nothing went wrong)."""
+    """How many records this delivery took to MLflow, how many still wait, and why (None: nothing went wrong).
+
+    What waits is in the store; `tracker sync` delivers it.
+    """
 
     delivered: int
     waiting: int

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from tracker.recording.addresses import public_address
 from tracker.recording.mlflow_settings import settle
 
 HOST = "127.0.0.1"
@@ -18,14 +19,15 @@ FIRST_PORT = 5000
 def serve_ui(tracking_uri: str, port: int | None, say: Callable[[str], None]) -> int:
     """Serves the UI until it is stopped; gives its exit code. One worker, no job runners: 2 processes instead of 15."""
     if tracking_uri.startswith(("http://", "https://")):
-        say(f"MLflow UI: {tracking_uri}")
+        say(f"MLflow UI: {public_address(tracking_uri)}")
         return 0
     chosen = free_port() if port is None else port
     environ = dict(os.environ)
     settle(environ)
     environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     say(f"MLflow UI: http://{HOST}:{chosen} (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    environ["MLFLOW_BACKEND_STORE_URI"] = tracking_uri  # not an argument: everybody can list those, with the password
+    command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--host", HOST, "--port", str(chosen), "--workers", "1"]
     with subprocess.Popen(command, env=environ) as server:  # noqa: S603 - our own arguments, no shell
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us ends the server too

@@ -56,7 +56,22 @@ def study_summary(study: Study) -> str:
 def say_delivered(delivered: Delivered) -> None:
     """Says what MLflow did not take; quiet when it took all."""
     if delivered.waiting:
-        problem = f" ({delivered.problem})" if delivered.problem else ""
+        why = f": {delivered.problem}" if delivered.problem else ""
         sys.stderr.write(
-            f"{delivered.waiting} records wait for MLflow{problem}; nothing is lost: `tracker sync` delivers them\n"
+            f"{_records(delivered.waiting)} for MLflow{why}\nnothing is lost: `tracker sync` delivers later\n"
         )
+
+
+def sync_summary(delivered: Delivered, address: str) -> str:
+    """What a sync came to, in a line; nothing where it came to nothing and `say_delivered` says why."""
+    if delivered.delivered:
+        return f"{delivered.delivered} {_plural(delivered.delivered)} delivered to {address}"
+    return "" if delivered.waiting else f"nothing to deliver: {address} has every record"
+
+
+def _records(count: int) -> str:
+    return f"{count} {_plural(count)} {'waits' if count == 1 else 'wait'}"
+
+
+def _plural(count: int) -> str:
+    return "record" if count == 1 else "records"
