@@ -24,7 +24,7 @@ def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clo
     """
     adopted = []
     for path in sorted(models.glob("*/trials.jsonl")):
-        spec, proposals, outcomes = _read(path)
+        spec, proposals, outcomes = read_study(path)
         known = store.outcomes([outcome.key for outcome in outcomes])
         missing = [outcome for outcome in outcomes if outcome.key not in known]
         if not missing and store.finish(spec.key) is not None:
@@ -65,7 +65,8 @@ def _weights(folder: Path) -> dict[str | None, bytes]:
     return {digest_bytes(content): content} if content else {}
 
 
-def _read(path: Path) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
+def read_study(path: Path) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
+    """The study, proposals and outcomes of a `trials.jsonl`. Raises StoreCorrupt where a record contradicts its key."""
     try:
         head, *lines = [parse_canonical(line) for line in path.read_text(encoding="utf-8").splitlines()]
         spec = record_from(StudySpec, head["study"])

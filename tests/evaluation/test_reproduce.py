@@ -1,0 +1,212 @@
+"""Any recorded trial is derived again in a fresh process, and compared bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.studies.project import Project
+from tracker.canonical import canonical_json
+from tracker.errors import InputError, NotFoundError
+from tracker.evaluation.difference import first_difference
+from tracker.evaluation.fresh import FreshProcess
+from tracker.evaluation.recorded import Recorded, find_recorded, parse_record, recorded_trial
+from tracker.evaluation.reproduce import EXIT_CODES, Reproduction, judge, reproduce_record, reproduction_json
+from tracker.evaluation.rows import Missing, find_rows, settings_of
+from tracker.recording.runs import trial_record
+from tracker.recording.store import Store
+from tracker.studies.runner import StudyResult
+
+EPOCH = "val_loss"
+
+
+@pytest.fixture(scope="module")
+def tuned(small_project: Project, tmp_path_factory) -> tuple[Project, StudyResult]:
+    """A project with a finished random study, whose reports are written; read-only."""
+    project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
+    result = project.run(project.plan("random"))
+    project.report(result)
+    return project, result
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """One process for all tests of this file: each trial is derived by itself in it."""
+    with FreshProcess() as process:
+        yield process
+
+
+def again(project: Project, recorded: Recorded, fresh: FreshProcess | None = None) -> Reproduction:
+    return reproduce_record(recorded, project.paths.root, project.paths.splits, fresh)
+
+
+def test_every_trial_is_identical_in_a_process_of_its_own(tuned, fresh) -> None:
+    """Trials that trained together come out of solo training in another process with every bit the same."""
+    project, result = tuned
+    for trial in reversed(result.trials):
+        found = again(project, find_recorded(f"random/{trial.number}", project.paths), fresh)
+        assert ("identical", None, ()) == (found.verdict, found.first_difference, found.causes)
+        assert (trial.outcome.weights, trial.outcome.epochs) == (found.weights, found.epochs)
+        assert 0 == found.exit_code
+
+
+def test_a_trial_without_a_process_gets_one(tuned) -> None:
+    """Without a process at hand one is started, and it is gone afterwards."""
+    project, result = tuned
+    assert "identical" == again(project, recorded_trial(result.trials[1], project.paths)).verdict
+
+
+def test_a_record_json_is_enough(tuned, fresh, tmp_path: Path) -> None:
+    """The artifact that lies in MLflow is derived again, wherever the file lies."""
+    project, result = tuned
+    with Store.open(project.paths.store) as store:
+        proposal, outcome = result.trials[2].proposal, result.trials[2].outcome
+        content = trial_record(result.spec.key, proposal, outcome, store.timing(outcome.key), {"who": "tests"})
+    (tmp_path / "record.json").write_bytes(content)
+    recorded = find_recorded(str(tmp_path / "record.json"), project.paths)
+    assert (proposal.spec, outcome) == (recorded.spec, recorded.outcome)
+    assert "identical" == again(project, recorded, fresh).verdict
+
+
+def test_records_beside_the_model_are_enough(tuned, fresh, tmp_path: Path) -> None:
+    """A clone that pulled reports and models, without a store, derives the same trial again."""
+    project = tuned[0].copy(tmp_path / "clone")
+    for file in project.paths.store.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    assert "identical" == again(project, find_recorded("random/3", project.paths), fresh).verdict
+
+
+def test_the_first_difference_and_the_largest_are_told(tuned, fresh) -> None:
+    """Another number in epoch 2 is found there, with the largest difference of any metric."""
+    project, result = tuned
+    recorded = recorded_trial(result.trials[0], project.paths)
+    history = [dict(entry) for entry in recorded.outcome.history]
+    history[1]["val_loss"] += 2**-20
+    history[2]["train_loss"] += 0.5
+    altered = dataclasses.replace(recorded, outcome=dataclasses.replace(recorded.outcome, history=tuple(history)))
+    found = again(project, altered, fresh)
+    difference = found.first_difference
+    assert ("differs", 10, 2, "val_loss") == (found.verdict, found.exit_code, difference.epoch, difference.metric)
+    assert (history[1]["val_loss"], history[1]["val_loss"] - 2**-20) == (difference.recorded, difference.derived)
+    assert 0.5 == difference.largest
+    assert {"outcome.epoch 2.val_loss", "outcome.epoch 3.train_loss"} == {cause.name for cause in found.causes}
+
+
+@pytest.mark.parametrize("name", ["state", "epochs", "best_epoch", "weights", "predictions", "reason"])
+def test_everything_of_an_outcome_is_compared(tuned, name: str) -> None:
+    """A difference of the whole trial is found as well, after those of epochs."""
+    outcome = tuned[1].trials[0].outcome
+    other = {"state": "failed", "epochs": 99, "best_epoch": 99, "reason": "why"}.get(name, "0" * 64)
+    difference = first_difference(outcome, dataclasses.replace(outcome, **{name: other}))
+    assert difference is not None
+    assert (name, None, other) == (difference.metric, difference.epoch, difference.derived)
+    assert first_difference(outcome, outcome) is None
+
+
+def test_other_rows_cannot_be_derived_and_say_how_to_get_the_right_ones(tuned, tmp_path: Path) -> None:
+    """Where the splits hold other rows than the record names, nothing is trained; both digests and a way are told."""
+    project = tuned[0].copy(tmp_path / "other")
+    recorded = find_recorded("random/0", project.paths)
+    table = project.paths.root / "table.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:1], *lines[3:]]) + "\n")
+    import pandas as pd
+
+    project.divide(pd.read_csv(table))
+    found = again(project, recorded)
+    assert ("cannot", 11) == (found.verdict, found.exit_code)
+    assert {cause.name for cause in found.causes} <= {"data.train", "data.validation", "data.schema"}
+    assert any(cause.recorded == recorded.spec.data["train"] for cause in found.causes)
+    assert "dvc" in found.remedy
+
+
+def test_missing_rows_cannot_be_derived(tuned, tmp_path: Path) -> None:
+    """Without splits the verdict is `cannot` and the message names the folder."""
+    project = tuned[0]
+    rows = find_rows(project.specs()[0], project.paths.root, tmp_path / "none", {"commit": "abc"})
+    assert isinstance(rows, Missing)
+    assert "none" in rows.causes[0].words
+    assert "git checkout abc" in rows.remedy
+
+
+def test_settings_are_found_by_their_digest(tuned) -> None:
+    """The record holds a digest of the preprocessing settings; they are found among all there are."""
+    project = tuned[0]
+    for changes in ({}, {"numeric": {"impute": "mean", "scale": "robust"}, "categorical": {"impute": "missing"}}):
+        settings = project.config.with_("preprocessing", changes).preprocessing
+        from tracker.datasets.preprocess import settings_digest
+
+        assert settings == settings_of(settings_digest(settings))
+    assert settings_of("0" * 64) is None
+
+
+def test_a_trial_whose_worker_died_cannot_be_derived(tuned) -> None:
+    """It has no outcome of its own to compare with."""
+    project, result = tuned
+    outcome = dataclasses.replace(result.trials[0].outcome, state="failed", reason="its worker died 3 times (SIGKILL)")
+    found = again(project, Recorded("random/0", result.trials[0].spec, outcome))
+    assert "cannot" == found.verdict
+    assert "SIGKILL" in found.causes[0].words
+
+
+def test_a_diverged_trial_diverges_again(fresh, tmp_path: Path, small_project: Project) -> None:
+    """A failed trial is derived as well: the same epochs, the same reason."""
+    project = small_project.copy(tmp_path / "wild")
+    wild = {"studies__random__search_space": {"learning_rate": [1000.0]}}
+    wild |= {"hyperparameters": {"optimizer": "sgd", "weight_decay": 1000.0, "hidden_layers": 2, "activation": "relu"}}
+    result = project.run(project.plan("random", studies__random__trials=1, **wild))
+    assert "failed" == result.trials[0].outcome.state
+    assert "identical" == again(project, recorded_trial(result.trials[0], project.paths), fresh).verdict
+
+
+def test_names_that_mean_nothing_are_refused(tuned, tmp_path: Path) -> None:
+    """A wrong target, an unknown study or number, a file that is no record: each is an error that says so."""
+    paths = tuned[0].paths
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(InputError, match="STUDY/NUMBER"):
+        find_recorded("random", paths)
+    with pytest.raises(NotFoundError, match="no study nosuch"):
+        find_recorded("nosuch/1", paths)
+    with pytest.raises(NotFoundError, match="no trial 99"):
+        find_recorded("random/99", paths)
+    with pytest.raises(InputError, match="not the record of a trial"):
+        find_recorded(str(tmp_path / "x.json"), paths)
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        find_recorded(str(tmp_path / "gone.json"), paths)
+
+
+def test_a_verdict_as_json(tuned, fresh) -> None:
+    """`--format json` holds the verdict, the difference and the causes, and is JSON."""
+    project, result = tuned
+    recorded = recorded_trial(result.trials[0], project.paths)
+    wrong = dataclasses.replace(recorded, outcome=dataclasses.replace(recorded.outcome, best_epoch=99))
+    found = reproduction_json(again(project, wrong, fresh))
+    assert ("differs", "best_epoch", 99) == (
+        found["verdict"],
+        found["first_difference"]["metric"],
+        found["first_difference"]["recorded"],
+    )
+    assert json.loads(canonical_json(found))
+    assert {0, 10, 11} == set(EXIT_CODES.values())
+
+
+def test_parse_record_names_the_trial(tuned) -> None:
+    """A record from MLflow is named by its study's key and its number."""
+    project, result = tuned
+    with Store.open(project.paths.store) as store:
+        outcome = result.trials[4].outcome
+        content = trial_record(result.spec.key, result.trials[4].proposal, outcome, store.timing(outcome.key), {})
+    assert f"{result.spec.key[:12]}/4" == parse_record(content, "a run", project.paths).name
+
+
+def test_judge_needs_no_process(tuned, fresh) -> None:
+    """A verdict follows from the record and what was derived, whoever derived it."""
+    project, result = tuned
+    recorded = recorded_trial(result.trials[5], project.paths)
+    rows = find_rows(recorded.spec, project.paths.root, project.paths.splits, {})
+    assert not isinstance(rows, Missing)
+    assert "identical" == judge(recorded, fresh.derive(recorded.spec, rows)).verdict

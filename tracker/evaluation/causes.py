@@ -1,0 +1,88 @@
+"""Turns a record, what deriving it again gave, and both surroundings into the causes of a difference, the likeliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracker.canonical import digest
+from tracker.evaluation.difference import DIGESTS
+from tracker.evaluation.fresh import Derived
+from tracker.evaluation.recorded import Recorded
+from tracker.recording.changes import Cause, changes
+from tracker.records import TrialOutcome, TrialSpec, record_json
+from tracker.training.cohort import TRAINING_VERSION
+
+
+def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
+    """What may explain that `derived` is not what was recorded; both values of each. Empty where nothing differs."""
+    surroundings = [*_other_numerics(recorded.spec), *changes(recorded.provenance, derived.provenance)]
+    altered = list(_altered_outcome(recorded.outcome, derived.outcome))
+    if altered:  # what computes weights and predictions is the same; only what makes scores of them may not be
+        code = [cause for cause in surroundings if cause.name.startswith(("numerics", "code."))]
+        return (*_altered_spec(recorded), *code, *altered)
+    return (*_altered_spec(recorded), *surroundings, *_other_environment(recorded, derived))
+
+
+def _altered_spec(recorded: Recorded) -> Iterator[Cause]:
+    """A record whose key does not follow from its spec was altered; another telling of the trial shows where."""
+    spec, key = recorded.spec, recorded.outcome.key
+    if spec.key == key:
+        return
+    found = list(_altered_entries(recorded))
+    yield from found
+    if not found:
+        yield Cause.of(
+            "record", "the record was altered, its key does not follow from its contents: key", key, spec.key
+        )
+
+
+def _altered_entries(recorded: Recorded) -> Iterator[Cause]:
+    told = _flat(record_json(recorded.spec))
+    if recorded.elsewhere is not None and recorded.elsewhere.key == recorded.outcome.key:
+        planned = _flat(record_json(recorded.elsewhere))
+    else:
+        planned = {f"params.{name}": value for name, value in recorded.searched.items() if f"params.{name}" in told}
+    for name in sorted({*planned, *told}):
+        if name in planned and told.get(name) != planned[name]:
+            words = (
+                f"the record was altered: {name} is {told.get(name)} in it, the trial was planned with {planned[name]}"
+            )
+            yield Cause(f"record.{name}", told.get(name), planned[name], words)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        flat |= _flat(item, f"{prefix}{name}.") if isinstance(item, Mapping) else {f"{prefix}{name}": item}
+    return flat
+
+
+def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
+    if spec.numerics != TRAINING_VERSION:
+        yield Cause.of("numerics", "the version of tracker's training arithmetic", spec.numerics, TRAINING_VERSION)
+
+
+def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[Cause]:
+    """Equal weights and predictions cannot come with other scores: then what was recorded is no longer what was found."""
+    if any(getattr(recorded, name) != getattr(derived, name) or getattr(recorded, name) is None for name in DIGESTS):
+        return
+    for old, new in zip(recorded.history, derived.history, strict=False):
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                yield _altered(f"outcome.epoch {new['epoch']}.{name}", old.get(name), new.get(name))
+    for name in sorted({*recorded.metrics, *derived.metrics}):
+        if recorded.metrics.get(name) != derived.metrics.get(name):
+            yield _altered(f"outcome.{name}", recorded.metrics.get(name), derived.metrics.get(name))
+
+
+def _altered(name: str, recorded: Any, derived: Any) -> Cause:
+    words = f"weights and predictions are equal, so {name} was altered: {recorded} recorded, {derived} derived"
+    return Cause(name, recorded, derived, words)
+
+
+def _other_environment(recorded: Recorded, derived: Derived) -> Iterator[Cause]:
+    """The digest of the environment, where nothing tells what it was made of."""
+    present = digest("environment", derived.provenance["environment"])
+    if "environment" not in recorded.provenance and recorded.spec.environment != present:
+        yield Cause.of("environment", "the environment (its parts are not at hand)", recorded.spec.environment, present)

@@ -1,0 +1,147 @@
+"""Turns what people name (STUDY/NUMBER, a record.json, a trial in a notebook) into the exact record of one trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.canonical import parse_canonical
+from tracker.errors import InputError, NotFoundError
+from tracker.paths import Paths
+from tracker.recording.store import FILE, Store
+from tracker.records import Proposal, StudySpec, TrialOutcome, TrialSpec, record_from
+from tracker.studies.adopt import read_study
+
+if TYPE_CHECKING:
+    from tracker.records import Trial
+
+REMEDY = "run `dvc pull` or `dvc repro`"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was recorded of one trial: what it was told, what it gave, what it was computed with (empty: not known).
+
+    `searched` are the values that the sampler proposed; `elsewhere` is the same trial's spec from another place, which
+    shows what was altered where a record contradicts its key.
+    """
+
+    name: str
+    spec: TrialSpec
+    outcome: TrialOutcome
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: TrialSpec | None = None
+
+
+def find_recorded(target: str, paths: Paths) -> Recorded:
+    """The record of `STUDY/NUMBER`, or of a file that holds a `record.json`. Raises NotFoundError, InputError."""
+    if target.endswith(".json"):
+        try:
+            return parse_record(Path(target).read_bytes(), target, paths)
+        except OSError as error:
+            raise NotFoundError(f"{target}: cannot be read ({error.strerror})") from None
+    study, _, number = target.rpartition("/")
+    if not study or not number.isdecimal():
+        raise InputError(f"expected STUDY/NUMBER, `final`, an MLflow run id or a record.json, found {target!r}")
+    return _of_study(paths, study, int(number))
+
+
+def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
+    """The record of a trial as it lies in MLflow (`record.json`). Raises InputError where it is none."""
+    try:
+        record = parse_canonical(content)
+        spec, outcome = record_from(TrialSpec, record["spec"]), record_from(TrialOutcome, record["outcome"])
+        name = f"{str(record['study'])[:12]}/{record['number']}"
+        return Recorded(name, spec, outcome, record["provenance"], record["searched"], _proposed(paths, outcome.key))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{source}: not the record of a trial ({error!r}); the artifact is called record.json"
+        ) from None
+
+
+def recorded_trial(trial: Trial, paths: Paths) -> Recorded:
+    """The record of a trial that a notebook holds, with its provenance where the store has it."""
+    return Recorded(
+        f"{trial.study}/{trial.number}",
+        trial.spec,
+        trial.outcome,
+        _provenance(paths, trial.spec.key),
+        trial.proposal.searched,
+    )
+
+
+def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
+    """The record of a trial key, from the store. Raises NotFoundError."""
+    if (paths.store / FILE).is_file():
+        with Store.open(paths.store) as store:
+            spec, outcome = store.spec(key), store.outcomes([key]).get(key)
+            if outcome is not None:
+                return Recorded(name, spec, outcome, store.provenance(key))
+    raise NotFoundError(f"{paths.store}: has no trial {key[:12]} ({name}); {REMEDY}")
+
+
+def _of_study(paths: Paths, study: str, number: int) -> Recorded:
+    """A trial of the study that the report speaks of; from the store, else from the records beside its model."""
+    reported = _reported_key(paths, study)
+    if (paths.store / FILE).is_file():
+        with Store.open(paths.store) as store:
+            known = [key for key, _ in store.studies(study)]
+            for key in [reported] if reported in known else [] if reported else known[:1]:
+                return _stored(store, key, study, number)
+    spec, proposals, outcomes = _beside_model(paths, study)
+    if reported not in {None, spec.key}:
+        raise NotFoundError(f"models/{study} holds another study than reports/studies/{study}.json; {REMEDY}")
+    if not number < len(proposals):
+        raise NotFoundError(f"{study} has no trial {number}; it has 0 to {len(proposals) - 1}")
+    proposal, outcome = proposals[number], outcomes[number]
+    return Recorded(f"{study}/{number}", proposal.spec, outcome, {}, proposal.searched)
+
+
+def _stored(store: Store, key: str, study: str, number: int) -> Recorded:
+    proposal = store.proposal(key, number)
+    outcome = store.outcomes([proposal.spec.key]).get(proposal.spec.key)
+    if outcome is None:
+        raise NotFoundError(f"{study}/{number} has no outcome yet; run `tracker tune {study}`")
+    about = store.provenance(outcome.key)
+    return Recorded(f"{study}/{number}", proposal.spec, outcome, about, proposal.searched)
+
+
+def _reported_key(paths: Paths, study: str) -> str | None:
+    path = paths.study_reports / f"{study}.json"
+    try:
+        key = json.loads(path.read_text(encoding="utf-8"))["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(key)
+
+
+def _beside_model(paths: Paths, study: str) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
+    path = paths.models / study / "trials.jsonl"
+    if not path.is_file():
+        raise NotFoundError(f"no study {study} in the store, nor {path}; {REMEDY}")
+    return read_study(path)
+
+
+def _proposed(paths: Paths, key: str) -> TrialSpec | None:
+    """The spec that the store has under a key."""
+    if not (paths.store / FILE).is_file():
+        return None
+    with Store.open(paths.store) as store:
+        try:
+            return store.spec(key)
+        except NotFoundError:
+            return None
+
+
+def _provenance(paths: Paths, key: str) -> Mapping[str, Any]:
+    if not (paths.store / FILE).is_file():
+        return {}
+    with Store.open(paths.store) as store:
+        try:
+            return store.provenance(key)
+        except NotFoundError:
+            return {}

@@ -1,0 +1,83 @@
+"""Turns the data digests of a record into the rows to derive it from, or into what is missing and how to get it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from tracker.config import Categorical, Numeric, Preprocessing
+from tracker.datasets.preprocess import settings_digest
+from tracker.datasets.training_data import identify_data, read_split
+from tracker.errors import DataError
+from tracker.evaluation.fresh import Rows
+from tracker.recording.changes import Cause
+from tracker.records import TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why a record cannot be derived: each thing that is missing with both values, and what to do."""
+
+    causes: tuple[Cause, ...]
+    remedy: str
+
+
+def find_rows(spec: TrialSpec, root: Path, splits: Path, provenance: Mapping[str, Any]) -> Rows | Missing:
+    """The rows with the digests of the spec, each file checked against its digest; Missing where one differs."""
+    settings = settings_of(spec.data.get("preprocessing", ""))
+    causes = [*_other_rows(spec, splits, settings or Preprocessing())]
+    if settings is None:
+        known = "no settings that this release knows"
+        causes.append(Cause.of("data.preprocessing", "preprocessing", spec.data.get("preprocessing"), known))
+    if causes or settings is None:
+        return Missing(tuple(causes), _remedy(splits, provenance))
+    return Rows(root, splits, settings)
+
+
+def settings_of(digest: str) -> Preprocessing | None:
+    """The preprocessing settings of a digest, found among all there are; None where there are none."""
+    for numeric, categorical in itertools.product(_all(Numeric), _all(Categorical)):
+        settings = Preprocessing(numeric=Numeric(**numeric), categorical=Categorical(**categorical))
+        if settings_digest(settings) == digest:
+            return settings
+    return None
+
+
+def _all(part: type[Numeric | Categorical]) -> Iterator[dict[str, Any]]:
+    """Every combination of a section's entries."""
+    entries = {name: get_args(field.annotation) for name, field in part.model_fields.items()}
+    for values in itertools.product(*entries.values()):
+        yield dict(zip(entries, values, strict=True))
+
+
+def _other_rows(spec: TrialSpec, splits: Path, settings: Preprocessing) -> Iterator[Cause]:
+    try:
+        present = identify_data(splits, settings).digests
+    except DataError as error:
+        yield Cause("data", dict(spec.data), None, str(error))
+        return
+    for name, words in (
+        ("train", "the training rows"),
+        ("validation", "the validation rows"),
+        ("schema", "the columns"),
+    ):
+        if present[name] != spec.data.get(name):
+            yield Cause.of(f"data.{name}", f"{words} of {splits}", spec.data.get(name), present[name])
+        elif name != "schema":
+            yield from _altered(splits, name, present[name])
+
+
+def _altered(splits: Path, name: str, digest: str) -> Iterator[Cause]:
+    try:
+        read_split(splits, name)
+    except DataError as error:
+        yield Cause(f"data.{name}", digest, "another content", str(error))
+
+
+def _remedy(splits: Path, provenance: Mapping[str, Any]) -> str:
+    commit = provenance.get("commit")
+    at = f"git checkout {str(commit)[:12]}" if commit else "check out the commit that was tuned"
+    return f"{at}, then `dvc checkout` (or `dvc pull`, or `dvc repro split`) brings {splits.name} back as it was"
