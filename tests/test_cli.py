@@ -79,6 +79,18 @@ def test_help_is_there_for_every_command_and_loads_no_heavy_library(tmp_path: Pa
     assert "Traceback" not in done.stdout
 
 
+def test_help_lists_commands_in_groups(tracker, tmp_path: Path) -> None:
+    """What makes results comes first, then what looks at them, then what keeps house; a hidden command is in none."""
+    shown = tracker(tmp_path, "--help").stdout
+    titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith((" ", "Usage"))]
+    assert ["Options:", "Commands:", "Looking at results:"] == titles[:3]
+    assert "Keeping house:" == titles[-1]
+    first, _, rest = shown.partition("Looking at results:")
+    assert all(f"  {name} " in first for name in ("check", "prepare", "split", "tune", "compare"))
+    assert all(f"  {name} " in rest for name in ("runs", "show", "ui", "sync"))
+    assert "done" not in shown.replace("done:", "")
+
+
 def test_importing_the_package_is_quick(tmp_path: Path) -> None:
     """`import tracker` alone loads no heavy library."""
     done = command(tmp_path, "-c", f"import sys, tracker; print(sorted(set(sys.modules) & set({HEAVY!r})))")

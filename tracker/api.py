@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tracker.config import Config, load_config
@@ -46,9 +46,18 @@ class Here:
 
     @classmethod
     def now(cls, paths: Paths | None = None, workers: int | None = None) -> Here:
-        """The current folder, the environment variables MLFLOW_TRACKING_URI and TRACKER_WORKERS, and the user."""
+        """The current folder (or `paths`), the variables MLFLOW_TRACKING_URI and TRACKER_WORKERS, and the user.
+
+        A project elsewhere: `Here.now(Paths.of(Path(".."), os.environ))`, given as `here` to the functions below.
+        """
         paths = paths or project_paths()
         return cls(paths, paths.tracking_uri(os.environ), workers or _workers_wanted(), _user())
+
+    def with_workers(self, workers: int | None) -> Here:
+        """The same with another number of workers; None leaves it. Raises ConfigError."""
+        if workers is not None and workers < 1:
+            raise ConfigError(f"workers: expected a whole number from 1 on, found {workers!r}")
+        return self if workers is None else replace(self, workers=workers)
 
 
 def prepare(config: Config, here: Here | None = None) -> DataReport:
@@ -71,8 +80,8 @@ def tune(
 ) -> Study:
     """Runs, resumes, extends or replays a study, and writes its reports and its best model.
 
-    The number of workers changes no number. Trials reach MLflow while others train (with `deliver` False they wait for
-    `sync`); `on_delivery` hears what is left when the study has ended.
+    The number of workers changes no number; `workers` comes before those of `here`. Trials reach MLflow while others
+    train (with `deliver` False they wait for `sync`); `on_delivery` hears what is left when the study has ended.
     """
     from tracker.datasets.training_data import load_training_data, read_split
     from tracker.execution.executor import DataSource
@@ -80,7 +89,7 @@ def tune(
     from tracker.studies.report import describe_serving, write_reports
     from tracker.studies.runner import run_study
 
-    here = here or Here.now(workers=workers)
+    here = (here or Here.now()).with_workers(workers)
     paths = here.paths
     data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root)

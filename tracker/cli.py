@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InputError, NotFoundError, TrackerError
+from tracker.terminal.help import GroupedCommands
 
 if TYPE_CHECKING:
     from tracker.config import Config
 
 app = typer.Typer(
+    cls=GroupedCommands,
     help="Hyperparameter tuning in which every number can be derived again, and is checked.",
     no_args_is_help=True,
     add_completion=False,
@@ -22,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-KEEPING, CHECKING = "Keeping house", "Checking"
+LOOKING, CHECKING, KEEPING = "Looking at results", "Checking", "Keeping house"
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 
 
@@ -102,7 +104,7 @@ def compare(
         _say("\n".join(summarize(ranking.test(or_stale=True))))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOKING)
 def runs(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One study; all if left out.")] = None,
     sort: Annotated[str, typer.Option(help="A metric or a hyperparameter; the best first for metrics.")] = "value",
@@ -115,7 +117,7 @@ def runs(
     _print_rows(leaderboard(_paths().study_reports, name, sort)[:limit], output)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOKING)
 def show(
     trial: Annotated[str, typer.Argument(metavar="STUDY/NUMBER", help="For example tpe/42.")],
     output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
@@ -141,7 +143,7 @@ def sync(quiet: Quiet = False) -> None:
         raise typer.Exit(6)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOKING)
 def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
     """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
     from tracker.recording.server import serve_ui

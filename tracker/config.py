@@ -344,7 +344,12 @@ class Config(_Part):
 
 
 def load_config(path: str | Path = "params.yaml") -> Config:
-    """Reads and checks a params.yaml (YAML 1.2). Raises ConfigError with every fault and its place."""
+    """Reads and checks a params.yaml (YAML 1.2). Raises ConfigError with every fault and its place.
+
+    A Config holds entries and no place: `load_config("../params.yaml")` reads the entries of another folder, while data,
+    reports and the store stay those of the current one. To work on a project, start in its folder or go there
+    (`os.chdir`), or tell the functions of `tracker.api` where with `here`.
+    """
     path = Path(path)
     try:
         content = path.read_bytes()
