@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(file for folder in ("tracker", "pipelines") for file in (ROOT / folder).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_STAGE = 400, 60, 50
-CONFIG_LINES = 540  # one schema that is read from top to bottom
+CONFIG_LINES = 580  # one schema that is read from top to bottom
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -115,7 +115,7 @@ CHANGES = {
     "data": {"train": "0" * 64},
     "environment": "0" * 64,
     "numerics": 2,
-    "code": {"entry": "loop:fit", "sha256": "0" * 64},
+    "code": {"entry": "loop:fit", "loop.py": "0" * 64},
 }
 
 

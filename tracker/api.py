@@ -15,6 +15,7 @@ from tracker.config import Config, load_config
 from tracker.datasets.prepare import DataReport
 from tracker.errors import ConfigError
 from tracker.evaluation.ranking import Ranking
+from tracker.hyperparameters import OWN_CODE
 from tracker.paths import Paths, project_paths
 from tracker.recording.outbox import Outbox
 from tracker.recording.provenance import provenance, trained_with
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tracker.datasets.split import SplitReport
     from tracker.datasets.training_data import TrainingData
     from tracker.execution.executor import DataSource, Executor
+    from tracker.models.own_code import OwnCode
 
 DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
 STUDY_LOCK_S = 5.0
@@ -93,11 +95,13 @@ def tune(
     paths = here.paths
     data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root)
-    plan = plan_study(config, study, data.digests, environment_digest)
+    code = _own_code(config, paths)
+    plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None)
+    about = {**about, "code": code.texts} if code else about
     serving = describe_serving(data, read_split(paths.splits, "train").head(2))
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):
         store.put_serving(data.digests, serving)
-        source = DataSource(paths.splits, config.preprocessing)
+        source = DataSource(paths.splits, config.preprocessing, paths.root)
         lanes = _lanes_allowed(store, environment_digest, config.model.family)
         outbox = _outbox(here, config, [plan.spec.key]) if deliver else None
         with outbox or nullcontext(), _executor(here.workers, source, data, lanes) as executor:
@@ -129,11 +133,19 @@ def _executor(workers: int, source: DataSource, data: TrainingData, lanes: int) 
     from tracker.execution.executor import InlineExecutor
     from tracker.execution.processes import ProcessExecutor
 
-    executor: Executor = ProcessExecutor(source, workers, lanes) if workers > 1 else InlineExecutor(data, lanes)
+    executor: Executor
+    executor = ProcessExecutor(source, workers, lanes) if workers > 1 else InlineExecutor(data, lanes, source.root)
     try:
         yield executor
     finally:
         executor.close()
+
+
+def _own_code(config: Config, paths: Paths) -> OwnCode | None:
+    """The user's own code, read and tried, where the family has such."""
+    from tracker.training.trainers import load_loop
+
+    return None if config.model.entry is None else load_loop(paths.root, config.model.entry)[0]
 
 
 def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
@@ -142,6 +154,8 @@ def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
     from tracker.execution.executor import one_thread
     from tracker.training.selftest import lanes_agree
 
+    if family in OWN_CODE:  # such trials never train together
+        return MOST_LANES
     passed = store.selftest(environment_digest, family)
     if passed is None:
         with one_thread():

@@ -22,13 +22,13 @@ from pydantic import (
 )
 
 from tracker.errors import ConfigError
-from tracker.hyperparameters import FAMILIES, Hyperparameter
+from tracker.hyperparameters import OWN_CODE, Hyperparameter, table_of
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 METRICS = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss")
-Metric = Literal["val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss"]
 EXPECTED = {
     "bool_type": "expected true or false",
     "float_type": "expected a number",
@@ -139,15 +139,29 @@ class Preprocessing(_Part):
 
 
 class Model(_Part):
-    """The family of networks."""
+    """The family of networks; `entry` names the user's own code, as `module:function`."""
 
-    family: Literal["mlp"] = "mlp"
+    family: Literal["mlp", "function"] = "mlp"
+    entry: str | None = None
+
+    @model_validator(mode="after")
+    def _entry_fits(self) -> Model:
+        own, entry = self.family in OWN_CODE, self.entry
+        faults = {
+            f"family {self.family} needs entry: module:function, such as loop:fit": own and entry is None,
+            f"entry belongs to a family with code of your own; {self.family} has none": not own and entry is not None,
+            f"entry: expected module:function, such as loop:fit for fit() in loop.py, found {entry!r}": (
+                own and entry is not None and not re.fullmatch(ENTRY, entry)
+            ),
+        }
+        _raise(faults)
+        return self
 
 
 class EarlyStopping(_Part):
     """Stop after `patience` epochs without improvement; the best epoch's weights are kept."""
 
-    monitor: Metric = "val_loss"
+    monitor: str = "val_loss"
     patience: int = Field(default=10, ge=1)
 
 
@@ -232,7 +246,7 @@ class Objective(_Part):
     A loss is minimized and anything else maximized, unless `direction` says otherwise.
     """
 
-    metric: Metric = "val_f1"
+    metric: str = "val_f1"
     direction: Literal["maximize", "minimize"] = Field(default_factory=_direction)
 
 
@@ -452,7 +466,12 @@ def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[
 
 
 def _name_faults(config: Config) -> Iterator[str]:
-    table = FAMILIES[config.model.family]
+    names = config.hyperparameters, config.search_space
+    table = table_of(config.model.family, *names)
+    yield from _free_faults(config)
+    yield from _metric_faults(config, "objective.metric", config.objective.metric)
+    if stopping := config.training.early_stopping:
+        yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
     if not config.studies:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
     yield from value_faults("hyperparameters", table, config.hyperparameters)
@@ -464,7 +483,29 @@ def _name_faults(config: Config) -> Iterator[str]:
         if not re.fullmatch(NAME, name):
             yield f"studies: {name!r} is no name; it starts with a letter and has letters, digits, _ and - (at most 64)"
         else:
-            yield from (f"studies.{name}{fault}" for fault in _study_faults(config, name, study, table))
+            own = table_of(config.model.family, *names, study.search_space or {}, *(study.configurations or ()))
+            yield from (f"studies.{name}{fault}" for fault in _study_faults(config, name, study, own))
+
+
+def _free_faults(config: Config) -> Iterator[str]:
+    """Names of the user's own hyperparameters that could not be shown or passed on."""
+    if config.model.family not in OWN_CODE:
+        return
+    own = [names for study in config.studies.values() for names in (study.search_space, *(study.configurations or ()))]
+    for name in dict.fromkeys(
+        name for names in (config.hyperparameters, config.search_space, *own) for name in names or ()
+    ):
+        if name == "seed":
+            yield "hyperparameters: seed is no hyperparameter; each trial gets a seed of its own as an argument"
+        elif not re.fullmatch(NAME, name):
+            yield f"hyperparameters: {name!r} is no name; it starts with a letter and has letters, digits, _ and -"
+
+
+def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
+    """Our own families compute a fixed set of metrics; the user's own code may yield any."""
+    if config.model.family not in OWN_CODE and metric not in METRICS:
+        listed = " or ".join([", ".join(map(repr, METRICS[:-1])), repr(METRICS[-1])])
+        yield f"{place}: expected {listed}, found {metric!r}"
 
 
 def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, Hyperparameter]) -> Iterator[str]:
@@ -474,9 +515,12 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
     if study.sampler != "manual" and not config.space_of(name):
         yield ": nothing to search; give it a search_space"
     try:
-        config.training_of(name)
+        stopping = config.training_of(name).early_stopping
     except ValidationError as error:
         yield from (f".training.{fault}" for fault in _faults(error))
+    else:
+        if study.training and stopping:
+            yield from _metric_faults(config, ".training.early_stopping.monitor", stopping.monitor)
 
 
 def value_faults(

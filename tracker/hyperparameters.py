@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ WEIGHT_INITS = ("default", "xavier_uniform", "xavier_normal", "kaiming_uniform",
 class Hyperparameter:
     """One name: its kind, inclusive bounds (`above`, `below`: exclusive), choices, default, and its condition."""
 
-    kind: Literal["int", "float", "bool", "choice"]
+    kind: Literal["int", "float", "bool", "choice", "free"]
     meaning: str
     default: Value | None = None
     low: float | None = None
@@ -32,6 +32,8 @@ class Hyperparameter:
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
+        if self.kind == "free":
+            return _free_fault(value)
         if self.kind == "bool":
             return None if isinstance(value, bool) else f"expected true or false, found {value!r}"
         if self.kind == "choice":
@@ -68,7 +70,18 @@ class Hyperparameter:
             return [self.typed(item) for item in value]
         if self.kind == "float":
             return float(value) + 0.0  # -0.0 is 0.0
+        if self.kind == "free" and isinstance(value, float):
+            return value + 0.0
         return int(value) if self.kind == "int" else value
+
+
+def _free_fault(value: Any) -> str | None:
+    if isinstance(value, list):
+        faults = [fault for item in value if (fault := _free_fault(item) if not isinstance(item, list) else "nested")]
+        return f"expected a list of numbers, texts or truth values, found {value!r}" if faults else None
+    if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return None
+    return f"expected a number, text, true or false, or a list of them, found {value!r}"
 
 
 TRAINING: Mapping[str, Hyperparameter] = {
@@ -92,7 +105,16 @@ MLP: Mapping[str, Hyperparameter] = {
     ),
 }
 
-FAMILIES: Mapping[str, Mapping[str, Hyperparameter]] = {"mlp": {**MLP, **TRAINING}}
+FAMILIES: Mapping[str, Mapping[str, Hyperparameter]] = {"mlp": {**MLP, **TRAINING}, "function": {}}
+OWN_CODE = frozenset({"function"})  # families whose code, and so whose names, are the user's own
+FREE = Hyperparameter("free", "whatever the user's own code makes of it")
+
+
+def table_of(family: str, *named: Iterable[str]) -> Mapping[str, Hyperparameter]:
+    """The names that a family knows; one with the user's own code knows exactly those that are `named` somewhere."""
+    if family not in OWN_CODE:
+        return FAMILIES[family]
+    return {name: FREE for names in named for name in names}
 
 
 def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
@@ -100,7 +122,7 @@ def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
 
     Equal networks get equal parameters, so equal keys.
     """
-    table = FAMILIES[family]
+    table = table_of(family, params)
     filled = {name: params.get(name, entry.default) for name, entry in table.items()}
     return {
         name: entry.typed(filled[name])

@@ -23,7 +23,8 @@ class TrialSpec:
     `data` holds the digests `train` and `validation` (tables of raw columns), `schema` (roles, labels, positive class)
     and `preprocessing` (settings). `training` holds epochs, early_stopping, device. `environment` is the digest of the
     part of the environment that changes numbers; `numerics` is the version of our training arithmetic. `code` says
-    which code of the user's own trains (`entry`, `sha256`); it is empty where the family is one of ours.
+    which code of the user's own trains: the `entry`, and the SHA-256 of each of its files (`loop.py`); it is empty where
+    the family is one of ours.
     """
 
     family: str

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import random  # noqa: TID251  to seed and to restore, for code that is not ours; nothing here draws from it
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json
 
@@ -33,3 +36,61 @@ def bit_generator(seed: int, *names: str | int) -> np.random.SFC64:
     import numpy as np
 
     return np.random.SFC64(derive_seed(seed, *names))
+
+
+class AmbientRandomness:
+    """The global generators of Python, NumPy and torch (CPU), for the user's own code alone.
+
+    Inside `active()` they continue the stream that began with `seed`; outside they are as they were, so that careless
+    code repeats from the seed and hears nothing of its neighbours. Torch's default dtype, gradient mode and number of
+    threads come back too.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._states: tuple[Any, ...] | None = None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Enters where the last block left off."""
+        outer = _ambient_states()
+        if self._states is None:
+            _seed_ambient(self._seed)
+        else:
+            _restore_ambient(self._states)
+        try:
+            yield
+        finally:
+            self._states = _ambient_states()
+            _restore_ambient(outer)
+
+
+def _seed_ambient(seed: int) -> None:
+    import numpy as np
+    import torch
+
+    random.seed(derive_seed(seed, "ambient", "python"))
+    np.random.seed(derive_seed(seed, "ambient", "numpy"))  # noqa: NPY002, TID251  what careless code draws from
+    torch.default_generator.manual_seed(derive_seed(seed, "ambient", "torch"))
+
+
+def _ambient_states() -> tuple[Any, ...]:
+    import numpy as np
+    import torch
+
+    settings = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    return random.getstate(), np.random.get_state(), torch.default_generator.get_state(), settings  # noqa: NPY002
+
+
+def _restore_ambient(states: tuple[Any, ...]) -> None:
+    import numpy as np
+    import torch
+
+    python, numpy, generator, (dtype, gradients, threads) = states
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.default_generator.set_state(generator)
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(gradients)
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)

@@ -12,17 +12,23 @@ import torch
 
 from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData, load_training_data
-from tracker.execution.cohorts import MOST_LANES, form_cohorts
+from tracker.errors import ConfigError
+from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.training.cohort import Arrays, Result, train_cohort
+from tracker.training.trainers import Trainers
 
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where a worker finds the rows: the splits folder and the preprocessing that is fitted on its train split."""
+    """Where a worker finds the rows: the splits folder and the preprocessing that is fitted on its train split.
+
+    `root` is the folder of params.yaml, for families whose code is the user's own.
+    """
 
     splits: Path
     preprocessing: Preprocessing
+    root: Path | None = None
 
     def load(self) -> TrainingData:
         """Reads and checks the splits. Raises DataError where a file differs from the manifest."""
@@ -44,16 +50,20 @@ class Executor(Protocol):
 class InlineExecutor:
     """Runs trials in this process, one cohort after the other, on one thread."""
 
-    def __init__(self, data: TrainingData, most_lanes: int = MOST_LANES) -> None:
+    def __init__(self, data: TrainingData, most_lanes: int = MOST_LANES, root: Path | None = None) -> None:
         self.arrays = arrays_of(data)
         self.most_lanes = most_lanes
+        self.train = Trainers(root)
 
     def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
-        """Results of each cohort as it finishes."""
+        """Results of each cohort as it finishes. Raises ConfigError where the user's own code has changed."""
         features, classes = self.arrays.x_train.shape[1], self.arrays.classes
-        for cohort in form_cohorts(specs, features, classes, most_lanes=self.most_lanes):
+        queue = form_cohorts(specs, features, classes, most_lanes=self.most_lanes)
+        while queue:
+            cohort = queue.pop(0)
             with one_thread():
-                results = run_cohort(cohort, self.arrays)
+                results = run_cohort(cohort, self.arrays, self.train)
+            queue[:0] = left_over(cohort, results)
             yield results
 
     def close(self) -> None:
@@ -63,7 +73,8 @@ class InlineExecutor:
 def arrays_of(data: TrainingData) -> Arrays:
     """The arrays of a data set with its positive class as an index."""
     positive = None if data.positive is None else data.labels.index(data.positive)
-    return Arrays(data.x_train, data.y_train, data.x_validation, data.y_validation, len(data.labels), positive)
+    labels = tuple(data.labels)
+    return Arrays(data.x_train, data.y_train, data.x_validation, data.y_validation, len(labels), positive, labels)
 
 
 def run_cohort(
@@ -71,9 +82,14 @@ def run_cohort(
     arrays: Arrays,
     train: Callable[[Sequence[TrialSpec], Arrays], list[Result]] = train_cohort,
 ) -> list[Result]:
-    """Trains a cohort; if it raises, its trials run one by one, and the one that raises again has failed."""
+    """Trains a cohort, or its first trials; if it raises, they run one by one, and the one that raises again has failed.
+
+    Raises ConfigError where the user's own code cannot be run as it was proposed: no trial is to blame for that.
+    """
     try:
         return train(specs, arrays)
+    except ConfigError:
+        raise
     except Exception as error:
         if len(specs) > 1:
             return [result for spec in specs for result in run_cohort([spec], arrays, train)]

@@ -16,10 +16,11 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from tracker.errors import TrackerError
-from tracker.execution.cohorts import MOST_LANES, form_cohorts
+from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
 from tracker.execution.executor import DataSource, arrays_of, failed, one_thread, run_cohort
 from tracker.records import TrialSpec
-from tracker.training.cohort import Result
+from tracker.training.cohort import Arrays, Result
+from tracker.training.trainers import Trainers
 
 ALONE_AFTER = 2  # deaths of workers that held a trial, after which it runs in a cohort of its own
 FAILED_AFTER = 3
@@ -122,6 +123,7 @@ class ProcessExecutor:
         elif not worker.ready:
             worker.ready, self.stillborn = True, 0
         else:
+            queue[:0] = left_over(worker.cohort, answer)
             worker.cohort = []
             yield answer
 
@@ -189,5 +191,14 @@ def _work(pipe: Connection, source: DataSource) -> None:
         return
     with one_thread(), contextlib.suppress(EOFError, OSError):
         pipe.send("ready")
+        train = Trainers(source.root)
         while True:
-            pipe.send(run_cohort(pipe.recv(), arrays))
+            pipe.send(_answer(pipe.recv(), arrays, train))
+
+
+def _answer(cohort: list[TrialSpec], arrays: Arrays, train: Trainers) -> list[Result] | TrackerError:
+    """The results, or why no trial can run."""
+    try:
+        return run_cohort(cohort, arrays, train)
+    except TrackerError as error:
+        return error

@@ -29,7 +29,7 @@ with warnings.catch_warnings():
 
 SOURCES = ("__init__.py", "load.py", "mlp.py", "transform.py")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
-_DATA = "data/model"
+DATA = "data/model"
 _BLANKS = {name: f"BLANK-{name}" for name in ("run_id", "model_uuid", "utc_time_created", "model_size_bytes")}
 
 
@@ -59,11 +59,11 @@ class ModelTemplate:
 
     def write(self, folder: Path, run_id: str, created: float, description: Mapping[str, Any], weights: bytes) -> None:
         """Writes the model of a trial; `created` are Unix seconds. Equal arguments give equal bytes."""
-        for place in sorted({(folder / name).parent for name in [*self._files, Path(_DATA) / "model.json"]}):
+        for place in sorted({(folder / name).parent for name in [*self._files, Path(DATA) / "model.json"]}):
             place.mkdir(parents=True, exist_ok=True)
         for name, content in self._files.items():
             (folder / name).write_bytes(content)
-        fill_model(folder / _DATA, description, weights)
+        fill_model(folder / DATA, description, weights)
         own = hashlib.sha256(f"{run_id}:{description['weights']}".encode()).hexdigest()[:32]
         stamps = {
             "run_id": f"'{run_id}'",  # quoted, because YAML takes 1e5 for a number

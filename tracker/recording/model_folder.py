@@ -11,14 +11,20 @@ from typing import Any
 from tracker.canonical import canonical_json, digest_bytes
 from tracker.errors import StoreError
 from tracker.recording.files import sync_file, sync_folder
-from tracker.records import TrialOutcome, TrialSpec
+from tracker.records import TrialOutcome, TrialSpec, record_json
 
 FORMAT = 1
 
 
-def describe_model(spec: TrialSpec, outcome: TrialOutcome, serving: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `model.json`: all that is needed beside the weights to read raw rows. No times, no hosts."""
-    return {
+def describe_model(
+    spec: TrialSpec, outcome: TrialOutcome, serving: Mapping[str, Any], code: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The content of `model.json`: all that is needed beside the weights to read raw rows. No times, no hosts.
+
+    Where the user's own code trained, it goes along as `code` (texts by file), with the whole spec to run it again.
+    """
+    own = {"spec": record_json(spec), "code": dict(code or {})} if spec.code else {}
+    return own | {
         "format": FORMAT,
         "family": spec.family,
         "params": dict(spec.params),

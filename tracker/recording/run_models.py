@@ -11,8 +11,9 @@ from typing import Any
 from tracker.canonical import digest
 from tracker.config import BestModels
 from tracker.errors import StoreError
-from tracker.recording.mlflow_model import ModelTemplate
-from tracker.recording.model_folder import describe_model
+from tracker.hyperparameters import OWN_CODE
+from tracker.recording.mlflow_model import DATA, ModelTemplate
+from tracker.recording.model_folder import describe_model, fill_model
 from tracker.recording.report import Policy
 from tracker.recording.store import Store
 from tracker.records import Proposal, StudySpec, TrialOutcome
@@ -55,10 +56,16 @@ class RunModels:
         outcome = self._store.outcomes([spec.key])[spec.key]
         if serving is None or outcome.weights is None:
             raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
+        weights = self._store.weights(outcome.weights)
+        if spec.family in OWN_CODE:  # only its own code can open it: the same files at the same place, but no MLmodel
+            code = self._store.provenance(spec.key).get("code")
+            (folder / DATA).mkdir(parents=True, exist_ok=True)
+            fill_model(folder / DATA, describe_model(spec, outcome, serving, code), weights)
+            return
         name = digest("serving", dict(spec.data))
         if name not in self._templates:
             self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), serving)
-        created, weights = self._store.timing(spec.key).ended, self._store.weights(outcome.weights)
+        created = self._store.timing(spec.key).ended
         self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving), weights)
 
     def _serving(self, proposal: Proposal) -> Mapping[str, Any] | None:

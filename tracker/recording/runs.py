@@ -106,7 +106,7 @@ def trial_record(
 
 def trial_params(spec: TrialSpec) -> dict[str, str]:
     """All hyperparameters, the seed and the number of epochs as texts: texts as they are, all else as JSON."""
-    values = {**spec.params, "seed": spec.seed, "epochs": spec.training.get("epochs")}
+    values = {"epochs": spec.training.get("epochs"), **spec.params, "seed": spec.seed}
     return {name: text(value) for name, value in values.items() if value is not None}
 
 
@@ -187,7 +187,8 @@ def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
 def _curve(outcome: TrialOutcome, timing: Timing) -> Iterator[Point]:
     for place, row in enumerate(outcome.history):
         when = timing.epochs[place] if place < len(timing.epochs) else timing.ended
-        for name in CURVES:
+        own = [name for name in row if name not in {*CURVES, "epoch"} and _is_number(row[name])]
+        for name in (*CURVES, *own):
             if row.get(name) is not None:
                 yield Point(name, float(row[name]), _ms(when), int(row["epoch"]))
 

@@ -13,7 +13,7 @@ from typing import Any
 from tracker import config
 from tracker.canonical import canonical_json
 from tracker.errors import SpaceError
-from tracker.hyperparameters import FAMILIES, Hyperparameter, Value, active
+from tracker.hyperparameters import Hyperparameter, Value, active, table_of
 from tracker.search.entries import Condition, Constant, Entry, Interval, Options, entry_from, entry_json, last_step
 
 Declared = Mapping[str, config.Range | config.Choice | config.Fixed]
@@ -65,7 +65,7 @@ class Space:
         return [f"{entry.name}_{index}" for index in range(count if isinstance(count, int) else 0)]
 
     def _effective(self, name: str, chosen: Mapping[str, Value]) -> Value | None:
-        needs = FAMILIES[self.family][name].when
+        needs = table_of(self.family, [name])[name].when
         if needs is not None and self._effective(needs[0], chosen) not in needs[1]:
             return None
         return chosen.get(name, self.fixed.get(name))
@@ -73,7 +73,7 @@ class Space:
 
 def compile_space(entries: Declared, fixed: Mapping[str, Any], family: str) -> Space:
     """The Space of declared entries over fixed hyperparameters. Raises SpaceError with all faults together."""
-    table = FAMILIES[family]
+    table = table_of(family, entries, fixed)
     faults = [
         *config.value_faults("hyperparameters", table, fixed),
         *config.space_faults("search_space", table, entries),
@@ -92,8 +92,9 @@ def compile_space(entries: Declared, fixed: Mapping[str, Any], family: str) -> S
 def space_from(canonical: Mapping[str, Any], fixed: Mapping[str, Any], family: str) -> Space:
     """The Space that `Space.canonical` wrote, over the same fixed hyperparameters."""
     entries = tuple(entry_from(value) for value in canonical["entries"])
-    values = {name: FAMILIES[family][name].typed(value) for name, value in fixed.items()}
-    return Space(family, entries, _effective_fixed({entry.name: entry for entry in entries}, values, FAMILIES[family]))
+    table = table_of(family, [entry.name for entry in entries], fixed)
+    values = {name: table[name].typed(value) for name, value in fixed.items()}
+    return Space(family, entries, _effective_fixed({entry.name: entry for entry in entries}, values, table))
 
 
 def assemble(space: Space, searched: Mapping[str, Any]) -> dict[str, Value]:
@@ -111,8 +112,8 @@ def assemble(space: Space, searched: Mapping[str, Any]) -> dict[str, Value]:
 
     taken, chosen = space.walk(given)
     direct = {name: value for name, value in searched.items() if name not in taken}
-    table = FAMILIES[space.family]
     beneath = {**space.fixed, **chosen}
+    table = table_of(space.family, beneath, direct)
     faults = [fault.removeprefix(".") for fault in config.value_faults("", table, direct, beneath)]
     if faults:
         raise SpaceError(faults)
@@ -142,6 +143,8 @@ def _compile_entry(name: str, entry: config.Range | config.Choice | config.Fixed
         return Entry(name, Constant(typed(entry.value)), conditions)
     if isinstance(entry, config.Choice):
         return Entry(name, Options(_distinct([typed(value) for value in entry.choices])), conditions, entry.per)
+    if table[name].kind == "free" and not entry.whole:  # one fraction makes it a range of fractions
+        typed = Hyperparameter("float", "").typed
     step = None if entry.step is None else typed(entry.step)
     low, high = typed(entry.low), typed(entry.high)
     return Entry(name, Interval(low, last_step(low, high, step), step, entry.log), conditions, entry.per)

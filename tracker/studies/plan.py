@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.config import Config
 from tracker.errors import InputError, NotFoundError, SpaceError
-from tracker.hyperparameters import FAMILIES
+from tracker.hyperparameters import table_of
 from tracker.records import Proposal, StudySpec, TrialSpec
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import assemble, compile_space, space_from
@@ -24,8 +24,13 @@ class StudyPlan:
     trials: int
 
 
-def plan_study(config: Config, name: str, data: Mapping[str, str], environment: str) -> StudyPlan:
-    """The study of that name. Raises NotFoundError, or SpaceError with every fault of its search space."""
+def plan_study(
+    config: Config, name: str, data: Mapping[str, str], environment: str, code: Mapping[str, str] | None = None
+) -> StudyPlan:
+    """The study of that name; `code` is the identity of the user's own code, where the family has such.
+
+    Raises NotFoundError, or SpaceError with every fault of its search space.
+    """
     if name not in config.studies:
         raise NotFoundError(f"studies.{name}: there is no such study; there are {', '.join(config.studies)}")
     study = config.studies[name]
@@ -46,6 +51,7 @@ def plan_study(config: Config, name: str, data: Mapping[str, str], environment: 
             environment=environment,
             numerics=TRAINING_VERSION,
             versions=versions(study.sampler),
+            code=_code(config, code),
         )
         total = open_sampler(spec).total
     except SpaceError as error:
@@ -55,13 +61,15 @@ def plan_study(config: Config, name: str, data: Mapping[str, str], environment: 
     return StudyPlan(spec, trials)
 
 
-def plan_studies(config: Config, data: Mapping[str, str], environment: str) -> dict[str, StudyPlan]:
+def plan_studies(
+    config: Config, data: Mapping[str, str], environment: str, code: Mapping[str, str] | None = None
+) -> dict[str, StudyPlan]:
     """All studies by name; the faults of all of them together."""
     plans: dict[str, StudyPlan] = {}
     faults: list[str] = []
     for name in config.studies:
         try:
-            plans[name] = plan_study(config, name, data, environment)
+            plans[name] = plan_study(config, name, data, environment, code)
         except InputError as error:
             faults += error.faults
     if faults:
@@ -79,6 +87,7 @@ def propose_trial(spec: StudySpec, number: int, generation: int, searched: Mappi
         data=spec.data,
         environment=spec.environment,
         numerics=spec.numerics,
+        code=spec.code,
     )
     return Proposal(number, generation, dict(searched), trial)
 
@@ -87,9 +96,16 @@ def _sampler(config: Config, name: str) -> dict[str, Any]:
     study = config.studies[name]
     sampler: dict[str, Any] = {"name": study.sampler}
     if study.configurations is not None:
-        table = FAMILIES[config.model.family]
+        table = table_of(config.model.family, *study.configurations)
         sampler["configurations"] = [
             {key: table[key].typed(value) for key, value in configuration.items()}
             for configuration in study.configurations
         ]
     return sampler
+
+
+def _code(config: Config, code: Mapping[str, str] | None) -> dict[str, str]:
+    """A key without the user's code would be the same for any code."""
+    if (config.model.entry is None) == bool(code):
+        raise ValueError(f"family {config.model.family}, entry {config.model.entry}, but the code's identity is {code}")
+    return dict(code or {})

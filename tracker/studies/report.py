@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import canonical_json
 from tracker.datasets.training_data import TrainingData
 from tracker.recording.model_folder import describe_model, write_model
+from tracker.recording.runs import CURVES
 from tracker.recording.store import Store
 from tracker.records import Trial, record_json
 from tracker.studies.runner import StudyResult
@@ -26,12 +27,12 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
     _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     _write(reports / "curves" / f"{name}.csv", _curves(best))
     folder = models / name
-    if best is None:
+    if best is None or best.outcome.weights is None:
         shutil.rmtree(folder, ignore_errors=True)  # an earlier study's model is not this one's
     else:
-        assert best.outcome.weights is not None
         weights = store.weights(best.outcome.weights)
-        write_model(folder, describe_model(best.spec, best.outcome, serving), weights)
+        code = store.provenance(best.spec.key).get("code")
+        write_model(folder, describe_model(best.spec, best.outcome, serving, code), weights)
     folder.mkdir(parents=True, exist_ok=True)
     records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
     lines = [{"study": record_json(result.spec)}, *records]
@@ -94,9 +95,10 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
 
 
 def _curves(best: Trial | None) -> str:
-    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_f1")
     history: tuple[Mapping[str, Any], ...] = best.outcome.history if best else ()
-    rows = [",".join("" if entry[name] is None else repr(entry[name]) for name in names) for entry in history]
+    own = {name: None for entry in history for name in entry if name not in {*CURVES, "epoch", "confusion_matrix"}}
+    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_f1", *own)
+    rows = [",".join("" if entry.get(name) is None else repr(entry[name]) for name in names) for entry in history]
     return "\n".join([",".join(names), *rows]) + "\n"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.errors import ReplayError
+from tracker.errors import ConfigError, ReplayError
 from tracker.execution.executor import Executor
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
@@ -103,6 +103,14 @@ def run_study(
     return run.finish()
 
 
+def _require_objective(spec: StudySpec, number: int, outcome: TrialOutcome) -> None:
+    """The user's own code may yield any metrics, so a misspelt objective shows only now. Raises ConfigError."""
+    metric = spec.objective["metric"]
+    if outcome.state == "complete" and metric not in outcome.metrics:
+        known = ", ".join(outcome.metrics)
+        raise ConfigError(f"objective.metric: trial {spec.name}/{number} has no {metric}; it has {known}")
+
+
 class _Run:
     def __init__(
         self,
@@ -150,6 +158,7 @@ class _Run:
     def take(self, by_key: Mapping[str, Proposal], outcomes: Mapping[str, TrialOutcome]) -> None:
         with_outcome = trial_of(self.plan.spec)
         for key, outcome in outcomes.items():
+            _require_objective(self.plan.spec, by_key[key].number, outcome)
             self.trials[by_key[key].number] = with_outcome(by_key[key], outcome)
         self.report()
 

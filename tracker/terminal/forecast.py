@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from tracker.datasets.prepare import DataReport, align, inspect_data
 from tracker.execution.cohorts import form_cohorts
+from tracker.hyperparameters import OWN_CODE
 from tracker.models.mlp import shape_of
 from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.studies.plan import StudyPlan, plan_studies, propose_trial
+from tracker.training.trainers import load_loop
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -30,7 +32,9 @@ WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would te
 def forecast(config: Config, paths: Paths) -> Iterator[str]:
     """Lines for people. Raises InputError with every fault of the table and of the studies."""
     report = inspect_data(config.data, config.preprocessing, paths.root)[2]
-    plans = plan_studies(config, {}, "forecast")
+    entry = config.model.entry
+    code = None if entry is None else load_loop(paths.root, entry)[0].identity
+    plans = plan_studies(config, {}, "forecast", code)
     yield from report.lines()
     yield ""
     rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]
@@ -41,6 +45,8 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         generations = len(plan_generations(plan.spec, plan.trials))
         rows.append((name, plan.spec.sampler["name"], str(plan.trials), str(generations), _duration(time_s)))
     yield from align(rows)
+    if entry is not None:
+        yield f"these times leave out the training itself: how long {entry} takes is not known beforehand"
     total = sum(plan.trials for plan in plans.values())
     yield f"{total} trials, at most about {_duration(seconds)} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
@@ -51,6 +57,8 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, i
     start, count = plan_generations(plan.spec, plan.trials)[0]
     searched = open_sampler(plan.spec).propose(0, count, start)
     specs = [propose_trial(plan.spec, number, 0, values).spec for number, values in enumerate(searched)]
+    if plan.spec.family in OWN_CODE:
+        return STUDY_S + RECORD_S * plan.trials, RECORD_BYTES * plan.trials
     features, classes = _features(report), len(report.labels)
     rows = math.ceil(report.rows * (1 - config.split.validation - config.split.test))
     seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in form_cohorts(specs, features, classes))

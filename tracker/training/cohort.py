@@ -31,7 +31,7 @@ CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,)."""
+    """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -39,6 +39,7 @@ class Arrays:
     y_validation: np.ndarray
     classes: int
     positive: int | None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Turns what the user's loop yields for one epoch into a row of numbers, or says what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from tracker.errors import TrainingError
+
+MODEL, MATRIX = "model", "confusion_matrix"
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+
+
+def read_epoch(entry: object, epoch: int, classes: int) -> dict[str, Any]:
+    """The row of the history: `epoch`, every number (None where undefined), and the confusion matrix where given.
+
+    Raises TrainingError where the entry breaks the contract or a loss is not finite. Other metrics that are not finite
+    count as undefined.
+    """
+    if not isinstance(entry, Mapping):
+        raise TrainingError(f"epoch {epoch} yielded {type(entry).__name__}; expected a dict of metrics")
+    numbers = {_name(name, epoch): _number(entry[name], name, epoch) for name in entry if name not in {MODEL, MATRIX}}
+    if not numbers:
+        raise TrainingError(f"epoch {epoch} yielded no metric; expected at least one, such as val_loss")
+    undefined = {name for name, value in numbers.items() if value is not None and not math.isfinite(value)}
+    if any(name.endswith("loss") for name in undefined):
+        raise TrainingError(f"diverged: the loss was not finite in epoch {epoch}")
+    row = {"epoch": epoch} | {name: None if name in undefined else value for name, value in numbers.items()}
+    return row | ({MATRIX: _matrix(entry[MATRIX], classes, epoch)} if MATRIX in entry else {})
+
+
+def read_module(found: object, where: str) -> torch.nn.Module | None:
+    """A module or None as it came. Raises TrainingError for anything else."""
+    if found is None or isinstance(found, torch.nn.Module):
+        return found
+    raise TrainingError(f"{where} {type(found).__name__}; expected a torch.nn.Module or None")
+
+
+def _name(name: object, epoch: int) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise TrainingError(f"epoch {epoch} yielded {name!r}, which is no name of a metric; letters, digits, _ . and -")
+    if name == "epoch":
+        raise TrainingError("epochs are counted as they are yielded, from 1; take `epoch` out")
+    return name
+
+
+def _number(value: Any, name: str, epoch: int) -> float | None:
+    if value is None:
+        return None
+    one = isinstance(value, torch.Tensor | np.generic | np.ndarray) and math.prod(value.shape) == 1
+    plain = value.item() if one else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise TrainingError(f"epoch {epoch} yielded {name} as {type(value).__name__}; expected one number")
+    return float(plain)
+
+
+def _matrix(value: Any, classes: int, epoch: int) -> list[list[int]]:
+    """Counts (classes, classes), rows: truth, columns: prediction."""
+    try:
+        cells = np.asarray(value)
+    except ValueError:
+        cells = np.empty(0)
+    if cells.shape != (classes, classes) or cells.dtype.kind not in "iu" or (cells < 0).any():
+        raise TrainingError(f"epoch {epoch} yielded a {MATRIX} that is not {classes} rows of {classes} counts")
+    rows: list[list[int]] = cells.tolist()
+    return rows
