@@ -1,4 +1,4 @@
-"""The delivery process: turns lines on its standard input (settings, `notify`, `finish`) into deliveries to MLflow.
+"""The delivery process: turns lines on its input (settings, `compare KEY`, `notify`, `finish`) into deliveries to MLflow.
 
 It lives as long as its parent: when the other end of its input is gone, or its parent, it leaves at once; what it was at
 is found again and completed by the next delivery.
@@ -38,8 +38,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
     lines: Lines = queue.SimpleQueue()
     threading.Thread(target=_watch, args=(lines, os.getppid()), daemon=True).start()
-    settings = json.loads(lines.get())
     settle(os.environ)
+    settings = json.loads(lines.get())
     try:
         report = _serve(settings, lines)
     except TrackerError as error:
@@ -66,26 +66,33 @@ def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
 
 def _deliver_until_finished(delivery: Delivery, compare: Collection[str] | None, lines: Lines) -> Delivered:
     failures, finishing, attempts = 0, False, 0
+    wanted = None if compare is None else set(compare)
     while True:
-        report = delivery.deliver(compare)
+        report = delivery.deliver(wanted)
         _say(report, done=False)
         failures = failures + 1 if report.problem else 0
-        compare = compare if report.problem else ()
+        wanted = wanted if report.problem else set()
         if finishing:
             attempts += 1
             if attempts >= LAST_ATTEMPTS or not report.problem:
                 return report
-        finishing = _next_is_finish(lines, failures, finishing)
+        finishing = _next_is_finish(lines, failures, finishing, wanted)
 
 
-def _next_is_finish(lines: Lines, failures: int, finishing: bool) -> bool:
-    """Waits for a word, or, after a failure, for the time to try again; `finish` is obeyed at once."""
+def _next_is_finish(lines: Lines, failures: int, finishing: bool, wanted: set[str] | None) -> bool:
+    """Waits for a word, or, after a failure, for the time to try again; `finish` is obeyed at once.
+
+    `compare KEY` adds a study to those that are `wanted` in the next comparison.
+    """
     pause = PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else FOREVER_S
     until = time.monotonic() + (PAUSES_S[0] if finishing else pause)
     while (rest := until - time.monotonic()) > 0:
         with contextlib.suppress(queue.Empty):
-            if lines.get(timeout=rest) == "finish":
+            word, _, key = lines.get(timeout=rest).partition(" ")
+            if word == "finish":
                 return True
+            if word == "compare" and wanted is not None:
+                wanted.add(key)
             if not failures and lines.empty():  # a notification; several of them ask for one delivery
                 break
     return finishing

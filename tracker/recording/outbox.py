@@ -75,6 +75,10 @@ class Outbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._close()
 
+    def compare(self, study_key: str) -> None:
+        """Asks that a study be compared with what MLflow really has; returns at once."""
+        self._tell(f"compare {study_key}")
+
     def notify(self) -> None:
         """Says that something new waits; returns at once."""
         if self._unheard < UNHEARD:
