@@ -280,14 +280,26 @@ def test_ctrl_c_says_that_the_same_command_goes_on(small_project: Project, tmp_p
     )
     (project.paths.root / "params.yaml").write_text(text)
     arguments = [sys.executable, "-m", "tracker.cli", "tune", "random", "--workers", "2"]
-    environ = surroundings(tmp_path, {})
-    with subprocess.Popen(
-        arguments, cwd=project.paths.root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a child would ignore it too
+    try:
+        process = subprocess.Popen(
+            arguments,
+            cwd=project.paths.root,
+            env=surroundings(tmp_path, {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    try:
         while not (project.paths.store / "locks" / "study-random").exists():
             assert process.poll() is None
             os.sched_yield()
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert (130, "") == (process.returncode, out)
     assert "stopped; what is finished is kept: the same command goes on\n" == errors

@@ -215,7 +215,7 @@ from tests.studies.project import Project
 from tracker.execution.processes import ProcessExecutor
 
 project = Project(Path(sys.argv[1]))
-for batch in ProcessExecutor(project.source, 2).run(project.specs("grid")):
+for batch in ProcessExecutor(project.source, 1).run(project.specs("grid")):
     print("a result")
 """
     (tmp_path / "script.py").write_text(program)
