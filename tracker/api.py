@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tracker.config import Config, load_config
-from tracker.datasets.prepare import DataReport
 from tracker.errors import ConfigError
-from tracker.evaluation.ranking import Ranking
 from tracker.hyperparameters import OWN_CODE
 from tracker.paths import Paths, project_paths
 from tracker.recording.outbox import Outbox
 from tracker.recording.provenance import provenance, trained_with
 from tracker.recording.report import Delivered
 from tracker.recording.store import Store
-from tracker.studies.runner import Progress
-from tracker.studies.study import Study
 
 if TYPE_CHECKING:
+    from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.datasets.training_data import TrainingData
+    from tracker.evaluation.ranking import Ranking
     from tracker.execution.executor import DataSource, Executor
     from tracker.models.own_code import OwnCode
+    from tracker.studies.runner import Progress
+    from tracker.studies.study import Study
 
 DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
 STUDY_LOCK_S = 5.0
@@ -85,13 +85,26 @@ def tune(
     The number of workers changes no number; `workers` comes before those of `here`. Trials reach MLflow while others
     train (with `deliver` False they wait for `sync`); `on_delivery` hears what is left when the study has ended.
     """
+    here = (here or Here.now()).with_workers(workers)
+    with _outbox(here, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there while torch loads here
+        return _tune(config, study, here, outbox, on_progress, on_delivery)
+
+
+def _tune(
+    config: Config,
+    study: str,
+    here: Here,
+    outbox: Outbox | None,
+    on_progress: Callable[[Progress], None],
+    on_delivery: Callable[[Delivered], None],
+) -> Study:
     from tracker.datasets.training_data import load_training_data, read_split
     from tracker.execution.executor import DataSource
     from tracker.studies.plan import plan_study
     from tracker.studies.report import describe_serving, write_reports
     from tracker.studies.runner import run_study
+    from tracker.studies.study import Study
 
-    here = (here or Here.now()).with_workers(workers)
     paths = here.paths
     data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root)
@@ -103,12 +116,13 @@ def tune(
         store.put_serving(data.digests, serving)
         source = DataSource(paths.splits, config.preprocessing, paths.root)
         lanes = _lanes_allowed(store, environment_digest, config.model.family)
-        outbox = _outbox(here, config, [plan.spec.key]) if deliver else None
-        with outbox or nullcontext(), _executor(here.workers, source, data, lanes) as executor:
+        if outbox is not None:
+            outbox.compare(plan.spec.key)
+        with _executor(here.workers, source, data, lanes) as executor:
             result = run_study(plan, store, executor, about, _notifying(outbox, on_progress))
             write_reports(result, serving, store, paths.reports, paths.models)
-            if outbox is not None:
-                on_delivery(outbox.finish(DELIVERY_S))
+        if outbox is not None:
+            on_delivery(outbox.finish(DELIVERY_S))
     return Study(result, paths.store, serving)
 
 
