@@ -68,7 +68,7 @@ def test_every_file_opens_with_a_sentence() -> None:
         text = ast.get_docstring(tree)
         assert text, name
         first = text.splitlines()[0]
-        assert first.endswith((".", ";", ":", "`")), name
+        assert first.endswith((".", ";", ":", "?", "`")), name
         assert len(first) >= 20, name
 
 
