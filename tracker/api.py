@@ -180,12 +180,14 @@ def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
 
 def sync(config: Config, here: Here | None = None, *, everything: bool = True) -> Delivered:
     """Delivers to MLflow what waits; with `everything`, also what MLflow has lost and what a pulled cache brought."""
+    from tracker.evaluation.restore import restore_finals
     from tracker.studies.adopt import adopt_studies
 
     here = here or Here.now()
     if everything:
         with Store.open(here.paths.store) as store:
             adopt_studies(here.paths.models, store, provenance(sys.argv, here.paths.root), time.time)
+            restore_finals(here.paths, store)
     with _outbox(here, config, None if everything else []) as outbox:
         return outbox.finish(DELIVERY_S)
 

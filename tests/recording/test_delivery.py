@@ -244,6 +244,18 @@ def test_a_final_result_is_a_run_of_its_own(tmp_path: Path, uri: str) -> None:
     assert shown["confusion_matrix"] == matrix
 
 
+def test_a_restored_final_is_no_second_result(tmp_path: Path, uri: str) -> None:
+    """The same trial on the same test rows is one run, though its report counts more looks by now."""
+    final = {"study": "tpe", "trial": 5, "key": "4" * 64, "test_digest": "7" * 64, "looks": 1, "stale": False}
+    for number, looks in enumerate((1, 2)):
+        store, _ = begin(tmp_path / str(number))
+        with store:
+            store.put_final({**final, "looks": looks})
+            assert deliver(store, uri).problem is None
+            assert deliver(store, uri, compare=None) == Delivered(0, 0)
+    assert statuses(uri) == {("study", "RUNNING"): 1, ("final", "FINISHED"): 1}
+
+
 def test_a_server_that_is_away_is_a_report_and_not_an_exception(tmp_path: Path) -> None:
     """An address nobody answers, or a place that cannot be written: everything waits, the message says what to do."""
     store, key = begin(tmp_path / ".tracker")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.studies.project import Project
 from tests.studies.test_runner import Forbidden
+from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.recording.store import Store
 from tracker.studies.adopt import adopt_studies
@@ -53,6 +54,34 @@ def test_altered_records_are_refused(pulled: Project, old: str, new: str) -> Non
     path.write_text("\n".join([head, first.replace(old, new), *rest]) + "\n")
     with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* `dvc repro`"):
         adopt(pulled)
+
+
+def test_an_edited_metric_is_refused(pulled: Project) -> None:
+    """A number that no key covers is covered by the study's digest; a file without a digest is not taken either."""
+    path = pulled.paths.models / "random" / "trials.jsonl"
+    before = path.read_text()
+    head, first, *rest = before.splitlines()
+    record = parse_canonical(first)
+    record["outcome"]["metrics"]["val_f1"] = 0.999
+    path.write_text("\n".join([head, canonical_json(record).decode(), *rest]) + "\n")
+    with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* digest on the first line; .*`dvc repro`"):
+        adopt(pulled)
+    study = parse_canonical(head)["study"]
+    path.write_text("\n".join([canonical_json({"study": study}).decode(), first, *rest]) + "\n")
+    with pytest.raises(StoreCorrupt, match="digest on the first line"):
+        adopt(pulled)
+    path.write_text(before)
+    assert ["random"] == adopt(pulled)
+
+
+def test_weights_that_did_not_come_along_are_derived_again(pulled: Project, fresh: Project) -> None:
+    """A study that was adopted without its best weights trains that one trial again, to the same bits."""
+    adopt(pulled)
+    for weights in (pulled.paths.store / "weights").rglob("*.safetensors"):
+        weights.unlink()
+    pulled.report(pulled.run(pulled.plan("random")))
+    assert 1 == len(list((pulled.paths.store / "weights").rglob("*.safetensors")))
+    assert fresh.written() == pulled.written()
 
 
 def test_no_models_no_studies(tmp_path: Path, fresh: Project) -> None:

@@ -17,7 +17,7 @@ from tracker.recording.mlflow_recorder import Found, MlflowRecorder
 from tracker.recording.presence import Presence
 from tracker.recording.report import Delivered, Policy
 from tracker.recording.run_models import MODEL_TAG, RunModels
-from tracker.recording.runs import Run, final_run, finished_study, study_run, trial_run
+from tracker.recording.runs import RECORD_TAG, Run, final_run, finished_study, study_run, trial_run
 from tracker.recording.store import Store
 
 LOCK_S = 600.0
@@ -108,9 +108,11 @@ class Delivery:
             self._deliver_final(item.study)
 
     def _deliver_start(self, study: str) -> None:
-        run = study_run(self._store, study)
-        with self._recorder.files(self._parent(study)) as folder:
+        run, parent = study_run(self._store, study), self._parent(study)
+        with self._recorder.files(parent) as folder:
             _write_files(folder, run)
+        if parent.tags.get(RECORD_TAG) != run.tags[RECORD_TAG]:
+            self._recorder.fill(parent, run)
 
     def _deliver_trial(self, study: str, number: int) -> None:
         runs, run = self._presence.study(study), trial_run(self._store, study, number)
@@ -143,7 +145,7 @@ class Delivery:
 
     def _deliver_final(self, final: str) -> None:
         run, runs = final_run(self._store, final), self._presence.finals()
-        found = runs.get(final)
+        found = self._presence.final(run.tags)
         if found is None:
             found = runs[final] = self._recorder.create(run, None)
         if not found.ended:
@@ -173,7 +175,7 @@ class Delivery:
 
     def _is_there(self, item: Item) -> bool:
         if item.kind == "final":
-            final = self._presence.finals().get(item.study)
+            final = self._presence.final(final_run(self._store, item.study).tags)
             return final is not None and final.ended
         runs = self._presence.study(item.study)
         if item.kind == "study":

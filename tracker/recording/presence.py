@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tracker.recording.mlflow_recorder import Found, MlflowRecorder
@@ -50,6 +50,16 @@ class Presence:
             runs = self._single(self._recorder.search("tracker.kind", "final"))
             self._finals = {found.tags.get("tracker.final", ""): found for found in runs}
         return self._finals
+
+    def final(self, tags: Mapping[str, str]) -> Found | None:
+        """The run of the final result with these tags: the same result, or the same trial on the same test rows.
+
+        A result that was restored from its report may speak of another number of looks; it is no second result.
+        """
+        runs, names = self.finals(), ("tracker.key", "tracker.test_digest")
+        same = (found for found in runs.values() if all(found.tags.get(name) == tags.get(name) for name in names))
+        whole = next(same, None) if all(name in tags for name in names) else None
+        return runs.get(tags["tracker.final"]) or whole
 
     def _single(self, runs: Iterable[Found]) -> Iterator[Found]:
         """One run per identity: one that ended before one that did not, then the lower id; others are deleted.

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from tracker.canonical import canonical_json, digest
+from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
 from tracker.recording.store import Store
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_json
 
 CURVES = ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
 FORMAT = 1
+RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
+RECORD_TAG = "tracker.record"  # SHA-256 of record.json
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 _ENDS: Mapping[str, Status] = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
 
@@ -46,10 +48,12 @@ def study_run(store: Store, study_key: str) -> Run:
     provenance = store.provenance(study_key)
     record = {"format": FORMAT, "key": study_key, "study": record_json(spec), "provenance": provenance}
     record["serving"] = store.serving(spec.data)
+    content = canonical_json(record)
     tags = {**_study_tags("study", study_key, spec), "tracker.key": study_key, **_source_tags(provenance)}
+    tags[RECORD_TAG] = digest_bytes(content)
     settings = {"sampler": spec.sampler, "objective": spec.objective, "generation": spec.generation, "seed": spec.seed}
     params = {name: text(value) for name, value in settings.items() if value is not None}
-    return Run(spec.name, start_ms, start_ms, "RUNNING", tags, params, (), {"record.json": canonical_json(record)})
+    return Run(spec.name, start_ms, start_ms, "RUNNING", tags, params, (), {RECORD: content})
 
 
 def finished_study(store: Store, study_key: str) -> Run | None:
@@ -74,15 +78,17 @@ def trial_run(store: Store, study_key: str, number: int) -> Run:
     if outcome is None:
         raise NotFoundError(f"trial {study.name}/{number} has no outcome yet")
     timing, provenance = store.timing(key), store.provenance(key)
+    record = trial_record(study_key, proposal, outcome, timing, provenance)
+    tags = {**_trial_tags(study_key, study, proposal, outcome), **_source_tags(provenance)}
     return Run(
         name=f"{study.name}/{number}",
         start_ms=_ms(timing.started),
         end_ms=_ms(timing.ended),
         status=_ENDS[outcome.state],
-        tags={**_trial_tags(study_key, study, proposal, outcome), **_source_tags(provenance)},
+        tags={**tags, RECORD_TAG: digest_bytes(record)},
         params=trial_params(spec),
         points=list(_curve(outcome, timing)) + list(_kept(outcome, timing)),
-        files={"record.json": trial_record(study_key, proposal, outcome, timing, provenance)},
+        files={RECORD: record},
     )
 
 
@@ -126,7 +132,7 @@ def final_run(store: Store, final_digest: str) -> Run:
         tags=_final_tags(store, final_digest, final),
         params={name: text(value) for name, value in (final.get("params") or {}).items()},
         points=points,
-        files={"final.json": canonical_json(final), "confusion_matrix.json": canonical_json(matrix)},
+        files={FINAL: canonical_json(final), "confusion_matrix.json": canonical_json(matrix)},
     )
 
 

@@ -11,7 +11,7 @@ from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from
-from tracker.studies.runner import StudyResult, summarise_study, trial_of
+from tracker.studies.runner import study_result, summarise_study
 
 REMEDY = "fetch it again with `dvc pull`, or run `dvc repro`"
 
@@ -30,8 +30,7 @@ def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clo
         if not missing and store.finish(spec.key) is not None:
             continue
         _adopt(path.parent, store, spec, proposals, missing, provenance, clock())
-        result = StudyResult(spec, tuple(map(trial_of(spec), proposals, outcomes)), len(outcomes))
-        store.finish_study(spec.key, summarise_study(result))
+        store.finish_study(spec.key, summarise_study(study_result(spec, proposals, outcomes)))
         adopted.append(spec.name)
     return adopted
 
@@ -66,15 +65,21 @@ def _weights(folder: Path) -> dict[str | None, bytes]:
 
 
 def read_study(path: Path) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
-    """The study, proposals and outcomes of a `trials.jsonl`. Raises StoreCorrupt where a record contradicts its key."""
+    """The study, proposals and outcomes of a `trials.jsonl`.
+
+    Raises StoreCorrupt where a record contradicts its key, or all of them the digest on the first line.
+    """
     try:
         head, *lines = [parse_canonical(line) for line in path.read_text(encoding="utf-8").splitlines()]
         spec = record_from(StudySpec, head["study"])
         proposals = [record_from(Proposal, line["proposal"]) for line in lines]
         outcomes = [record_from(TrialOutcome, line["outcome"]) for line in lines]
+        digest = head.get("digest")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreCorrupt(f"{path}: not a readable study ({error}); {REMEDY}") from None
     for proposal, outcome in zip(proposals, outcomes, strict=True):
         if proposal.spec.key != outcome.key:
             raise StoreCorrupt(f"{path}: trial {proposal.number} contradicts its key; {REMEDY}")
+    if study_result(spec, proposals, outcomes).digest != digest:
+        raise StoreCorrupt(f"{path}: its records differ from the study's digest on the first line; {REMEDY}")
     return spec, proposals, outcomes

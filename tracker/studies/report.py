@@ -35,7 +35,7 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
         write_model(folder, describe_model(best.spec, best.outcome, serving, code), weights)
     folder.mkdir(parents=True, exist_ok=True)
     records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
-    lines = [{"study": record_json(result.spec)}, *records]
+    lines = [{"study": record_json(result.spec), "digest": result.digest}, *records]
     _write(folder / "trials.jsonl", "".join(canonical_json(line).decode() + "\n" for line in lines))
 
 

@@ -11,7 +11,7 @@ from tracker.errors import ConfigError, ReplayError
 from tracker.execution.executor import Executor
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
-from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json
+from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec, record_json
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.studies.plan import StudyPlan, propose_trial
 
@@ -70,6 +70,11 @@ def trial_of(spec: StudySpec) -> Callable[[Proposal, TrialOutcome], Trial]:
     return pair
 
 
+def study_result(spec: StudySpec, proposals: Sequence[Proposal], outcomes: Sequence[TrialOutcome]) -> StudyResult:
+    """The study whose trials all came from elsewhere."""
+    return StudyResult(spec, tuple(map(trial_of(spec), proposals, outcomes)), len(outcomes))
+
+
 def summarise_study(result: StudyResult) -> dict[str, Any]:
     """What the store and MLflow say of a finished study."""
     best = result.best
@@ -109,6 +114,21 @@ def _require_objective(spec: StudySpec, number: int, outcome: TrialOutcome) -> N
     if outcome.state == "complete" and metric not in outcome.metrics:
         known = ", ".join(outcome.metrics)
         raise ConfigError(f"objective.metric: trial {spec.name}/{number} has no {metric}; it has {known}")
+
+
+def regain_weights(
+    store: Store, study_key: str, spec: TrialSpec, executor: Executor, provenance: Mapping[str, Any]
+) -> None:
+    """Trains a recorded trial again if its weights are not kept here; the records of others come without most of them.
+
+    Raises ReplayError where it gives something else now.
+    """
+    weights = store.outcomes([spec.key])[spec.key].weights
+    if weights is None or store.has_weights(weights):
+        return
+    for results in executor.run([spec]):
+        finished = [Finished(r.outcome, r.timing, r.weights, provenance) for r in results if r.outcome]
+        store.put_outcomes(study_key, finished)
 
 
 class _Run:
@@ -169,5 +189,7 @@ class _Run:
     def finish(self) -> StudyResult:
         trials = tuple(self.trials[number] for number in sorted(self.trials))
         result = StudyResult(self.plan.spec, trials, self.replayed)
+        if result.best is not None:
+            regain_weights(self.store, self.key, result.best.spec, self.executor, self.provenance)
         self.store.finish_study(self.key, summarise_study(result))
         return result

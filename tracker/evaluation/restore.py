@@ -1,0 +1,42 @@
+"""Turns the result files of the project back into final results of a store that has lost them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracker.evaluation.files import read_report
+from tracker.evaluation.final import read_results
+from tracker.paths import Paths
+from tracker.recording.store import Store
+
+REMEDY = "run `dvc repro` to write it again"
+
+
+def restore_finals(paths: Paths, store: Store) -> int:
+    """Puts results that the store does not hold back into it, from `reports/`; how many.
+
+    A result is one trial on one set of test rows, however many looks there were by then. Raises StoreCorrupt, InputError.
+    """
+    known = {_identity(final) for final in store.finals()}
+    before = len(known)
+    for final in _results(paths):
+        if _identity(final) not in known:
+            store.put_final(final)
+            known.add(_identity(final))
+    return len(known) - before
+
+
+def _results(paths: Paths) -> Iterator[Mapping[str, Any]]:
+    """The report first, because it also says how many looks there were; a stale one repeats a result that is kept."""
+    path = paths.reports / "final.json"
+    if path.is_file():
+        final = read_report(path, REMEDY)
+        if final.get("stale") is False:
+            yield final
+    for result in read_results(paths.looks):
+        yield {**result, "stale": False}
+
+
+def _identity(final: Mapping[str, Any]) -> tuple[Any, Any]:
+    return final.get("key"), final.get("test_digest")
