@@ -171,6 +171,7 @@ class Training(_Part):
     epochs: int = Field(default=30, ge=1, le=1_000_000)
     early_stopping: EarlyStopping | None = EarlyStopping()
     device: Literal["cpu"] = "cpu"
+    numerics: Literal["native", "portable"] = "native"
 
 
 class Range(_Part):

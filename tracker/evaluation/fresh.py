@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import tracker
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import Preprocessing
 from tracker.errors import TrackerError
+from tracker.numerics import pin_numerics
 from tracker.records import TrialOutcome, TrialSpec, record_from, record_json
 
-PACKAGE_PARENT = Path(tracker.__file__).parents[1]
+PACKAGE_PARENT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class FreshProcess:
         path = [str(PACKAGE_PARENT), *filter(None, [self._environ.get("PYTHONPATH")])]
         self._environ["PYTHONPATH"] = os.pathsep.join(path)
         self._process: subprocess.Popen[bytes] | None = None
+        self._numerics = "native"
 
     def __enter__(self) -> FreshProcess:
         return self
@@ -65,6 +66,7 @@ class FreshProcess:
 
     def derive(self, spec: TrialSpec, rows: Rows, weights: Path | None = None) -> Derived:
         """Trains a trial; its weights go to the file `weights`. Raises TrackerError where the process cannot."""
+        self._take_numerics(str(spec.training.get("numerics", "native")))
         job = {
             "spec": record_json(spec),
             "root": str(rows.root),
@@ -76,6 +78,12 @@ class FreshProcess:
         if "problem" in answer:
             raise TrackerError(answer["problem"])
         return Derived(record_from(TrialOutcome, answer["outcome"]), answer["provenance"])
+
+    def _take_numerics(self, numerics: str) -> None:
+        """A process whose kernels are pinned computes no native trial, nor the other way round."""
+        if numerics != self._numerics:
+            self.close()
+            self._numerics = numerics
 
     def _ask(self, line: bytes) -> dict[str, Any]:
         process = self._process or self._start()
@@ -93,9 +101,11 @@ class FreshProcess:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
+        environ = dict(self._environ)
+        pin_numerics(self._numerics, environ, ())
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tracker.evaluation.retrain"],
-            env=self._environ,
+            env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -34,7 +34,8 @@ def main() -> None:
     for line in sys.stdin.buffer:
         job = parse_canonical(line)
         try:
-            about = about or trained_with(sys.argv, Path(job["root"]))[1]
+            numerics = str(job["spec"]["training"].get("numerics", "native"))
+            about = about or trained_with(sys.argv, Path(job["root"]), numerics)[1]
             answer = {**retrain(job, loaded), "provenance": about}
         except TrackerError as error:
             answer = {"problem": str(error)}
@@ -46,7 +47,7 @@ def retrain(job: Mapping[str, Any], loaded: Loaded) -> dict[str, Any]:
     """Trains the spec of a job alone. Raises TrackerError where the data cannot be had."""
     spec = record_from(TrialSpec, job["spec"])
     data = _data(job, loaded)
-    executor = InlineExecutor(data, most_lanes=1)
+    executor = InlineExecutor(data, most_lanes=1, root=Path(job["root"]))
     [[result]] = list(executor.run([spec]))
     assert result.outcome is not None
     if job["weights"] and result.weights is not None:

@@ -21,7 +21,7 @@ GIT_TIMEOUT_S = 5.0
 
 
 def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
-    """Who computed it, with what, from which commit: user, source, commit, dirty, host, python, packages, cpu, code.
+    """Who computed it, with what, from which commit: user, source, commit, dirty, host, python, packages, cpu, sources.
 
     `argv` is the command line of the process, `root` the folder of the project. Costs some 10 ms; call it once per run.
     """
@@ -35,9 +35,9 @@ def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
     }
 
 
-def trained_with(argv: Sequence[str], root: Path) -> tuple[str, dict[str, Any]]:
+def trained_with(argv: Sequence[str], root: Path, numerics: str = "native") -> tuple[str, dict[str, Any]]:
     """The digest of the environment, and the provenance of what this process trains, environment and libraries with it."""
-    name, parts = environment()
+    name, parts = environment(numerics)
     return name, {**provenance(argv, root), "environment": parts, "libraries": libraries()}
 
 

@@ -32,8 +32,10 @@ DECIDING = ("canonical.py", "hyperparameters.py", "records.py", "seeds.py", "dat
   "standalone", "studies", "training")  # fmt: skip
 
 
-def environment() -> tuple[str, dict[str, Any]]:
+def environment(numerics: str = "native") -> tuple[str, dict[str, Any]]:
     """Digest and parts of what changes numbers: torch, NumPy, BLAS, CPU level and maker, settings, what they compute.
+
+    With `portable` numerics (see `tracker.numerics`) level and maker are left out: the probe alone says whether they matter.
 
     `probe` is the digest of a small computation: it sees the effect of whatever steers arithmetic, variables of MKL and
     of the C library too, and stays the same where a variable changes nothing.
@@ -53,6 +55,9 @@ def environment() -> tuple[str, dict[str, Any]]:
         "settings": settings(),
         "probe": probe(),
     }
+    if numerics == "portable":
+        parts = {name: part for name, part in parts.items() if name not in {"cpu_capability", "cpu_vendor"}}
+        parts["numerics"] = numerics
     return digest("environment", parts), parts
 
 
@@ -119,7 +124,7 @@ def machine() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "variables": variables(os.environ),
         "package": digest("source", source_files()),
-        "code": {name: found[:16] for name, found in source_files().items() if _decides(name)},
+        "sources": {name: found[:16] for name, found in source_files().items() if _decides(name)},
     }
 
 
