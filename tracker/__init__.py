@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.api import compare, load_config, prepare, split, sync, tune
+    from tracker.api import compare, load_config, prepare, reproduce, split, sync, tune
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from tracker.evaluation.final import Final
     from tracker.evaluation.ranking import Ranking
+    from tracker.evaluation.reproduce import Reproduction
     from tracker.recording.report import Delivered
     from tracker.standalone.load import load_model
     from tracker.studies.study import Study, StudyTrial
@@ -45,6 +46,7 @@ __all__ = [
     "NotFoundError",
     "Ranking",
     "ReplayError",
+    "Reproduction",
     "SealError",
     "SpaceError",
     "SplitReport",
@@ -61,6 +63,7 @@ __all__ = [
     "load_config",
     "load_model",
     "prepare",
+    "reproduce",
     "split",
     "sync",
     "tune",
@@ -72,6 +75,7 @@ _HOMES = {
     "Delivered": "recording.report",
     "Final": "evaluation.final",
     "Ranking": "evaluation.ranking",
+    "Reproduction": "evaluation.reproduce",
     "SplitReport": "datasets.split",
     "Study": "studies.study",
     "StudyTrial": "studies.study",
@@ -79,6 +83,7 @@ _HOMES = {
     "load_config": "config",
     "load_model": "standalone.load",
     "prepare": "api",
+    "reproduce": "api",
     "split": "api",
     "sync": "api",
     "tune": "api",

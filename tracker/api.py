@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,16 +26,17 @@ if TYPE_CHECKING:
     from tracker.datasets.split import SplitReport
     from tracker.datasets.training_data import TrainingData
     from tracker.evaluation.ranking import Ranking
+    from tracker.evaluation.reproduce import Reproduction
     from tracker.execution.executor import DataSource, Executor
     from tracker.models.own_code import OwnCode
     from tracker.studies.runner import Progress
-    from tracker.studies.study import Study
+    from tracker.studies.study import Study, StudyTrial
 
 DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
 STUDY_LOCK_S = 5.0
 
 
-__all__ = ["Here", "compare", "load_config", "prepare", "split", "sync", "tune"]
+__all__ = ["Here", "compare", "load_config", "prepare", "reproduce", "split", "sync", "tune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,27 @@ def split(config: Config, here: Here | None = None) -> SplitReport:
 
     paths = (here or Here.now()).paths
     return stage.split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
+
+
+def reproduce(target: str | StudyTrial, here: Here | None = None) -> Reproduction:
+    """Derives a recorded trial again in a fresh process and compares it bit for bit.
+
+    `target` is a trial of a study, `STUDY/NUMBER`, `final`, an MLflow run id, or the path of a `record.json`. The look at
+    the test split that `final` repeats was taken before; none is added.
+    """
+    from tracker.evaluation.targets import reproduce_target
+
+    here = here or Here.now()
+    return reproduce_target(target, here.paths, here.tracking_uri)
+
+
+def record_verdict(config: Config, found: Reproduction, target: str, here: Here | None = None) -> int:
+    """Writes a verdict to the tags `tracker.reproduced...` of its runs in MLflow; how many there are. Raises TrackingError."""
+    from tracker.evaluation import targets
+
+    here = here or Here.now()
+    experiment = config.tracking.experiment
+    return targets.record_verdict(found, target, here.tracking_uri, experiment, time.time(), socket.gethostname())
 
 
 @contextmanager

@@ -129,6 +129,26 @@ def show(
     _say(json.dumps(found, indent=1) if output == Format.json else "\n".join(describe_trial(found)))
 
 
+@app.command(rich_help_panel=CHECKING)
+def reproduce(
+    target: Annotated[
+        str, typer.Argument(metavar="RUN", help="STUDY/NUMBER, `final`, an MLflow run id, or the path of a record.json.")
+    ],
+    record: Annotated[bool, typer.Option("--record", help="Write the verdict to the tags of the run in MLflow.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+) -> None:
+    """Derive a trial again in a fresh process, compare every bit: 0 identical, 10 differs, 11 cannot be derived."""
+    from tracker import api
+    from tracker.evaluation.reproduce import reproduction_json
+    from tracker.terminal.verdicts import reproduction_lines
+
+    found = api.reproduce(target)
+    _say(json.dumps(reproduction_json(found), indent=1) if output == Format.json else "\n".join(reproduction_lines(found)))
+    if record:
+        api.record_verdict(_config(), found, target)
+    raise typer.Exit(found.exit_code)
+
+
 @app.command(rich_help_panel=KEEPING)
 def sync(quiet: Quiet = False) -> None:
     """Deliver to MLflow what waits, and fill it from the store where something is missing."""

@@ -51,9 +51,9 @@ def test_what_trained_is_told_with_its_environment(tmp_path: Path) -> None:
     """The provenance of a trial holds the parts of the environment in its key, and what else may explain a difference."""
     name, found = trained_with(["tune"], tmp_path)
     assert (name, found["environment"]) == environment()
-    assert {"python", "packages", "kernel", "libc", "locale", "cpu", "cpu_flags", "variables", "code"} <= set(found)
+    assert {"python", "packages", "kernel", "libc", "locale", "cpu", "cpu_flags", "variables", "sources"} <= set(found)
     assert {"torch_build", "threads", "parallel"} <= set(found["libraries"])
-    assert "training/cohort.py" in found["code"]
+    assert "training/cohort.py" in found["sources"]
     assert canonical_json(found)
 
 

@@ -19,7 +19,7 @@ def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
     surroundings = [*_other_numerics(recorded.spec), *changes(recorded.provenance, derived.provenance)]
     altered = list(_altered_outcome(recorded.outcome, derived.outcome))
     if altered:  # what computes weights and predictions is the same; only what makes scores of them may not be
-        code = [cause for cause in surroundings if cause.name.startswith(("numerics", "code."))]
+        code = [cause for cause in surroundings if cause.name.startswith(("numerics", "sources."))]
         return (*_altered_spec(recorded), *code, *altered)
     return (*_altered_spec(recorded), *surroundings, *_other_environment(recorded, derived))
 

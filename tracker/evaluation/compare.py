@@ -57,10 +57,33 @@ def compare(
     return ranking
 
 
+def score_again(paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str) -> Mapping[str, Any]:
+    """The result of a look that was taken, computed anew from the test rows; it records nothing and takes no look.
+
+    Raises SealError unless this very configuration was looked at on all of these rows, and they still are the same.
+    """
+    case = _Case(paths, 0, None, lambda: 0.0, None)
+    identity = test_identity(paths.sealed)
+    if identity.digest != test_digest:
+        raise SealError(
+            f"{paths.sealed}: holds other test rows ({identity.digest[:12]}) than were scored ({test_digest[:12]}); "
+            "check out the commit of the result, then `dvc checkout`"
+        )
+    with Store.open(paths.store) as store:
+        looks = read_ledger(paths.looks, store).at(mark_rows(identity.row_keys))
+    seen = [look for look in looks if (look.configuration, look.test_digest) == (scored.configuration, test_digest)]
+    if not seen:
+        raise SealError(
+            f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
+            "looks back from git, the test split stays closed until then"
+        )
+    return _score(case, model, scored, identity)
+
+
 def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
     try:
-        model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen)
+        model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen, case.paths.splits)
         return validation_interval(model, ranking.objective["metric"], *_validation(case))
     except TrackerError:
         return None
@@ -101,7 +124,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
 
 def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
     """The chosen trial's model, of the same split as the sealed rows, and with the validation scores it was chosen for."""
-    model = load_chosen(case.paths.models / chosen.study, chosen)
+    model = load_chosen(case.paths.models / chosen.study, chosen, case.paths.splits)
     frame, actual = _validation(case)
     if test.beside["validation"] != digest_table(frame):
         raise SealError(f"{case.paths.sealed} and {case.paths.splits} are not of one split; {REPAIR}")

@@ -75,13 +75,17 @@ def recorded_trial(trial: Trial, paths: Paths) -> Recorded:
 
 
 def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
-    """The record of a trial key, from the store. Raises NotFoundError."""
+    """The record of a trial key, from the store or from beside a model. Raises NotFoundError."""
     if (paths.store / FILE).is_file():
         with Store.open(paths.store) as store:
-            spec, outcome = store.spec(key), store.outcomes([key]).get(key)
+            outcome = store.outcomes([key]).get(key)
             if outcome is not None:
-                return Recorded(name, spec, outcome, store.provenance(key))
-    raise NotFoundError(f"{paths.store}: has no trial {key[:12]} ({name}); {REMEDY}")
+                return Recorded(name, store.spec(key), outcome, store.provenance(key))
+    for path in sorted(paths.models.glob("*/trials.jsonl")):
+        for proposal, outcome in zip(*read_study(path)[1:], strict=True):
+            if outcome.key == key:
+                return Recorded(name, proposal.spec, outcome, {}, proposal.searched)
+    raise NotFoundError(f"trial {key[:12]} ({name}) is neither in {paths.store} nor in {paths.models}; {REMEDY}")
 
 
 def _of_study(paths: Paths, study: str, number: int) -> Recorded:

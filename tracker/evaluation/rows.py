@@ -11,8 +11,9 @@ from typing import Any, get_args
 from tracker.config import Categorical, Numeric, Preprocessing
 from tracker.datasets.preprocess import settings_digest
 from tracker.datasets.training_data import identify_data, read_split
-from tracker.errors import DataError
+from tracker.errors import ConfigError, DataError
 from tracker.evaluation.fresh import Rows
+from tracker.models.own_code import read_code
 from tracker.recording.changes import Cause
 from tracker.records import TrialSpec
 
@@ -28,7 +29,7 @@ class Missing:
 def find_rows(spec: TrialSpec, root: Path, splits: Path, provenance: Mapping[str, Any]) -> Rows | Missing:
     """The rows with the digests of the spec, each file checked against its digest; Missing where one differs."""
     settings = settings_of(spec.data.get("preprocessing", ""))
-    causes = [*_other_rows(spec, splits, settings or Preprocessing())]
+    causes = [*_other_rows(spec, splits, settings or Preprocessing()), *_other_code(spec, root)]
     if settings is None:
         known = "no settings that this release knows"
         causes.append(Cause.of("data.preprocessing", "preprocessing", spec.data.get("preprocessing"), known))
@@ -75,6 +76,20 @@ def _altered(splits: Path, name: str, digest: str) -> Iterator[Cause]:
         read_split(splits, name)
     except DataError as error:
         yield Cause(f"data.{name}", digest, "another content", str(error))
+
+
+def _other_code(spec: TrialSpec, root: Path) -> Iterator[Cause]:
+    """The user's own files, where the family runs them."""
+    if not spec.code:
+        return
+    try:
+        present = read_code(root, spec.code["entry"]).identity
+    except ConfigError as error:
+        yield Cause("code", dict(spec.code), None, str(error))
+        return
+    for name in sorted({*spec.code, *present}):
+        if spec.code.get(name) != present.get(name):
+            yield Cause.of(f"code.{name}", f"your file {name}", spec.code.get(name), present.get(name))
 
 
 def _remedy(splits: Path, provenance: Mapping[str, Any]) -> str:

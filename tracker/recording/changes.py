@@ -25,7 +25,7 @@ ORDER: Mapping[str, str] = {
     "environment.*": "the environment's ",
     "libraries.torch_commit": "the commit that torch was built from",
     "libraries.torch_build": "the build of torch",
-    "code.*": "the source file tracker/",
+    "sources.*": "the source file tracker/",
     "cpu_flags": "the vector instructions of the CPU",
     "packages.*": "the package ",
     "libc": "the C library",
@@ -108,7 +108,7 @@ def _follows(name: str, names: Sequence[str]) -> bool:
     if name in {"packages.torch", "packages.numpy"}:
         return name.replace("packages", "environment") in names
     if name == "package":
-        return any(other.startswith("code.") for other in names)
+        return any(other.startswith("sources.") for other in names)
     steering = ("environment.", *(f"variables.{variable}" for variable in STEERING))
     return name == "environment.probe" and any(other != name and other.startswith(steering) for other in names)
 
