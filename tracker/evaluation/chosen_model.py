@@ -6,22 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.canonical import digest_file
-from tracker.errors import DataError, SealError
+from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.intervals import Z, score_intervals
 from tracker.evaluation.ranking import REPAIR, RankedTrial
 from tracker.evaluation.scoring import index_labels
+from tracker.hyperparameters import OWN_CODE
 from tracker.training.metrics import count_confusion
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracker.evaluation.derived_model import DerivedModel
     from tracker.standalone.load import StandaloneModel
 
 FLIPPED = 1 / 200  # share of rows that another machine's arithmetic may call otherwise; one row may always be
@@ -33,7 +35,7 @@ class ChosenModel:
 
     labels: tuple[str, ...]
     positive: str | None
-    loaded: StandaloneModel
+    loaded: StandaloneModel | DerivedModel
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """The probability of every class, (rows, classes) in the order of `labels`. Raises DataError."""
@@ -47,8 +49,16 @@ class ChosenModel:
         return [self.labels[place] for place in self.probabilities(frame).argmax(axis=1)]
 
 
-def load_chosen(folder: Path, chosen: RankedTrial) -> ChosenModel:
-    """The model in `models/STUDY`. Raises SealError where it is another trial's, or not the one that was reported."""
+def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
+    """The model in `models/STUDY`; that of the user's own loop is derived again from the rows in `splits`.
+
+    Raises SealError where it is another trial's or not the one that was reported, InputError where there is none.
+    """
+    if chosen.weights is None:
+        raise InputError(
+            f"{chosen.study}/{chosen.trial} has no model to score on the test split: its loop returned none; "
+            "return a torch.nn.Module"
+        )
     described = read_report(folder / "model.json", REPAIR)
     if described.get("key") != chosen.key:
         raise SealError(
@@ -61,12 +71,20 @@ def load_chosen(folder: Path, chosen: RankedTrial) -> ChosenModel:
         raise SealError(
             f"{weights}: expected weights {str(chosen.weights)[:12]}, as reported, found {found[:12]}; {REPAIR}"
         )
-    from tracker.standalone.load import load_model
-
     try:
-        return ChosenModel(tuple(described["labels"]), described["positive"], load_model(folder))
+        return ChosenModel(tuple(described["labels"]), described["positive"], _open(folder, described, splits))
     except (KeyError, TypeError, ValueError) as error:
         raise SealError(f"{folder}: not a model that can be opened ({error!r}); {REPAIR}") from None
+
+
+def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> StandaloneModel | DerivedModel:
+    if described.get("family") in OWN_CODE:
+        from tracker.evaluation.derived_model import derive_model
+
+        return derive_model(folder, described["key"], described["weights"], splits)
+    from tracker.standalone.load import load_model
+
+    return load_model(folder)
 
 
 def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFrame, actual: Sequence[str]) -> None:

@@ -175,7 +175,8 @@ class LoopRun:
                 f"the kept epoch yielded val_accuracy {claimed:.4g}, yet its model has {right:.4g} on the validation rows: "
                 "return the model of the last epoch, or yield each epoch's as `model`"
             )
-        return {f"val_{name}": found[name] for name in SCORES} | dict(yielded)
+        ours = {f"val_{name}": found[name] for name in SCORES}
+        return ours | {name: value for name, value in yielded.items() if value is not None or name not in ours}
 
     def _failure(self, reason: str) -> TrialOutcome:
         plain = re.sub(r"0x[0-9a-f]{4,}", "0x...", reason)[:1000]  # addresses differ between equal runs

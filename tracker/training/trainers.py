@@ -47,6 +47,11 @@ def load_loop(root: Path | None, entry: str) -> tuple[OwnCode, Fit]:
     if root is None:
         raise ConfigError(f"model.entry: {entry} needs the folder of params.yaml, and none was given")
     code = read_code(root, entry)
+    return code, loop_of(code)
+
+
+def loop_of(code: OwnCode) -> Fit:
+    """The loop that a code's entry names. Raises ConfigError where it cannot be imported or is no such generator."""
     fit = code.load()
-    require_generator(fit, entry, ARGUMENTS)
-    return code, fit
+    require_generator(fit, code.entry, ARGUMENTS)
+    return fit

@@ -1,0 +1,95 @@
+"""Turns a model folder of the user's own loop into a model: runs the recorded code again, then puts the recorded weights in.
+
+Weights alone do not say what network they belong to, and nothing that is read back may execute but code that a key covers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as read_safetensors
+
+from tracker.canonical import digest_bytes, digest_table
+from tracker.datasets.storage import read_document
+from tracker.datasets.training_data import label_codes, read_split
+from tracker.errors import ConfigError, SealError
+from tracker.execution.executor import one_thread
+from tracker.models.own_code import code_from
+from tracker.records import TrialSpec, record_from
+from tracker.standalone.transform import transform
+from tracker.training.cohort import Arrays
+from tracker.training.function import LoopRun
+from tracker.training.module import class_probabilities
+from tracker.training.trainers import loop_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPAIR = "run `dvc repro`"
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedModel:
+    """A network of the user's own with its preprocessing: raw rows in, class probabilities out."""
+
+    module: torch.nn.Module
+    description: Mapping[str, Any]
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Class probabilities of raw rows, float32 (rows, classes), classes in the order of `labels`."""
+        rows = transform(self.description["preprocessing"], frame)
+        with one_thread():
+            return class_probabilities(self.module, rows, len(self.description["labels"]))
+
+
+@lru_cache(maxsize=1)  # ranking and testing both ask for it
+def derive_model(folder: Path, key: str, weights_digest: str, splits: Path) -> DerivedModel:
+    """The model of a folder that holds recorded code, of the trial of that key.
+
+    Raises SealError where rows and weights are not of that trial, ConfigError where the code is not.
+    """
+    description = json.loads((folder / "model.json").read_bytes())
+    spec = record_from(TrialSpec, description["spec"])
+    weights = (folder / "weights.safetensors").read_bytes()
+    if spec.key != key or digest_bytes(weights) != weights_digest:
+        raise SealError(f"{folder}: is not the model of {key[:12]}; {REPAIR}")
+    module = _trained(spec, description, splits)
+    try:
+        module.load_state_dict(read_safetensors(weights))
+    except RuntimeError as error:
+        raise SealError(f"{folder}: the loop now gives another network than the weights are of ({error})") from None
+    return DerivedModel(module, description)
+
+
+def _trained(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> torch.nn.Module:
+    code = code_from(spec.code["entry"], description["code"])
+    if code.identity != spec.code:
+        raise ConfigError(f"the code of {spec.key[:12]} is not at hand; {REPAIR}")
+    run = LoopRun(spec, _arrays(spec, description, splits), loop_of(code))
+    with one_thread(), code.importable():
+        outcome = run.advance().outcome
+    if outcome is None or run.module is None:
+        reason = outcome.reason if outcome else "it did not end"
+        raise SealError(f"the loop of {spec.key[:12]} gave no model when it ran again: {reason}")
+    return run.module
+
+
+def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Arrays:
+    """The rows that the trial was trained with, preprocessed as it says."""
+    labels, positive = tuple(description["labels"]), description["positive"]
+    schema = read_document(splits / "schema.json", "schema", REPAIR)
+    parts: list[np.ndarray] = []
+    for name in ("train", "validation"):
+        frame = read_split(splits, name)
+        if digest_table(frame) != spec.data[name]:
+            raise SealError(f"{splits}: {name} has other rows than {spec.key[:12]} was trained with; {REPAIR}")
+        parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
+    place = None if positive is None else labels.index(positive)
+    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels)
