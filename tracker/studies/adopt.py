@@ -47,14 +47,16 @@ def _adopt(
     key = store.put_study(spec, provenance)
     store.put_proposals(key, proposals)
     weights = _weights(folder)
-    timing = Timing(now, now)
-    finished = [Finished(outcome, timing, weights.get(outcome.weights), provenance) for outcome in missing]
+    about = provenance
     if (folder / "model.json").is_file():
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if store.serving(spec.data) is None:
             serving = {name: description[name] for name in ("labels", "positive", "columns", "preprocessing")}
             store.put_serving(spec.data, serving | {"example": []})
-    store.put_outcomes(key, finished)
+        if "code" in description:  # of the user's own, without which no model of these trials can be opened
+            about = {**provenance, "code": description["code"]}
+    timing = Timing(now, now)
+    store.put_outcomes(key, [Finished(one, timing, weights.get(one.weights), about) for one in missing])
     store.announce(key, [proposal.number for proposal in proposals])
 
 
