@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracker.errors import InputError, NotFoundError, TrackerError
+from tracker.errors import InputError, NotFoundError
+from tracker.terminal.endings import run_command
 from tracker.terminal.help import GroupedCommands
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ app = typer.Typer(
 )
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 LOOKING, CHECKING, KEEPING = "Looking at results", "Checking", "Keeping house"
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 
 
 class Format(StrEnum):
@@ -182,15 +182,7 @@ def done() -> None:
 
 def main() -> None:
     """Runs a command; what was raised on purpose becomes a message on stderr and its exit code."""
-    try:
-        app()
-    except TrackerError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(error.exit_code) from None
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            sys.stderr.write("stopped; what is finished is kept: the same command goes on\n")
-        raise
+    run_command(app)
 
 
 def _config() -> Config:

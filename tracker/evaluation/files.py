@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError, StoreError
-from tracker.recording.files import sync_folder
+from tracker.recording.files import sync_folder, write_whole
 
 
 def write_durably(path: Path, content: bytes) -> None:
     """Writes aside, then renames; file and folder are on the disk when this returns. Raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(aside).replace(path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+        write_whole(path, content)
         sync_folder(path.parent)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); free space or mend its permissions") from None

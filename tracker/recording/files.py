@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Mapping
@@ -37,6 +39,47 @@ def sync_file(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replaces a file as a whole, its content on the disk (its name: `sync_folder`). Raises OSError.
+
+    It is written aside and renamed. What a killed writer left aside is cleared away; a living one holds a lock on it.
+    """
+    name = path.name[:100]
+    for left in path.parent.glob(f".{glob.escape(name)}.*.part"):
+        _clear(left)
+    handle, aside = _open_aside(path.parent, name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+            aside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+
+
+def _open_aside(folder: Path, name: str) -> tuple[int, Path]:
+    while True:
+        handle, aside = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # else another writer took it for a leftover before it was locked
+            return handle, Path(aside)
+        os.close(handle)
+
+
+def _clear(left: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already, or its writer lives
+        handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+        finally:
+            os.close(handle)
 
 
 class WeightFiles:
@@ -87,14 +130,4 @@ class WeightFiles:
             raise StoreError(f"weights of another digest were given for {digest}")
         path = self.path(digest)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=".aside-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(handle)
-            Path(aside).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(aside).unlink()
-            raise
+        write_whole(path, content, 0o600)

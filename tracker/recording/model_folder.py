@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,38 +37,57 @@ def describe_model(
 
 
 def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:
-    """Writes the model folder, equal bytes for equal input; an older one is replaced as a whole. Raises StoreError."""
+    """Writes the model folder, equal bytes for equal input; an older one is replaced as a whole. Raises StoreError.
+
+    One writer at a time: what is written aside has a fixed name, so that the next one clears what a killed one left.
+    """
     if digest_bytes(weights) != description["weights"]:
         raise StoreError(f"{folder}: the weights are not those that the description names ({description['weights']})")
+    aside, old = _beside(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            aside.chmod(0o755)
-            fill_model(aside, description, weights)
-            for path in sorted(aside.iterdir()):
-                sync_file(path)
-            _replace(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        _clear_beside(folder)
+        aside.mkdir(parents=True)
+        fill_model(aside, description, weights)
+        for path in sorted(aside.iterdir()):
+            sync_file(path)
+        _step_aside(folder, old)
+        aside.rename(folder)
         sync_folder(folder.parent)
+        _clear_beside(folder)
     except OSError as error:
         raise StoreError(
-            f"{folder}: the model cannot be written ({error.strerror}); free disk space or make it writable"
+            f"{folder}: the model cannot be written ({error.strerror}); "
+            "free disk space or make it writable, then run the same command again"
         ) from None
 
 
-def _replace(aside: Path, folder: Path) -> None:
-    """A folder with content cannot be renamed over: the old one steps aside first."""
+def remove_model(folder: Path) -> None:
+    """Leaves an empty folder where a model was, and nothing beside it. Raises StoreError."""
+    try:
+        _clear_beside(folder)
+        _step_aside(folder, _beside(folder)[1])
+        _clear_beside(folder)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be emptied ({error.strerror}); make it writable") from None
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+
+
+def _clear_beside(folder: Path) -> None:
+    for path in _beside(folder):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _step_aside(folder: Path, old: Path) -> None:
+    """A folder with content cannot be renamed over."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        folder.rename(old / folder.name)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        aside.rename(folder)
+    elif folder.exists():
+        folder.rename(old)
 
 
 def fill_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:

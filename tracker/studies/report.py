@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json
 from tracker.datasets.training_data import TrainingData
-from tracker.recording.model_folder import describe_model, write_model
+from tracker.errors import StoreError
+from tracker.recording.files import sync_folder, write_whole
+from tracker.recording.model_folder import describe_model, remove_model, write_model
 from tracker.recording.runs import CURVES
 from tracker.recording.store import Store
 from tracker.records import Trial, record_json
@@ -21,22 +22,21 @@ if TYPE_CHECKING:
 
 
 def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store, reports: Path, models: Path) -> None:
-    """Writes `reports/studies/NAME.json`, `reports/curves/NAME.csv` and the folder `models/NAME/`."""
+    """Writes the folder `models/NAME/`, `reports/curves/NAME.csv`, and last `reports/studies/NAME.json`. Raises StoreError."""
     name, best = result.spec.name, result.best
-    report = study_report(result)
-    _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    _write(reports / "curves" / f"{name}.csv", _curves(best))
     folder = models / name
     if best is None or best.outcome.weights is None:
-        shutil.rmtree(folder, ignore_errors=True)  # an earlier study's model is not this one's
+        remove_model(folder)  # an earlier study's model is not this one's
     else:
         weights = store.weights(best.outcome.weights)
         code = store.provenance(best.spec.key).get("code")
         write_model(folder, describe_model(best.spec, best.outcome, serving, code), weights)
-    folder.mkdir(parents=True, exist_ok=True)
     records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
     lines = [{"study": record_json(result.spec), "digest": result.digest}, *records]
     _write(folder / "trials.jsonl", "".join(canonical_json(line).decode() + "\n" for line in lines))
+    _write(reports / "curves" / f"{name}.csv", _curves(best))
+    report = study_report(result)
+    _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def study_report(result: StudyResult) -> dict[str, Any]:
@@ -103,7 +103,12 @@ def _curves(best: Trial | None) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}); "
+            "free disk space or make it writable, then run the same command again"
+        ) from None

@@ -1,0 +1,67 @@
+"""Turns how a command ends (an error of ours, Ctrl-C, SIGTERM) into its message on stderr and its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from tracker.errors import TrackerError
+
+STOPPED = "stopped; what is finished is kept: the same command goes on"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+WATCH_S = 0.2
+
+
+def run_command(body: Callable[[], object]) -> None:
+    """Runs a command to its end. Leaves with SystemExit where it fails or is stopped; never with a traceback for these.
+
+    Ctrl-C and SIGTERM unwind alike, so that workers and the delivery process are ended and locks are free.
+    """
+    caught: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and a shell's `&` want it
+            signal.signal(number, stop)
+    try:
+        body()
+    except SystemExit as end:
+        if caught and end.code == 128 + signal.SIGINT:  # what typer makes of a KeyboardInterrupt
+            _leave(STOPPED, 128 + caught[0])
+        raise
+    except BaseException as error:
+        if caught:  # whatever a library made of the interruption
+            _leave(STOPPED, 128 + caught[0])
+        if isinstance(error, TrackerError):
+            _leave(str(error), error.exit_code)
+        raise
+
+
+def _leave(message: str, code: int) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C must not end in a traceback
+    with contextlib.suppress(OSError):  # whoever read it may be gone
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    raise SystemExit(code) from None
+
+
+def end_with_parent(parent: int) -> None:
+    """Stops this process like SIGTERM would when `parent` is no longer its parent: what waited for it was killed."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(WATCH_S)
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
