@@ -17,7 +17,7 @@ import pytest
 from tests.studies.project import PARAMS, Project, command, make_table, surroundings
 from tracker import cli
 
-COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "ui")
+COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui")
 HEAVY = ("torch", "optuna", "mlflow", "pandas", "numpy", "sklearn", "pyarrow", "scipy")
 HELP = f"""
 import sys

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.api import compare, load_config, prepare, reproduce, split, sync, tune
+    from tracker.api import compare, load_config, prepare, pull, reproduce, split, sync, tune
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tracker.evaluation.reproduce import Reproduction
     from tracker.recording.report import Delivered
     from tracker.standalone.load import load_model
+    from tracker.studies.pull import Pulled
     from tracker.studies.study import Study, StudyTrial
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Final",
     "InputError",
     "NotFoundError",
+    "Pulled",
     "Ranking",
     "ReplayError",
     "Reproduction",
@@ -63,6 +65,7 @@ __all__ = [
     "load_config",
     "load_model",
     "prepare",
+    "pull",
     "reproduce",
     "split",
     "sync",
@@ -74,6 +77,7 @@ _HOMES = {
     "DataReport": "datasets.prepare",
     "Delivered": "recording.report",
     "Final": "evaluation.final",
+    "Pulled": "studies.pull",
     "Ranking": "evaluation.ranking",
     "Reproduction": "evaluation.reproduce",
     "SplitReport": "datasets.split",
@@ -83,6 +87,7 @@ _HOMES = {
     "load_config": "config",
     "load_model": "standalone.load",
     "prepare": "api",
+    "pull": "api",
     "reproduce": "api",
     "split": "api",
     "sync": "api",

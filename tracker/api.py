@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tracker.evaluation.reproduce import Reproduction
     from tracker.execution.executor import DataSource, Executor
     from tracker.models.own_code import OwnCode
+    from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study, StudyTrial
 
@@ -36,7 +37,7 @@ DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left a
 STUDY_LOCK_S = 5.0
 
 
-__all__ = ["Here", "compare", "load_config", "prepare", "reproduce", "split", "sync", "tune"]
+__all__ = ["Here", "compare", "load_config", "prepare", "pull", "reproduce", "split", "sync", "tune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _tune(
             write_reports(result, serving, store, paths.reports, paths.models)
         if outbox is not None:
             on_delivery(outbox.finish(DELIVERY_S))
-    return Study(result, paths.store, serving)
+    return Study(result, paths.store, serving, source)
 
 
 def compare(config: Config, here: Here | None = None) -> Ranking:
@@ -213,6 +214,19 @@ def sync(config: Config, here: Here | None = None, *, everything: bool = True) -
             restore_finals(here.paths, store)
     with _outbox(here, config, None if everything else []) as outbox:
         return outbox.finish(DELIVERY_S)
+
+
+def pull(config: Config, names: Collection[str] = (), here: Here | None = None) -> list[Pulled]:
+    """Fills the store from MLflow with the studies of these names (none: all): records, weights, final results.
+
+    Every digest is checked first. Raises NotFoundError, TrackingError where a run or artifact is damaged, ReplayError where
+    the store has another outcome.
+    """
+    from tracker.studies.pull import pull_studies
+
+    here = here or Here.now()
+    with Store.open(here.paths.store) as store:
+        return pull_studies(store, here.tracking_uri, config.tracking.experiment, names)
 
 
 def _outbox(here: Here, config: Config, compare: list[str] | None) -> Outbox:

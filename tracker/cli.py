@@ -163,6 +163,19 @@ def sync(quiet: Quiet = False) -> None:
         raise typer.Exit(6)
 
 
+@app.command(rich_help_panel=KEEPING)
+def pull(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[STUDY]...", help="All if left out.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fill the store from MLflow: records and weights, each checked; then `tune` replays without training."""
+    from tracker import api
+    from tracker.terminal.show import pull_summary
+
+    pulled = api.pull(_config(), names or ())
+    _say("" if quiet else "\n".join(pull_summary(one) for one in pulled))
+
+
 @app.command(rich_help_panel=LOOKING)
 def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
     """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""

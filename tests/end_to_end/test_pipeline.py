@@ -78,6 +78,20 @@ def test_a_clone_with_the_cache_compares_and_syncs_without_tuning(ran: Project, 
     assert ran.json("reports/final.json")["test"] == final["test"]
 
 
+def test_a_teammate_goes_on_from_mlflow(ran: Project, tmp_path: Path) -> None:
+    """A clone without cache or store pulls from the common MLflow: nothing is trained, reports are equal, no run is added."""
+    uri = f"sqlite:///{ran.folder / 'mlflow.db'}"
+    before = sorted(run.info.run_id for run in ran.runs())
+    clone = ran.clone(tmp_path / "clone")
+    assert "tpe: 6 trials, 6 new weights" in clone.tracker("pull", MLFLOW_TRACKING_URI=uri)
+    output = clone.repro(MLFLOW_TRACKING_URI=uri)
+    assert "random: 5 trials, 5 of them from the store" in output
+    assert "tpe: 6 trials, 6 of them from the store" in output
+    assert ran.reports() == clone.reports()
+    assert "nothing to deliver" in clone.tracker("sync", MLFLOW_TRACKING_URI=uri)
+    assert before == sorted(run.info.run_id for run in ran.runs())
+
+
 def test_more_trials_extend_and_equal_a_fresh_longer_study(ran: Project, tmp_path: Path) -> None:
     """6 -> 9 trials trains 3 and gives the report of a fresh study of 9."""
     longer = {"tpe": {"sampler": "tpe", "trials": 9, "generation": 3}}

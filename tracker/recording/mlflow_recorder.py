@@ -37,6 +37,9 @@ class Found:
     status: str
     tags: Mapping[str, str]
     artifacts: str
+    name: str = ""
+    start_ms: int = 0
+    end_ms: int = 0
 
     @property
     def ended(self) -> bool:
@@ -47,13 +50,14 @@ class Found:
 class MlflowRecorder:
     """One experiment of one MLflow server or database."""
 
-    def __init__(self, tracking_uri: str, experiment: str) -> None:
+    def __init__(self, tracking_uri: str, experiment: str, *, create: bool = True) -> None:
+        self._create = create
         self._uri = tracking_uri
         self._experiment = experiment
         self._link: tuple[MlflowClient, str] | None = None
 
     def connect(self) -> str:
-        """Reaches the server, creating the experiment the first time; its id. Raises TrackingError."""
+        """Reaches the server, creating the experiment the first time (unless told not to); its id. Raises TrackingError."""
         return self._client()[1]
 
     def reach(self) -> None:
@@ -112,6 +116,23 @@ class MlflowRecorder:
             with self._translated("upload files"):
                 get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(scratch)
 
+    def read(self, found: Found, name: str) -> bytes:
+        """The content of an artifact of a run. Raises TrackingError, naming both."""
+        doing = f"read {name} of run {found.name} ({found.run_id})"
+        with self._translated(doing):
+            if found.artifacts.startswith("file:"):
+                return (Path(local_file_uri_to_path(found.artifacts)) / name).read_bytes()
+            with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
+                repository = get_artifact_repository(found.artifacts, tracking_uri=self._uri)
+                return Path(repository.download_artifacts(name, scratch)).read_bytes()
+
+    def last_value(self, found: Found, metric: str) -> float | None:
+        """The newest point of a metric; None where there is none."""
+        client, _ = self._client()
+        with self._translated(f"read {metric} of run {found.name} ({found.run_id})"):
+            points = client.get_metric_history(found.run_id, metric)
+        return max(points, key=lambda point: (point.timestamp, point.step)).value if points else None
+
     def end(self, found: Found, run: Run) -> None:
         """Ends a run with its true time."""
         client, _ = self._client()
@@ -132,8 +153,10 @@ class MlflowRecorder:
 
     def _open(self) -> tuple[MlflowClient, str]:
         path = database_path(self._uri)
-        if path is None:
+        if path is None or (not self._create and path.is_file()):
             return self._opened()
+        if not self._create:
+            raise TrackingError(f"{path}: there is no such file; set MLFLOW_TRACKING_URI to where the records are")
         make_database(path)
         try:
             return self._opened()
@@ -152,6 +175,8 @@ class MlflowRecorder:
 
     def _experiment_id(self, client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None and not self._create:
+            raise TrackingError(f"{self._shown}: has no experiment {self._experiment!r}; see tracking.experiment")
         if experiment is None:
             with contextlib.suppress(MlflowException):  # another process was first; the look-up below tells
                 client.create_experiment(self._experiment, artifact_location(self._uri, self._experiment))
@@ -196,7 +221,9 @@ def artifact_location(tracking_uri: str, experiment: str) -> str | None:
 
 
 def _found(run: Any) -> Found:
-    return Found(run.info.run_id, run.info.status, dict(run.data.tags), run.info.artifact_uri)
+    info = run.info
+    times = (info.start_time or 0, info.end_time or 0)
+    return Found(info.run_id, info.status, dict(run.data.tags), info.artifact_uri, info.run_name or "", *times)
 
 
 def _cut(value: str) -> str:

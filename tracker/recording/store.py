@@ -76,13 +76,13 @@ class Store:
             self._weights.read(weights)
         return rows
 
-    def put_study(self, spec: StudySpec, provenance: Mapping[str, Any]) -> str:
-        """Stores a study, once, and queues its start; its key. The first provenance and time stay."""
+    def put_study(self, spec: StudySpec, provenance: Mapping[str, Any], at: float | None = None) -> str:
+        """Stores a study, once, and queues its start; its key. The first provenance and time (`at`, or now) stay."""
         key = spec.key
         if self._database.get("studies", [key]):
             return key
         with self._database.writing() as writer:
-            writer.insert("studies", key, {"spec": record_json(spec), "created": self._clock()}, spec.name)
+            writer.insert("studies", key, {"spec": record_json(spec), "created": self._time(at)}, spec.name)
             writer.insert("attempts", key, {"timing": None, "provenance": _put_provenance(writer, provenance)})
             queue_study(writer, key)
         return key
@@ -229,13 +229,13 @@ class Store:
         rows = self._database.get("serving", [digest("serving", dict(data))])
         return rows[0].value if rows else None
 
-    def finish_study(self, study_key: str, summary: Mapping[str, Any]) -> None:
+    def finish_study(self, study_key: str, summary: Mapping[str, Any], at: float | None = None) -> None:
         """Stores a study's summary (`number`, `value` of its best trial, `trials`); queues its end, if it changed."""
         rows = self._database.rows("finishes", f"{study_key}/")
         if rows and rows[-1].value["summary"] == dict(summary):
             return
         with self._database.writing() as writer:
-            value = {"summary": dict(summary), "ended": self._clock()}
+            value = {"summary": dict(summary), "ended": self._time(at)}
             writer.insert("finishes", numbered(study_key, len(rows)), value)
             queue_finish(writer, study_key, len(rows))
 
@@ -244,12 +244,12 @@ class Store:
         rows = self._database.rows("finishes", f"{study_key}/")
         return (rows[-1].value["summary"], rows[-1].value["ended"]) if rows else None
 
-    def put_final(self, final: Mapping[str, Any]) -> str:
+    def put_final(self, final: Mapping[str, Any], at: float | None = None) -> str:
         """Stores a final result under its digest and queues its run; the digest."""
         key = digest("final", dict(final))
         if not self._database.get("finals", [key]):
             with self._database.writing() as writer:
-                writer.insert("finals", key, {"final": dict(final), "created": self._clock()})
+                writer.insert("finals", key, {"final": dict(final), "created": self._time(at)})
                 queue_final(writer, key)
         return key
 
@@ -289,6 +289,9 @@ class Store:
         """What must reach MLflow, in the order in which it was queued, from behind the place `after` on."""
         rows = sorted(self._database.rows("outbox", after=after), key=lambda row: row.place)
         return [item_of(row) for row in rows]
+
+    def _time(self, at: float | None) -> float:
+        return self._clock() if at is None else at
 
     def _put_once(self, table: str, key: str, value: Mapping[str, Any]) -> None:
         if not self._database.get(table, [key]):

@@ -13,12 +13,13 @@ import pandas as pd
 
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
+from tracker.execution.executor import DataSource, InlineExecutor
 from tracker.recording.model_folder import describe_model, write_model
 from tracker.recording.store import Store
 from tracker.records import Trial
 from tracker.search.export import to_optuna
 from tracker.standalone.load import StandaloneModel, load_model
-from tracker.studies.runner import StudyResult
+from tracker.studies.runner import StudyResult, regain_weights
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """One trial: what it was told, what it gave, and its model."""
+    """One trial: what it was told, what it gave, and its model.
+
+    `source` is where rows are, for a trial whose weights did not come with its record: it is trained again when asked for.
+    """
 
     trial: Trial
     store: Path
     serving: Mapping[str, Any]
+    study_key: str = ""
+    source: DataSource | None = None
 
     @property
     def number(self) -> int:
@@ -69,11 +75,14 @@ class StudyTrial:
 
     @cached_property
     def model(self) -> StandaloneModel:
-        """The model with its preprocessing. Raises NotFoundError where the trial failed."""
+        """The model with its preprocessing. Raises NotFoundError where the trial failed, ReplayError as `reproduce` says."""
         digest = self.trial.outcome.weights
         if digest is None:
             raise NotFoundError(f"{self.trial.study}/{self.number} has no model: {self.trial.outcome.reason}")
         with Store.open(self.store) as store, TemporaryDirectory() as folder:
+            if self.source is not None and not store.has_weights(digest):
+                executor = InlineExecutor(self.source.load(), 1, self.source.root)
+                regain_weights(store, self.study_key, self.trial.spec, executor, {})
             target = Path(folder) / "model"
             description = describe_model(self.trial.spec, self.trial.outcome, self.serving)
             write_model(target, description, store.weights(digest))
@@ -95,11 +104,13 @@ class Study:
     result: StudyResult
     store: Path
     serving: Mapping[str, Any]
+    source: DataSource | None = None
 
     @cached_property
     def trials(self) -> tuple[StudyTrial, ...]:
         """All trials in order."""
-        return tuple(StudyTrial(trial, self.store, self.serving) for trial in self.result.trials)
+        key = self.result.spec.key
+        return tuple(StudyTrial(trial, self.store, self.serving, key, self.source) for trial in self.result.trials)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tracker.recording.report import Delivered
+    from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study
 
@@ -67,6 +68,17 @@ def sync_summary(delivered: Delivered, address: str) -> str:
     if delivered.delivered:
         return f"{delivered.delivered} {_plural(delivered.delivered)} delivered to {address}"
     return "" if delivered.waiting else f"nothing to deliver: {address} has every record"
+
+
+def pull_summary(pulled: Pulled) -> str:
+    """What came of one study, in a line."""
+    missing = (pulled.wanted or 0) - pulled.trials
+    parts = [f"{pulled.study}: {pulled.trials} trials, {pulled.weights} new weights"]
+    if pulled.wanted is None:
+        parts.append("not ended yet")
+    elif missing > 0:
+        parts.append(f"{missing} are not in MLflow and run again")
+    return f"{', '.join(parts)} (study {pulled.key[:12]})"
 
 
 def _records(count: int) -> str:

@@ -1,0 +1,135 @@
+"""Turns what MLflow has of studies into studies of the store, as if they had run here; all is checked before any is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tracker.canonical import digest
+from tracker.recording.delivered import DeliveredItems, destination
+from tracker.recording.items import Item
+from tracker.recording.mlflow_settings import settle
+from tracker.recording.store import Finished, Store
+from tracker.studies.runner import StudyResult, study_result, summarise_study
+
+if TYPE_CHECKING:
+    from tracker.recording.fetch import Experiment, FetchedFinal, FetchedStudy, FetchedTrial
+
+CHUNK = 64  # trials whose weights are in memory at once
+LOCK_S = 5.0
+OUTBOX_LOCK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What came of one study: trials that MLflow has, of how many (None: it has not ended), and weights that were missing."""
+
+    study: str
+    key: str
+    trials: int
+    wanted: int | None
+    weights: int
+
+
+def pull_studies(store: Store, tracking_uri: str, experiment: str, names: Collection[str] = ()) -> list[Pulled]:
+    """Fills the store with the studies of these names (none: all), their weights where MLflow has a model, and finals.
+
+    Raises NotFoundError, TrackingError for a record that is damaged (then nothing was taken), ReplayError where the store
+    has another outcome, StoreBusy while a study runs.
+    """
+    settle(os.environ)
+    from tracker.recording.fetch import Experiment  # it imports mlflow, which takes a second
+
+    source = Experiment(tracking_uri, experiment)
+    studies, finals = source.studies(names), source.finals(names)
+    results = [_checked(study) for study in studies]
+    with TemporaryDirectory(prefix="tracker-") as scratch:
+        fetched = [_fetch_weights(store, source, study, Path(scratch)) for study in studies]
+        for study, result in zip(studies, results, strict=True):
+            with store.lock(f"study-{study.spec.name}", LOCK_S):
+                _keep(store, study, result, Path(scratch))
+    kept = _keep_finals(store, finals)
+    _note(store, destination(tracking_uri, experiment), studies, results, kept)
+    return [
+        Pulled(study.spec.name, study.spec.key, len(study.trials), study.wanted, count)
+        for study, count in zip(studies, fetched, strict=True)
+    ]
+
+
+def _checked(study: FetchedStudy) -> StudyResult | None:
+    """The finished study, its digest checked; None where MLflow does not have all trials that the digest speaks of."""
+    from tracker.recording.fetch import damaged
+
+    if study.wanted is None or study.digest is None or any(n not in study.trials for n in range(study.wanted)):
+        return None
+    trials = [study.trials[number] for number in range(study.wanted)]
+    result = study_result(study.spec, [trial.proposal for trial in trials], [trial.outcome for trial in trials])
+    if result.digest != study.digest:
+        raise damaged(study.run, "record.json", f"its {study.wanted} trials differ from the study's digest in its tags")
+    return result
+
+
+def _fetch_weights(store: Store, source: Experiment, study: FetchedStudy, scratch: Path) -> int:
+    """Fetches what the store lacks into files named by their digest; how many."""
+    wanted = {
+        trial.outcome.weights: trial
+        for trial in study.trials.values()
+        if trial.with_model and trial.outcome.weights and not store.has_weights(trial.outcome.weights)
+    }
+    for name, trial in wanted.items():
+        (scratch / name).write_bytes(source.weights(trial))
+    return len(wanted)
+
+
+def _keep(store: Store, study: FetchedStudy, result: StudyResult | None, scratch: Path) -> None:
+    if study.serving is not None and store.serving(study.spec.data) is None:
+        store.put_serving(study.spec.data, study.serving)
+    key = store.put_study(study.spec, study.provenance, study.created)
+    trials = list(study.trials.values())
+    store.put_proposals(key, [trial.proposal for trial in trials])
+    for start in range(0, len(trials), CHUNK):
+        store.put_outcomes(key, [_finished(trial, scratch) for trial in trials[start : start + CHUNK]])
+    finish = store.finish(key)
+    if result is not None and (finish is None or finish[0].get("trials", 0) < len(result.trials)):
+        store.finish_study(key, summarise_study(result), study.ended)
+
+
+def _finished(trial: FetchedTrial, scratch: Path) -> Finished:
+    path = scratch / (trial.outcome.weights or "none")
+    weights = path.read_bytes() if path.is_file() else None
+    return Finished(trial.outcome, trial.timing, weights, trial.provenance)
+
+
+def _keep_finals(store: Store, finals: Sequence[FetchedFinal]) -> set[str]:
+    """The digests of the results that came; a trial has one result on the same test rows."""
+    names, kept = ("key", "test_digest"), set()
+    known = {tuple(final.get(name) for name in names) for final in store.finals()}
+    for fetched in finals:
+        if tuple(fetched.final.get(name) for name in names) not in known:
+            kept.add(store.put_final(fetched.final, fetched.created))
+    return kept
+
+
+def _note(
+    store: Store, place: str, studies: Sequence[FetchedStudy], results: Sequence[StudyResult | None], finals: set[str]
+) -> None:
+    """What came from there need not be delivered there; `tracker sync` compares nevertheless."""
+    by_key = dict(zip([study.spec.key for study in studies], zip(studies, results, strict=True), strict=True))
+
+    def came(item: Item) -> bool:
+        if item.kind == "final" or item.study not in by_key:
+            return item.study in finals
+        study, result = by_key[item.study]
+        if item.kind == "finish":
+            tag = study.run.tags.get("tracker.finish")
+            return result is not None and tag == digest("finish", summarise_study(result))
+        return item.kind == "study" or item.number in study.trials
+
+    with store.lock(f"outbox-{place}", OUTBOX_LOCK_S):
+        log = DeliveredItems(store.folder, place)
+        log.refresh()
+        log.add([item.name for item in store.items() if came(item)])
