@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tracker.datasets.training_data import TrainingData
     from tracker.evaluation.ranking import Ranking
     from tracker.evaluation.reproduce import Reproduction
+    from tracker.evaluation.verify import Verification
     from tracker.execution.executor import DataSource, Executor
     from tracker.models.own_code import OwnCode
     from tracker.studies.pull import Pulled
@@ -37,7 +38,7 @@ DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left a
 STUDY_LOCK_S = 5.0
 
 
-__all__ = ["Here", "compare", "load_config", "prepare", "pull", "reproduce", "split", "sync", "tune"]
+__all__ = ["Here", "compare", "load_config", "prepare", "pull", "reproduce", "split", "sync", "tune", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,33 @@ def record_verdict(config: Config, found: Reproduction, target: str, here: Here 
     here = here or Here.now()
     experiment = config.tracking.experiment
     return targets.record_verdict(found, target, here.tracking_uri, experiment, time.time(), socket.gethostname())
+
+
+def verify(
+    config: Config,
+    names: Collection[str],
+    *,
+    sample: int | None = None,
+    pipeline: bool = False,
+    workers: int | None = None,
+    here: Here | None = None,
+    on_step: Callable[[str, int, int], None] = lambda *_: None,
+) -> Iterator[Verification | Reproduction]:
+    """Derives studies again, from their specs alone, and compares; with `pipeline` also the ranking and the final result.
+
+    Store and models are read against their digests first. `sample` trains so many trials of each study only.
+    """
+    from tracker.evaluation.pipeline_again import check_files, verify_pipeline
+    from tracker.evaluation.verify import FreshProcesses, verify_study
+
+    here = (here or Here.now()).with_workers(workers)
+    check_files(here.paths, names)
+    with FreshProcesses(here.workers) as processes:
+        if pipeline:
+            yield from verify_pipeline(here.paths, config.compare, names, processes, sample, on_step)
+            return
+        for name in names:
+            yield verify_study(name, here.paths, processes, sample, on_step)
 
 
 @contextmanager

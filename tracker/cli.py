@@ -149,6 +149,31 @@ def reproduce(
     raise typer.Exit(found.exit_code)
 
 
+@app.command(rich_help_panel=CHECKING)
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Studies of params.yaml.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every study, the ranking and the final result.")] = False,
+    sample: Annotated[int | None, typer.Option(min=1, help="Train only so many trials of each study again.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that train. [env: TRACKER_WORKERS]")] = None,
+    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+    quiet: Quiet = False,
+) -> None:
+    """Derive whole studies again, proposals and trials, and compare: 0 identical, 10 differs, 11 cannot be derived."""
+    from tracker import api
+    from tracker.terminal.verdicts import verdict_json, verdict_lines, verify_progress
+
+    config = _config()
+    if everything == bool(names):
+        raise InputError("name the studies to verify, or give --all")
+    found = []
+    with verify_progress(quiet) as on_step:
+        for verdict in api.verify(config, names or list(config.studies), sample=sample, pipeline=everything, workers=workers, on_step=on_step):
+            found.append(verdict)
+            _say("" if quiet or output == Format.json else "\n".join(verdict_lines(verdict)))
+    _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == Format.json else "")
+    raise typer.Exit(next((verdict.exit_code for verdict in found if verdict.exit_code), 0))
+
+
 @app.command(rich_help_panel=KEEPING)
 def sync(quiet: Quiet = False) -> None:
     """Deliver to MLflow what waits, and fill it from the store where something is missing."""

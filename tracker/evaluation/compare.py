@@ -50,11 +50,20 @@ def compare(
     which bears the name of `user`. Raises NotFoundError and InputError as `rank_trials` does.
     """
     case = _Case(paths, settings.test_looks, None if studies is None else tuple(studies), clock, user)
-    ranking = rank_trials(paths.study_reports, case.studies)
-    opener = partial(_test, case, ranking.chosen.key)
-    ranking = dataclasses.replace(ranking, interval=_interval(case, ranking), opener=opener)
+    ranking = _rank(case)
+    ranking = dataclasses.replace(ranking, opener=partial(_test, case, ranking.chosen.key))
     write_ranking(paths.reports / "ranking.json", ranking)
     return ranking
+
+
+def rank_again(paths: Paths, settings: Compare, studies: Iterable[str]) -> Ranking:
+    """The ranking that `compare` makes, without writing it; it can take no look."""
+    return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None))
+
+
+def _rank(case: _Case) -> Ranking:
+    ranking = rank_trials(case.paths.study_reports, case.studies)
+    return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
 def score_again(paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str) -> Mapping[str, Any]:

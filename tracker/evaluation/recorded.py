@@ -90,13 +90,13 @@ def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
 
 def _of_study(paths: Paths, study: str, number: int) -> Recorded:
     """A trial of the study that the report speaks of; from the store, else from the records beside its model."""
-    reported = _reported_key(paths, study)
+    reported = reported_key(paths, study)
     if (paths.store / FILE).is_file():
         with Store.open(paths.store) as store:
             known = [key for key, _ in store.studies(study)]
             for key in [reported] if reported in known else [] if reported else known[:1]:
                 return _stored(store, key, study, number)
-    spec, proposals, outcomes = _beside_model(paths, study)
+    spec, proposals, outcomes = read_beside_model(paths, study)
     if reported not in {None, spec.key}:
         raise NotFoundError(f"models/{study} holds another study than reports/studies/{study}.json; {REMEDY}")
     if not number < len(proposals):
@@ -114,7 +114,8 @@ def _stored(store: Store, key: str, study: str, number: int) -> Recorded:
     return Recorded(f"{study}/{number}", proposal.spec, outcome, about, proposal.searched)
 
 
-def _reported_key(paths: Paths, study: str) -> str | None:
+def reported_key(paths: Paths, study: str) -> str | None:
+    """The key of the study that `reports/studies/NAME.json` speaks of; None without a report."""
     path = paths.study_reports / f"{study}.json"
     try:
         key = json.loads(path.read_text(encoding="utf-8"))["key"]
@@ -123,7 +124,8 @@ def _reported_key(paths: Paths, study: str) -> str | None:
     return str(key)
 
 
-def _beside_model(paths: Paths, study: str) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
+def read_beside_model(paths: Paths, study: str) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
+    """The records beside a study's best model. Raises NotFoundError, StoreCorrupt."""
     path = paths.models / study / "trials.jsonl"
     if not path.is_file():
         raise NotFoundError(f"no study {study} in the store, nor {path}; {REMEDY}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracker.evaluation.reproduce import Reproduction
+    from tracker.evaluation.verify import Verification
 
 MOST_CAUSES = 8
 
@@ -25,3 +29,52 @@ def reproduction_lines(found: Reproduction) -> list[str]:
     if len(found.causes) > MOST_CAUSES:
         lines.append(f"    and {len(found.causes) - MOST_CAUSES} more: --format json")
     return [*lines, f"  to do: {found.remedy}"] if found.remedy else lines
+
+
+def verification_lines(found: Verification) -> list[str]:
+    """The verdict on a study in a line; where it differs, the first place, and the trial's causes."""
+    shown = (
+        f"{found.derived} of {found.trials} trials derived again"
+        if found.study != "ranking"
+        else f"{found.trials} trials"
+    )
+    lines = [f"{found.study}: {found.verdict} ({shown}, digest {found.digest[:12]})"]
+    if found.first_difference:
+        lines.append(f"  first difference: {found.first_difference}")
+    return lines + [f"  {line}" for line in (reproduction_lines(found.trial) if found.trial else ())]
+
+
+@contextmanager
+def verify_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """What to call with a study, trials derived and trials to derive: a bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, int] = {}
+
+        def advance(study: str, done: int, wanted: int) -> None:
+            if study not in tasks:
+                tasks[study] = bar.add_task(study, total=wanted)
+            bar.update(tasks[study], completed=done)  # type: ignore[arg-type]
+
+        yield advance
+
+
+def verdict_lines(found: Verification | Reproduction) -> list[str]:
+    """The lines of a verdict of either kind."""
+    from tracker.evaluation.verify import Verification
+
+    return verification_lines(found) if isinstance(found, Verification) else reproduction_lines(found)
+
+
+def verdict_json(found: Verification | Reproduction) -> dict[str, Any]:
+    """A verdict of either kind as plain mappings and lists."""
+    from tracker.evaluation.reproduce import reproduction_json
+    from tracker.evaluation.verify import Verification, verification_json
+
+    return verification_json(found) if isinstance(found, Verification) else reproduction_json(found)

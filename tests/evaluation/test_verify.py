@@ -1,0 +1,194 @@
+"""A whole study is derived again from its spec alone: proposals, outcomes, winner, digest, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.studies.project import Project
+from tracker import api
+from tracker.api import Here
+from tracker.canonical import canonical_json, parse_canonical
+from tracker.cli import app
+from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
+from tracker.evaluation.recorded_study import find_study
+from tracker.evaluation.verify import FreshProcesses, sample_numbers, verification_json, verify_study
+from tracker.paths import Paths
+from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
+from tracker.studies.runner import study_result
+from tracker.terminal.verdicts import verdict_lines
+
+STUDIES = {"tpe": {"sampler": "tpe", "trials": 6, "generation": 3}, "random": {"sampler": "random", "trials": 3}}
+
+
+def here_of(project: Project) -> Here:
+    return Here(project.paths, "unused", 1, "ada")
+
+
+@pytest.fixture(scope="module")
+def tuned(small_project: Project, tmp_path_factory) -> Project:
+    """A project with two studies, a ranking and a final result; read-only."""
+    project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
+    project.config = project.config.with_("studies", STUDIES)
+    here = here_of(project)
+    for name in STUDIES:
+        api.tune(project.config, name, here=here, deliver=False)
+    api.compare(project.config, here).test()
+    return project
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with FreshProcesses() as started:
+        yield started
+
+
+def moved(project: Project, root: Path) -> Project:
+    copy = project.copy(root)
+    copy.config = project.config
+    return copy
+
+
+def forge(project: Project, change: Callable[[list[dict]], list[dict]]) -> None:
+    """Alters the records of `random` beside its model, digest and all, and takes away whatever else would tell."""
+    shutil.rmtree(project.paths.store)
+    (project.paths.study_reports / "random.json").unlink()
+    path = project.paths.models / "random" / "trials.jsonl"
+    head, *records = [parse_canonical(line) for line in path.read_text().splitlines()]
+    records = change(records)
+    proposals = [record_from(Proposal, record["proposal"]) for record in records]
+    outcomes = [record_from(TrialOutcome, record["outcome"]) for record in records]
+    head["digest"] = study_result(record_from(StudySpec, head["study"]), proposals, outcomes).digest
+    path.write_bytes(b"\n".join(map(canonical_json, [head, *records])) + b"\n")
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_everything_is_derived_again(tuned: Project) -> None:
+    """Both studies, the ranking and the final result are identical; steps are told; nothing on disk changes."""
+    before = {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
+    steps: list[tuple[str, int, int]] = []
+    found = list(
+        api.verify(tuned.config, STUDIES, pipeline=True, here=here_of(tuned), on_step=lambda *step: steps.append(step))
+    )
+    assert ["identical"] * 4 == [verdict.verdict for verdict in found]
+    assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.study, v.derived, v.trials) for v in found[:2]]
+    assert [("tpe", done, 6) for done in range(7)] == [step for step in steps if step[0] == "tpe"]
+    assert before == {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
+    assert verdict_lines(found[0])[0].startswith("tpe: identical (6 of 6 trials derived again, digest ")
+
+
+def test_a_sample_is_drawn_by_a_named_seed(tuned: Project, processes: FreshProcesses) -> None:
+    """The same trials each time, other ones for another size, all of them where the sample is large."""
+    study = find_study("tpe", tuned.paths)
+    assert sample_numbers(study, 3) == sample_numbers(study, 3)
+    assert 3 == len(set(sample_numbers(study, 3)))
+    assert list(range(6)) == sample_numbers(study, 99) == sample_numbers(study, None)
+    found = verify_study("tpe", tuned.paths, processes, sample=2)
+    assert ("identical", 2, 6) == (found.verdict, found.derived, found.trials)
+
+
+def test_another_sampler_is_found_by_its_first_proposal(
+    tuned: Project, processes: FreshProcesses, tmp_path: Path
+) -> None:
+    """Records whose proposals the sampler does not make differ, before any trial is trained."""
+    copy = moved(tuned, tmp_path / "copy")
+    forge(copy, lambda records: [records[1], records[0], records[2]])
+    found = verify_study("random", copy.paths, processes)
+    assert ("differs", 0) == (found.verdict, found.derived)
+    assert "trial 0" in found.first_difference
+
+
+def test_an_altered_outcome_is_found(tuned: Project, processes: FreshProcesses, tmp_path: Path) -> None:
+    """Another number in a record is the first difference, with its trial and epoch."""
+    copy = moved(tuned, tmp_path / "copy")
+
+    def change(records: list[dict]) -> list[dict]:
+        records[1]["outcome"]["history"][1]["val_loss"] += 0.25
+        return records
+
+    forge(copy, change)
+    found = verify_study("random", copy.paths, processes)
+    assert ("differs", 1) == (found.verdict, found.derived)
+    assert found.first_difference.startswith("trial 1: epoch 2, val_loss")
+    assert 0.25 == pytest.approx(found.trial.first_difference.largest)
+    assert json.loads(json.dumps(verification_json(found)))["trial"]["verdict"] == "differs"
+
+
+def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, tmp_path: Path) -> None:
+    """The report is what people read: another value in it than the store has is a difference."""
+    copy = moved(tuned, tmp_path / "copy")
+    path = copy.paths.study_reports / "random.json"
+    report = json.loads(path.read_text())
+    report["trials"][2]["value"] = 0.999
+    path.write_text(json.dumps(report))
+    found = verify_study("random", copy.paths, processes, sample=1)
+    assert "differs" == found.verdict
+    assert "random.json: trial 2, value is 0.999 in the report" in found.first_difference
+
+
+def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:
+    """A ranking that does not follow from the reports differs, and stays as it is."""
+    copy = moved(tuned, tmp_path / "copy")
+    path = copy.paths.reports / "ranking.json"
+    rewrite(path, '"rank": 1', '"rank": 2')
+    content = path.read_bytes()
+    found = list(api.verify(copy.config, ["random"], sample=1, pipeline=True, here=here_of(copy)))
+    assert ["identical", "differs"] == [verdict.verdict for verdict in found[:2]]
+    assert content == path.read_bytes()
+
+
+def test_changed_rows_cannot_be_verified(tuned: Project, tmp_path: Path) -> None:
+    """Without the rows a study cannot be derived; the exit code is that of `cannot`."""
+    copy = moved(tuned, tmp_path / "copy")
+    shutil.rmtree(copy.paths.splits)
+    [found] = api.verify(copy.config, ["random"], here=here_of(copy))
+    assert ("cannot", 11) == (found.verdict, found.exit_code)
+    assert "dvc" in "\n".join(verdict_lines(found))
+
+
+def test_damage_is_found_before_anything_is_derived(tuned: Project, tmp_path: Path) -> None:
+    """A changed row of the store, changed weights of the store, changed weights of a model: each is named."""
+    damaged = moved(tuned, tmp_path / "rows")
+    with sqlite3.connect(damaged.paths.store / "store.db") as link:
+        link.execute("UPDATE outcomes SET content = replace(content, 'val_loss', 'val_lost') WHERE id = 1")
+    link.close()
+    with pytest.raises(StoreCorrupt):
+        list(api.verify(damaged.config, ["random"], here=here_of(damaged)))
+    damaged = moved(tuned, tmp_path / "weights")
+    next(damaged.paths.store.glob("weights/*/*.safetensors")).write_bytes(b"x")
+    with pytest.raises(StoreCorrupt, match="safetensors"):
+        list(api.verify(damaged.config, ["random"], here=here_of(damaged)))
+    damaged = moved(tuned, tmp_path / "model")
+    (damaged.paths.models / "random" / "weights.safetensors").write_bytes(b"x")
+    with pytest.raises(TrackerError, match=r"models/random/weights\.safetensors"):
+        list(api.verify(damaged.config, ["random"], here=here_of(damaged)))
+
+
+def test_a_study_that_is_not_there(processes: FreshProcesses, tmp_path: Path) -> None:
+    """A name without records is an error that says what to do."""
+    with pytest.raises(NotFoundError, match=r"dvc pull|dvc repro"):
+        verify_study("none", Paths.of(tmp_path, {}), processes)
+
+
+def test_the_command_line(tuned: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Verdicts as JSON and text; without a name it asks for one."""
+    copy = moved(tuned, tmp_path / "copy")
+    monkeypatch.chdir(copy.paths.root)
+    done = CliRunner().invoke(app, ["verify", "random", "--sample", "1", "--format", "json"])
+    assert (0, "identical") == (done.exit_code, json.loads(done.stdout)[0]["verdict"])
+    report = copy.paths.study_reports / "random.json"
+    rewrite(report, '"best_value": ', '"best_value": 1')
+    done = CliRunner().invoke(app, ["verify", "random", "--sample", "1"])
+    assert (10, True) == (done.exit_code, "best_value" in done.stdout)
+    assert 0 != CliRunner().invoke(app, ["verify"]).exit_code
