@@ -232,12 +232,12 @@ def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
 
 def sync(config: Config, here: Here | None = None, *, everything: bool = True) -> Delivered:
     """Delivers to MLflow what waits; with `everything`, also what MLflow has lost and what a pulled cache brought."""
-    from tracker.evaluation.restore import restore_finals
-    from tracker.studies.adopt import adopt_studies
-
     here = here or Here.now()
     if everything:
-        with Store.open(here.paths.store) as store:
+        with Store.open(here.paths.store) as store:  # before what takes seconds to import: a broken store is told at once
+            from tracker.evaluation.restore import restore_finals
+            from tracker.studies.adopt import adopt_studies
+
             adopt_studies(here.paths.models, store, provenance(sys.argv, here.paths.root), time.time)
             restore_finals(here.paths, store)
     with _outbox(here, config, None if everything else []) as outbox:
@@ -250,10 +250,10 @@ def pull(config: Config, names: Collection[str] = (), here: Here | None = None) 
     Every digest is checked first. Raises NotFoundError, TrackingError where a run or artifact is damaged, ReplayError where
     the store has another outcome.
     """
-    from tracker.studies.pull import pull_studies
-
     here = here or Here.now()
-    with Store.open(here.paths.store) as store:
+    with Store.open(here.paths.store) as store:  # before what takes seconds to import: a broken store is told at once
+        from tracker.studies.pull import pull_studies
+
         return pull_studies(store, here.tracking_uri, config.tracking.experiment, names)
 
 

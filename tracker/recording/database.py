@@ -53,7 +53,10 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _create(path)
+        try:
+            _create(path)
+        except OSError as error:  # not even to be looked at
+            raise _translate(path, error) from error
         with self._translated():
             self._link = _connect(path)
             self._check_version()
