@@ -11,11 +11,11 @@ import pytest
 import tracker
 from tests.studies.loops import COST, NETWORK, PARAMS, SMALL, LoopProject
 from tests.studies.project import Shuffled
-from tracker.errors import ConfigError, InputError
-from tracker.evaluation.derived_model import derive_model
+from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.execution.executor import InlineExecutor
 from tracker.recording.store import Store
 from tracker.studies.adopt import adopt_studies
+from tracker.studies.derived_model import derive_model
 from tracker.terminal.forecast import forecast
 
 SLOW = """
@@ -231,6 +231,24 @@ def test_a_study_that_came_with_a_pulled_cache(deep: LoopProject, tmp_path: Path
         assert ["manual", "random"] == sorted(adopt_studies(deep.paths.models, store, {}, lambda: 1.0))
         best = json.loads((deep.paths.models / "random" / "model.json").read_text())
         assert {"loop.py", "nets/__init__.py", "nets/small.py"} == set(store.provenance(best["key"])["code"])
+
+
+def test_a_trial_of_a_notebook_predicts(deep: LoopProject) -> None:
+    """Its model is trained again from the records; raw rows in, labels and probabilities out, as accurate as recorded."""
+    trial = tracker.tune(deep.config, "manual", here=deep.here, deliver=False).best_trial
+    rows = deep.rows("validation")
+    found = trial.predict(rows)
+    assert ["label", "probability_ham", "probability_spam"] == list(found.columns)
+    assert (found["label"] == rows["kind"]).mean() == trial.metrics["val_accuracy"]
+    assert not trial.load().training
+
+
+def test_a_trial_without_a_model_says_so(cheap: LoopProject, tmp_path: Path) -> None:
+    """There is nothing to load where the loop returned nothing."""
+    project = cheap.copy(tmp_path / "project")
+    trial = tracker.tune(project.config, "manual", here=project.here, deliver=False).best_trial
+    with pytest.raises(NotFoundError, match="has no model: its loop returned none"):
+        trial.load()
 
 
 def test_records_hold_the_code(deep: LoopProject) -> None:

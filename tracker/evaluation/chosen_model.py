@@ -23,8 +23,8 @@ from tracker.training.metrics import count_confusion
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tracker.evaluation.derived_model import DerivedModel
     from tracker.standalone.load import StandaloneModel
+    from tracker.studies.derived_model import DerivedModel
 
 FLIPPED = 1 / 200  # share of rows that another machine's arithmetic may call otherwise; one row may always be
 
@@ -79,7 +79,7 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
 
 def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> StandaloneModel | DerivedModel:
     if described.get("family") in OWN_CODE:
-        from tracker.evaluation.derived_model import derive_model
+        from tracker.studies.derived_model import derive_model
 
         return derive_model(folder, described["key"], described["weights"], splits)
     from tracker.standalone.load import load_model

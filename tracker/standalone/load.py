@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,14 @@ class StandaloneModel:
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Column `label` and a column `probability_CLASS` per class, one row per raw row, with its index."""
-        found = self.predict_proba(frame)
-        names = np.array(self.labels, dtype=object)[found.argmax(axis=1)] if len(found) else []
-        columns = {f"probability_{label}": found[:, place] for place, label in enumerate(self.labels)}
-        return pd.DataFrame({"label": names, **columns}, index=frame.index)
+        return label_frame(self.predict_proba(frame), self.labels, frame.index)
+
+
+def label_frame(found: np.ndarray, labels: Sequence[str], index: pd.Index) -> pd.DataFrame:
+    """Class probabilities (rows, classes) with the most probable label of each row, the first of equals."""
+    names = np.array(labels, dtype=object)[found.argmax(axis=1)] if len(found) else []
+    columns = {f"probability_{label}": found[:, place] for place, label in enumerate(labels)}
+    return pd.DataFrame({"label": names, **columns}, index=index)
 
 
 def probabilities(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], x: np.ndarray) -> np.ndarray:

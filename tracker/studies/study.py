@@ -14,11 +14,13 @@ import pandas as pd
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor
+from tracker.hyperparameters import OWN_CODE
 from tracker.recording.model_folder import describe_model, write_model
 from tracker.recording.store import Store
 from tracker.records import Trial
 from tracker.search.export import to_optuna
 from tracker.standalone.load import StandaloneModel, load_model
+from tracker.studies.derived_model import DerivedModel, rebuild
 from tracker.studies.runner import StudyResult, regain_weights
 
 if TYPE_CHECKING:
@@ -74,19 +76,34 @@ class StudyTrial:
         return pd.DataFrame(list(self.trial.outcome.history)).drop(columns="confusion_matrix", errors="ignore")
 
     @cached_property
-    def model(self) -> StandaloneModel:
-        """The model with its preprocessing. Raises NotFoundError where the trial failed, ReplayError as `reproduce` says."""
+    def model(self) -> StandaloneModel | DerivedModel:
+        """The model with its preprocessing; one of the user's own code is trained again for it.
+
+        Raises NotFoundError where the trial has none, ReplayError where training again gives other weights.
+        """
         digest = self.trial.outcome.weights
         if digest is None:
-            raise NotFoundError(f"{self.trial.study}/{self.number} has no model: {self.trial.outcome.reason}")
+            reason = self.trial.outcome.reason or "its loop returned none"
+            raise NotFoundError(f"{self.trial.study}/{self.number} has no model: {reason}")
         with Store.open(self.store) as store, TemporaryDirectory() as folder:
             if self.source is not None and not store.has_weights(digest):
                 executor = InlineExecutor(self.source.load(), 1, self.source.root)
                 regain_weights(store, self.study_key, self.trial.spec, executor, {})
+            if self.trial.spec.family in OWN_CODE:
+                return self._rebuilt(store, store.weights(digest))
             target = Path(folder) / "model"
             description = describe_model(self.trial.spec, self.trial.outcome, self.serving)
             write_model(target, description, store.weights(digest))
             return load_model(target)
+
+    def _rebuilt(self, store: Store, weights: bytes) -> DerivedModel:
+        if self.source is None:
+            raise NotFoundError(
+                f"{self.trial.study}/{self.number}: its model is trained again from rows, and none are known"
+            )
+        code = store.provenance(self.trial.spec.key).get("code")
+        description = describe_model(self.trial.spec, self.trial.outcome, self.serving, code)
+        return rebuild(description, weights, self.source.splits)
 
     def load(self) -> torch.nn.Module:
         """The network in evaluation mode; it takes preprocessed rows, float32 (rows, features)."""

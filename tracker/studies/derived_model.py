@@ -23,6 +23,7 @@ from tracker.errors import ConfigError, SealError
 from tracker.execution.executor import one_thread
 from tracker.models.own_code import code_from
 from tracker.records import TrialSpec, record_from
+from tracker.standalone.load import label_frame
 from tracker.standalone.transform import transform
 from tracker.training.cohort import Arrays
 from tracker.training.function import LoopRun
@@ -48,23 +49,36 @@ class DerivedModel:
         with one_thread():
             return class_probabilities(self.module, rows, len(self.description["labels"]))
 
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Column `label` and a column `probability_CLASS` per class, one row per raw row, with its index."""
+        return label_frame(self.predict_proba(frame), self.description["labels"], frame.index)
+
 
 @lru_cache(maxsize=1)  # ranking and testing both ask for it
 def derive_model(folder: Path, key: str, weights_digest: str, splits: Path) -> DerivedModel:
-    """The model of a folder that holds recorded code, of the trial of that key.
+    """The model of a folder, which must be that of the trial `key` and hold these weights. Raises as `rebuild` does."""
+    description = json.loads((folder / "model.json").read_bytes())
+    weights = (folder / "weights.safetensors").read_bytes()
+    if description["key"] != key or digest_bytes(weights) != weights_digest:
+        raise SealError(f"{folder}: is not the model of {key[:12]}; {REPAIR}")
+    return rebuild(description, weights, splits)
+
+
+def rebuild(description: Mapping[str, Any], weights: bytes, splits: Path) -> DerivedModel:
+    """The model of a description with its `spec` and `code`, trained again on the rows in `splits`, with these weights.
 
     Raises SealError where rows and weights are not of that trial, ConfigError where the code is not.
     """
-    description = json.loads((folder / "model.json").read_bytes())
     spec = record_from(TrialSpec, description["spec"])
-    weights = (folder / "weights.safetensors").read_bytes()
-    if spec.key != key or digest_bytes(weights) != weights_digest:
-        raise SealError(f"{folder}: is not the model of {key[:12]}; {REPAIR}")
+    if spec.key != description["key"]:
+        raise SealError(f"the description of {description['key'][:12]} contradicts its key; {REPAIR}")
     module = _trained(spec, description, splits)
     try:
         module.load_state_dict(read_safetensors(weights))
     except RuntimeError as error:
-        raise SealError(f"{folder}: the loop now gives another network than the weights are of ({error})") from None
+        raise SealError(
+            f"{spec.key[:12]}: the loop now gives another network than its weights are of ({error})"
+        ) from None
     return DerivedModel(module, description)
 
 
