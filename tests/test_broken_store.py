@@ -66,6 +66,16 @@ def test_a_store_that_cannot_be_used_is_told_by_the_command(tmp_path: Path, name
     assert before == {place: content for place, content in contents(tmp_path).items() if "locks" not in place.parts}
 
 
+@pytest.mark.parametrize("words", [["tune", "manual"], ["pull"]], ids=" ".join)
+def test_every_command_that_needs_the_store_tells(tmp_path: Path, words: list[str]) -> None:
+    """`tune` and `pull` say the same, before they read data or ask MLflow."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    CASES["garbage"][0](tmp_path / ".tracker")
+    done = command(tmp_path, "-m", "tracker.cli", *words)
+    assert (4, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines())), done.stderr
+    assert "store.db: not a readable store" in done.stderr
+
+
 def contents(folder: Path) -> dict[Path, bytes | None]:
     places = sorted(path for path in folder.rglob("*") if "locks" not in path.parts)
     return {path: path.read_bytes() if path.is_file() else None for path in places}

@@ -90,6 +90,8 @@ def tune(
     train (with `deliver` False they wait for `sync`); `on_delivery` hears what is left when the study has ended.
     """
     here = (here or Here.now()).with_workers(workers)
+    if here.paths.store.exists():
+        Store.open(here.paths.store).close()  # a broken store is told before anything takes seconds
     with _outbox(here, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there while torch loads here
         return _tune(config, study, here, outbox, on_progress, on_delivery)
 

@@ -12,7 +12,8 @@ TrackerError                 anything below; exit code 1
 │   ├── StoreCorrupt         a record or file differs from its digest
 │   └── StoreBusy            another command holds the study
 ├── ReplayError              a study no longer replays to what was logged; exit code 5
-├── TrackingError            the MLflow server did not take a record; exit code 6
+│   └── EnvironmentChanged   a study was run in another environment, and this one was not accepted yet
+├── TrackingError            MLflow did not take a record, or holds a damaged one; exit code 6
 └── TrainingError            a trial failed or diverged; recorded with the trial, never fatal to a study
 """
 
@@ -91,8 +92,12 @@ class ReplayError(TrackerError):
     exit_code = 5
 
 
+class EnvironmentChanged(ReplayError):
+    """A study was last run in another environment; `--accept-environment` goes on in this one."""
+
+
 class TrackingError(TrackerError):
-    """The MLflow server could not be reached or refused a record; it stays in the outbox."""
+    """MLflow could not be reached, refused a record (it stays in the outbox), or holds a damaged one."""
 
     exit_code = 6
 
