@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracker.errors import (
         ConfigError,
         DataError,
+        EnvironmentChanged,
         InputError,
         NotFoundError,
         ReplayError,
@@ -42,6 +43,7 @@ __all__ = [
     "DataError",
     "DataReport",
     "Delivered",
+    "EnvironmentChanged",
     "Final",
     "InputError",
     "NotFoundError",

@@ -81,6 +81,7 @@ def tune(
     workers: int | None = None,
     here: Here | None = None,
     deliver: bool = True,
+    accept_environment: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_delivery: Callable[[Delivered], None] = lambda _: None,
 ) -> Study:
@@ -88,12 +89,15 @@ def tune(
 
     The number of workers changes no number; `workers` comes before those of `here`. Trials reach MLflow while others
     train (with `deliver` False they wait for `sync`); `on_delivery` hears what is left when the study has ended.
+    Raises EnvironmentChanged where the study was run in another environment, unless `accept_environment` or the variable
+    TRACKER_ACCEPT_ENVIRONMENT says to go on in this one.
     """
     here = (here or Here.now()).with_workers(workers)
     if here.paths.store.exists():
         Store.open(here.paths.store).close()  # a broken store is told before anything takes seconds
     with _outbox(here, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there while torch loads here
-        return _tune(config, study, here, outbox, on_progress, on_delivery)
+        accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
+        return _tune(config, study, here, outbox, accept, on_progress, on_delivery)
 
 
 def _tune(
@@ -101,11 +105,13 @@ def _tune(
     study: str,
     here: Here,
     outbox: Outbox | None,
+    accept_environment: bool,
     on_progress: Callable[[Progress], None],
     on_delivery: Callable[[Delivered], None],
 ) -> Study:
     from tracker.datasets.training_data import load_training_data, read_split
     from tracker.execution.executor import DataSource
+    from tracker.recording.environments import refuse_other_environment
     from tracker.studies.plan import plan_study
     from tracker.studies.report import describe_serving, write_reports
     from tracker.studies.runner import run_study
@@ -119,6 +125,8 @@ def _tune(
     about = {**about, "code": code.texts} if code else about
     serving = describe_serving(data, read_split(paths.splits, "train").head(2))
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):
+        if not accept_environment:
+            refuse_other_environment(store, plan.spec, about)
         store.put_serving(data.digests, serving)
         source = DataSource(paths.splits, config.preprocessing, paths.root)
         lanes = _lanes_allowed(store, environment_digest, config.model.family)

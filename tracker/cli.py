@@ -69,6 +69,13 @@ def tune(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")
     ] = None,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-environment",
+            help="Go on though the study was run in another environment. [env: TRACKER_ACCEPT_ENVIRONMENT=1]",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
@@ -81,7 +88,14 @@ def tune(
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
     for name in names:
         with study_progress(quiet) as on_progress:
-            study = api.tune(config, name, workers=workers, on_progress=on_progress, on_delivery=say_delivered)
+            study = api.tune(
+                config,
+                name,
+                workers=workers,
+                accept_environment=accept,
+                on_progress=on_progress,
+                on_delivery=say_delivered,
+            )
         _say("" if quiet else study_summary(study))
 
 

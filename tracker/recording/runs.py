@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
+from tracker.recording.environments import earlier_environments
 from tracker.recording.store import Store
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_json
 
@@ -51,6 +52,8 @@ def study_run(store: Store, study_key: str) -> Run:
     content = canonical_json(record)
     tags = {**_study_tags("study", study_key, spec), "tracker.key": study_key, **_source_tags(provenance)}
     tags[RECORD_TAG] = digest_bytes(content)
+    if mixed := earlier_environments(store, spec):
+        tags["tracker.mixed"] = ", ".join(environment[:12] for environment in mixed)
     settings = {"sampler": spec.sampler, "objective": spec.objective, "generation": spec.generation, "seed": spec.seed}
     params = {name: text(value) for name, value in settings.items() if value is not None}
     return Run(spec.name, start_ms, start_ms, "RUNNING", tags, params, (), {RECORD: content})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json
 from tracker.datasets.training_data import TrainingData
 from tracker.errors import StoreError
+from tracker.recording.environments import earlier_environments
 from tracker.recording.files import sync_folder, write_whole
 from tracker.recording.model_folder import describe_model, remove_model, write_model
 from tracker.recording.runs import CURVES
@@ -35,14 +36,14 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
     lines = [{"study": record_json(result.spec), "digest": result.digest}, *records]
     _write(folder / "trials.jsonl", "".join(canonical_json(line).decode() + "\n" for line in lines))
     _write(reports / "curves" / f"{name}.csv", _curves(best))
-    report = study_report(result)
+    report = study_report(result, earlier_environments(store, result.spec))
     _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
-def study_report(result: StudyResult) -> dict[str, Any]:
-    """The study as others read it; its names are fixed."""
+def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, Any]:
+    """The study as others read it; its names are fixed. `mixed` are the other environments in which its name ran before."""
     spec, best = result.spec, result.best
-    return {
+    report = {
         "study": spec.name,
         "key": spec.key,
         "digest": result.digest,
@@ -53,6 +54,7 @@ def study_report(result: StudyResult) -> dict[str, Any]:
         "states": {state: sum(t.outcome.state == state for t in result.trials) for state in ("complete", "failed")},
         "trials": [_trial_row(trial) for trial in result.trials],
     }
+    return report | {"mixed": list(mixed)} if mixed else report
 
 
 def describe_serving(data: TrainingData, rows: pd.DataFrame) -> dict[str, Any]:

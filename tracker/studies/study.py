@@ -15,6 +15,7 @@ from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor
 from tracker.hyperparameters import OWN_CODE
+from tracker.recording.environments import earlier_environments
 from tracker.recording.model_folder import describe_model, write_model
 from tracker.recording.store import Store
 from tracker.records import Trial
@@ -158,6 +159,12 @@ class Study:
     def digest(self) -> str:
         """SHA-256 over everything that was proposed and came out."""
         return self.result.digest
+
+    @property
+    def mixed(self) -> tuple[str, ...]:
+        """The other environments (digests) in which studies of this name ran before; nearly always none."""
+        with Store.open(self.store) as store:
+            return earlier_environments(store, self.result.spec)
 
     def trials_dataframe(self) -> pd.DataFrame:
         """One row per trial: number, state, value, params_*, metrics_*, seed."""

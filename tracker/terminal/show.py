@@ -39,7 +39,7 @@ def study_progress(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
 
 
 def study_summary(study: Study) -> str:
-    """One line: how many trials, how many from the store, how many failed, the best."""
+    """One line: how many trials, how many from the store, how many failed, the best, other environments."""
     trials, best = study.result.trials, study.result.best
     failed = sum(trial.outcome.state == "failed" for trial in trials)
     parts = [f"{study.name}: {len(trials)} trials"]
@@ -51,6 +51,8 @@ def study_summary(study: Study) -> str:
     parts.append(
         f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
     )
+    if study.mixed:
+        parts.append(f"mixed: before in {len(study.mixed)} other environment{'s' if len(study.mixed) > 1 else ''}")
     return ", ".join(parts)
 
 

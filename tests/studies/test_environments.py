@@ -1,0 +1,115 @@
+"""A study that was run in another environment says what differs, and goes on here only when told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.studies.project import Project, command
+from tracker import api
+from tracker.api import Here
+from tracker.errors import EnvironmentChanged
+from tracker.recording.environments import earlier_environments, refuse_other_environment
+from tracker.recording.runs import study_run
+from tracker.recording.store import Store
+from tracker.records import StudySpec
+from tracker.studies.plan import plan_study
+from tracker.terminal.show import study_summary
+
+HERE = {"environment": {"torch": "2.13.0"}, "variables": {}}
+THERE = {"environment": {"torch": "2.12.0"}, "variables": {"MKL_CBWR": "AVX2"}}
+
+
+def spec_in(project: Project, environment: str, **changes: object) -> StudySpec:
+    config = project.config
+    for path, value in changes.items():
+        config = config.with_(path.replace("__", "."), value)
+    return plan_study(config, "random", project.data.digests, environment).spec
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store") as opened:
+        yield opened
+
+
+def test_a_first_run_and_the_same_environment_need_no_word(small_project: Project, store: Store) -> None:
+    """A name that is new, or was run here, is not refused; nothing is mixed."""
+    spec = spec_in(small_project, "a")
+    refuse_other_environment(store, spec, HERE)
+    store.put_study(spec, HERE)
+    refuse_other_environment(store, spec, HERE)
+    longer = spec_in(small_project, "a", training__epochs=9)
+    refuse_other_environment(store, longer, HERE)
+    assert () == earlier_environments(store, spec) == earlier_environments(store, longer)
+
+
+def test_another_environment_is_refused_with_what_differs(small_project: Project, store: Store) -> None:
+    """Both values of everything that differs, and how to go on."""
+    store.put_study(spec_in(small_project, "there"), THERE)
+    with pytest.raises(EnvironmentChanged) as caught:
+        refuse_other_environment(store, spec_in(small_project, "here"), HERE)
+    message = str(caught.value)
+    assert "torch: 2.12.0 recorded, 2.13.0 here" in message
+    assert "MKL_CBWR: AVX2 recorded, unset here" in message
+    assert "--accept-environment" in message
+    assert 5 == caught.value.exit_code
+
+
+def test_unknown_parts_are_told_by_their_digests(small_project: Project, store: Store) -> None:
+    """A study that came with a pulled cache has no parts of its environment; its digest is named."""
+    store.put_study(spec_in(small_project, "e" * 64), {"who": "a clone"})
+    with pytest.raises(EnvironmentChanged, match=r"environment e{12} recorded, f{12} here"):
+        refuse_other_environment(store, spec_in(small_project, "f" * 64), HERE)
+
+
+def test_what_came_before_marks_a_study_as_mixed(small_project: Project, store: Store) -> None:
+    """The later study names the environments before it, in MLflow too; the earlier one never changes."""
+    there, here = spec_in(small_project, "there"), spec_in(small_project, "here")
+    store.put_study(there, THERE)
+    store.put_study(here, HERE)
+    assert ((), ("there",)) == (earlier_environments(store, there), earlier_environments(store, here))
+    refuse_other_environment(store, there, THERE)
+    assert "there" == study_run(store, here.key).tags["tracker.mixed"]
+    assert "tracker.mixed" not in study_run(store, there.key).tags
+
+
+def test_numerics_that_were_asked_for_are_no_surprise(small_project: Project, store: Store) -> None:
+    """Portable numerics are another environment on purpose: nothing to accept, nothing mixed."""
+    store.put_study(spec_in(small_project, "native"), HERE)
+    portable = spec_in(small_project, "portable", training__numerics="portable")
+    refuse_other_environment(store, portable, HERE)
+    assert () == earlier_environments(store, portable)
+
+
+def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project, tmp_path: Path) -> None:
+    """The command leaves with 5 and names the variable; accepted it computes, and report and summary say mixed."""
+    project = small_project.copy(tmp_path / "project")
+    config = project.config.with_("studies.random.trials", 2)
+    here = Here(project.paths, "unused", 1, "ada")
+    first = api.tune(config, "random", here=here, deliver=False)
+    report = project.paths.study_reports / "random.json"
+    content = report.read_bytes()
+    assert "mixed" not in json.loads(content)
+    script = (
+        "from tracker import api; from pathlib import Path; from tracker.paths import Paths; "
+        "from tracker.terminal.endings import run_command; "
+        "config = api.load_config('params.yaml').with_('studies.random.trials', 2); "
+        "here = api.Here(Paths.of(Path('.'), {}), 'unused', 1, 'ada'); "
+        "run_command(lambda: api.tune(config, 'random', here=here, deliver=False))"
+    )
+    refused = command(project.paths.root, "-c", script, ATEN_CPU_CAPABILITY="default")
+    assert 5 == refused.returncode, refused.stderr
+    assert "ATEN_CPU_CAPABILITY: unset recorded, default here" in refused.stderr
+    assert content == report.read_bytes()
+    accepted = command(project.paths.root, "-c", script, ATEN_CPU_CAPABILITY="default", TRACKER_ACCEPT_ENVIRONMENT="1")
+    assert 0 == accepted.returncode, accepted.stderr
+    told = json.loads(report.read_text())
+    assert [first.result.spec.environment] == told["mixed"]
+    assert first.result.spec.key != told["key"]
+    again = api.tune(config, "random", here=here, deliver=False)
+    assert (2, content) == (again.result.replayed, report.read_bytes())
+    assert "mixed" not in study_summary(again)
