@@ -13,6 +13,8 @@ from tests.studies.loops import COST, NETWORK, PARAMS, SMALL, LoopProject
 from tests.studies.project import Shuffled
 from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.execution.executor import InlineExecutor
+from tracker.recording.run_models import RunModels
+from tracker.recording.runs import trial_run
 from tracker.recording.store import Store
 from tracker.studies.adopt import adopt_studies
 from tracker.studies.derived_model import derive_model
@@ -259,6 +261,20 @@ def test_records_hold_the_code(deep: LoopProject) -> None:
         code = store.spec(report["trials"][0]["key"]).code
     assert [{"loop.py": NETWORK, "nets/__init__.py": "", "nets/small.py": SMALL}] * 2 == texts
     assert {"entry", *texts[0]} == set(code)
+
+
+def test_what_mlflow_gets(deep: LoopProject, tmp_path: Path) -> None:
+    """Parameters of any name, curves of every metric, and the run's model: weights, spec and code, but no MLmodel."""
+    report = json.loads((deep.paths.study_reports / "manual.json").read_text())
+    with Store.open(deep.paths.store) as store:
+        run = trial_run(store, report["key"], 1)
+        RunModels(store, "all", tmp_path).write(tmp_path / "model", report["key"], 1, "run")
+    assert {"epochs": "3", "extra": "3", "name": "plain", "rate": "0.5", "width": "4"}.items() <= run.params.items()
+    assert [1, 2, 3] == [point.step for point in run.points if point.name == "cost"]
+    assert "best_val_f1" in {point.name for point in run.points}
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"model/data/model/model.json", "model/data/model/weights.safetensors"} == files
+    assert SMALL == json.loads((tmp_path / "model/data/model/model.json").read_text())["code"]["nets/small.py"]
 
 
 def test_our_own_families_have_no_code(small_project) -> None:
