@@ -85,7 +85,7 @@ def test_options_exist() -> None:
     for page in PAGES:
         for name, rest in re.findall(r"tracker ([a-z]+)((?: [^\s`#;|)]+)*)", page.read_text(encoding="utf-8")):
             options = {"--help"} | {o for p in getattr(group.commands.get(name), "params", ()) for o in p.opts}
-            unknown += [f"{page.name}: {name} {word}" for word in re.findall(r"--?[a-z]+", rest) if word.startswith("--")
+            unknown += [f"{page.name}: {name} {word}" for word in re.findall(r"--?[a-z-]+", rest) if word.startswith("--")
                         and word not in options]  # fmt: skip
     assert [] == unknown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracker.canonical import digest
@@ -18,10 +18,10 @@ def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
     """What may explain that `derived` is not what was recorded; both values of each. Empty where nothing differs."""
     surroundings = [*_other_numerics(recorded.spec), *changes(recorded.provenance, derived.provenance)]
     altered = list(_altered_outcome(recorded.outcome, derived.outcome))
-    if altered:  # what computes weights and predictions is the same; only what makes scores of them may not be
-        code = [cause for cause in surroundings if cause.name.startswith(("numerics", "sources."))]
-        return (*_altered_spec(recorded), *code, *altered)
-    return (*_altered_spec(recorded), *surroundings, *_other_environment(recorded, derived))
+    if altered and all(getattr(recorded.outcome, name) == getattr(derived.outcome, name) for name in DIGESTS):
+        # What computes weights and predictions is the same; only what makes scores of them may not be.
+        surroundings = [cause for cause in surroundings if cause.name.startswith(("numerics", "sources."))]
+    return (*_altered_spec(recorded), *surroundings, *_other_environment(recorded, derived, altered), *altered)
 
 
 def _altered_spec(recorded: Recorded) -> Iterator[Cause]:
@@ -64,25 +64,30 @@ def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
 
 
 def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[Cause]:
-    """Equal weights and predictions cannot come with other scores: then what was recorded is no longer what was found."""
-    if any(getattr(recorded, name) != getattr(derived, name) or getattr(recorded, name) is None for name in DIGESTS):
-        return
-    for old, new in zip(recorded.history, derived.history, strict=False):
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                yield _altered(f"outcome.epoch {new['epoch']}.{name}", old.get(name), new.get(name))
-    for name in sorted({*recorded.metrics, *derived.metrics}):
-        if recorded.metrics.get(name) != derived.metrics.get(name):
-            yield _altered(f"outcome.{name}", recorded.metrics.get(name), derived.metrics.get(name))
+    """Equal weights and predictions cannot come with other scores, nor equal curves with other weights: one was altered."""
+    old, new = _flat(_told(recorded)), _flat(_told(derived))
+    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    digests = [name for name in DIGESTS if getattr(recorded, name) != getattr(derived, name)]
+    if not digests or not differing:
+        for name in [*differing, *digests]:
+            values = (getattr(side, name, None) if name in DIGESTS else told.get(name) for side, told in
+                      ((recorded, old), (derived, new)))  # fmt: skip
+            yield _altered(f"outcome.{name}", *values)
+
+
+def _told(outcome: TrialOutcome) -> dict[str, Any]:
+    """Everything of an outcome but its key and digests, epochs by their number."""
+    value = {name: item for name, item in record_json(outcome).items() if name not in {"key", "history", *DIGESTS}}
+    return value | {f"epoch {entry['epoch']}": entry for entry in outcome.history}
 
 
 def _altered(name: str, recorded: Any, derived: Any) -> Cause:
-    words = f"weights and predictions are equal, so {name} was altered: {recorded} recorded, {derived} derived"
+    words = f"all else is equal, so {name} was altered after it was found: {recorded} recorded, {derived} derived"
     return Cause(name, recorded, derived, words)
 
 
-def _other_environment(recorded: Recorded, derived: Derived) -> Iterator[Cause]:
+def _other_environment(recorded: Recorded, derived: Derived, altered: Sequence[Cause]) -> Iterator[Cause]:
     """The digest of the environment, where nothing tells what it was made of."""
     present = digest("environment", derived.provenance["environment"])
-    if "environment" not in recorded.provenance and recorded.spec.environment != present:
+    if not altered and "environment" not in recorded.provenance and recorded.spec.environment != present:
         yield Cause.of("environment", "the environment (its parts are not at hand)", recorded.spec.environment, present)
