@@ -1,7 +1,8 @@
-"""Which padded shape? Lanes per cohort, seconds per trial and exactness for the alternatives: python benchmarks/padding.py
+"""Which padded shape? Lanes per cohort, time per trial, exactness: python benchmarks/padding.py [--rounds 3] [--cases 2000]
 
-Alternatives for the padded width of a trial's hidden layers: the next multiple of 8; 8, 16, then a multiple of 32 (the
-rule in use); the next power of two up to 128, then a multiple of 64; one envelope, the widest the space allows. Batch size and batch norm always split a cohort, depth never.
+Alternatives for the padded width of a trial's hidden layers: the next multiple of 8; 8, 16, then a multiple of 32 (the rule
+in use); the next power of two up to 128, then a multiple of 64; one envelope, the widest the space allows. Batch size and
+batch norm always split a cohort, depth never.
 """
 
 import argparse

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tracker.config import Config, load_config
 from tracker.errors import ConfigError
 from tracker.hyperparameters import OWN_CODE
+from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.recording.outbox import Outbox
 from tracker.recording.provenance import provenance, trained_with
@@ -95,6 +96,7 @@ def tune(
     here = (here or Here.now()).with_workers(workers)
     if here.paths.store.exists():
         Store.open(here.paths.store).close()  # a broken store is told before anything takes seconds
+    pin_numerics(_numerics(config, study), os.environ, sys.modules)
     with _outbox(here, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there while torch loads here
         accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
         return _tune(config, study, here, outbox, accept, on_progress, on_delivery)
@@ -119,7 +121,7 @@ def _tune(
 
     paths = here.paths
     data = load_training_data(paths.splits, config.preprocessing)
-    environment_digest, about = trained_with(sys.argv, paths.root)
+    environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
     code = _own_code(config, paths)
     plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None)
     about = {**about, "code": code.texts} if code else about
@@ -217,6 +219,10 @@ def _executor(workers: int, source: DataSource, data: TrainingData, lanes: int) 
         executor.close()
 
 
+def _numerics(config: Config, study: str) -> str:
+    return config.training_of(study).numerics if study in config.studies else "native"
+
+
 def _own_code(config: Config, paths: Paths) -> OwnCode | None:
     """The user's own code, read and tried, where the family has such."""
     from tracker.training.trainers import load_loop
@@ -244,7 +250,9 @@ def sync(config: Config, here: Here | None = None, *, everything: bool = True) -
     """Delivers to MLflow what waits; with `everything`, also what MLflow has lost and what a pulled cache brought."""
     here = here or Here.now()
     if everything:
-        with Store.open(here.paths.store) as store:  # before what takes seconds to import: a broken store is told at once
+        with Store.open(
+            here.paths.store
+        ) as store:  # before what takes seconds to import: a broken store is told at once
             from tracker.evaluation.restore import restore_finals
             from tracker.studies.adopt import adopt_studies
 

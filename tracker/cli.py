@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say each step on a line, also without a terminal.")]
 LOOKING, CHECKING, KEEPING = "Looking at results", "Checking", "Keeping house"
 
 
@@ -77,6 +78,7 @@ def tune(
         ),
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
     from tracker import api
@@ -87,7 +89,7 @@ def tune(
     if unknown:
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
     for name in names:
-        with study_progress(quiet) as on_progress:
+        with study_progress(quiet, verbose) as on_progress:
             study = api.tune(
                 config,
                 name,
@@ -146,9 +148,12 @@ def show(
 @app.command(rich_help_panel=CHECKING)
 def reproduce(
     target: Annotated[
-        str, typer.Argument(metavar="RUN", help="STUDY/NUMBER, `final`, an MLflow run id, or the path of a record.json.")
+        str,
+        typer.Argument(metavar="RUN", help="STUDY/NUMBER, `final`, an MLflow run id, or the path of a record.json."),
     ],
-    record: Annotated[bool, typer.Option("--record", help="Write the verdict to the tags of the run in MLflow.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the verdict to the tags of the run in MLflow.")
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
     """Derive a trial again in a fresh process, compare every bit: 0 identical, 10 differs, 11 cannot be derived."""
@@ -157,7 +162,11 @@ def reproduce(
     from tracker.terminal.verdicts import reproduction_lines
 
     found = api.reproduce(target)
-    _say(json.dumps(reproduction_json(found), indent=1) if output == Format.json else "\n".join(reproduction_lines(found)))
+    _say(
+        json.dumps(reproduction_json(found), indent=1)
+        if output == Format.json
+        else "\n".join(reproduction_lines(found))
+    )
     if record:
         api.record_verdict(_config(), found, target)
     raise typer.Exit(found.exit_code)
@@ -181,7 +190,9 @@ def verify(
         raise InputError("name the studies to verify, or give --all")
     found = []
     with verify_progress(quiet) as on_step:
-        for verdict in api.verify(config, names or list(config.studies), sample=sample, pipeline=everything, workers=workers, on_step=on_step):
+        for verdict in api.verify(
+            config, names or list(config.studies), sample=sample, pipeline=everything, workers=workers, on_step=on_step
+        ):
             found.append(verdict)
             _say("" if quiet or output == Format.json else "\n".join(verdict_lines(verdict)))
     _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == Format.json else "")

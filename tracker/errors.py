@@ -13,7 +13,6 @@ TrackerError                 anything below; exit code 1
 │   └── StoreBusy            another command holds the study
 ├── ReplayError              a study no longer replays to what was logged; exit code 5
 │   └── EnvironmentChanged   a study was run in another environment, and this one was not accepted yet
-│   └── EnvironmentChanged   a study was run in another environment, and this one was not accepted yet
 ├── TrackingError            MLflow did not take a record, or holds a damaged one; exit code 6
 └── TrainingError            a trial failed or diverged; recorded with the trial, never fatal to a study
 """
@@ -91,10 +90,6 @@ class ReplayError(TrackerError):
     """A study no longer replays to the proposals that were logged."""
 
     exit_code = 5
-
-
-class EnvironmentChanged(ReplayError):
-    """A study was last run in another environment; `--accept-environment` goes on in this one."""
 
 
 class EnvironmentChanged(ReplayError):

@@ -97,7 +97,9 @@ def test_padding_never_learns() -> None:
         assert not gradient.any()
 
 
-@pytest.mark.parametrize(("size", "expected"), [(1, 8), (8, 8), (9, 16), (17, 32), (33, 64), (65, 96), (128, 128), (129, 160)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(1, 8), (8, 8), (9, 16), (17, 32), (33, 64), (65, 96), (128, 128), (129, 160)]
+)
 def test_padded_widths(size: int, expected: int) -> None:
     """The padded width is part of what is computed, so it is pinned."""
     assert padded_width(size) == expected

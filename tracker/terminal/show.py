@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def study_progress(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """What to call with a study's progress: trials done, the best so far, time left; silent where nobody watches."""
+def study_progress(quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """What to call with a study's progress: trials done, the best so far, time left; silent where nobody watches.
+
+    With `verbose` every step is a line of its own on stderr, in a log file too.
+    """
+    if verbose and not quiet:
+        yield _say_step
+        return
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -31,11 +37,21 @@ def study_progress(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
         def advance(progress: Progress) -> None:
             if progress.study not in tasks:
                 tasks[progress.study] = bar.add_task(progress.study, total=progress.wanted, best="")
-            best = progress.best
-            text = "" if best is None or best.value is None else f"best {best.value:.4f} (trial {best.number})"
+            text = _best_text(progress)
             bar.update(tasks[progress.study], completed=progress.finished, total=progress.wanted, best=text)  # type: ignore[arg-type]
 
         yield advance
+
+
+def _say_step(progress: Progress) -> None:
+    replayed = f", {progress.replayed} from the store" if progress.replayed else ""
+    best = _best_text(progress)
+    sys.stderr.write(f"{progress.study}: {progress.finished} of {progress.wanted}{replayed}{best and ', ' + best}\n")
+
+
+def _best_text(progress: Progress) -> str:
+    best = progress.best
+    return "" if best is None or best.value is None else f"best {best.value:.4f} (trial {best.number})"
 
 
 def study_summary(study: Study) -> str:
