@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.studies.loops import NETWORK, SMALL, LoopProject
 from tests.studies.project import Project
 from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError
@@ -210,3 +211,15 @@ def test_judge_needs_no_process(tuned, fresh) -> None:
     rows = find_rows(recorded.spec, project.paths.root, project.paths.splits, {})
     assert not isinstance(rows, Missing)
     assert "identical" == judge(recorded, fresh.derive(recorded.spec, rows)).verdict
+
+
+def test_a_loop_of_the_users_own_is_derived_again(tmp_path: Path, fresh) -> None:
+    """Its trials come out identical in another process; a changed byte of its code is named and stops the attempt."""
+    project = LoopProject.with_loop(tmp_path / "own", NETWORK, nets__small=SMALL)
+    result = project.run(project.plan("random", studies__random__trials=2), executor=project.executor())
+    for trial in result.trials:
+        assert "identical" == again(project, recorded_trial(trial, project.paths), fresh).verdict
+    path = project.paths.root / "nets" / "small.py"
+    path.write_text(path.read_text().replace("ReLU", "Tanh"))
+    found = again(project, recorded_trial(result.trials[0], project.paths), fresh)
+    assert ("cannot", ["code.nets/small.py"]) == (found.verdict, [cause.name for cause in found.causes])

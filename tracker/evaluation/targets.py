@@ -39,9 +39,7 @@ def record_verdict(
     kind = FINAL if target == FINAL else "trial"
     runs = [target] if RUN_ID.fullmatch(target) else find_runs(tracking_uri, experiment, kind, found.key)
     if not runs:
-        raise TrackingError(
-            f"MLflow has no {kind} run of {found.name} in {experiment!r}; run `tracker sync`, then this again"
-        )
+        raise TrackingError(f"MLflow has no run of {found.name} in {experiment!r}; run `tracker sync`, then this again")
     when = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")
     where = f"{host} {found.environment or ''}".strip()
     tag_runs(tracking_uri, runs, dict(zip(TAGS, (found.verdict, when, where), strict=True)))

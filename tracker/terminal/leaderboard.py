@@ -97,6 +97,7 @@ def closing_lines(paths: Paths) -> list[str]:
         "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
         f"next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show {final['study']}/{final['trial']}",
         "      edit params.yaml, then dvc repro; commit dvc.lock, data/salts.json and reports/looks/ with it",
+        "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",
     ]
 
 
