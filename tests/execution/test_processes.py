@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -229,3 +230,24 @@ def test_a_pool_has_at_least_one_worker(source: DataSource) -> None:
     """Zero workers are refused."""
     with pytest.raises(ValueError, match="at least 1, found 0"):
         ProcessExecutor(source, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start by themselves")
+def test_the_process_that_starts_workers_may_be_killed_while_it_does(
+    small_project: Project, specs: list[TrialSpec]
+) -> None:
+    """Workers are forked from a process of ours; killed in the middle of a start, it is replaced, and nothing is lost."""
+    from multiprocessing.forkserver import _forkserver
+
+    _forkserver.ensure_running()
+    server = _forkserver._forkserver_pid
+    os.kill(server, signal.SIGSTOP)  # the first start waits for its answer
+    killer = threading.Timer(0.2, os.kill, (server, signal.SIGKILL))
+    executor = ProcessExecutor(small_project.source, 2)
+    try:
+        killer.start()
+        assert alone(small_project, specs) == outcomes(executor.run(specs))
+    finally:
+        killer.join()
+        executor.close()
+    assert executor.stillborn == 0

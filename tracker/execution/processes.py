@@ -85,11 +85,21 @@ class ProcessExecutor:
         self.workers = []
 
     def _start(self) -> _Worker:
-        here, there = self.context.Pipe()
-        process = self.context.Process(target=_work, args=(there, self.source), daemon=True)
-        process.start()
-        there.close()
-        return _Worker(process, here)
+        while True:
+            here, there = self.context.Pipe()
+            process = self.context.Process(target=_work, args=(there, self.source), daemon=True)
+            try:
+                process.start()
+            except (
+                EOFError,
+                OSError,
+            ):  # the process that workers are forked from was killed; the next start makes another
+                here.close()
+                self._count_stillborn("the process that starts workers was killed")
+            else:
+                return _Worker(process, here)
+            finally:
+                there.close()
 
     def _forget(self) -> None:
         self._end([worker for worker in self.workers if worker.cohort])

@@ -13,18 +13,23 @@ from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec, record_json
 from tracker.search.samplers import open_sampler, plan_generations
+from tracker.studies.changed import describe_change
 from tracker.studies.plan import StudyPlan, propose_trial
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a study stands: trials finished of those wanted, how many of them were taken from the store, the best."""
+    """Where a study stands: trials finished of those wanted, how many of them were taken from the store, the best.
+
+    `change` says, where the name was run before with something else, what differs.
+    """
 
     study: str
     finished: int
     wanted: int
     replayed: int
     best: Trial | None
+    change: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ class _Run:
     ) -> None:
         self.plan, self.store, self.executor = plan, store, executor
         self.provenance, self.on_progress = provenance, on_progress
+        self.change = describe_change(store, plan)
         self.key = store.put_study(plan.spec, provenance)
         self.logged = {proposal.number: proposal for proposal in store.proposals(self.key)}
         self.trials: dict[int, Trial] = {}
@@ -184,7 +190,9 @@ class _Run:
 
     def report(self) -> None:
         best = best_trial(list(self.trials.values()), self.plan.spec.objective["direction"])
-        self.on_progress(Progress(self.plan.spec.name, len(self.trials), self.plan.trials, self.replayed, best))
+        self.on_progress(
+            Progress(self.plan.spec.name, len(self.trials), self.plan.trials, self.replayed, best, self.change)
+        )
 
     def finish(self) -> StudyResult:
         trials = tuple(self.trials[number] for number in sorted(self.trials))

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def study_progress(quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[Progress], None]]:
     """What to call with a study's progress: trials done, the best so far, time left; silent where nobody watches.
 
-    With `verbose` every step is a line of its own on stderr, in a log file too.
+    With `verbose` every step is a line of its own on stderr, in a log file too. Why a study begins anew is said once, first.
     """
-    if verbose and not quiet:
-        yield _say_step
-        return
-    if quiet or not sys.stderr.isatty():
+    if quiet:
         yield lambda _: None
+        return
+    if verbose or not sys.stderr.isatty():
+        yield _saying_changes(_say_step if verbose else lambda _: None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -40,7 +40,19 @@ def study_progress(quiet: bool = False, verbose: bool = False) -> Iterator[Calla
             text = _best_text(progress)
             bar.update(tasks[progress.study], completed=progress.finished, total=progress.wanted, best=text)  # type: ignore[arg-type]
 
-        yield advance
+        yield _saying_changes(advance)
+
+
+def _saying_changes(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    said: set[str] = set()
+
+    def first(progress: Progress) -> None:
+        if progress.change and progress.study not in said:
+            said.add(progress.study)
+            sys.stderr.write(f"{progress.change}\n")
+        tell(progress)
+
+    return first
 
 
 def _say_step(progress: Progress) -> None:

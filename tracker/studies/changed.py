@@ -1,0 +1,53 @@
+"""Turns a study that begins, and the last one of its name in the store, into a sentence on what changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracker.recording.store import Store
+from tracker.records import StudySpec, record_json
+from tracker.studies.plan import StudyPlan
+
+WORDS = {
+    "family": "model.family",
+    "space": "search_space",
+    "fixed": "hyperparameters",
+    "environment": "the environment",
+    "numerics": "the training arithmetic of this release",
+    "code": "your own code",
+}
+
+
+def describe_change(store: Store, plan: StudyPlan) -> str | None:
+    """Why a study begins anew although its name was run before; None for a new name, or a study that the store has."""
+    studies = store.studies(plan.spec.name)
+    if not studies or any(key == plan.spec.key for key, _ in studies):
+        return None
+    _, last = studies[0]
+    changed = ", ".join(list_changes(last, plan.spec))
+    return (
+        f"{plan.spec.name}: {changed} changed since the last run: a new study of {plan.trials} trials begins, "
+        "the old one is kept"
+    )
+
+
+def list_changes(last: StudySpec, spec: StudySpec) -> list[str]:
+    """The parts of a study that differ, in the words of `params.yaml`; releases with both numbers."""
+    old, new = record_json(last), record_json(spec)
+    found: list[str] = []
+    for name in new:
+        if old[name] == new[name] or name == "name":
+            continue
+        if name == "versions":
+            found += [f"{library.capitalize()} ({was} to {now})" for library, was, now in _pairs(old[name], new[name])]
+        elif name in {"data", "sampler", "training", "objective"}:
+            parts = ", ".join(part for part, _, _ in _pairs(old[name], new[name]))
+            found.append(f"{name} ({parts})")
+        else:
+            found.append(WORDS.get(name, name))
+    return found
+
+
+def _pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [(name, old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)]
