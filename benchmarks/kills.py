@@ -1,0 +1,93 @@
+"""Random SIGKILLs and what survived: python -m benchmarks.kills [--cheap 800 --networks 120 --deliveries 200 --processes 60]
+
+After the kills the same command runs to its end, and all it leaves is compared with a life that was never interrupted.
+Drivers are real processes, forked from one that has everything imported; see tests/faults/nursery.py.
+"""
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.faults import deliveries, lives
+from tests.faults.lives import SAMPLERS, Tally
+from tests.faults.nursery import Nursery
+
+MOST = 8  # kills in one life
+
+
+def repeat(name: str, wanted: int, life: Callable[[int, Path], Tally], folder: Path) -> Tally:
+    """Lives until there were as many kills as wanted."""
+    total, started = Tally(), time.monotonic()
+    for number in itertools.count():
+        if total.kills >= wanted or not total.sound:
+            break
+        total += life(number, folder / f"life-{number}")
+    print(f"{name}: {total} ({time.monotonic() - started:.0f} s)", flush=True)
+    return total
+
+
+def drivers(nursery: Nursery, folder: Path, wanted: int, *, networks: bool, seed: int) -> Iterator[Tally]:
+    origin = lives.make_project(folder / "origin", networks=networks)
+    for place, study in enumerate(SAMPLERS):
+        expected = lives.bear(nursery, origin, folder / f"whole-{study}", study)
+        span = lives.length(nursery, origin, folder / "timed", study)
+        kind = "networks" if networks else "function"
+
+        def life(number: int, root: Path, study=study, expected=expected, span=span, place=place) -> Tally:
+            draw = lives.rng(seed, place, number)
+            return lives.hunt(nursery, origin, root, study, expected, draw, span, MOST)
+
+        yield repeat(f"driver, {kind}, {study}", wanted // len(SAMPLERS), life, folder)
+
+
+def processes(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
+    """Workers, the process they are forked from, the delivery process, and the driver."""
+    origin = lives.make_project(folder / "origin", networks=True, trials=24)
+    deliveries.make_database(origin.paths.root / "mlflow.db")
+    study = "tpe"
+    whole = lives.bear(nursery, origin, folder / "whole", study)
+    span = lives.length(nursery, origin, folder / "timed", study, workers=2, deliver=True)
+
+    def life(number: int, root: Path) -> Tally:
+        return lives.hunt_workers(nursery, origin, root, study, whole, lives.rng(seed, number), span)
+
+    yield repeat("worker, delivery process, driver of two workers, networks, tpe", wanted, life, folder)
+
+
+def delivered(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
+    finished = lives.make_project(folder / "origin", networks=False, trials=12)
+    for study in SAMPLERS:
+        assert nursery.run(finished.paths.root, folder / "log", do="tune", study=study) == 0
+    deliveries.make_database(finished.paths.root / "mlflow.db")
+    expected, span = deliveries.deliver_once(nursery, finished, folder / "whole")
+
+    def life(number: int, root: Path) -> Tally:
+        return deliveries.hunt_delivery(nursery, finished, root, expected, lives.rng(seed, number), span, MOST)
+
+    yield repeat("delivery, four studies to one MLflow database", wanted, life, folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("cheap", 800), ("networks", 120), ("deliveries", 200), ("processes", 60), ("seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    wanted = parser.parse_args()
+    total = Tally()
+    with tempfile.TemporaryDirectory() as folder, Nursery(*deliveries.MODULES) as nursery:
+        place = Path(folder)
+        for tally in itertools.chain(
+            drivers(nursery, place / "cheap", wanted.cheap, networks=False, seed=wanted.seed),
+            drivers(nursery, place / "networks", wanted.networks, networks=True, seed=wanted.seed),
+            delivered(nursery, place / "deliveries", wanted.deliveries, wanted.seed),
+            processes(nursery, place / "processes", wanted.processes, wanted.seed),
+        ):
+            total += tally
+    print(f"all: {total}")
+    raise SystemExit(0 if total.sound else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Lives of studies: interrupted again and again, run to their end, and compared with one that was never interrupted.
+
+A driver is killed at a moment that is drawn from the length of a whole life; then the same command is run again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from tests.faults.nursery import Nursery
+from tests.studies.project import Project, make_table
+from tracker.recording.store import Store
+
+SAMPLERS = ("manual", "grid", "random", "tpe")
+PARAMS = """
+seed: 7
+data: {{source: table.csv, target: kind, id: who}}
+model: {model}
+training: {{epochs: 2}}
+hyperparameters: {{{fixed}units: 8, learning_rate: 1e-2, batch_size: 32, dropout: 0.0}}
+search_space:
+  units: [8, 12, 20]
+  dropout: {{low: 0.0, high: 0.5}}
+  learning_rate: {{low: 1e-3, high: 1e-1, log: true}}
+studies:
+  manual: {{sampler: manual, configurations: [{{}}, {{units: 12}}, {{learning_rate: 1e-3}}, {{dropout: 0.25}}, {{units: 16}}]}}
+  grid: {{sampler: grid, search_space: {{units: [8, 20], batch_size: [16, 32], dropout: [0.0, 0.5]}}}}
+  random: {{sampler: random, trials: {trials}}}
+  tpe: {{sampler: tpe, trials: {trials}, generation: 4}}
+tracking: {{experiment: tests}}
+"""
+LOOP = """
+import torch
+
+
+def fit(hyperparameters, train, validation, seed):
+    \"\"\"A trial of a millisecond: a model as it begins, and a curve that follows from the hyperparameters.\"\"\"
+    torch.manual_seed(seed)
+    net = torch.nn.Linear(train.x.shape[1], len(train.labels))
+    for epoch in range(1, hyperparameters["epochs"] + 1):
+        loss = abs(hyperparameters["learning_rate"] - 0.01) + hyperparameters["dropout"] / epoch
+        yield {"train_loss": loss / 2, "val_loss": loss}
+    return net
+"""
+
+
+# Trials from the third on wait until a file is there: a test decides how long the study lasts.
+GATE = """
+import os
+import time
+from loop import fit as inner
+
+
+def fit(hyperparameters, train, validation, seed):
+    with open("begun", "a") as file:
+        file.write("x")
+    while os.path.getsize("begun") > 2 and not os.path.exists("open"):
+        time.sleep(0.01)
+    return (yield from inner(hyperparameters, train, validation, seed))
+"""
+
+
+def make_project(root: Path, *, networks: bool, trials: int = 16) -> Project:
+    """A small project on disk, split, with a study for each sampler; trials are networks or the cheapest loop there is."""
+    model, fixed = ("{family: mlp}", "hidden_layers: 1, ") if networks else ("{family: function, entry: loop:fit}", "")
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "loop.py").write_text(LOOP)
+    return Project.made(root, make_table(), PARAMS.format(model=model, fixed=fixed, trials=trials))
+
+
+@dataclass
+class Tally:
+    """What happened and what did not hold; two of them add up."""
+
+    kills: int = 0
+    lives: int = 0
+    trials: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    double: int = 0
+    different: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: Tally) -> Tally:
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        return self
+
+    @property
+    def sound(self) -> bool:
+        return not (self.lost or self.double or self.different or self.notes)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{one.name} {getattr(self, one.name)}" for one in fields(self) if one.name != "notes")
+        return "\n".join([counts, *self.notes])
+
+
+@dataclass(frozen=True)
+class Ending:
+    """All that a finished study left: its report files, and what its store holds."""
+
+    files: dict[str, bytes]
+    proposals: list[Any]
+    outcomes: dict[str, str]
+
+    @classmethod
+    def of(cls, project: Project, study: str) -> Ending:
+        with Store.open(project.paths.store) as store:
+            store.check()
+            [(key, _)] = store.studies(study)
+            proposals = store.proposals(key)
+            outcomes = store.outcomes([one.spec.key for one in proposals])
+        return cls(project.written(), proposals, {key: outcome.digest for key, outcome in outcomes.items()})
+
+
+def bear(nursery: Nursery, origin: Project, root: Path, study: str) -> Ending:
+    """A life without an interruption, in a copy of the project."""
+    project = copy(origin, root)
+    log = root.with_suffix(".log")
+    code = nursery.run(root, log, do="tune", study=study)
+    assert code == 0, log.read_text()
+    return Ending.of(project, study)
+
+
+def copy(origin: Project, root: Path) -> Project:
+    shutil.copytree(origin.paths.root, root)
+    copied = Project.__new__(Project)
+    copied.paths, copied.config = type(origin.paths).of(root, {}), origin.config
+    return copied
+
+
+def hunt(
+    nursery: Nursery,
+    origin: Project,
+    root: Path,
+    study: str,
+    expected: Ending,
+    draw: np.random.Generator,
+    span_s: float,
+    most: int,
+) -> Tally:
+    """A life whose driver is killed at random moments, at most `most` times, then left alone; the folder is removed."""
+    project, log = copy(origin, root), root.with_suffix(".log")
+    tally = Tally(lives=1)
+    while tally.kills < most:
+        driver = nursery.start(root, log, do="tune", study=study)
+        if not driver.kill_after(float(draw.uniform(0, span_s))):
+            if driver.code:
+                tally.notes.append(f"{study}: left with {driver.code}: {log.read_text()[-2000:]}")
+            break
+        tally.kills += 1
+        tally.acknowledged = max(tally.acknowledged, said(log))
+        tally.lost += max(0, tally.acknowledged - kept(project, study))
+    tally += finish(nursery, project, log, study, expected)
+    clear(root, log)
+    return tally
+
+
+def hunt_workers(
+    nursery: Nursery,
+    origin: Project,
+    root: Path,
+    study: str,
+    expected: Ending,
+    draw: np.random.Generator,
+    span_s: float,
+) -> Tally:
+    """A life with two workers in which one or two of the driver's own processes are killed, and half of the time itself.
+
+    At most two, because a trial whose workers die three times has failed by design.
+    """
+    project, log = copy(origin, root), root.with_suffix(".log")
+    tally = Tally(lives=1)
+    driver = nursery.start(root, log, do="tune", study=study, workers=2, deliver=True)
+    with_itself = bool(draw.integers(2))
+    for _ in range(2):
+        time.sleep(float(draw.uniform(0, span_s / 2)))
+        living = children(driver.pid)
+        if living and driver.poll() is None:
+            tally.kills += kill(int(draw.choice(living)))
+    if with_itself:
+        tally.kills += driver.kill_after(float(draw.uniform(0, span_s / 2)))
+    if driver.wait() not in {0, -signal.SIGKILL}:
+        tally.notes.append(f"{study}: left with {driver.code}: {log.read_text()[-2000:]}")
+    tally += finish(nursery, project, log, study, expected)
+    clear(root, log)
+    return tally
+
+
+def kill(pid: int) -> int:
+    """SIGKILL; whether there was something to kill."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return 0
+    return 1
+
+
+def clear(root: Path, log: Path) -> None:
+    for _ in range(100):  # what outlived its driver for a moment may still write
+        shutil.rmtree(root, ignore_errors=True)
+        if not root.exists():
+            break
+        time.sleep(0.05)
+    log.unlink(missing_ok=True)
+
+
+def finish(nursery: Nursery, project: Project, log: Path, study: str, expected: Ending) -> Tally:
+    """The same command until the end, and what came of it."""
+    tally = Tally()
+    code = nursery.run(project.paths.root, log, do="tune", study=study)
+    if code:
+        tally.notes.append(f"{study}: the last run left with {code}: {log.read_text()[-2000:]}")
+        return tally
+    return tally_of(project, study, expected)
+
+
+def tally_of(project: Project, study: str, expected: Ending) -> Tally:
+    """A finished study against one that was never interrupted."""
+    tally, ending = Tally(), Ending.of(project, study)
+    tally.trials = len(ending.proposals)
+    tally.lost = len(set(expected.outcomes) - set(ending.outcomes))
+    tally.double = (
+        rows(project, "proposals") - len(expected.proposals) + rows(project, "outcomes") - len(expected.outcomes)
+    )
+    tally.different = int(expected != ending)
+    if expected.files != ending.files:
+        odd = {name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)}
+        tally.notes.append(f"{study}: other files: {sorted(odd)}")
+    if leftovers := sorted(str(path) for path in project.paths.store.rglob("*.part")):
+        tally.notes.append(f"{study}: left behind: {leftovers}")
+    return tally
+
+
+def rows(project: Project, table: str) -> int:
+    with sqlite3.connect(f"file:{project.paths.store / 'store.db'}?mode=ro", uri=True) as link:
+        (count,) = link.execute(f"SELECT count(*) FROM {table}").fetchone()
+    link.close()
+    return int(count)
+
+
+def said(log: Path) -> int:
+    """The highest number of finished trials that a driver has acknowledged."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return max((int(line.split()[1]) for line in lines if line.startswith("acknowledged ")), default=0)
+
+
+def kept(project: Project, study: str) -> int:
+    """How many trials of a study the store has outcomes of."""
+    if not (project.paths.store / "store.db").exists():
+        return 0
+    with Store.open(project.paths.store) as store:
+        found = store.studies(study)
+        return len(store.outcomes([one.spec.key for one in store.proposals(found[0][0])])) if found else 0
+
+
+def children(pid: int) -> list[int]:
+    """All descendants of a process, the processes it started first."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def rng(*seeds: int) -> np.random.Generator:
+    return np.random.default_rng(seeds)
+
+
+def length(nursery: Nursery, origin: Project, root: Path, study: str, **call: Any) -> float:
+    """How long an uninterrupted life takes, in seconds."""
+    copy(origin, root)
+    started = time.monotonic()
+    assert nursery.run(root, root.with_suffix(".log"), do="tune", study=study, **call) == 0
+    took = time.monotonic() - started
+    clear(root, root.with_suffix(".log"))
+    return took

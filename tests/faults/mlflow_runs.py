@@ -1,0 +1,46 @@
+"""Turns an MLflow database into what it says, without ids and times, so that two databases can be compared."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+IDENTITY = ("tracker.kind", "tracker.study", "tracker.trial", "tracker.final")
+
+
+def read_runs(database: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Runs by what they are of: status, params, points, tags of ours, names of files. Asserts that each is there once."""
+    link = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        runs = link.execute("SELECT run_uuid, status, lifecycle_stage, artifact_uri FROM runs").fetchall()
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        for run, status, stage, artifacts in runs:
+            tags = dict(link.execute("SELECT key, value FROM tags WHERE run_uuid = ?", [run]).fetchall())
+            identity = tuple(tags.get(name, "") for name in IDENTITY)
+            assert stage == "active", f"{identity} was there twice: one is deleted"
+            assert identity not in found, f"{identity} is there twice"
+            found[identity] = {"status": status, "tags": {n: v for n, v in tags.items() if n.startswith("tracker.")}}
+            found[identity] |= {"params": _params(link, run), "points": _points(link, run, identity)}
+            folder = Path(unquote(urlsplit(artifacts).path))
+            found[identity]["files"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        return found
+    finally:
+        link.close()
+
+
+def _params(link: sqlite3.Connection, run: str) -> dict[str, str]:
+    return dict(link.execute("SELECT key, value FROM params WHERE run_uuid = ?", [run]).fetchall())
+
+
+def _points(link: sqlite3.Connection, run: str, identity: tuple[str, ...]) -> list[tuple[str, int, float]]:
+    points = link.execute("SELECT key, step, value FROM metrics WHERE run_uuid = ?", [run]).fetchall()
+    twice = [point for point, count in Counter((key, step) for key, step, _ in points).items() if count > 1]
+    assert not twice, f"{identity}: points are there twice: {twice}"
+    return sorted(points)
+
+
+def unfinished(runs: dict[tuple[str, ...], dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [identity for identity, run in runs.items() if run["status"] != "FINISHED"]
