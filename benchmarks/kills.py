@@ -9,11 +9,13 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.faults import deliveries, lives
 from tests.faults.lives import SAMPLERS, Tally
 from tests.faults.nursery import Nursery
+from tests.faults.processes import hunt_processes
 
 MOST = 8  # kills in one life
 
@@ -49,10 +51,11 @@ def processes(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterato
     deliveries.make_database(origin.paths.root / "mlflow.db")
     study = "tpe"
     whole = lives.bear(nursery, origin, folder / "whole", study)
+    runs, _ = deliveries.deliver_once(nursery, lives.at(origin, folder / "whole"), folder / "delivered")
     span = lives.length(nursery, origin, folder / "timed", study, workers=2, deliver=True)
 
     def life(number: int, root: Path) -> Tally:
-        return lives.hunt_workers(nursery, origin, root, study, whole, lives.rng(seed, number), span)
+        return hunt_processes(nursery, origin, root, study, (whole, runs), lives.rng(seed, number), span)
 
     yield repeat("worker, delivery process, driver of two workers, networks, tpe", wanted, life, folder)
 
@@ -78,13 +81,15 @@ def main() -> None:
     total = Tally()
     with tempfile.TemporaryDirectory() as folder, Nursery(*deliveries.MODULES) as nursery:
         place = Path(folder)
-        for tally in itertools.chain(
-            drivers(nursery, place / "cheap", wanted.cheap, networks=False, seed=wanted.seed),
-            drivers(nursery, place / "networks", wanted.networks, networks=True, seed=wanted.seed),
-            delivered(nursery, place / "deliveries", wanted.deliveries, wanted.seed),
-            processes(nursery, place / "processes", wanted.processes, wanted.seed),
-        ):
-            total += tally
+        parts = [
+            (wanted.cheap, partial(drivers, networks=False)),
+            (wanted.networks, partial(drivers, networks=True)),
+            (wanted.deliveries, delivered),
+            (wanted.processes, processes),
+        ]
+        for number, (kills, part) in enumerate(parts):
+            for tally in part(nursery, place / f"{number}", kills, seed=wanted.seed) if kills else ():
+                total += tally
     print(f"all: {total}")
     raise SystemExit(0 if total.sound else 1)
 

@@ -17,7 +17,8 @@ from tracker.config import Compare
 from tracker.evaluation.compare import compare
 from tracker.evaluation.ranking import Ranking
 from tracker.execution.executor import InlineExecutor, arrays_of, one_thread
-from tracker.execution.processes import ProcessExecutor, _context
+from tracker.execution.fork_server import worker_context
+from tracker.execution.processes import ProcessExecutor
 from tracker.records import TrialOutcome, record_from
 from tracker.studies.plan import plan_study, propose_trial
 from tracker.studies.runner import StudyResult
@@ -114,8 +115,8 @@ def test_kill_and_resume_do_not_matter(small_project: Project, truth: StudyResul
     """A study is killed outright at random moments; each time it goes on, and ends as one that ran through."""
     rng, seen = np.random.default_rng(), [0]
     for _ in range(10):
-        here, there = _context().Pipe(duplex=False)
-        process = _context().Process(target=run_and_tell, args=(small_project.paths.root, tmp_path, there))
+        here, there = worker_context().Pipe(duplex=False)
+        process = worker_context().Process(target=run_and_tell, args=(small_project.paths.root, tmp_path, there))
         process.start()
         there.close()
         wanted, finished = min(seen[-1] + int(rng.integers(0, 4)), 16), -1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracker.config import Config, load_config
 from tracker.errors import ConfigError
+from tracker.execution.fork_server import start_early
 from tracker.hyperparameters import OWN_CODE
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
@@ -97,6 +98,7 @@ def tune(
     if here.paths.store.exists():
         Store.open(here.paths.store).close()  # a broken store is told before anything takes seconds
     pin_numerics(_numerics(config, study), os.environ, sys.modules)
+    start_early(here.workers)
     with _outbox(here, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there while torch loads here
         accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
         return _tune(config, study, here, outbox, accept, on_progress, on_delivery)

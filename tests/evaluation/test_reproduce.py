@@ -145,15 +145,6 @@ def test_settings_are_found_by_their_digest(tuned) -> None:
     assert settings_of("0" * 64) is None
 
 
-def test_a_trial_whose_worker_died_cannot_be_derived(tuned) -> None:
-    """It has no outcome of its own to compare with."""
-    project, result = tuned
-    outcome = dataclasses.replace(result.trials[0].outcome, state="failed", reason="its worker died 3 times (SIGKILL)")
-    found = again(project, Recorded("random/0", result.trials[0].spec, outcome))
-    assert "cannot" == found.verdict
-    assert "SIGKILL" in found.causes[0].words
-
-
 def test_a_diverged_trial_diverges_again(fresh, tmp_path: Path, small_project: Project) -> None:
     """A failed trial is derived as well: the same epochs, the same reason."""
     project = small_project.copy(tmp_path / "wild")

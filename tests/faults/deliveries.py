@@ -72,6 +72,11 @@ def compare_runs(database: Path, expected: Runs) -> Tally:
     tally.different = sum(runs.get(identity) != run for identity, run in expected.items()) + len(
         set(runs) - set(expected)
     )
+    odd = [identity for identity, run in expected.items() if identity in runs and runs[identity] != run]
+    if odd:
+        run, other = expected[odd[0]], runs[odd[0]]
+        what = {name: (run[name], other[name]) for name in run if run[name] != other[name]}
+        tally.notes.append(f"{len(odd)} runs differ, {odd[0]} in {str(what)[:1000]}")
     if unfinished(runs):
         tally.notes.append(f"not ended: {unfinished(runs)}")
     return tally

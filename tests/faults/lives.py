@@ -134,9 +134,14 @@ def bear(nursery: Nursery, origin: Project, root: Path, study: str) -> Ending:
 
 def copy(origin: Project, root: Path) -> Project:
     shutil.copytree(origin.paths.root, root)
-    copied = Project.__new__(Project)
-    copied.paths, copied.config = type(origin.paths).of(root, {}), origin.config
-    return copied
+    return at(origin, root)
+
+
+def at(origin: Project, root: Path) -> Project:
+    """The project that was copied, or has lived, at another place."""
+    there = Project.__new__(Project)
+    there.paths, there.config = type(origin.paths).of(root, {}), origin.config
+    return there
 
 
 def hunt(
@@ -161,37 +166,6 @@ def hunt(
         tally.kills += 1
         tally.acknowledged = max(tally.acknowledged, said(log))
         tally.lost += max(0, tally.acknowledged - kept(project, study))
-    tally += finish(nursery, project, log, study, expected)
-    clear(root, log)
-    return tally
-
-
-def hunt_workers(
-    nursery: Nursery,
-    origin: Project,
-    root: Path,
-    study: str,
-    expected: Ending,
-    draw: np.random.Generator,
-    span_s: float,
-) -> Tally:
-    """A life with two workers in which one or two of the driver's own processes are killed, and half of the time itself.
-
-    At most two, because a trial whose workers die three times has failed by design.
-    """
-    project, log = copy(origin, root), root.with_suffix(".log")
-    tally = Tally(lives=1)
-    driver = nursery.start(root, log, do="tune", study=study, workers=2, deliver=True)
-    with_itself = bool(draw.integers(2))
-    for _ in range(2):
-        time.sleep(float(draw.uniform(0, span_s / 2)))
-        living = children(driver.pid)
-        if living and driver.poll() is None:
-            tally.kills += kill(int(draw.choice(living)))
-    if with_itself:
-        tally.kills += driver.kill_after(float(draw.uniform(0, span_s / 2)))
-    if driver.wait() not in {0, -signal.SIGKILL}:
-        tally.notes.append(f"{study}: left with {driver.code}: {log.read_text()[-2000:]}")
     tally += finish(nursery, project, log, study, expected)
     clear(root, log)
     return tally

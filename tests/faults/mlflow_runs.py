@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+HOLDS_TIMES = "tracker.record"  # the digest of a record with times
 IDENTITY = ("tracker.kind", "tracker.study", "tracker.trial", "tracker.final")
 
 
@@ -22,7 +23,8 @@ def read_runs(database: Path) -> dict[tuple[str, ...], dict[str, Any]]:
             identity = tuple(tags.get(name, "") for name in IDENTITY)
             assert stage == "active", f"{identity} was there twice: one is deleted"
             assert identity not in found, f"{identity} is there twice"
-            found[identity] = {"status": status, "tags": {n: v for n, v in tags.items() if n.startswith("tracker.")}}
+            ours = {name: tag for name, tag in tags.items() if name.startswith("tracker.") and name != HOLDS_TIMES}
+            found[identity] = {"status": status, "tags": ours}
             found[identity] |= {"params": _params(link, run), "points": _points(link, run, identity)}
             folder = Path(unquote(urlsplit(artifacts).path))
             found[identity]["files"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -9,6 +9,7 @@ import pytest
 from tests.faults import deliveries, lives
 from tests.faults.lives import SAMPLERS, Ending, Tally
 from tests.faults.nursery import Nursery
+from tests.faults.processes import hunt_processes
 from tests.studies.project import Project
 
 
@@ -30,7 +31,8 @@ def test_networks_end_as_if_workers_and_delivery_had_never_been_killed(nursery: 
     origin = lives.make_project(tmp_path / "origin", networks=True, trials=8)
     deliveries.make_database(origin.paths.root / "mlflow.db")
     whole = lives.bear(nursery, origin, tmp_path / "whole", "random")
-    total = lives.hunt_workers(nursery, origin, tmp_path / "hunted", "random", whole, lives.rng(12), 4.0)
+    runs, _ = deliveries.deliver_once(nursery, lives.at(origin, tmp_path / "whole"), tmp_path / "delivered")
+    total = hunt_processes(nursery, origin, tmp_path / "hunted", "random", (whole, runs), lives.rng(12), 4.0)
     assert total.sound, str(total)
 
 

@@ -18,7 +18,6 @@ from tracker.recording.changes import Cause
 
 Verdict = Literal["identical", "differs", "cannot"]
 EXIT_CODES: Mapping[Verdict, int] = {"identical": 0, "differs": 10, "cannot": 11}
-WORKER_DIED = "its worker died"  # how the reason of a trial begins that has no outcome of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,6 @@ def reproduce_record(
 
     Without `fresh` a process is started for this trial alone.
     """
-    outcome = recorded.outcome
-    if (outcome.reason or "").startswith(WORKER_DIED):
-        words = f"the trial has no outcome of its own: {outcome.reason}"
-        return _cannot(
-            recorded, (Cause("outcome", outcome.reason, None, words),), "run the study again under another name"
-        )
     rows = find_rows(recorded.spec, root, splits, recorded.provenance)
     if isinstance(rows, Missing):
         return _cannot(recorded, rows.causes, rows.remedy)

@@ -39,7 +39,7 @@ class Executor(Protocol):
     """Runs trials and yields their results, a cohort at a time, in whatever order they finish."""
 
     def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
-        """Every spec's result exactly once; a trial that raises or whose workers die comes back as failed."""
+        """Every spec's result exactly once; a trial that raises comes back as failed, a death of a process is no result."""
         ...
 
     def close(self) -> None:

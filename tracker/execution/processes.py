@@ -6,33 +6,25 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
-from tracker.execution.executor import DataSource, arrays_of, failed, one_thread, run_cohort
+from tracker.execution.executor import DataSource, arrays_of, one_thread, run_cohort
+from tracker.execution.fork_server import worker_context
 from tracker.records import TrialSpec
 from tracker.training.cohort import Arrays, Result
 from tracker.training.trainers import Trainers
 
 ALONE_AFTER = 2  # deaths of workers that held a trial, after which it runs in a cohort of its own
-FAILED_AFTER = 3
-PRELOADED = [  # what a worker needs to load data and train: imported once, by the process that workers are forked from
-    "pandas",
-    "pyarrow.parquet",
-    "sklearn.impute",
-    "sklearn.preprocessing",
-    "tracker.datasets.load_parquet",
-    "tracker.execution.processes",
-    "tracker.standalone.transform",
-]
+GIVEN_UP_AFTER = 3
+DYING_S = 0.2  # a process that was killed may still seem to live for so long
 
 
 @dataclass(slots=True, eq=False)
@@ -55,17 +47,20 @@ class ProcessExecutor:
         self.source, self.count, self.most_lanes = source, workers, most_lanes
         data = source.load()
         self.features, self.classes = data.x_train.shape[1], len(data.labels)
-        self.context = _context()
+        self.context = worker_context()
         self.workers: list[_Worker] = []
         self.deaths: Counter[str] = Counter()
         self.stillborn = 0
+        self.given_up: list[tuple[TrialSpec, str]] = []
 
     def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
         """Results of each cohort as it finishes; a run that is left early is forgotten with what was in training.
 
-        Raises DataError where a worker finds other splits than this process did, TrackerError where workers cannot start.
+        Raises DataError where a worker finds other splits than this process did, TrackerError where workers cannot start, and,
+        once all others have finished, where the workers of one trial died again and again.
         """
         self._forget()
+        self.given_up = []
         queue = form_cohorts(specs, self.features, self.classes, self.count, self.most_lanes)
         while len(self.workers) < min(self.count, len(queue)):
             self.workers.append(self._start())
@@ -78,6 +73,7 @@ class ProcessExecutor:
             for worker in awaited:
                 if worker.pipe in heard or worker.process.sentinel in heard:
                     yield from self._collect(worker, queue)
+        self._give_up()
 
     def close(self) -> None:
         """Ends the workers; what they were training is dropped."""
@@ -96,6 +92,7 @@ class ProcessExecutor:
             ):  # the process that workers are forked from was killed; the next start makes another
                 here.close()
                 self._count_stillborn("the process that starts workers was killed")
+                time.sleep(DYING_S)
             else:
                 return _Worker(process, here)
             finally:
@@ -127,7 +124,7 @@ class ProcessExecutor:
         except (EOFError, OSError):
             answer = None
         if answer is None:
-            yield from self._bury(worker, queue)
+            self._bury(worker, queue)
         elif isinstance(answer, TrackerError):
             raise answer
         elif not worker.ready:
@@ -137,18 +134,30 @@ class ProcessExecutor:
             worker.cohort = []
             yield answer
 
-    def _bury(self, worker: _Worker, queue: list[list[TrialSpec]]) -> Iterator[list[Result]]:
+    def _bury(self, worker: _Worker, queue: list[list[TrialSpec]]) -> None:
         """Queues a dead worker's trials again: together, after two deaths alone, after three not at all."""
         ending = _ending(self._replace(worker))
         if not worker.ready:
             self._count_stillborn(ending)
         self.deaths.update(spec.key for spec in worker.cohort)
         together = [spec for spec in worker.cohort if self.deaths[spec.key] < ALONE_AFTER]
-        alone = [spec for spec in worker.cohort if ALONE_AFTER <= self.deaths[spec.key] < FAILED_AFTER]
+        alone = [spec for spec in worker.cohort if ALONE_AFTER <= self.deaths[spec.key] < GIVEN_UP_AFTER]
         queue[:0] = [cohort for cohort in (together, *([spec] for spec in alone)) if cohort]
-        for spec in worker.cohort:
-            if self.deaths[spec.key] >= FAILED_AFTER:
-                yield [failed(spec, f"its worker died {FAILED_AFTER} times ({ending})")]
+        self.given_up += [(spec, ending) for spec in worker.cohort if self.deaths[spec.key] >= GIVEN_UP_AFTER]
+
+    def _give_up(self) -> None:
+        """A death is no outcome: it says something of the machine, and another machine would say something else."""
+        if not self.given_up:
+            return
+        spec, ending = self.given_up[0]
+        for one, _ in self.given_up:  # another run tries anew
+            del self.deaths[one.key]
+        others = f", and {len(self.given_up) - 1} more" if len(self.given_up) > 1 else ""
+        raise TrackerError(
+            f"a trial's worker ended {GIVEN_UP_AFTER} times ({ending}): seed {spec.seed}, {dict(spec.params)}{others}; the "
+            "other trials are kept, and the same command tries again. SIGKILL often means that memory ran out: use fewer "
+            "workers, or leave such configurations out of the search space"
+        )
 
     def _replace(self, worker: _Worker) -> int | None:
         """Starts another worker in the place of a dead one and gives the dead one's exit code."""
@@ -160,20 +169,11 @@ class ProcessExecutor:
     def _count_stillborn(self, ending: str) -> None:
         """Workers that die before they have the data say nothing about any trial, so none may fail for it."""
         self.stillborn += 1
-        if self.stillborn >= FAILED_AFTER * self.count:
+        if self.stillborn >= GIVEN_UP_AFTER * self.count:
             raise TrackerError(
                 f"{self.stillborn} workers in a row ended while they started ({ending}), see their messages above; "
                 'a script that calls this needs `if __name__ == "__main__":`; one worker runs in this very process'
             )
-
-
-def _context() -> SpawnContext | ForkServerContext:
-    """Processes that share no state with the driver; on Linux they start in a moment, from one that has torch loaded."""
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
 
 
 def _ending(code: int | None) -> str:

@@ -1,0 +1,157 @@
+"""Stages whose `dvc` or shell is killed, that are stopped, or run twice at once, with real DVC: never two writers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.end_to_end.project import Project
+from tests.faults.lives import GATE, LOOP
+
+pytestmark = pytest.mark.slow
+STUDIES = {"tpe": {"sampler": "tpe", "trials": 6, "generation": 2}}  # the first generation passes the gate
+SPACE = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
+FIXED = {"dropout": 0.1}
+STOPPED = "stopped; what is finished is kept: the same command goes on"
+
+
+@pytest.fixture(scope="module")
+def split_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose one study stops at a gate; split already."""
+    folder = tmp_path_factory.mktemp("stages") / "project"
+    folder.mkdir()
+    (folder / "loop.py").write_text(LOOP)
+    (folder / "gate.py").write_text(GATE)
+    model = {"family": "function", "entry": "gate:fit"}
+    project = Project.new(folder, STUDIES, model=model, hyperparameters=FIXED, search_space=SPACE)
+    project.repro("split")
+    return project
+
+
+@pytest.fixture
+def project(split_project: Project, tmp_path: Path) -> Project:
+    subprocess.run(["cp", "-a", split_project.folder, tmp_path / "project"], check=True)
+    return Project(tmp_path / "project")
+
+
+def wait_until(so: Callable[[], bool], seconds: float = 120.0) -> None:
+    give_up = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def begun(project: Project) -> bool:
+    path = project.folder / "begun"
+    return path.exists() and path.stat().st_size > 2
+
+
+def stage_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """The stage that a `dvc repro` is running."""
+    [stage] = [one for one in psutil.Process(process.pid).children(recursive=True) if "pipelines.tune" in one.cmdline()]
+    return stage
+
+
+def at_the_gate(project: Project) -> tuple[subprocess.Popen[str], psutil.Process]:
+    """A `dvc repro` whose stage is in the middle of its study."""
+    running = project.start("dvc", "repro", "tune")
+    wait_until(lambda: begun(project) or running.poll() is not None)
+    assert running.poll() is None, running.communicate()[0]
+    return running, stage_of(running)
+
+
+def outputs(project: Project) -> dict[str, bytes]:
+    """Report and model of the study, and what dvc.lock says of them."""
+    files = [
+        path for folder in ("reports", "models") for path in (project.folder / folder).rglob("*") if path.is_file()
+    ]
+    names = {str(path.relative_to(project.folder)): path.read_bytes() for path in files}
+    return names | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
+
+
+def test_a_stage_ends_with_the_dvc_that_started_it(project: Project) -> None:
+    """After `kill -9` of dvc the stage ends within seconds, its workers too; an instant `dvc repro` does the work alone."""
+    running, stage = at_the_gate(project)
+    started = [stage, *stage.children(recursive=True)]
+    running.kill()
+    running.wait()  # DVC takes a zombie for a living command
+    again = project.start("dvc", "repro", "tune")
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert [] == alive
+    (project.folder / "open").touch()
+    output, _ = again.communicate(timeout=300)
+    assert 0 == again.returncode, output
+    assert STOPPED in running.communicate()[0]
+    assert "didn't change, skipping" in project.repro("tune")
+
+
+def test_a_paused_orphan_never_writes_into_a_newer_run(project: Project) -> None:
+    """Its dvc is killed while the stage is stopped: newer runs leave and name it; awake, it ends without writing."""
+    running, stage = at_the_gate(project)
+    stage.suspend()
+    running.kill()
+    running.wait()
+    said = project.run("dvc", "repro", "tune", code=255)
+    assert f"stage tune@tpe is held by another command (process {stage.pid})" in said
+    (project.folder / "open").touch()
+    before = outputs(project)
+    stage.resume()
+    assert STOPPED in running.communicate(timeout=20)[0]
+    assert before == outputs(project)
+    project.repro("tune")
+    assert "didn't change, skipping" in project.repro("tune")
+
+
+def test_two_repros_at_once_end_as_one(project: Project) -> None:
+    """One computes; the other waits or leaves with a message; what they leave is what one would have left."""
+    (project.folder / "open").touch()
+    alone = Project(project.folder.with_name("alone"))
+    subprocess.run(["cp", "-a", project.folder, alone.folder], check=True)
+    alone.repro("tune")
+    both = [project.start("dvc", "repro", "tune") for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    codes = sorted(process.returncode for process in both)
+    assert codes[0] == 0, said
+    assert codes[1] in {0, 255}, said
+    assert codes[1] == 0 or any("busy" in text or "locked" in text or "is held by" in text for text in said), said
+    assert not any("Traceback" in text for text in said)
+    assert outputs(alone) == outputs(project)
+
+
+def test_a_stopped_stage_says_so(project: Project) -> None:
+    """Ctrl-C on `dvc repro`: the stage ends at once with all it started, and the same command goes on."""
+    running, stage = at_the_gate(project)
+    started = [stage, *stage.children(recursive=True)]
+    os.killpg(running.pid, signal.SIGINT)
+    output, _ = running.communicate(timeout=10)
+    assert running.returncode != 0
+    assert STOPPED in output
+    assert "exited with 130" in output
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert [] == alive
+    (project.folder / "open").touch()
+    assert "tpe: 6 trials, 2 of them from the store" in project.repro("tune")
+
+
+def test_a_stopped_tune_ends_with_all_it_started(project: Project) -> None:
+    """SIGTERM: the command, its workers and the delivery process end within seconds; what is finished is in the store."""
+    running = project.start(sys.executable, "-m", "tracker.cli", "tune", "tpe", "--workers", "2")
+    wait_until(lambda: begun(project) or running.poll() is not None)
+    started = psutil.Process(running.pid).children(recursive=True)
+    assert len(started) >= 3
+    running.terminate()
+    output, _ = running.communicate(timeout=10)
+    assert (143, f"{STOPPED}\n") == (running.returncode, output)
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert [] == alive
+    (project.folder / "open").touch()
+    assert ", 2 of them from the store" in project.tracker("tune", "tpe")

@@ -1,0 +1,34 @@
+"""The process that workers are forked from: it shares no state with the driver, and has loaded what a worker needs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from multiprocessing.context import ForkServerContext, SpawnContext
+
+PRELOADED = [  # what a worker needs to load data and train
+    "pandas",
+    "pyarrow.parquet",
+    "sklearn.impute",
+    "sklearn.preprocessing",
+    "tracker.datasets.load_parquet",
+    "tracker.execution.processes",
+    "tracker.standalone.transform",
+]
+
+
+def worker_context() -> SpawnContext | ForkServerContext:
+    """How workers start: on Linux in a moment, forked from one process; elsewhere by themselves."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+def start_early(workers: int) -> None:
+    """Lets it load while the driver loads the same; the environment variables that it will have are those of this moment."""
+    if workers > 1 and isinstance(worker_context(), ForkServerContext):
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
