@@ -16,6 +16,7 @@ from tests.faults import deliveries, lives
 from tests.faults.lives import SAMPLERS, Tally
 from tests.faults.nursery import Nursery
 from tests.faults.processes import hunt_processes
+from tests.faults.stages import copy_project, ending, hunt_stage, make_split_project
 
 MOST = 8  # kills in one life
 
@@ -73,9 +74,31 @@ def delivered(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterato
     yield repeat("delivery, four studies to one MLflow database", wanted, life, folder)
 
 
+def stages(_: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
+    """`dvc repro`, its stage and whatever that started."""
+    origin = make_split_project(folder / "origin")
+    (origin.folder / "open").touch()
+    whole = copy_project(origin, folder / "whole")
+    started = time.monotonic()
+    whole.repro("tune")
+    span, expected = time.monotonic() - started, ending(whole)
+
+    def life(number: int, root: Path) -> Tally:
+        return hunt_stage(origin, root, expected, lives.rng(seed, number), span, MOST)
+
+    yield repeat("dvc, stage, worker or delivery of `dvc repro`, function, tpe", wanted, life, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("cheap", 800), ("networks", 120), ("deliveries", 200), ("processes", 60), ("seed", 1)):
+    for name, default in (
+        ("cheap", 800),
+        ("networks", 120),
+        ("deliveries", 200),
+        ("processes", 60),
+        ("stages", 40),
+        ("seed", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     wanted = parser.parse_args()
     total = Tally()
@@ -86,9 +109,10 @@ def main() -> None:
             (wanted.networks, partial(drivers, networks=True)),
             (wanted.deliveries, delivered),
             (wanted.processes, processes),
+            (wanted.stages, stages),
         ]
-        for number, (kills, part) in enumerate(parts):
-            for tally in part(nursery, place / f"{number}", kills, seed=wanted.seed) if kills else ():
+        for number, (count, part) in enumerate(parts):
+            for tally in part(nursery, place / f"{number}", count, seed=wanted.seed) if count else ():
                 total += tally
     print(f"all: {total}")
     raise SystemExit(0 if total.sound else 1)

@@ -14,32 +14,22 @@ import psutil
 import pytest
 
 from tests.end_to_end.project import Project
-from tests.faults.lives import GATE, LOOP
+from tests.faults.lives import rng
+from tests.faults.stages import copy_project, ending, hunt_stage, make_split_project, outputs, stage_of
 
 pytestmark = pytest.mark.slow
-STUDIES = {"tpe": {"sampler": "tpe", "trials": 6, "generation": 2}}  # the first generation passes the gate
-SPACE = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
-FIXED = {"dropout": 0.1}
 STOPPED = "stopped; what is finished is kept: the same command goes on"
 
 
 @pytest.fixture(scope="module")
 def split_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose one study stops at a gate; split already."""
-    folder = tmp_path_factory.mktemp("stages") / "project"
-    folder.mkdir()
-    (folder / "loop.py").write_text(LOOP)
-    (folder / "gate.py").write_text(GATE)
-    model = {"family": "function", "entry": "gate:fit"}
-    project = Project.new(folder, STUDIES, model=model, hyperparameters=FIXED, search_space=SPACE)
-    project.repro("split")
-    return project
+    return make_split_project(tmp_path_factory.mktemp("stages") / "project")
 
 
 @pytest.fixture
 def project(split_project: Project, tmp_path: Path) -> Project:
-    subprocess.run(["cp", "-a", split_project.folder, tmp_path / "project"], check=True)
-    return Project(tmp_path / "project")
+    return copy_project(split_project, tmp_path / "project")
 
 
 def wait_until(so: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -54,27 +44,12 @@ def begun(project: Project) -> bool:
     return path.exists() and path.stat().st_size > 2
 
 
-def stage_of(process: subprocess.Popen[str]) -> psutil.Process:
-    """The stage that a `dvc repro` is running."""
-    [stage] = [one for one in psutil.Process(process.pid).children(recursive=True) if "pipelines.tune" in one.cmdline()]
-    return stage
-
-
 def at_the_gate(project: Project) -> tuple[subprocess.Popen[str], psutil.Process]:
     """A `dvc repro` whose stage is in the middle of its study."""
     running = project.start("dvc", "repro", "tune")
     wait_until(lambda: begun(project) or running.poll() is not None)
     assert running.poll() is None, running.communicate()[0]
     return running, stage_of(running)
-
-
-def outputs(project: Project) -> dict[str, bytes]:
-    """Report and model of the study, and what dvc.lock says of them."""
-    files = [
-        path for folder in ("reports", "models") for path in (project.folder / folder).rglob("*") if path.is_file()
-    ]
-    names = {str(path.relative_to(project.folder)): path.read_bytes() for path in files}
-    return names | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
 
 
 def test_a_stage_ends_with_the_dvc_that_started_it(project: Project) -> None:
@@ -113,8 +88,7 @@ def test_a_paused_orphan_never_writes_into_a_newer_run(project: Project) -> None
 def test_two_repros_at_once_end_as_one(project: Project) -> None:
     """One computes; the other waits or leaves with a message; what they leave is what one would have left."""
     (project.folder / "open").touch()
-    alone = Project(project.folder.with_name("alone"))
-    subprocess.run(["cp", "-a", project.folder, alone.folder], check=True)
+    alone = copy_project(project, project.folder.with_name("alone"))
     alone.repro("tune")
     both = [project.start("dvc", "repro", "tune") for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
@@ -155,3 +129,15 @@ def test_a_stopped_tune_ends_with_all_it_started(project: Project) -> None:
     assert [] == alive
     (project.folder / "open").touch()
     assert ", 2 of them from the store" in project.tracker("tune", "tpe")
+
+
+def test_a_killed_repro_ends_as_if_it_had_never_been_killed(project: Project) -> None:
+    """SIGKILL of dvc, the stage or what it started at random moments, at once `dvc repro` again: the same files and runs."""
+    (project.folder / "open").touch()
+    whole = copy_project(project, project.folder.with_name("whole"))
+    started = time.monotonic()
+    whole.repro("tune")
+    span = time.monotonic() - started
+    total = hunt_stage(project, project.folder.with_name("hunted"), ending(whole), rng(14), span, 2)
+    assert total.sound, str(total)
+    assert total.kills >= 1
