@@ -16,7 +16,7 @@ repro: $(VENV)/.installed  ## data in, studies tuned, every trial in MLflow, rep
 	@$(BIN)/tracker done
 
 test: $(VENV)/.installed  ## all tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.installed  ## lint, types, architecture
 	$(BIN)/ruff check .
