@@ -175,7 +175,7 @@ def test_public_names_are_sorted_and_importable() -> None:
 def entries(model: type[BaseModel], place: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         kind = field.annotation
-        inner = isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == config.__name__
+        inner = isinstance(kind, type) and issubclass(kind, BaseModel)
         wide = name in {"numeric", "categorical"} and place == "preprocessing."
         yield from entries(kind, f"{place}{name}.") if inner and not wide else [f"{place}{name}"]  # type: ignore[arg-type]
 

@@ -1,0 +1,30 @@
+"""Turns params.yaml into one frozen Config, all faults reported together with their place."""
+
+from tracker.config.checks import space_faults, value_faults
+from tracker.config.forms import Choice, Entry, Fixed, Range
+from tracker.config.parts import BestModels, Categorical, Compare, Data, Numeric, Preprocessing, Split, Study, Training
+from tracker.config.read import load_config, read_yaml
+from tracker.config.settings import METRICS, Config, parse_config
+
+__all__ = [
+    "METRICS",
+    "BestModels",
+    "Categorical",
+    "Choice",
+    "Compare",
+    "Config",
+    "Data",
+    "Entry",
+    "Fixed",
+    "Numeric",
+    "Preprocessing",
+    "Range",
+    "Split",
+    "Study",
+    "Training",
+    "load_config",
+    "parse_config",
+    "read_yaml",
+    "space_faults",
+    "value_faults",
+]

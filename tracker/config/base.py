@@ -1,0 +1,54 @@
+"""What every part of params.yaml is: frozen and strict, its faults told as sentences with their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+EXPECTED = {
+    "bool_type": "expected true or false",
+    "float_type": "expected a number",
+    "int_type": "expected a whole number",
+    "invalid_key": "expected a name, in quotes if it looks like something else",
+    "mapping_type": "expected entries, name: value",
+    "model_type": "expected entries, name: value",
+    "string_type": "expected text, in quotes if it looks like something else",
+    "tuple_type": "expected a list",
+}
+
+
+class Part(BaseModel):
+    """Entries that belong together; none can be changed, and none is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def raise_faults(faults: Mapping[str, bool]) -> None:
+    """One ValueError for every fault that was found, if any was."""
+    present = [fault for fault, found in faults.items() if found]
+    if present:
+        raise ValueError("\n".join(present))
+
+
+def faults_of(error: ValidationError) -> Iterator[str]:
+    """What pydantic found, one sentence per fault, beginning with its place."""
+    for item in error.errors(include_url=False):
+        if item["type"] == "default_factory_not_called":  # a consequence of another fault
+            continue
+        parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"] if str(part)[:1] != "<"]
+        place = "".join(parts).removeprefix(".")
+        for line in _message(item["type"], item["msg"], item["input"]).splitlines():
+            yield f"{place}: {line}" if place else line
+
+
+def _message(kind: str, message: str, found: Any) -> str:
+    if kind == "extra_forbidden":
+        return "unknown entry; see the README for the entries there are"
+    if kind == "missing":
+        return "missing"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    expected = EXPECTED.get(kind, message.replace("Input should be", "expected"))
+    return expected if isinstance(found, Mapping) else f"{expected}, found {found!r}"

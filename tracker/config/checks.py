@@ -1,0 +1,60 @@
+"""Holds hyperparameters and search spaces against the table of what a family of models knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracker.config.forms import Choice, Fixed, Form, Range
+from tracker.hyperparameters import Hyperparameter
+
+
+def value_faults(
+    place: str, table: Mapping[str, Hyperparameter], values: Mapping[str, Any], fixed: Mapping[str, Any] | None = None
+) -> Iterator[str]:
+    """What is wrong with hyperparameters that go over `fixed` ones, one sentence each, beginning with their place."""
+    for name, value in values.items():
+        if name not in table:
+            yield f"{place}.{name}: unknown; this family knows {', '.join(table)}"
+        elif fault := table[name].fault(value):
+            yield f"{place}.{name}: {fault}"
+    together = {**(fixed or {}), **values}
+    for name in table.keys() & together.keys():
+        per = table[name].per
+        count = together.get(per, table[per].default) if per else None
+        value = together[name]
+        if isinstance(value, list) and count is not None and {name, per} & values.keys() and len(value) != count:
+            yield f"{place}.{name}: {len(value)} values for {count} {per}"
+
+
+def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Form]) -> Iterator[str]:
+    """What is wrong with the names and values of a search space, one sentence each, beginning with their place."""
+    for name, entry in space.items():
+        if name not in table:
+            yield f"{place}.{name}: unknown; this family knows {', '.join(table)}"
+        else:
+            yield from (f"{place}.{name}{fault}" for fault in _entry_faults(entry, table[name], table))
+
+
+def _entry_faults(entry: Form, known: Hyperparameter, table: Mapping[str, Hyperparameter]) -> Iterator[str]:
+    if isinstance(entry, Range) and known.kind in {"bool", "choice"}:
+        yield ": has no numbers; list its choices instead"
+    elif isinstance(entry, Range) and known.kind == "int" and not entry.whole:
+        yield ": whole numbers only; low, high and step must be whole"
+    else:
+        for part, values in _given(entry).items():
+            yield from (f".{part}: {fault}" for value in values if (fault := known.fault(value)))
+    if not isinstance(entry, Fixed) and entry.per not in {None, known.per}:
+        yield f".per: expected {known.per or 'no such entry for this name'}, found {entry.per}"
+    for other, wanted in (entry.when or {}).items():
+        if other not in table:
+            yield f".when.{other}: unknown; this family knows {', '.join(table)}"
+            continue
+        allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
+        yield from (f".when.{other}: {fault}" for value in allowed if (fault := table[other].fault(value)))
+
+
+def _given(entry: Form) -> Mapping[str, tuple[Any, ...]]:
+    if isinstance(entry, Range):
+        return {"low": (entry.low,), "high": (entry.high,)}
+    return {"choices": entry.choices} if isinstance(entry, Choice) else {"value": (entry.value,)}

@@ -1,0 +1,100 @@
+"""How a search space says what a name may be: a range, a choice or one value, in short or in long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
+
+from tracker.config.base import Part, raise_faults
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+        raise ValueError(f"expected a number, found {value!r}")
+    return value
+
+
+def _scalar(value: Any) -> bool | int | float | str:
+    if not isinstance(value, bool | int | float | str) or not _finite(value):
+        raise ValueError(f"expected a number, text, true or false, found {value!r}")
+    return value
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("expected at least one value, found none")
+    return values
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+Number = Annotated[int | float, PlainValidator(_number)]
+Scalar = Annotated[bool | int | float | str, PlainValidator(_scalar)]
+
+
+class Range(Part):
+    """Numbers from `low` to `high`; `when` makes the name conditional, `per` gives one value for each of another."""
+
+    low: Number
+    high: Number
+    step: Number | None = None
+    log: bool = False
+    when: Mapping[str, Any] | None = None
+    per: str | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        faults = {
+            f"low {self.low} is above high {self.high}": self.low > self.high,
+            f"a logarithmic range needs low above 0, found {self.low}": self.log and self.low <= 0,
+            "step and log cannot go together": self.log and self.step is not None,
+            f"step must be above 0, found {self.step}": self.step is not None and self.step <= 0,
+        }
+        raise_faults(faults)
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether the values are integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
+
+
+class Choice(Part):
+    """One of `choices`; the short form is a list."""
+
+    choices: Annotated[tuple[Scalar, ...], Field(strict=False), AfterValidator(_some)]
+    when: Mapping[str, Any] | None = None
+    per: str | None = None
+
+
+class Fixed(Part):
+    """One value; the short form is the value itself."""
+
+    value: Scalar
+    when: Mapping[str, Any] | None = None
+
+
+Form = Range | Choice | Fixed
+
+
+def _long_form(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return {"choices": tuple(value)}
+    return value if isinstance(value, Mapping | Part) else {"value": value}
+
+
+def _form(value: Any) -> str:
+    names = set(value) if isinstance(value, Mapping) else type(value).model_fields
+    return "<range>" if {"low", "high"} & set(names) else "<choice>" if "choices" in names else "<fixed>"
+
+
+Entry = Annotated[
+    Annotated[Range, Tag("<range>")] | Annotated[Choice, Tag("<choice>")] | Annotated[Fixed, Tag("<fixed>")],
+    Discriminator(_form),
+    BeforeValidator(_long_form),
+]

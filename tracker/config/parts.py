@@ -1,0 +1,185 @@
+"""The parts of params.yaml, each sound by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from tracker.config.base import Part, raise_faults
+from tracker.config.forms import Entry
+from tracker.hyperparameters import OWN_CODE
+
+ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
+def _date_text(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+Date = Annotated[str, BeforeValidator(_date_text)]
+
+
+class Data(Part):
+    """Where the table is and what its columns mean."""
+
+    source: str = "sklearn:breast_cancer"
+    target: str = "target"
+    id: str | None = None
+    drop: tuple[str, ...] = Field(default=(), strict=False)
+    categorical: tuple[str, ...] = Field(default=(), strict=False)
+    positive: str | None = None
+
+
+class Split(Part):
+    """How rows go to train, validation and test."""
+
+    method: Literal["stratified", "group", "time", "column"] = "stratified"
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    test: float = Field(default=0.2, gt=0, lt=1)
+    group: str | None = None
+    column: str | None = None
+    validation_from: Date | None = None
+    test_from: Date | None = None
+    duplicates: Literal["together", "free"] = "together"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Split:
+        needs = {"group": ("group",), "column": ("column",), "time": ("column", "validation_from", "test_from")}
+        missing = ", ".join(name for name in needs.get(self.method, ()) if getattr(self, name) is None)
+        faults = {
+            f"method {self.method} needs {missing}": bool(missing),
+            "validation and test leave nothing for train; their sum must be below 1": self.validation + self.test >= 1,
+        }
+        raise_faults(faults)
+        return self
+
+
+class Numeric(Part):
+    """What happens to columns of numbers."""
+
+    impute: Literal["median", "mean", "most_frequent", "none"] = "median"
+    scale: Literal["standard", "minmax", "robust", "none"] = "standard"
+
+
+class Categorical(Part):
+    """What happens to columns of categories."""
+
+    impute: Literal["most_frequent", "missing", "none"] = "most_frequent"
+    encode: Literal["onehot"] = "onehot"
+
+
+class Preprocessing(Part):
+    """What is fitted on train alone and travels with every model."""
+
+    numeric: Numeric = Numeric()
+    categorical: Categorical = Categorical()
+
+
+class Model(Part):
+    """The family of networks; `entry` names the user's own code, as `module:function`."""
+
+    family: Literal["mlp", "function"] = "mlp"
+    entry: str | None = None
+
+    @model_validator(mode="after")
+    def _entry_fits(self) -> Model:
+        own, entry = self.family in OWN_CODE, self.entry
+        faults = {
+            f"family {self.family} needs entry: module:function, such as loop:fit": own and entry is None,
+            f"entry belongs to a family with code of your own; {self.family} has none": not own and entry is not None,
+            f"entry: expected module:function, such as loop:fit for fit() in loop.py, found {entry!r}": (
+                own and entry is not None and not re.fullmatch(ENTRY, entry)
+            ),
+        }
+        raise_faults(faults)
+        return self
+
+
+class EarlyStopping(Part):
+    """Stop after `patience` epochs without improvement; the best epoch's weights are kept."""
+
+    monitor: str = "val_loss"
+    patience: int = Field(default=10, ge=1)
+
+
+class Training(Part):
+    """How long a trial trains, and on what."""
+
+    epochs: int = Field(default=30, ge=1, le=1_000_000)
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    device: Literal["cpu"] = "cpu"
+    numerics: Literal["native", "portable"] = "native"
+
+
+def _direction(given: Mapping[str, Any]) -> Literal["maximize", "minimize"]:
+    return "minimize" if str(given.get("metric")).endswith("loss") else "maximize"
+
+
+class Objective(Part):
+    """The metric of the kept epoch that decides; ties go to the lower val_loss, then to the lower trial number.
+
+    A loss is minimized and anything else maximized, unless `direction` says otherwise.
+    """
+
+    metric: str = "val_f1"
+    direction: Literal["maximize", "minimize"] = Field(default_factory=_direction)
+
+
+class Study(Part):
+    """One study: a sampler over the common search space or its own."""
+
+    sampler: Literal["manual", "grid", "random", "tpe"]
+    trials: int | None = Field(default=None, ge=1, le=1_000_000)
+    generation: int | None = Field(default=None, ge=1, le=100_000)
+    configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
+    search_space: Mapping[str, Entry] | None = None
+    training: Mapping[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _fits_sampler(self) -> Study:
+        sampler, listed = self.sampler, self.sampler in {"manual", "grid"}
+        faults = {
+            "sampler manual needs configurations: a list of hyperparameters, {} for the fixed ones": (
+                sampler == "manual" and not self.configurations
+            ),
+            f"configurations belong to sampler manual, not to {sampler}": (
+                sampler != "manual" and self.configurations is not None
+            ),
+            f"sampler {sampler} needs trials: how many to run": not listed and self.trials is None,
+            f"sampler {sampler} has as many trials as configurations; take trials out": (
+                listed and self.trials is not None
+            ),
+            f"generation belongs to samplers that learn; {sampler} does not": (
+                sampler != "tpe" and self.generation is not None
+            ),
+        }
+        raise_faults(faults)
+        return self
+
+
+class Compare(Part):
+    """How many configurations may ever be scored on the test split."""
+
+    test_looks: int = Field(default=1, ge=1)
+
+
+class BestModels(Part):
+    """Only the models of the best trials of each study are kept."""
+
+    best: int = Field(ge=1)
+
+
+Models = Annotated[
+    Annotated[Literal["all", "none"], Tag("<word>")] | Annotated[BestModels, Tag("<best>")],
+    Discriminator(lambda value: "<best>" if isinstance(value, Mapping | BestModels) else "<word>"),
+]
+
+
+class Tracking(Part):
+    """What goes to MLflow; where is MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."""
+
+    experiment: str = Field(default="default", min_length=1)
+    models: Models = "all"

@@ -1,0 +1,69 @@
+"""From a file to a Config: YAML 1.2 within limits of size and depth, and without aliases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tracker.config.settings import Config, parse_config
+from tracker.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+
+
+def load_config(path: str | Path = "params.yaml") -> Config:
+    """Reads and checks a params.yaml (YAML 1.2). Raises ConfigError with every fault and its place.
+
+    A Config holds entries and no place: `load_config("../params.yaml")` reads the entries of another folder, while data,
+    reports and the store stay those of the current one. To work on a project, start in its folder or go there
+    (`os.chdir`), or tell the functions of `tracker.api` where with `here`.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); start from the params.yaml in the README"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: {len(content)} bytes; a configuration has at most {MAX_BYTES}")
+    return parse_config(read_yaml(content, str(path)), str(path))
+
+
+def read_yaml(content: bytes, name: str) -> Any:
+    """Plain values of a YAML 1.2 text; duplicate keys, aliases and deep nesting are refused with a ConfigError."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        text = content.decode("utf-8")
+        _refuse_bombs(text, name)
+        return YAML(typ="safe", pure=True).load(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: byte {error.start}: not UTF-8") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{name}: {place}{_first_line(error.problem)}") from None
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"{name}: {_first_line(error)}") from None
+
+
+def _refuse_bombs(text: str, name: str) -> None:
+    """Looks at the events alone: aliases can unfold into more than memory holds, nesting into more than the stack."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            raise ConfigError(f"{name}: line {line}: aliases (*{event.anchor}) are not allowed")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{name}: line {line}: nested deeper than {MAX_DEPTH} levels")
+
+
+def _first_line(message: object) -> str:
+    return (str(message).splitlines() or ["not YAML"])[0]

@@ -1,0 +1,157 @@
+"""The whole of params.yaml as one Config, and what its parts must agree on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from tracker.config.base import Part, faults_of
+from tracker.config.checks import space_faults, value_faults
+from tracker.config.forms import Entry, Form
+from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
+from tracker.errors import ConfigError
+from tracker.hyperparameters import OWN_CODE, Hyperparameter, table_of
+
+NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+METRICS = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss")
+
+
+class Config(Part):
+    """The whole of params.yaml, checked."""
+
+    seed: int = Field(ge=0, lt=2**63)
+    data: Data = Data()
+    split: Split = Split()
+    preprocessing: Preprocessing = Preprocessing()
+    model: Model = Model()
+    training: Training = Training()
+    hyperparameters: Mapping[str, Any] = {}
+    search_space: Mapping[str, Entry] = {}
+    objective: Objective = Objective()
+    studies: Mapping[str, Study]
+    compare: Compare = Compare()
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _names_known(self) -> Config:
+        faults = list(_name_faults(self))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def with_(self, path: str, value: Any) -> Config:
+        """A copy with one entry replaced: `config.with_("studies.tpe.trials", 96)`. Raises ConfigError."""
+        tree = self.model_dump(exclude_unset=True)
+        *parents, last = path.split(".")
+        place = tree
+        for name in parents:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{path}: {name} holds a value, not entries")
+        place[last] = value
+        return parse_config(tree, "params.yaml")
+
+    def training_of(self, study: str) -> Training:
+        """The training settings of a study: the common ones with the study's own entries in their place."""
+        own = self.studies[study].training
+        return (
+            Training.model_validate({**self.training.model_dump(exclude_unset=True), **own}) if own else self.training
+        )
+
+    def space_of(self, study: str) -> Mapping[str, Form]:
+        """The search space of a study: its own, else the common one; nothing for manual."""
+        entry = self.studies[study]
+        if entry.sampler == "manual":
+            return {}
+        return self.search_space if entry.search_space is None else entry.search_space
+
+
+def parse_config(tree: Any, name: str) -> Config:
+    """A Config from plain values. Raises ConfigError with one sentence per fault."""
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{name}: expected entries such as `seed: 2026`, found {type(tree).__name__}")
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        faults = dict.fromkeys([*faults_of(error), *_hidden_faults(tree, error)])
+        raise ConfigError(f"{name}: {fault}" for fault in faults) from None
+
+
+def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
+    """Faults of names, which pydantic looks for only where every part is sound: so check the sound parts alone."""
+    broken = [item["loc"] for item in error.errors(include_url=False) if item["loc"]]
+    if not broken:
+        return
+    sound = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    for section, *rest in broken:
+        if rest and section in {"studies", "search_space"} and isinstance(sound.get(str(section)), dict):
+            sound[str(section)].pop(rest[0], None)
+        else:
+            sound.pop(str(section), None)
+    spare = {"spare": {"sampler": "manual", "configurations": [{}]}}
+    try:
+        Config.model_validate({"seed": 0, **sound, "studies": sound.get("studies") or spare})
+    except ValidationError as second:
+        lost_space = any(section == "search_space" for section, *_ in broken)
+        yield from (fault for fault in faults_of(second) if not (lost_space and "nothing to search" in fault))
+
+
+def _name_faults(config: Config) -> Iterator[str]:
+    names = config.hyperparameters, config.search_space
+    table = table_of(config.model.family, *names)
+    yield from _free_faults(config)
+    yield from _metric_faults(config, "objective.metric", config.objective.metric)
+    if stopping := config.training.early_stopping:
+        yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
+    if not config.studies:
+        yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
+    yield from value_faults("hyperparameters", table, config.hyperparameters)
+    yield from space_faults("search_space", table, config.search_space)
+    folded: dict[str, str] = {}
+    for name, study in config.studies.items():
+        if folded.setdefault(name.casefold(), name) != name:
+            yield f"studies.{name}: differs from {folded[name.casefold()]} in case alone, so their files would collide"
+        if not re.fullmatch(NAME, name):
+            yield f"studies: {name!r} is no name; it starts with a letter and has letters, digits, _ and - (at most 64)"
+        else:
+            own = table_of(config.model.family, *names, study.search_space or {}, *(study.configurations or ()))
+            yield from (f"studies.{name}{fault}" for fault in _study_faults(config, name, study, own))
+
+
+def _free_faults(config: Config) -> Iterator[str]:
+    """Names of the user's own hyperparameters that could not be shown or passed on."""
+    if config.model.family not in OWN_CODE:
+        return
+    own = [names for study in config.studies.values() for names in (study.search_space, *(study.configurations or ()))]
+    for name in dict.fromkeys(
+        name for names in (config.hyperparameters, config.search_space, *own) for name in names or ()
+    ):
+        if name == "seed":
+            yield "hyperparameters: seed is no hyperparameter; each trial gets a seed of its own as an argument"
+        elif not re.fullmatch(NAME, name):
+            yield f"hyperparameters: {name!r} is no name; it starts with a letter and has letters, digits, _ and -"
+
+
+def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
+    """Our own families compute a fixed set of metrics; the user's own code may yield any."""
+    if config.model.family not in OWN_CODE and metric not in METRICS:
+        listed = " or ".join([", ".join(map(repr, METRICS[:-1])), repr(METRICS[-1])])
+        yield f"{place}: expected {listed}, found {metric!r}"
+
+
+def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, Hyperparameter]) -> Iterator[str]:
+    yield from space_faults(".search_space", table, study.search_space or {})
+    for index, configuration in enumerate(study.configurations or ()):
+        yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)
+    if study.sampler != "manual" and not config.space_of(name):
+        yield ": nothing to search; give it a search_space"
+    try:
+        stopping = config.training_of(name).early_stopping
+    except ValidationError as error:
+        yield from (f".training.{fault}" for fault in faults_of(error))
+    else:
+        if study.training and stopping:
+            yield from _metric_faults(config, ".training.early_stopping.monitor", stopping.monitor)
