@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def fresh(small_project: Project, tmp_path: Path) -> Project:
     """A copy of the small project for one test."""
     return small_project.copy(tmp_path / "fresh")
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A command that is run in this very process ends with signals ignored, which what later tests start would inherit."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 from tests.execution.contract import ExecutorContract
 from tests.studies.project import Project
-from tracker.execution.executor import InlineExecutor
+from tracker.errors import TrackerError
+from tracker.execution.executor import InlineExecutor, arrays_of, run_cohort
+from tracker.records import TrialSpec
+from tracker.training.cohort import Arrays, Result, train_cohort
 
 
 class TestInline(ExecutorContract):
@@ -32,3 +37,17 @@ def test_the_number_of_threads_is_put_back(small_project: Project) -> None:
     for _ in InlineExecutor(small_project.data).run(small_project.specs("grid")):
         assert before == torch.get_num_threads()
     assert before == torch.get_num_threads()
+
+
+def test_what_is_too_large_together_is_trained_alone(small_project: Project) -> None:
+    """Memory that does not suffice for a cohort may suffice for its trials; for one of them it ends the run."""
+    specs, arrays = small_project.specs("grid"), arrays_of(small_project.data)
+
+    def starved(cohort: Sequence[TrialSpec], rows: Arrays) -> list[Result]:
+        if len(cohort) > 1 or cohort[0] == specs[-1]:
+            torch.empty(1 << 55)
+        return train_cohort(cohort, rows)
+
+    assert len(specs[:-1]) == len(run_cohort(specs[:-1], arrays, starved))
+    with pytest.raises(TrackerError, match=rf"not enough memory for a trial: seed {specs[-1].seed}, .*fewer workers"):
+        run_cohort(specs, arrays, starved)

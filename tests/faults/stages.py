@@ -64,17 +64,16 @@ def hunt_stage(
     """A `dvc repro` that is killed at most `most` times, each time run again at once, then left alone."""
     project, tally = copy_project(origin, folder), Tally(lives=1)
     while tally.kills < most:
-        running = project.start("dvc", "repro", "tune")
-        time.sleep(float(draw.uniform(0.3, 1.0) * span_s))
-        if running.poll() is None:
-            family = [running.pid, *children(running.pid)]
-            victim = family[min(int(draw.exponential(1.0)), len(family) - 1)]  # mostly dvc and the stage
-            tally.kills += kill(victim)
-            if victim != running.pid:
-                running.wait()
-        if running.poll() == 0:
+        with project.start("dvc", "repro", "tune") as running:  # reaped: DVC takes a zombie for a living command
+            time.sleep(float(draw.uniform(0.3, 1.0) * span_s))
+            if running.poll() is None:
+                family = [running.pid, *children(running.pid)]
+                victim = family[min(int(draw.exponential(1.0)), len(family) - 1)]  # mostly dvc and the stage
+                tally.kills += kill(victim)
+                if victim != running.pid:
+                    running.wait()
+        if running.returncode == 0:
             break
-        running.wait()  # DVC takes a zombie for a living command
     for _ in range(ATTEMPTS):
         running = project.start("dvc", "repro", "tune")
         said, _ = running.communicate()

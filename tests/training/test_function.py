@@ -15,6 +15,7 @@ from safetensors.torch import load
 
 from tests.training import cases
 from tracker.canonical import digest_bytes
+from tracker.errors import TrackerError
 from tracker.execution.executor import one_thread
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.cohort import Arrays, Result
@@ -381,3 +382,15 @@ def test_a_hand_out_ends_after_a_moment() -> None:
         return len(train_functions(specs, arrays(), fit, lambda: now[0]))
 
     assert [1, 3, 10] == [count(2 * HAND_OUT_S), count(HAND_OUT_S * 0.4), count(0.0)]
+
+
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 55), lambda: np.zeros(1 << 58)], ids=["torch", "numpy"])
+def test_too_little_memory_is_no_outcome(allocate: Callable[[], object]) -> None:
+    """On another machine the loop would go on, so nothing is recorded and the command ends."""
+
+    def fit(hyperparameters, train, validation, seed):
+        yield {"val_loss": 1.0}
+        allocate()
+
+    with pytest.raises(TrackerError, match=r"not enough memory for a trial: seed 1, {.*the same command tries again"):
+        run(fit)

@@ -12,10 +12,11 @@ import torch
 
 from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData, load_training_data
-from tracker.errors import ConfigError
+from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.training.cohort import Arrays, Result, train_cohort
+from tracker.training.memory import refuse_without_memory
 from tracker.training.trainers import Trainers
 
 
@@ -84,15 +85,17 @@ def run_cohort(
 ) -> list[Result]:
     """Trains a cohort, or its first trials; if it raises, they run one by one, and the one that raises again has failed.
 
-    Raises ConfigError where the user's own code cannot be run as it was proposed: no trial is to blame for that.
+    Raises ConfigError where the user's own code cannot be run as it was proposed, TrackerError where there is not enough
+    memory for one trial: no trial is to blame for that.
     """
     try:
         return train(specs, arrays)
-    except ConfigError:
+    except TrackerError:
         raise
     except Exception as error:
         if len(specs) > 1:
             return [result for spec in specs for result in run_cohort([spec], arrays, train)]
+        refuse_without_memory(error, specs[0])
         return [failed(specs[0], f"{type(error).__name__}: {error}")]
 
 

@@ -16,6 +16,7 @@ from tracker.errors import TrackerError
 STOPPED = "stopped; what is finished is kept: the same command goes on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WATCH_S = 0.2
+LAST_S = 10.0  # for ending what was started
 
 
 def run_command(body: Callable[[], object]) -> None:
@@ -56,12 +57,16 @@ def _leave(message: str, code: int) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Stops this process like SIGTERM would when `parent` is no longer its parent: what waited for it was killed."""
+    """Stops this process like SIGTERM would when `parent` is no longer its parent: what waited for it was killed.
+
+    Where that is ignored, or something hangs, it is killed.
+    """
 
     def watch() -> None:
-        while True:
+        while os.getppid() == parent:
             time.sleep(WATCH_S)
-            if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LAST_S)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

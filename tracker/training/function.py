@@ -22,6 +22,7 @@ from tracker.models.own_code import describe
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.seeds import AmbientRandomness
 from tracker.training.cohort import Arrays, Result
+from tracker.training.memory import refuse_without_memory
 from tracker.training.metrics import SCORES, count_confusion, scores
 from tracker.training.module import class_probabilities, copy_state, module_weights
 from tracker.training.yielded import MATRIX, MODEL, read_epoch, read_module
@@ -89,6 +90,7 @@ class LoopRun:
             except TrainingError as error:
                 outcome = self._failure(str(error))
             except (Exception, SystemExit) as error:
+                refuse_without_memory(error, self.spec)
                 outcome = self._failure(describe(error))
         return Result(self.spec, outcome, weights, Timing(self._started, self.clock(), tuple(self._times)))
 
