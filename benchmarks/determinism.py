@@ -21,7 +21,7 @@ from benchmarks.padding import draw, table
 from tracker.execution.cohorts import MOST_LANES, form_cohorts
 from tracker.models import mlp
 from tracker.records import TrialSpec
-from tracker.training import cohort, optimizers
+from tracker.training import arrays, cohort, draws, optimizers
 
 DEFAULT_THREADS = torch.get_num_threads()
 
@@ -36,7 +36,7 @@ def torch_order(_seed: int, _epoch: int, count: int, size: int, padded: int) -> 
     return batches.numpy()
 
 
-def torch_masks(self: cohort.Dropout, steps: int) -> list[Tensor] | None:
+def torch_masks(self: draws.Dropout, steps: int) -> list[Tensor] | None:
     """Dropout for all lanes at once from the global generator."""
     if not any(self.rates):
         return None
@@ -78,13 +78,14 @@ def identity(size: int) -> int:
 
 CHANGES: dict[str, tuple[Callable[[], AbstractContextManager[object]], ...]] = {
     "generators of its own per lane, purpose and epoch": (
-        lambda: mock.patch.object(cohort, "_batches", torch_order),
-        lambda: mock.patch.object(cohort.Dropout, "masks", torch_masks),
+        lambda: mock.patch.object(cohort, "draw_batches", torch_order),
+        lambda: mock.patch.object(draws.Dropout, "masks", torch_masks),
     ),
     "correctly rounded square root": (lambda: mock.patch.object(optimizers, "np", TorchSqrt()),),
-    "losses summed lane by lane": (lambda: mock.patch.object(cohort, "_mean_losses", torch_losses),),
+    "losses summed lane by lane": (lambda: mock.patch.object(cohort, "mean_losses", torch_losses),),
     "padded rows, features and classes": (
         lambda: mock.patch.object(cohort, "multiple_of_8", identity),
+        lambda: mock.patch.object(arrays, "multiple_of_8", identity),
         lambda: mock.patch.object(mlp, "multiple_of_8", identity),
     ),
     "one thread": (threads,),
@@ -102,10 +103,10 @@ def without(*names: str) -> Iterator[None]:
 
 
 def seconds(cohorts: list[list[TrialSpec]]) -> float:
-    arrays = table()
+    rows = table()
     started = time.perf_counter()
     for specs in cohorts:
-        cohort.train_cohort(specs, arrays)
+        cohort.train_cohort(specs, rows)
     return time.perf_counter() - started
 
 

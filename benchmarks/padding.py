@@ -21,7 +21,8 @@ from tracker.search.samplers import open_sampler
 from tracker.search.space import assemble, compile_space
 from tracker.seeds import derive_seed
 from tracker.standalone.mlp import multiple_of_8, padded_width
-from tracker.training.cohort import TRAINING_VERSION, Arrays, train, train_cohort
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import TRAINING_VERSION, train, train_cohort
 
 RULES = {
     "multiple of 8": multiple_of_8,

@@ -12,7 +12,8 @@ from tests.studies.project import Project
 from tracker.errors import TrackerError
 from tracker.execution.executor import InlineExecutor, arrays_of, run_cohort
 from tracker.records import TrialSpec
-from tracker.training.cohort import Arrays, Result, train_cohort
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import Result, train_cohort
 
 
 class TestInline(ExecutorContract):

@@ -6,7 +6,8 @@ import numpy as np
 
 from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, active
 from tracker.records import TrialSpec
-from tracker.training.cohort import TRAINING_VERSION, Arrays
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import TRAINING_VERSION
 
 STOPPING = {"monitor": "val_loss", "patience": 2}
 

@@ -18,7 +18,8 @@ from tracker.canonical import digest_bytes
 from tracker.errors import TrackerError
 from tracker.execution.executor import one_thread
 from tracker.records import TrialOutcome, TrialSpec
-from tracker.training.cohort import Arrays, Result
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import Result
 from tracker.training.function import HAND_OUT_S, LoopRun, train_functions
 
 STOPPING = {"monitor": "val_loss", "patience": 2}

@@ -15,7 +15,8 @@ from tracker.datasets.training_data import TrainingData, load_training_data
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
 from tracker.records import Timing, TrialOutcome, TrialSpec
-from tracker.training.cohort import Arrays, Result, train_cohort
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import Result, train_cohort
 from tracker.training.memory import refuse_without_memory
 from tracker.training.trainers import Trainers
 

@@ -19,7 +19,8 @@ from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
 from tracker.execution.executor import DataSource, arrays_of, one_thread, run_cohort
 from tracker.execution.fork_server import worker_context
 from tracker.records import TrialSpec
-from tracker.training.cohort import Arrays, Result
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import Result
 from tracker.training.trainers import Trainers
 
 ALONE_AFTER = 2  # deaths of workers that held a trial, after which it runs in a cohort of its own

@@ -25,7 +25,7 @@ from tracker.models.own_code import code_from
 from tracker.records import TrialSpec, record_from
 from tracker.standalone.load import label_frame
 from tracker.standalone.transform import transform
-from tracker.training.cohort import Arrays
+from tracker.training.arrays import Arrays
 from tracker.training.function import LoopRun
 from tracker.training.module import class_probabilities
 from tracker.training.trainers import loop_of

@@ -20,26 +20,15 @@ from tracker.canonical import digest_arrays, digest_bytes
 from tracker.models.mlp import Shape, lane_order, shape_of
 from tracker.models.mlp_lanes import MlpLanes, Rows
 from tracker.records import Timing, TrialOutcome, TrialSpec
-from tracker.seeds import bit_generator
 from tracker.standalone.mlp import multiple_of_8
+from tracker.training.arrays import Arrays, Tables, take
+from tracker.training.draws import Dropout, draw_batches
+from tracker.training.losses import mean_losses, validate
 from tracker.training.metrics import scores
 from tracker.training.optimizers import Optimizer
 
 TRAINING_VERSION = 1  # raise it when any number changes; golden tests say when
 CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
-
-
-@dataclass(frozen=True, slots=True)
-class Arrays:
-    """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
-    classes: int
-    positive: int | None
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +65,6 @@ class _Progress:
     waiting: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    """The arrays as padded tensors; the last training row is all zero and stands for no row."""
-
-    x: Tensor
-    truth: Tensor
-    y: np.ndarray
-    x_validation: Tensor
-    y_validation: Tensor
-
-    @classmethod
-    def of(cls, arrays: Arrays) -> _Tables:
-        x, x_validation = _padded(arrays.x_train, 1), _padded(arrays.x_validation, 0)
-        truth = torch.zeros(x.shape[0], multiple_of_8(arrays.classes))
-        truth[torch.arange(len(arrays.y_train)), torch.from_numpy(arrays.y_train)] = 1.0
-        y = np.append(arrays.y_train, 0)
-        return cls(x, truth, y, x_validation, torch.from_numpy(arrays.y_validation))
-
-
 def train(spec: TrialSpec, arrays: Arrays, until: int | None = None, checkpoint: Checkpoint | None = None) -> Result:
     """Trains one trial, from a checkpoint if given, and pauses after epoch `until` if given: a cohort of one."""
     return train_cohort([spec], arrays, until, None if checkpoint is None else [checkpoint])[0]
@@ -127,7 +97,7 @@ class _Cohort:
         clock: Callable[[], float],
     ) -> None:
         self.arrays, self.until, self.clock = arrays, until, clock
-        self.tables = _Tables.of(arrays)
+        self.tables = Tables.of(arrays)
         self.results: dict[int, Result] = {}
         self.started = clock()
         order = sorted(range(len(specs)), key=lambda place: (*lane_order(specs[place]), place))
@@ -148,7 +118,7 @@ class _Cohort:
         losses = self._train_epoch(lanes)
         log_p = lanes.log_probabilities(self.tables.x_validation)
         log_p = log_p[:, : len(self.arrays.y_validation), : self.arrays.classes]
-        val_losses, confusions = _validate(log_p, self.tables.y_validation, self.arrays.classes)
+        val_losses, confusions = validate(log_p, self.tables.y_validation, self.arrays.classes)
         improved, failed = [], []
         for lane, progress in enumerate(self.progress):
             progress.epoch += 1
@@ -173,7 +143,7 @@ class _Cohort:
         padded = multiple_of_8(min(size, count))
         steps = -(-count // size)
         epoch = self.progress[0].epoch + 1
-        index = np.stack([_batches(spec.seed, epoch, count, size, padded) for spec in lanes.specs], 1)
+        index = np.stack([draw_batches(spec.seed, epoch, count, size, padded) for spec in lanes.specs], 1)
         full, last = Rows.of(min(size, count), padded), Rows.of(count - (steps - 1) * size, padded)
         rates = [spec.params["learning_rate"] for spec in lanes.specs]
         coefficients = self.optimizer.coefficients(self.progress[0].steps + 1, steps, rates)
@@ -183,7 +153,7 @@ class _Cohort:
         at_once = max(1, CHUNK_FLOATS // (lanes.lanes * padded * (self.tables.x.shape[1] + dropout.numbers)))
         for start in range(0, steps, at_once):
             chosen = torch.from_numpy(index[start : start + at_once])
-            x, truth = _take(self.tables.x, chosen), _take(self.tables.truth, chosen)
+            x, truth = take(self.tables.x, chosen), take(self.tables.truth, chosen)
             masks = dropout.masks(len(chosen))
             for offset in range(len(chosen)):
                 step = start + offset
@@ -193,7 +163,7 @@ class _Cohort:
                 self.optimizer.step(blocks, coefficients[step])
         for progress in self.progress:
             progress.steps += steps
-        return _mean_losses(log_p, index, self.tables.y, count)
+        return mean_losses(log_p, index, self.tables.y, count)
 
     def _record(self, progress: _Progress, loss: float, val_loss: float, confusion: np.ndarray) -> None:
         entry: dict[str, Any] = {"epoch": progress.epoch, "train_loss": loss, "val_loss": val_loss}
@@ -294,82 +264,11 @@ class _Cohort:
         return self.lanes
 
 
-class Dropout:
-    """Dropout factors of one epoch, each lane from its own generator, drawn step by step, layer by layer."""
-
-    def __init__(self, lanes: MlpLanes, epoch: int, rows: int) -> None:
-        self.lanes, self.rows = lanes, rows
-        self.rates = [spec.params["dropout"] if lanes.hidden else 0.0 for spec in lanes.specs]
-        self.generators = [
-            bit_generator(spec.seed, "dropout", epoch) if rate else None
-            for spec, rate in zip(lanes.specs, self.rates, strict=True)
-        ]
-        self.numbers = len(lanes.hidden) * lanes.shape.width if any(self.rates) else 0
-
-    def masks(self, steps: int) -> list[Tensor] | None:
-        """Factors (steps, lanes, rows, width) of each hidden layer: 0, or 1 / (1 - rate); None where nobody drops."""
-        if not any(self.rates):
-            return None
-        width = self.lanes.shape.width
-        masks = [torch.ones(steps, layer.lanes, self.rows, width) for layer in self.lanes.hidden]
-        for lane, (rate, generator) in enumerate(zip(self.rates, self.generators, strict=True)):
-            if generator is None:
-                continue
-            depth = self.lanes.specs[lane].params["hidden_layers"]
-            words = generator.random_raw(steps * depth * self.rows * width // 4)
-            bits = torch.from_numpy(words.view(np.int16)).view(steps, depth, self.rows, width)
-            kept = (bits >= round(rate * 65536) - 32768).to(torch.float32).mul_(1 / (1 - rate))
-            for index in range(depth):
-                masks[index][:, lane] = kept[:, index]
-        return masks
-
-
 def _common_shape(specs: Sequence[TrialSpec], arrays: Arrays) -> Shape:
     shapes = {shape_of(spec, arrays.x_train.shape[1], arrays.classes) for spec in specs}
     if len(shapes) != 1:
         raise ValueError(f"trials of one cohort must have one shape, found {sorted(map(str, shapes))}")
     return shapes.pop()
-
-
-def _batches(seed: int, epoch: int, count: int, size: int, padded: int) -> np.ndarray:
-    """Row numbers (steps, padded) of an epoch in the lane's own order; `count` stands for no row."""
-    steps = -(-count // size)
-    order = np.argsort(bit_generator(seed, "shuffle", epoch).random_raw(count), kind="stable")
-    flat = np.full(steps * size, count, np.int64)
-    flat[:count] = order
-    batches = np.full((steps, padded), count, np.int64)
-    batches[:, : min(size, padded)] = flat.reshape(steps, size)[:, :padded]
-    return batches
-
-
-def _take(table: Tensor, chosen: Tensor) -> Tensor:
-    """Rows of a table, (steps, lanes, rows) numbers to (steps, lanes, rows, columns)."""
-    return table.index_select(0, chosen.reshape(-1)).view(*chosen.shape, table.shape[1])
-
-
-def _padded(x: np.ndarray, spare: int) -> Tensor:
-    rows = len(x) + 1 if spare else multiple_of_8(len(x))
-    table = torch.zeros(rows, multiple_of_8(x.shape[1]))
-    table[: len(x), : x.shape[1]] = torch.from_numpy(np.ascontiguousarray(x))
-    return table
-
-
-def _mean_losses(log_p: Tensor, index: np.ndarray, y: np.ndarray, count: int) -> list[float]:
-    """Mean cross-entropy of each lane over the rows of an epoch, summed in float64 lane by lane."""
-    truth = torch.from_numpy(y[index])[..., None]
-    losses = -log_p.gather(-1, truth)[..., 0].numpy()
-    real = index < count
-    return [float(np.add.reduce(losses[:, k][real[:, k]], dtype=np.float64)) / count for k in range(index.shape[1])]
-
-
-def _validate(log_p: Tensor, y: Tensor, classes: int) -> tuple[list[float], np.ndarray]:
-    """Mean cross-entropy and confusion matrix (truth, prediction) of each lane."""
-    lanes, rows, _ = log_p.shape
-    losses = -log_p.gather(-1, y.expand(lanes, -1)[..., None])[..., 0].numpy()
-    cells = (torch.arange(lanes)[:, None] * classes + y) * classes + log_p.argmax(-1)
-    counts = torch.bincount(cells.reshape(-1), minlength=lanes * classes * classes)
-    means = [float(np.add.reduce(np.ascontiguousarray(row), dtype=np.float64)) / rows for row in losses]
-    return means, counts.view(lanes, classes, classes).numpy()
 
 
 def _finished(spec: TrialSpec, progress: _Progress) -> bool:

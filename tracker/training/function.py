@@ -21,7 +21,8 @@ from tracker.errors import TrainingError
 from tracker.models.own_code import describe
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.seeds import AmbientRandomness
-from tracker.training.cohort import Arrays, Result
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import Result
 from tracker.training.memory import refuse_without_memory
 from tracker.training.metrics import SCORES, count_confusion, scores
 from tracker.training.module import class_probabilities, copy_state, module_weights

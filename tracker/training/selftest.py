@@ -7,7 +7,8 @@ import numpy as np
 from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, active
 from tracker.records import TrialSpec
 from tracker.seeds import bit_generator
-from tracker.training.cohort import TRAINING_VERSION, Arrays, train, train_cohort
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import TRAINING_VERSION, train, train_cohort
 
 CASES = ((7, 31, 3, False), (33, 8, 2, False), (16, 16, 10, True), (100, 32, 3, False))
 

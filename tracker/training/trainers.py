@@ -8,7 +8,8 @@ from pathlib import Path
 from tracker.errors import ConfigError
 from tracker.models.own_code import OwnCode, read_code, require_generator
 from tracker.records import TrialSpec
-from tracker.training.cohort import Arrays, Result, train_cohort
+from tracker.training.arrays import Arrays
+from tracker.training.cohort import Result, train_cohort
 from tracker.training.function import ARGUMENTS, Fit, train_functions
 
 

@@ -1,0 +1,56 @@
+"""Turns the rows of a data set into padded tensors that all lanes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tracker.standalone.mlp import multiple_of_8
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    classes: int
+    positive: int | None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The arrays as padded tensors; the last training row is all zero and stands for no row."""
+
+    x: Tensor
+    truth: Tensor
+    y: np.ndarray
+    x_validation: Tensor
+    y_validation: Tensor
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Tables:
+        """Pads them."""
+        x, x_validation = _padded(arrays.x_train, 1), _padded(arrays.x_validation, 0)
+        truth = torch.zeros(x.shape[0], multiple_of_8(arrays.classes))
+        truth[torch.arange(len(arrays.y_train)), torch.from_numpy(arrays.y_train)] = 1.0
+        y = np.append(arrays.y_train, 0)
+        return cls(x, truth, y, x_validation, torch.from_numpy(arrays.y_validation))
+
+
+def take(table: Tensor, chosen: Tensor) -> Tensor:
+    """Rows of a table, (steps, lanes, rows) numbers to (steps, lanes, rows, columns)."""
+    return table.index_select(0, chosen.reshape(-1)).view(*chosen.shape, table.shape[1])
+
+
+def _padded(x: np.ndarray, spare: int) -> Tensor:
+    rows = len(x) + 1 if spare else multiple_of_8(len(x))
+    table = torch.zeros(rows, multiple_of_8(x.shape[1]))
+    table[: len(x), : x.shape[1]] = torch.from_numpy(np.ascontiguousarray(x))
+    return table
