@@ -193,19 +193,21 @@ def verify(
 ) -> Iterator[Verification | Reproduction]:
     """Derives studies again, from their specs alone, and compares; with `pipeline` also the ranking and the final result.
 
-    Store and models are read against their digests first. `sample` trains so many trials of each study only.
+    The store is read against its digests first, and has a verdict where `pipeline` is set or it is damaged. `sample` trains
+    so many trials of each study only.
     """
-    from tracker.evaluation.pipeline_again import check_files, verify_pipeline
-    from tracker.evaluation.verify import FreshProcesses, verify_study
+    from tracker.evaluation.pipeline_again import verify_pipeline, verify_store, verify_studies
+    from tracker.evaluation.verify import FreshProcesses
 
     here = (here or Here.now()).with_workers(workers)
-    check_files(here.paths, names)
+    store = verify_store(here.paths)
+    if store and (pipeline or store.verdict != "identical"):
+        yield store
     with FreshProcesses(here.workers) as processes:
         if pipeline:
             yield from verify_pipeline(here.paths, config.compare, names, processes, sample, on_step)
-            return
-        for name in names:
-            yield verify_study(name, here.paths, processes, sample, on_step)
+        else:
+            yield from verify_studies(names, here.paths, processes, sample, on_step)
 
 
 @contextmanager

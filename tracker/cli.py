@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InputError, NotFoundError
-from tracker.terminal.endings import run_command
+from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 from tracker.terminal.help import GroupedCommands
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def done() -> None:
 
 def main() -> None:
     """Runs a command; what was raised on purpose becomes a message on stderr and its exit code."""
-    run_command(app)
+    run_command(app, NOTHING_KEPT if sys.argv[1:2] in (["reproduce"], ["verify"]) else STOPPED)
 
 
 def _config() -> Config:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.studies.loops import NETWORK, SMALL, LoopProject
-from tests.studies.project import Project
+from tests.studies.project import Project, surroundings
 from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError
-from tracker.evaluation.difference import first_difference
+from tracker.evaluation.difference import first_difference, first_leaf
 from tracker.evaluation.fresh import FreshProcess
 from tracker.evaluation.recorded import Recorded, find_recorded, parse_record, recorded_trial
 from tracker.evaluation.reproduce import EXIT_CODES, Reproduction, judge, reproduce_record, reproduction_json
 from tracker.evaluation.rows import Missing, find_rows, settings_of
+from tracker.evaluation.targets import reproduce_target
+from tracker.paths import Paths
 from tracker.recording.runs import trial_record
 from tracker.recording.store import Store
 from tracker.studies.runner import StudyResult
@@ -131,7 +137,7 @@ def test_missing_rows_cannot_be_derived(tuned, tmp_path: Path) -> None:
     rows = find_rows(project.specs()[0], project.paths.root, tmp_path / "none", {"commit": "abc"})
     assert isinstance(rows, Missing)
     assert "none" in rows.causes[0].words
-    assert "git checkout abc" in rows.remedy
+    assert "commit abc" in rows.remedy
 
 
 def test_settings_are_found_by_their_digest(tuned) -> None:
@@ -186,13 +192,14 @@ def test_a_verdict_as_json(tuned, fresh) -> None:
     assert {0, 10, 11} == set(EXIT_CODES.values())
 
 
-def test_parse_record_names_the_trial(tuned) -> None:
-    """A record from MLflow is named by its study's key and its number."""
+def test_parse_record_names_the_trial(tuned, tmp_path: Path) -> None:
+    """A record from MLflow is named by its study and its number; by the study's key where the store does not know it."""
     project, result = tuned
     with Store.open(project.paths.store) as store:
         outcome = result.trials[4].outcome
         content = trial_record(result.spec.key, result.trials[4].proposal, outcome, store.timing(outcome.key), {})
-    assert f"{result.spec.key[:12]}/4" == parse_record(content, "a run", project.paths).name
+    assert "random/4" == parse_record(content, "a run", project.paths).name
+    assert f"{result.spec.key[:12]}/4" == parse_record(content, "a run", Paths.of(tmp_path, {})).name
 
 
 def test_judge_needs_no_process(tuned, fresh) -> None:
@@ -214,3 +221,84 @@ def test_a_loop_of_the_users_own_is_derived_again(tmp_path: Path, fresh) -> None
     path.write_text(path.read_text().replace("ReLU", "Tanh"))
     found = again(project, recorded_trial(result.trials[0], project.paths), fresh)
     assert ("cannot", ["code.nets/small.py"]) == (found.verdict, [cause.name for cause in found.causes])
+
+
+def test_an_altered_report_of_the_trial_is_a_difference(tuned, fresh, tmp_path: Path) -> None:
+    """The report is what `tracker show` and the ranking read: another value in it is found, with the way back."""
+    project = tuned[0].copy(tmp_path / "altered")
+    path = project.paths.study_reports / "random.json"
+    report = json.loads(path.read_text())
+    assert "identical" == reproduce_target("random/2", project.paths, "unused", fresh).verdict
+    was, report["trials"][2]["metrics"]["val_f1"] = report["trials"][2]["metrics"]["val_f1"], 0.999
+    path.write_text(json.dumps(report))
+    found = reproduce_target("random/2", project.paths, "unused", fresh)
+    difference = found.first_difference
+    assert ("differs", "reports/studies/random.json, metrics.val_f1") == (found.verdict, difference.metric)
+    assert (0.999, was) == (difference.recorded, difference.derived)
+    assert "tracker tune random" in found.remedy
+    assert "identical" == reproduce_target("random/1", project.paths, "unused", fresh).verdict
+
+
+def test_a_number_beyond_the_last_trial_says_which_there_are(tuned) -> None:
+    """Counted from 0, as everywhere."""
+    with pytest.raises(NotFoundError, match=r"^random has no trial 99; it has 0 to \d+$"):
+        find_recorded("random/99", tuned[0].paths)
+
+
+def test_what_brings_back_what_is_missing(tuned, tmp_path: Path) -> None:
+    """Damage is written again by the stage; other rows need what they were made of, as it was, committed or not."""
+    project = tuned[0].copy(tmp_path / "damaged")
+    spec = tuned[1].trials[0].spec
+    path = project.paths.splits / "train.parquet"
+    path.write_bytes(path.read_bytes()[:-40])
+    rows = find_rows(spec, project.paths.root, project.paths.splits, {"commit": "abc", "dirty": False})
+    assert isinstance(rows, Missing)
+    assert "`dvc repro split` writes data/splits again" == rows.remedy
+    other = dataclasses.replace(spec, data={**spec.data, "train": "0" * 64})
+    for provenance, words in (
+        ({"commit": "abc", "dirty": False}, "in commit abc (`git stash`, `git checkout abc`"),
+        ({"commit": "abc", "dirty": True}, "commit abc and changes that were not committed"),
+        ({}, "as they were when it was tuned; then `dvc repro split`"),
+    ):
+        rows = find_rows(other, project.paths.root, tuned[0].paths.splits, provenance)
+        assert isinstance(rows, Missing)
+        assert words in rows.remedy
+
+
+def test_first_leaf_names_the_place() -> None:
+    """The first entry of nested mappings and lists that differs, or the whole where their form does."""
+    told = {"a": [{"b": 1}, {"b": 2, "c": None}], "d": 3}
+    assert first_leaf(told, told) is None
+    assert ("a.1.b", 2, 5) == first_leaf(told, {**told, "a": [{"b": 1}, {"b": 5, "c": None}]})
+    assert ("a", told["a"], [1]) == first_leaf(told, {**told, "a": [1]})
+    assert ("e", None, 0) == first_leaf(told, {**told, "e": 0})
+
+
+def test_nobody_trains_on_when_the_command_was_killed(small_project: Project, tmp_path: Path) -> None:
+    """`kill -9` of the command: the process that derives a long trial ends too, and says nothing."""
+    program = """
+import sys
+from pathlib import Path
+from tests.studies.project import Project, surroundings
+from tracker.evaluation.fresh import FreshProcess, Rows
+
+project = Project(Path(sys.argv[1]))
+[spec, *_] = project.specs("manual", training={"epochs": 1_000_000, "early_stopping": None})
+with FreshProcess() as fresh:
+    print(fresh._start().pid, flush=True)
+    fresh.derive(spec, Rows(project.paths.root, project.paths.splits, project.config.preprocessing))
+"""
+    (tmp_path / "command.py").write_text(program)
+    arguments = [sys.executable, str(tmp_path / "command.py"), str(small_project.paths.root)]
+    with subprocess.Popen(
+        arguments, env=surroundings(tmp_path, {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        child = psutil.Process(int(command.stdout.readline()))
+        while child.num_threads() < 2 or sum(child.cpu_times()[:2]) < 3:  # it trains
+            time.sleep(0.05)
+        command.kill()
+        _, alive = psutil.wait_procs([child], timeout=10)
+        assert [] == alive
+        assert command.stderr is not None
+        assert command.stderr.read() == ""

@@ -16,7 +16,7 @@ from tracker import api
 from tracker.api import Here
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.cli import app
-from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
+from tracker.errors import NotFoundError
 from tracker.evaluation.recorded_study import find_study
 from tracker.evaluation.verify import FreshProcesses, sample_numbers, verification_json, verify_study
 from tracker.paths import Paths
@@ -75,17 +75,18 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 def test_everything_is_derived_again(tuned: Project) -> None:
-    """Both studies, the ranking and the final result are identical; steps are told; nothing on disk changes."""
+    """The store, both studies, the ranking and the final result are identical; steps are told; nothing on disk changes."""
     before = {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
     steps: list[tuple[str, int, int]] = []
     found = list(
         api.verify(tuned.config, STUDIES, pipeline=True, here=here_of(tuned), on_step=lambda *step: steps.append(step))
     )
-    assert ["identical"] * 4 == [verdict.verdict for verdict in found]
-    assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.study, v.derived, v.trials) for v in found[:2]]
+    assert ["identical"] * 5 == [verdict.verdict for verdict in found]
+    assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.study, v.derived, v.trials) for v in found[1:3]]
     assert [("tpe", done, 6) for done in range(7)] == [step for step in steps if step[0] == "tpe"]
     assert before == {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
-    assert verdict_lines(found[0])[0].startswith("tpe: identical (6 of 6 trials derived again, digest ")
+    assert verdict_lines(found[0])[0].startswith("store: identical (")
+    assert verdict_lines(found[1])[0].startswith("tpe: identical (6 of 6 trials derived again; digest ")
 
 
 def test_a_sample_is_drawn_by_a_named_seed(tuned: Project, processes: FreshProcesses) -> None:
@@ -134,7 +135,7 @@ def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, t
     path.write_text(json.dumps(report))
     found = verify_study("random", copy.paths, processes, sample=1)
     assert "differs" == found.verdict
-    assert "random.json: trial 2, value is 0.999 in the report" in found.first_difference
+    assert "random.json: trials.2.value is 0.999 there" in found.first_difference
 
 
 def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:
     rewrite(path, '"rank": 1', '"rank": 2')
     content = path.read_bytes()
     found = list(api.verify(copy.config, ["random"], sample=1, pipeline=True, here=here_of(copy)))
-    assert ["identical", "differs"] == [verdict.verdict for verdict in found[:2]]
+    assert ["identical", "identical", "differs"] == [verdict.verdict for verdict in found[:3]]
     assert content == path.read_bytes()
 
 
@@ -157,22 +158,65 @@ def test_changed_rows_cannot_be_verified(tuned: Project, tmp_path: Path) -> None
     assert "dvc" in "\n".join(verdict_lines(found))
 
 
-def test_damage_is_found_before_anything_is_derived(tuned: Project, tmp_path: Path) -> None:
-    """A changed row of the store, changed weights of the store, changed weights of a model: each is named."""
+def test_a_damaged_store_is_told_and_hides_nothing(tuned: Project, tmp_path: Path) -> None:
+    """A changed row, changed weights: the store differs, and the studies have verdicts of their own."""
     damaged = moved(tuned, tmp_path / "rows")
     with sqlite3.connect(damaged.paths.store / "store.db") as link:
         link.execute("UPDATE outcomes SET content = replace(content, 'val_loss', 'val_lost') WHERE id = 1")
     link.close()
-    with pytest.raises(StoreCorrupt):
-        list(api.verify(damaged.config, ["random"], here=here_of(damaged)))
+    found = list(api.verify(damaged.config, STUDIES, sample=1, pipeline=True, here=here_of(damaged)))
+    assert [("store", "differs"), ("tpe", "cannot"), ("random", "identical"), ("ranking", "cannot")] == [
+        (verdict.study, verdict.verdict) for verdict in found[:4]
+    ]
+    assert "rests on the reports of tpe" in found[3].first_difference
     damaged = moved(tuned, tmp_path / "weights")
     next(damaged.paths.store.glob("weights/*/*.safetensors")).write_bytes(b"x")
-    with pytest.raises(StoreCorrupt, match="safetensors"):
-        list(api.verify(damaged.config, ["random"], here=here_of(damaged)))
-    damaged = moved(tuned, tmp_path / "model")
-    (damaged.paths.models / "random" / "weights.safetensors").write_bytes(b"x")
-    with pytest.raises(TrackerError, match=r"models/random/weights\.safetensors"):
-        list(api.verify(damaged.config, ["random"], here=here_of(damaged)))
+    store, study = api.verify(damaged.config, ["random"], sample=1, here=here_of(damaged))
+    assert ("differs", "identical") == (store.verdict, study.verdict)
+    assert "safetensors" in store.first_difference
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("weights.safetensors", None, None, "weights.safetensors holds other bytes"),
+        ("model.json", '"dropout":0.', '"dropout":1.', "model.json: params.dropout is 1."),
+        ("model.json", '"center":', '"center":1', "model.json: preprocessing."),
+        ("trials.jsonl", '"val_loss":0.', '"val_loss":9.', "trials.jsonl: line 2"),
+        ("../../reports/curves/random.csv", "0.", "9.", "curves/random.csv: line 2"),
+    ],
+)
+def test_altered_files_of_a_study_are_found(
+    tuned: Project, processes: FreshProcesses, tmp_path: Path, name: str, old: str | None, new: str | None, told: str
+) -> None:
+    """Whatever a study leaves follows from its trials: another byte in one of its files is a difference."""
+    copy = moved(tuned, tmp_path / "copy")
+    path = (copy.paths.models / "random" / name).resolve()
+    if old is None or new is None:
+        path.write_bytes(b"x")
+    else:
+        rewrite(path, old, new)
+    found = verify_study("random", copy.paths, processes, sample=1)
+    assert "differs" == found.verdict
+    assert told in found.first_difference
+    assert "tracker tune random" in found.remedy
+
+
+def test_the_store_may_have_more_trials_than_the_report(
+    tuned: Project, processes: FreshProcesses, tmp_path: Path
+) -> None:
+    """After a longer run, here or elsewhere with the same store, the study that the report speaks of is verified."""
+    copy = moved(tuned, tmp_path / "copy")
+    report = copy.paths.study_reports / "random.json"
+    kept = {path: path.read_bytes() for path in (report, *(copy.paths.models / "random").iterdir())}
+    kept |= {path: path.read_bytes() for path in (copy.paths.reports / "curves").iterdir()}
+    api.tune(copy.config.with_("studies.random.trials", 5), "random", here=here_of(copy), deliver=False)
+    longer = verify_study("random", copy.paths, processes, sample=1)
+    assert ("identical", 5) == (longer.verdict, longer.trials)
+    for path, content in kept.items():
+        path.write_bytes(content)
+    found = verify_study("random", copy.paths, processes)
+    assert ("identical", 3, 3) == (found.verdict, found.derived, found.trials)
 
 
 def test_a_study_that_is_not_there(processes: FreshProcesses, tmp_path: Path) -> None:

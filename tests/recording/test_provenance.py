@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tracker.canonical import canonical_json, digest
@@ -61,3 +63,29 @@ def test_variables_tell_no_secrets() -> None:
     """Variables that steer libraries are recorded, but none that may hold a secret or name a place."""
     environ = {"MKL_CBWR": "AVX2", "TORCH_HOME": "x", "CUDA_API_KEY": "x", "OMP_NUM_THREADS": "3", "USER": "ada"}
     assert {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "3"} == variables(environ)
+
+
+def test_what_libraries_set_themselves_is_no_setting() -> None:
+    """scikit-learn sets two variables when it is loaded, so whether they are there depends on when one looks."""
+    assert {"OMP_NUM_THREADS": "1"} == variables({"KMP_DUPLICATE_LIB_OK": "True", "OMP_NUM_THREADS": "1"})
+
+
+def test_the_build_of_torch_is_the_same_for_other_kernels() -> None:
+    """What `ATEN_CPU_CAPABILITY` changes is told apart, as the CPU level."""
+    program = (
+        "from tracker.recording import surroundings as s; "
+        "print(s.libraries()['torch_build'], s.environment()[1]['cpu_capability'])"
+    )
+    found = []
+    for variables_set in ({}, {"ATEN_CPU_CAPABILITY": "default"}):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **variables_set},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(done.stdout.split())
+    (build, _), (other_build, other_level) = found
+    assert build == other_build
+    assert "DEFAULT" == other_level

@@ -69,10 +69,12 @@ def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     digests = [name for name in DIGESTS if getattr(recorded, name) != getattr(derived, name)]
     if not digests or not differing:
-        for name in [*differing, *digests]:
+        names = [*differing, *digests]
+        equal = "all else is" if len(names) == 1 else "weights and predictions are" if differing else "all scores are"
+        for name in names:
             values = (getattr(side, name, None) if name in DIGESTS else told.get(name) for side, told in
                       ((recorded, old), (derived, new)))  # fmt: skip
-            yield _altered(f"outcome.{name}", *values)
+            yield _altered(f"outcome.{name}", equal, *values)
 
 
 def _told(outcome: TrialOutcome) -> dict[str, Any]:
@@ -81,8 +83,8 @@ def _told(outcome: TrialOutcome) -> dict[str, Any]:
     return value | {f"epoch {entry['epoch']}": entry for entry in outcome.history}
 
 
-def _altered(name: str, recorded: Any, derived: Any) -> Cause:
-    words = f"all else is equal, so {name} was altered after it was found: {recorded} recorded, {derived} derived"
+def _altered(name: str, equal: str, recorded: Any, derived: Any) -> Cause:
+    words = f"{equal} equal, so {name} was altered after it was found: {recorded} recorded, {derived} derived"
     return Cause(name, recorded, derived, words)
 
 

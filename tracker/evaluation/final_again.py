@@ -8,22 +8,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracker.canonical import canonical_json
 from tracker.errors import TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
-from tracker.evaluation.difference import Difference
+from tracker.evaluation.difference import Difference, first_leaf
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT
 from tracker.evaluation.fresh import FreshProcess
+from tracker.evaluation.model_again import describe_again
 from tracker.evaluation.ranking import REPAIR, RankedTrial
 from tracker.evaluation.recorded import Recorded, recorded_key
 from tracker.evaluation.reproduce import Reproduction, reproduce_record
-from tracker.evaluation.rows import Missing, find_rows
-from tracker.models.own_code import read_code
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
-from tracker.recording.model_folder import describe_model, write_model
+from tracker.recording.model_folder import write_model
+
+SEALED = "`dvc repro split` writes data/splits and data/sealed again"
 
 
 def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Reproduction:
@@ -43,11 +43,11 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Reproduc
             again = _score(paths, recorded, final, Path(folder), weights)
         except TrackerError as error:
             cause = Cause("test", None, None, str(error))
-            return replace(found, verdict="cannot", causes=(cause,), remedy="mend what the message names")
+            return replace(found, verdict="cannot", causes=(cause,), remedy=SEALED)
     difference = next(_differences(final, again), None)
     if difference is None:
         return found
-    words = f"weights and validation are equal, so the report was altered: {difference.words}"
+    words = f"weights and validation are equal, so the report was altered: {difference.metric}"
     cause = Cause(difference.metric, difference.recorded, difference.derived, words)
     return replace(found, verdict="differs", first_difference=difference, causes=(cause,))
 
@@ -73,29 +73,15 @@ def _score(
 
 def _model(paths: Paths, recorded: Recorded, scored: RankedTrial, folder: Path, weights: Path) -> ChosenModel:
     """The derived weights with preprocessing that is fitted again, opened as any model is."""
-    from tracker.datasets.training_data import load_training_data, read_split
-    from tracker.studies.report import describe_serving
-
-    rows = find_rows(recorded.spec, paths.root, paths.splits, {})
-    if isinstance(rows, Missing):
-        raise TrackerError(rows.causes[0].words)
-    data = load_training_data(rows.splits, rows.preprocessing)
-    serving = describe_serving(data, read_split(rows.splits, "train").head(2))
-    code = read_code(paths.root, recorded.spec.code["entry"]).texts if recorded.spec.code else None
-    described = describe_model(recorded.spec, recorded.outcome, serving, code)
-    write_model(folder / "model", described, weights.read_bytes())
-    return load_chosen(folder / "model", scored, rows.splits)
+    write_model(folder / "model", describe_again(recorded, paths), weights.read_bytes())
+    return load_chosen(folder / "model", scored, paths.splits)
 
 
 def _differences(final: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Difference]:
-    """Every entry of the result that is not the same, those of the test scores one by one."""
+    """The first value that is not the same, of every entry of the result."""
     for name in RESULT:
         old, new = final.get(name), again[name]
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            pairs = [(f"{name}.{entry}", old.get(entry), new.get(entry)) for entry in dict.fromkeys([*old, *new])]
-        else:
-            pairs = [(name, old, new)]
-        for place, was, now in pairs:
-            if canonical_json(was) != canonical_json(now):
-                gap = abs(was - now) if isinstance(was, float) and isinstance(now, float) else None
-                yield Difference(None, place, was, now, gap)
+        if leaf := first_leaf(old, new, name):
+            place, was, now = leaf
+            gap = abs(was - now) if isinstance(was, float) and isinstance(now, float) else None
+            yield Difference(None, place, was, now, gap)

@@ -1,75 +1,92 @@
-"""Turns a whole project into verdicts: its store, its models, each study, the ranking, the final result."""
+"""Turns a whole project into verdicts: its store, each study, the ranking, the final result; one fault hides no other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tracker.canonical import digest_file
 from tracker.config import Compare
-from tracker.errors import TrackerError
+from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import rank_again
-from tracker.evaluation.files import read_report
 from tracker.evaluation.final_again import reproduce_final
-from tracker.evaluation.ranking import REPAIR, write_ranking
-from tracker.evaluation.reproduce import Reproduction, Verdict
+from tracker.evaluation.ranking import write_ranking
+from tracker.evaluation.reproduce import Reproduction
 from tracker.evaluation.verify import FreshProcesses, OnStep, Verification, verify_study
 from tracker.paths import Paths
+from tracker.recording.changes import Cause
 from tracker.recording.store import FILE, Store
 
 
-def check_files(paths: Paths, studies: Iterable[str]) -> int:
-    """Reads every row of the store and every weights file, there and in models/, against its digest; how many.
-
-    Raises StoreCorrupt or TrackerError, naming what differs.
-    """
-    read = 0
-    if (paths.store / FILE).is_file():
+def verify_store(paths: Paths) -> Verification | None:
+    """Reads every row of the store and every weights file in it against its digest; None where there is no store."""
+    if not (paths.store / FILE).is_file():
+        return None
+    try:
         with Store.open(paths.store) as store:
-            read += store.check()
-    for name in studies:
-        described = paths.models / name / "model.json"
-        if described.is_file():
-            expected, weights = read_report(described, REPAIR)["weights"], described.with_name("weights.safetensors")
-            if not weights.is_file() or digest_file(weights) != expected:
-                raise TrackerError(
-                    f"{weights}: is not what model.json names; fetch it with `dvc checkout`, or `dvc repro`"
-                )
-            read += 1
-    return read
+            read = store.check()
+    except StoreCorrupt as error:
+        return Verification("store", "differs", 0, 0, "", str(error))
+    return Verification("store", "identical", read, read, "")
+
+
+def verify_studies(
+    names: Collection[str],
+    paths: Paths,
+    processes: FreshProcesses,
+    sample: int | None = None,
+    on_step: OnStep = lambda *_: None,
+) -> Iterator[Verification]:
+    """The verdict on each study; one whose records are damaged or missing cannot be derived. Raises NotFoundError for one."""
+    for name in names:
+        try:
+            yield verify_study(name, paths, processes, sample, on_step)
+        except (StoreCorrupt, NotFoundError) as error:
+            if len(names) == 1 and isinstance(error, NotFoundError):
+                raise
+            yield Verification(name, "cannot", 0, 0, "", str(error))
 
 
 def verify_pipeline(
     paths: Paths,
     settings: Compare,
-    studies: Iterable[str],
+    names: Collection[str],
     processes: FreshProcesses,
     sample: int | None,
     on_step: OnStep,
 ) -> Iterator[Verification | Reproduction]:
     """The verdict on each study, then on the ranking, then on the final result, where there is one."""
-    names = list(studies)
-    for name in names:
-        yield verify_study(name, paths, processes, sample, on_step)
-    yield _verify_ranking(paths, settings, names)
+    unsound = []
+    for found in verify_studies(names, paths, processes, sample, on_step):
+        yield found
+        unsound += [found.study] if found.verdict != "identical" else []
+    yield _verify_ranking(paths, settings, list(names), unsound)
     if (paths.reports / "final.json").is_file():
-        yield reproduce_final(paths)
+        try:
+            yield reproduce_final(paths)
+        except TrackerError as error:
+            yield Reproduction("cannot", causes=(Cause("final", None, None, str(error)),), name="final")
 
 
-def _verify_ranking(paths: Paths, settings: Compare, studies: list[str]) -> Verification:
+def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound: list[str]) -> Verification:
     """Ranks again from the reports, which the studies have been compared with, and compares the report byte for byte."""
     path = paths.reports / "ranking.json"
-    ranking = rank_again(paths, settings, studies)
+    if unsound:
+        words = f"it rests on the reports of {', '.join(unsound)}, see above"
+        return Verification("ranking", "cannot", 0, 0, "", words)
+    try:
+        ranking = rank_again(paths, settings, studies)
+    except TrackerError as error:
+        return Verification("ranking", "cannot", 0, 0, "", str(error))
     with TemporaryDirectory(prefix="tracker-") as folder:
         derived = Path(folder) / "ranking.json"
         write_ranking(derived, ranking)
         found = digest_file(derived)
-    told = digest_file(path) if path.is_file() else None
-    verdict: Verdict = "identical" if told == found else "cannot" if told is None else "differs"
-    words = {
-        "identical": None,
-        "cannot": f"{path} is not there; run `tracker compare`",
-        "differs": f"{path.name} is not what the studies' reports give; `tracker compare` writes it again",
-    }[verdict]
-    return Verification("ranking", verdict, len(ranking.rows), len(ranking.rows), found, words)
+    rows, remedy = len(ranking.rows), "`tracker compare` writes it again"
+    if not path.is_file():
+        return Verification("ranking", "cannot", rows, 0, found, f"{path.name} is not there", remedy=remedy)
+    if digest_file(path) == found:
+        return Verification("ranking", "identical", rows, rows, found)
+    words = f"{path.name} is not what the studies' reports give: one of them is newer, or it was altered"
+    return Verification("ranking", "differs", rows, rows, found, words, remedy=remedy)

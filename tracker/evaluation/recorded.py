@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
     try:
         record = parse_canonical(content)
         spec, outcome = record_from(TrialSpec, record["spec"]), record_from(TrialOutcome, record["outcome"])
-        name = f"{str(record['study'])[:12]}/{record['number']}"
+        name = f"{_name_of(paths, str(record['study']))}/{record['number']}"
         return Recorded(name, spec, outcome, record["provenance"], record["searched"], _proposed(paths, outcome.key))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -90,22 +91,28 @@ def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
 
 def _of_study(paths: Paths, study: str, number: int) -> Recorded:
     """A trial of the study that the report speaks of; from the store, else from the records beside its model."""
-    reported = reported_key(paths, study)
+    reported = reported_study(paths, study)
     if (paths.store / FILE).is_file():
         with Store.open(paths.store) as store:
             known = [key for key, _ in store.studies(study)]
-            for key in [reported] if reported in known else [] if reported else known[:1]:
+            wanted = [reported[0]] if reported else known[:1]
+            for key in [key for key in wanted if key in known]:
                 return _stored(store, key, study, number)
     spec, proposals, outcomes = read_beside_model(paths, study)
-    if reported not in {None, spec.key}:
+    if reported and reported[0] != spec.key:
         raise NotFoundError(f"models/{study} holds another study than reports/studies/{study}.json; {REMEDY}")
-    if not number < len(proposals):
-        raise NotFoundError(f"{study} has no trial {number}; it has 0 to {len(proposals) - 1}")
+    _require_number(study, number, len(proposals))
     proposal, outcome = proposals[number], outcomes[number]
     return Recorded(f"{study}/{number}", proposal.spec, outcome, {}, proposal.searched)
 
 
+def _require_number(study: str, number: int, count: int) -> None:
+    if not number < count:
+        raise NotFoundError(f"{study} has no trial {number}; it has 0 to {count - 1}")
+
+
 def _stored(store: Store, key: str, study: str, number: int) -> Recorded:
+    _require_number(study, number, len(store.proposals(key)))
     proposal = store.proposal(key, number)
     outcome = store.outcomes([proposal.spec.key]).get(proposal.spec.key)
     if outcome is None:
@@ -114,22 +121,44 @@ def _stored(store: Store, key: str, study: str, number: int) -> Recorded:
     return Recorded(f"{study}/{number}", proposal.spec, outcome, about, proposal.searched)
 
 
-def reported_key(paths: Paths, study: str) -> str | None:
-    """The key of the study that `reports/studies/NAME.json` speaks of; None without a report."""
+def reported_study(paths: Paths, study: str) -> tuple[str, int] | None:
+    """Key and number of trials of the study that `reports/studies/NAME.json` speaks of; None without a report.
+
+    The store may have more trials of it, of a longer run before or of one elsewhere that shares the store.
+    """
     path = paths.study_reports / f"{study}.json"
     try:
-        key = json.loads(path.read_text(encoding="utf-8"))["key"]
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return str(report["key"]), len(report["trials"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return str(key)
 
 
 def read_beside_model(paths: Paths, study: str) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
     """The records beside a study's best model. Raises NotFoundError, StoreCorrupt."""
     path = paths.models / study / "trials.jsonl"
     if not path.is_file():
-        raise NotFoundError(f"no study {study} in the store, nor {path}; {REMEDY}")
+        known = _known_studies(paths)
+        remedy = f"there are {', '.join(known)}" if known else REMEDY
+        raise NotFoundError(f"no study {study} in the store, nor {path.relative_to(paths.root)}; {remedy}")
     return read_study(path)
+
+
+def _known_studies(paths: Paths) -> list[str]:
+    """Names of studies that something was recorded of."""
+    names = {path.parent.name for path in paths.models.glob("*/trials.jsonl")}
+    if (paths.store / FILE).is_file():
+        with Store.open(paths.store) as store:
+            names |= {spec.name for _, spec in store.studies()}
+    return sorted(names)
+
+
+def _name_of(paths: Paths, study_key: str) -> str:
+    """The name of a study, or the beginning of its key where the store does not have it."""
+    if (paths.store / FILE).is_file():
+        with Store.open(paths.store) as store, suppress(NotFoundError):
+            return store.study(study_key).name
+    return study_key[:12]
 
 
 def _proposed(paths: Paths, key: str) -> TrialSpec | None:

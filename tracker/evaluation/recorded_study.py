@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.errors import NotFoundError
-from tracker.evaluation.recorded import Recorded, read_beside_model, reported_key
+from tracker.evaluation.recorded import Recorded, read_beside_model, reported_study
 from tracker.paths import Paths
 from tracker.recording.store import FILE, Store
 from tracker.records import Proposal, StudySpec, TrialOutcome
@@ -38,19 +38,19 @@ class RecordedStudy:
 
 def find_study(name: str, paths: Paths) -> RecordedStudy:
     """The study of that name that the report speaks of, else the one stored last. Raises NotFoundError."""
-    reported = reported_key(paths, name)
+    reported = reported_study(paths, name)
     if (paths.store / FILE).is_file():
         with Store.open(paths.store) as store:
             known = [key for key, _ in store.studies(name)]
-            key = reported if reported in known else None if reported else next(iter(known), None)
-            if key is not None:
-                return _stored(store, key, name)
+            key, count = reported or (next(iter(known), None), None)
+            if key in known:
+                return _stored(store, str(key), name, count)
     spec, proposals, outcomes = read_beside_model(paths, name)
     return RecordedStudy(spec, tuple(proposals), tuple(outcomes), {})
 
 
-def _stored(store: Store, key: str, name: str) -> RecordedStudy:
-    proposals = store.proposals(key)
+def _stored(store: Store, key: str, name: str, count: int | None) -> RecordedStudy:
+    proposals = store.proposals(key)[:count]
     outcomes = store.outcomes([proposal.spec.key for proposal in proposals])
     if missing := [proposal.number for proposal in proposals if proposal.spec.key not in outcomes]:
         raise NotFoundError(f"{name} has not ended, trial {missing[0]} has no outcome; run `tracker tune {name}`")

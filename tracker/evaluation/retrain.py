@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,14 @@ from tracker.execution.executor import DataSource, InlineExecutor
 from tracker.recording.provenance import trained_with
 from tracker.records import TrialSpec, record_from, record_json
 
+WATCH_S = 0.5
 Loaded = dict[tuple[str, str, str], TrainingData]
 
 
 def main() -> None:
     """Answers one job after the other until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what somebody's training loop prints is no answer
     loaded: Loaded = {}
@@ -41,6 +45,13 @@ def main() -> None:
             answer = {"problem": str(error)}
         answers.write(canonical_json(answer) + b"\n")
         answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """Nobody would read the answer of a process whose parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
 
 
 def retrain(job: Mapping[str, Any], loaded: Loaded) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,8 @@ from tracker.evaluation.fresh import Rows
 from tracker.models.own_code import read_code
 from tracker.recording.changes import Cause
 from tracker.records import TrialSpec
+
+ALTERED = "another content"  # than its own manifest names
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def find_rows(spec: TrialSpec, root: Path, splits: Path, provenance: Mapping[str
         known = "no settings that this release knows"
         causes.append(Cause.of("data.preprocessing", "preprocessing", spec.data.get("preprocessing"), known))
     if causes or settings is None:
-        return Missing(tuple(causes), _remedy(splits, provenance))
+        return Missing(tuple(causes), _remedy(causes, spec, provenance))
     return Rows(root, splits, settings)
 
 
@@ -75,7 +77,7 @@ def _altered(splits: Path, name: str, digest: str) -> Iterator[Cause]:
     try:
         read_split(splits, name)
     except DataError as error:
-        yield Cause(f"data.{name}", digest, "another content", str(error))
+        yield Cause(f"data.{name}", digest, ALTERED, str(error))
 
 
 def _other_code(spec: TrialSpec, root: Path) -> Iterator[Cause]:
@@ -92,7 +94,21 @@ def _other_code(spec: TrialSpec, root: Path) -> Iterator[Cause]:
             yield Cause.of(f"code.{name}", f"your file {name}", spec.code.get(name), present.get(name))
 
 
-def _remedy(splits: Path, provenance: Mapping[str, Any]) -> str:
-    commit = provenance.get("commit")
-    at = f"git checkout {str(commit)[:12]}" if commit else "check out the commit that was tuned"
-    return f"{at}, then `dvc checkout` (or `dvc pull`, or `dvc repro split`) brings {splits.name} back as it was"
+def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, Any]) -> str:
+    """What brings back what is missing: damage is written again, other rows and code come from what they were made of."""
+    if all(cause.present == ALTERED for cause in missing):
+        return "`dvc repro split` writes data/splits again"
+    if all(cause.name.startswith("code") for cause in missing):
+        kept = (
+            " (its text is in the trial's record.json in MLflow, under provenance.code)" if "code" in provenance else ""
+        )
+        files = ", ".join(sorted(set(spec.code) - {"entry"}))
+        return f"put {files} back as it was{kept}"
+    commit = str(provenance.get("commit") or "")[:12]
+    if not commit:
+        was = "as they were when it was tuned"
+    elif provenance.get("dirty"):
+        was = f"as they were: commit {commit} and changes that were not committed (`git status` and `dvc status` show yours)"
+    else:
+        was = f"as they were in commit {commit} (`git stash`, `git checkout {commit}`, `dvc checkout --force`)"
+    return f"have the raw table, params.yaml and data/salts.json {was}; then `dvc repro split`"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tracker.errors import InputError, TrackingError
+from tracker.evaluation.difference import Difference, first_leaf
+from tracker.evaluation.files import read_report
 from tracker.evaluation.final_again import reproduce_final
 from tracker.evaluation.fresh import FreshProcess
+from tracker.evaluation.ranking import REPAIR
 from tracker.evaluation.recorded import Recorded, find_recorded, parse_record, recorded_trial
 from tracker.evaluation.reproduce import Reproduction, reproduce_record
 from tracker.paths import Paths
+from tracker.recording.changes import Cause
 from tracker.recording.verdicts import TAGS, fetch_run, find_runs, tag_runs
+from tracker.studies.report import trial_row
 from tracker.studies.study import StudyTrial
 
 FINAL = "final"
@@ -29,7 +35,40 @@ def reproduce_target(
         return reproduce_final(paths, fresh)
     if RUN_ID.fullmatch(target):
         return _reproduce_run(target, paths, tracking_uri, fresh)
-    return _reproduce(find_recorded(target, paths), paths, fresh)
+    recorded = find_recorded(target, paths)
+    found = _reproduce(recorded, paths, fresh)
+    if found.verdict != "identical" or target.endswith(".json"):
+        return found
+    return _compare_report(found, recorded, paths)
+
+
+def _compare_report(found: Reproduction, recorded: Recorded, paths: Paths) -> Reproduction:
+    """What people read of a trial is the report of its study; another number in it than was derived is a difference."""
+    study, _, number = recorded.name.rpartition("/")
+    path = paths.study_reports / f"{study}.json"
+    if not path.is_file():
+        return found
+    report = read_report(path, REPAIR)
+    row = next((row for row in report.get("trials", []) if row.get("number") == int(number)), None)
+    if row is None or row.get("key") != recorded.outcome.key:
+        return found  # the store may have more trials than the report, or another study of that name
+    outcome = recorded.outcome
+    metric = report.get("objective", {}).get("metric")
+    value = outcome.metrics.get(metric) if outcome.state == "complete" else None
+    leaf = first_leaf(row, trial_row(int(number), recorded.spec, outcome, value))
+    if leaf is None:
+        return found
+    name = path.relative_to(paths.root)
+    cause = Cause(
+        f"report.{leaf[0]}", leaf[1], leaf[2], f"the record is derived again bit for bit, so {name} was altered"
+    )
+    return replace(
+        found,
+        verdict="differs",
+        first_difference=Difference(None, f"{name}, {leaf[0]}", leaf[1], leaf[2]),
+        causes=(cause,),
+        remedy=f"`dvc repro`, or `tracker tune {study}`, writes it again",
+    )
 
 
 def record_verdict(

@@ -5,17 +5,19 @@ A generation is proposed from the outcomes that were derived before it, so when 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from tracker.canonical import canonical_json
 from tracker.errors import ReplayError
+from tracker.evaluation.difference import first_leaf
 from tracker.evaluation.files import read_report
 from tracker.evaluation.fresh import FreshProcess
+from tracker.evaluation.model_again import other_model
 from tracker.evaluation.ranking import REPAIR
 from tracker.evaluation.recorded_study import RecordedStudy, find_study
 from tracker.evaluation.reproduce import EXIT_CODES, Reproduction, Verdict, reproduce_record, reproduction_json
@@ -25,7 +27,7 @@ from tracker.records import Proposal
 from tracker.search.samplers import open_sampler, plan_generations, versions
 from tracker.seeds import bit_generator
 from tracker.studies.plan import propose_trial
-from tracker.studies.report import study_report
+from tracker.studies.report import study_files
 
 OnStep = Callable[[str, int, int], None]  # study, trials derived, trials to derive
 
@@ -36,6 +38,8 @@ class Verification:
 
     `derived` counts the trials that were trained again out of `trials`; proposals are always derived, all of them.
     `first_difference` says where it went another way, `trial` is the verdict on that trial, where it was a trial.
+    `sample` are the numbers of the trials that were to be trained again, None for all; `remedy` says what to do.
+    `store` and `ranking` are verified like studies, `trials` then counts rows.
     """
 
     study: str
@@ -45,6 +49,8 @@ class Verification:
     digest: str
     first_difference: str | None = None
     trial: Reproduction | None = None
+    sample: tuple[int, ...] | None = None
+    remedy: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -135,8 +141,11 @@ class _Verifying:
             # Derived outcomes equal the recorded ones, or were not asked for.
             values = [trial.value for trial in self.study.result.trials[start : start + count]]
             sampler.tell(values)
-        report = next(_report_differences(self.study, self.paths), None)
-        return self._verdict("identical" if report is None else "differs", report)
+        other = next(_other_files(self.study, self.paths), None)
+        if other is None:
+            return self._verdict("identical")
+        remedy = f"`dvc repro`, or `tracker tune {spec.name}`, writes it again"
+        return replace(self._verdict("differs", other), remedy=remedy)
 
     def _other_proposal(self, proposals: Sequence[Proposal]) -> Verification | None:
         for proposal in proposals:
@@ -166,31 +175,36 @@ class _Verifying:
 
     def _verdict(self, verdict: Verdict, words: str | None = None, trial: Reproduction | None = None) -> Verification:
         result = self.study.result
-        return Verification(result.spec.name, verdict, len(result.trials), self.derived, result.digest, words, trial)
+        sample = tuple(self.chosen) if len(self.chosen) < len(result.trials) else None
+        total = len(result.trials)
+        return Verification(result.spec.name, verdict, total, self.derived, result.digest, words, trial, sample)
 
 
-def _report_differences(study: RecordedStudy, paths: Paths) -> Iterator[str]:
-    """Where the report of a study says something else than what was derived."""
-    path = paths.study_reports / f"{study.spec.name}.json"
-    if not path.is_file():
-        return
-    told, found = read_report(path, REPAIR), study_report(study.result)
-    rows = zip(told.get("trials", []), found.pop("trials"), strict=False)
-    pairs = [(name, told.get(name), value) for name, value in found.items()]
-    pairs += [(f"trial {new['number']}, {name}", old.get(name), new[name]) for old, new in rows for name in new]
-    pairs.append(("number of trials", len(told.get("trials", [])), len(study.proposals)))
-    for name, old, new in pairs:
-        if canonical_json(old) != canonical_json(new):
-            yield f"{path.name}: {name} is {_short(old)} in the report, {_short(new)} was derived"
+def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[str]:
+    """Where a file that the study has left, if it is there, holds something else than what was derived."""
+    for path, text in study_files(study.result, paths.reports, paths.models).items():
+        if not path.is_file():
+            continue
+        name = path.relative_to(paths.root)
+        if path.suffix == ".json":
+            told = {entry: value for entry, value in read_report(path, REPAIR).items() if entry != "mixed"}
+            if leaf := first_leaf(told, json.loads(text)):
+                yield f"{name}: {leaf[0]} is {_short(leaf[1])} there, {_short(leaf[2])} was derived"
+        elif path.read_bytes() != text.encode():
+            lines = zip(path.read_bytes().splitlines(), text.encode().splitlines(), strict=False)
+            line = next((number for number, (old, new) in enumerate(lines, 1) if old != new), None)
+            yield f"{name}: {f'line {line}' if line else 'the number of lines'} is not what was derived"
+    if (best := study.result.best) and (other := other_model(study.spec.name, study.trial(best.number), paths)):
+        yield other
 
 
 def verification_json(found: Verification) -> dict[str, Any]:
     """A verdict on a study as plain mappings and lists."""
-    names = ("study", "verdict", "trials", "derived", "digest", "first_difference")
+    names = ("study", "verdict", "trials", "derived", "sample", "digest", "first_difference", "remedy")
     value = {name: getattr(found, name) for name in names}
     return value | {"trial": None if found.trial is None else reproduction_json(found.trial)}
 
 
 def _short(value: Any) -> str:
-    text = canonical_json(value).decode()
+    text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -25,6 +25,7 @@ WATCHED = re.compile(
   r"(ATEN_|BLIS_|CUBLAS_|CUDA_|DNNL_|GOMP_|KMP_|LC_|MKL_|OMP_|ONEDNN_|OPENBLAS_|PYTORCH_|TORCH_|VECLIB_).*"
   r"|GLIBC_TUNABLES|LANG|LANGUAGE|PYTHONHASHSEED|PYTHONOPTIMIZE|TZ"
 )  # fmt: skip
+SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}  # scikit-learn's, when it is loaded
 PRIVATE = re.compile(r"TOKEN|SECRET|PASSW|KEY|CRED|HOME|PATH|DIR|CACHE|FILE|HOST|ADDR|PRELOAD")
 CPU_FLAGS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|bf16|i8mm)\w*")
 PACKAGE = Path(__file__).parents[1]
@@ -99,12 +100,17 @@ def libraries() -> dict[str, Any]:
     import torch
 
     return {
-        "torch_build": hashlib.sha256(torch.__config__.show().encode()).hexdigest(),
+        "torch_build": hashlib.sha256(_without_cpu_usage(torch.__config__.show()).encode()).hexdigest(),
         "torch_commit": str(torch.version.git_version),
         "parallel": torch.__config__.parallel_info().partition("ATen parallel backend:")[2].strip().splitlines()[0],
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
     }
+
+
+def _without_cpu_usage(config: str) -> str:
+    """How torch was built, without the line on the kernels that it takes at present."""
+    return "\n".join(line for line in config.splitlines() if "CPU capability usage" not in line)
 
 
 def machine() -> dict[str, Any]:
@@ -130,7 +136,8 @@ def machine() -> dict[str, Any]:
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that steer libraries, as they are set; nothing that may hold a secret or name a place."""
-    return {name: environ[name] for name in sorted(environ) if WATCHED.fullmatch(name) and not PRIVATE.search(name)}
+    watched = [name for name in sorted(environ) if WATCHED.fullmatch(name) and not PRIVATE.search(name)]
+    return {name: environ[name] for name in watched if name not in SET_BY_LIBRARIES}
 
 
 @cache

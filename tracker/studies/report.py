@@ -15,7 +15,7 @@ from tracker.recording.files import sync_folder, write_whole
 from tracker.recording.model_folder import describe_model, remove_model, write_model
 from tracker.recording.runs import CURVES
 from tracker.recording.store import Store
-from tracker.records import Trial, record_json
+from tracker.records import Trial, TrialOutcome, TrialSpec, record_json
 from tracker.studies.runner import StudyResult
 
 if TYPE_CHECKING:
@@ -32,12 +32,21 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
         weights = store.weights(best.outcome.weights)
         code = store.provenance(best.spec.key).get("code")
         write_model(folder, describe_model(best.spec, best.outcome, serving, code), weights)
+    for path, text in study_files(result, reports, models, earlier_environments(store, result.spec)).items():
+        _write(path, text)
+
+
+def study_files(result: StudyResult, reports: Path, models: Path, mixed: Sequence[str] = ()) -> dict[Path, str]:
+    """All that a study leaves beside its model, in the order of writing; `mixed` as in the report."""
+    name = result.spec.name
     records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
     lines = [{"study": record_json(result.spec), "digest": result.digest}, *records]
-    _write(folder / "trials.jsonl", "".join(canonical_json(line).decode() + "\n" for line in lines))
-    _write(reports / "curves" / f"{name}.csv", _curves(best))
-    report = study_report(result, earlier_environments(store, result.spec))
-    _write(reports / "studies" / f"{name}.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    return {
+        models / name / "trials.jsonl": "".join(canonical_json(line).decode() + "\n" for line in lines),
+        reports / "curves" / f"{name}.csv": _curves(result.best),
+        reports / "studies" / f"{name}.json": json.dumps(study_report(result, mixed), indent=1, ensure_ascii=False)
+        + "\n",
+    }
 
 
 def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
         "best": best.number if best else None,
         "best_value": best.value if best else None,
         "states": {state: sum(t.outcome.state == state for t in result.trials) for state in ("complete", "failed")},
-        "trials": [_trial_row(trial) for trial in result.trials],
+        "trials": [trial_row(t.number, t.spec, t.outcome, t.value) for t in result.trials],
     }
     return report | {"mixed": list(mixed)} if mixed else report
 
@@ -78,16 +87,16 @@ def _plain_cell(cell: Any) -> Any:
     return None if pd.isna(plain) else plain
 
 
-def _trial_row(trial: Trial) -> dict[str, Any]:
-    outcome = trial.outcome
+def trial_row(number: int, spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dict[str, Any]:
+    """A trial as the report of its study tells it."""
     row = {
-        "number": trial.number,
-        "key": trial.spec.key,
-        "configuration": trial.spec.configuration,
+        "number": number,
+        "key": spec.key,
+        "configuration": spec.configuration,
         "state": outcome.state,
-        "params": dict(trial.spec.params),
-        "seed": trial.spec.seed,
-        "value": trial.value,
+        "params": dict(spec.params),
+        "seed": spec.seed,
+        "value": value,
         "best_epoch": outcome.best_epoch,
         "epochs": outcome.epochs,
         "metrics": dict(outcome.metrics),

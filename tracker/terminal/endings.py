@@ -14,13 +14,16 @@ from types import FrameType
 from tracker.errors import TrackerError
 
 STOPPED = "stopped; what is finished is kept: the same command goes on"
+NOTHING_KEPT = "stopped; nothing was changed: the same command starts anew"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WATCH_S = 0.2
 LAST_S = 10.0  # for ending what was started
 
 
-def run_command(body: Callable[[], object]) -> None:
+def run_command(body: Callable[[], object], stopped: str = STOPPED) -> None:
     """Runs a command to its end. Leaves with SystemExit where it fails or is stopped; never with a traceback for these.
+
+    `stopped` is said where it is stopped.
 
     Ctrl-C and SIGTERM unwind alike, so that workers and the delivery process are ended and locks are free.
     """
@@ -37,11 +40,11 @@ def run_command(body: Callable[[], object]) -> None:
         body()
     except SystemExit as end:
         if caught and end.code == 128 + signal.SIGINT:  # what typer makes of a KeyboardInterrupt
-            _leave(STOPPED, 128 + caught[0])
+            _leave(stopped, 128 + caught[0])
         raise
     except BaseException as error:
         if caught:  # whatever a library made of the interruption
-            _leave(STOPPED, 128 + caught[0])
+            _leave(stopped, 128 + caught[0])
         if isinstance(error, TrackerError):
             _leave(str(error), error.exit_code)
         raise

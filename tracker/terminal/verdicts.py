@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tracker.evaluation.verify import Verification
 
 MOST_CAUSES = 8
+MOST_ALTERED = 2  # entries of a record; many are altered by one slip
 
 
 def reproduction_lines(found: Reproduction) -> list[str]:
@@ -23,25 +24,36 @@ def reproduction_lines(found: Reproduction) -> list[str]:
         lines.append(f"  first difference: {found.first_difference.words}")
     title = "missing" if found.verdict == "cannot" else "possible causes, the likeliest first"
     if found.causes:
-        lines += [f"  {title}:", *(f"    {cause.words}" for cause in found.causes[:MOST_CAUSES])]
+        most = sum(not cause.name.startswith("outcome.") for cause in found.causes) + MOST_ALTERED
+        shown = found.causes[: min(MOST_CAUSES, most)]
+        lines += [f"  {title}:", *(f"    {cause.words}" for cause in shown)]
+        if len(found.causes) > len(shown):
+            lines.append(f"    and {len(found.causes) - len(shown)} more: --format json")
     elif found.verdict == "differs":
         lines.append("  nothing that is recorded differs; another CPU may compute otherwise, or memory may be faulty")
-    if len(found.causes) > MOST_CAUSES:
-        lines.append(f"    and {len(found.causes) - MOST_CAUSES} more: --format json")
     return [*lines, f"  to do: {found.remedy}"] if found.remedy else lines
 
 
 def verification_lines(found: Verification) -> list[str]:
     """The verdict on a study in a line; where it differs, the first place, and the trial's causes."""
-    shown = (
-        f"{found.derived} of {found.trials} trials derived again"
-        if found.study != "ranking"
-        else f"{found.trials} trials"
-    )
-    lines = [f"{found.study}: {found.verdict} ({shown}, digest {found.digest[:12]})"]
+    lines = [f"{found.study}: {found.verdict}{_counted(found)}"]
+    if found.trial:
+        return lines + [f"  {line}" for line in reproduction_lines(found.trial)]
     if found.first_difference:
-        lines.append(f"  first difference: {found.first_difference}")
-    return lines + [f"  {line}" for line in (reproduction_lines(found.trial) if found.trial else ())]
+        lines.append(f"  {'missing' if found.verdict == 'cannot' else 'first difference'}: {found.first_difference}")
+    return [*lines, f"  to do: {found.remedy}"] if found.remedy else lines
+
+
+def _counted(found: Verification) -> str:
+    """How much was read or derived, in brackets; nothing where there was nothing."""
+    if not found.trials:
+        return ""
+    if found.study == "store":
+        return f" ({found.trials} rows and weights)"
+    if found.study == "ranking":
+        return f" ({found.trials} trials, digest {found.digest[:12]})"
+    which = f": {', '.join(map(str, found.sample))}" if found.sample else ""
+    return f" ({found.derived} of {found.trials} trials derived again{which}; digest {found.digest[:12]})"
 
 
 @contextmanager

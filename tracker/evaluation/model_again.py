@@ -1,0 +1,52 @@
+"""Turns a trial's record and the rows into what the folder of its model must hold, and compares a folder with that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracker.canonical import canonical_json, digest_file, parse_canonical
+from tracker.errors import TrackerError
+from tracker.evaluation.difference import first_leaf
+from tracker.evaluation.recorded import Recorded
+from tracker.evaluation.rows import Missing, find_rows
+from tracker.models.own_code import read_code
+from tracker.paths import Paths
+from tracker.recording.model_folder import describe_model
+
+
+def describe_again(recorded: Recorded, paths: Paths) -> dict[str, Any]:
+    """The content of `model.json`, its preprocessing fitted again. Raises TrackerError where the rows are not there."""
+    from tracker.datasets.training_data import load_training_data, read_split
+    from tracker.studies.report import describe_serving
+
+    rows = find_rows(recorded.spec, paths.root, paths.splits, recorded.provenance)
+    if isinstance(rows, Missing):
+        raise TrackerError(rows.causes[0].words)
+    data = load_training_data(rows.splits, rows.preprocessing)
+    serving = describe_serving(data, read_split(rows.splits, "train").head(2))
+    code = read_code(paths.root, recorded.spec.code["entry"]).texts if recorded.spec.code else None
+    return describe_model(recorded.spec, recorded.outcome, serving, code)
+
+
+def other_model(study: str, recorded: Recorded, paths: Paths) -> str | None:
+    """Where the folder of a study's best model is not what follows from its record; None where it is, or is not there."""
+    folder = paths.models / study
+    described, weights = folder / "model.json", folder / "weights.safetensors"
+    if not described.is_file():
+        return None
+    if not weights.is_file() or digest_file(weights) != recorded.outcome.weights:
+        return f"{weights.relative_to(paths.root)} holds other bytes than the weights of trial {recorded.name}"
+    content = described.read_bytes()
+    expected = describe_again(recorded, paths)
+    if content == canonical_json(expected) + b"\n":
+        return None
+    name = described.relative_to(paths.root)
+    try:
+        told: Mapping[str, Any] = parse_canonical(content)
+        leaf = first_leaf(told, expected)
+    except (ValueError, TypeError):
+        return f"{name} cannot be read"
+    if leaf is None:
+        return f"{name} is written in another form"
+    return f"{name}: {leaf[0]} is {leaf[1]} there, {leaf[2]} was derived"
