@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tracker
 from tests.studies.project import Project
 from tracker import api
 from tracker.errors import ConfigError
@@ -44,3 +45,18 @@ def test_a_configuration_has_no_place(fresh: Project, tmp_path: Path, monkeypatc
     assert fresh.config == config
     assert fresh.paths.root / "notebooks" == api.Here.now().paths.root
     assert fresh.paths == api.Here.now(fresh.paths).paths
+
+
+def test_studies_are_verified_from_python(fresh: Project) -> None:
+    """One by its name, several, or all of the configuration; nobody is told `identical` of nothing."""
+    here = api.Here(fresh.paths, "sqlite:///unused.db", 1, "ada")
+    config = fresh.config
+    for name in ("grid", "manual", "random", "tpe"):
+        config = config.with_(f"studies.{name}", {"sampler": "random", "trials": 2})
+        tracker.tune(config, name, here=here, deliver=False)
+    for names, told in (("random", ["random"]), (["tpe", "grid"], ["tpe", "grid"]), ((), list(config.studies))):
+        found = list(tracker.verify(config, names, sample=1, here=here))
+        assert all(isinstance(one, tracker.Verification) for one in found)
+        assert [(name, "identical", 1) for name in told] == [(one.study, one.verdict, one.derived) for one in found]
+    with pytest.raises(ConfigError, match="sample: expected a whole number from 1 on, found 0"):
+        next(tracker.verify(config, "random", sample=0, here=here))

@@ -199,6 +199,35 @@ def test_runs_of_one_study_sorted_and_limited(tracker, tuned: Project) -> None:
     assert rows[0]["val_loss"] <= rows[1]["val_loss"]
 
 
+def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: Project, tmp_path: Path) -> None:
+    """`runs` and `compare` say how many trials there are and how to see all; not where all are shown, nor to programs."""
+    root = tuned.copy(tmp_path / "project").paths.root
+    for name in ("runs", "compare"):
+        *table, last = tracker(root, name, "--limit", "2").stdout.splitlines()
+        assert (3, "2 of 9 trials; all with --limit 9") == (len(table), last)
+        assert 10 == len(tracker(root, name, "--limit", "9").stdout.splitlines())
+        assert 3 == len(tracker(root, name, "--limit", "2", "--format", "csv").stdout.splitlines())
+        assert 2 == len(json.loads(tracker(root, name, "--limit", "2", "--format", "json").stdout))
+
+
+@pytest.mark.parametrize("words", [["show", "random/2"], ["reproduce", "random/2"], ["verify", "random"]], ids=" ".join)
+def test_only_lists_are_printed_as_csv(tracker, tuned: Project, words: list[str]) -> None:
+    """A trial and a verdict are a table or JSON: CSV is not offered and is refused."""
+    assert "csv" not in tracker(tuned.paths.root, words[0], "--help").stdout
+    done = tracker(tuned.paths.root, *words, "--format", "csv")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "'csv' is not one of 'table', 'json'" in done.stderr
+
+
+def test_a_sync_before_anything_ran_says_what_to_run(tracker, tmp_path: Path) -> None:
+    """Where nothing is recorded, no database is said to have every record."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    done = tracker(tmp_path, "sync")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("nothing is recorded here yet: `dvc repro`")
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 def test_show_as_text_and_json(tracker, tuned: Project) -> None:
     """`show` says the same as the report, for people and for programs."""
     root = tuned.paths.root

@@ -18,6 +18,7 @@ import tracker
 from tracker import config, errors
 from tracker.cli import app
 from tracker.hyperparameters import FAMILIES
+from tracker.terminal.endings import SIGNALS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -202,7 +203,7 @@ def test_yaml_blocks_are_configurations() -> None:
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
-    """Each error is in the table of exit codes, in the row of its code."""
+    """Each error is in the table of exit codes, in the row of its code; so is each signal that ends a command."""
     page = (ROOT / "docs/howto/exit-codes.md").read_text(encoding="utf-8")
     rows = {int(code): rest for code, rest in re.findall(r"^\| (\d+) \|(.*)$", page, re.MULTILINE)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.TrackerError)]
@@ -212,6 +213,7 @@ def test_exit_codes_are_those_of_the_errors() -> None:
         if kind is not errors.TrainingError and f"`{kind.__name__}`" not in rows.get(kind.exit_code, "")
     ]
     assert [] == misplaced
+    assert {128 + number for number in SIGNALS} <= set(rows)
 
 
 def test_layers_of_the_architecture_are_those_that_are_checked() -> None:

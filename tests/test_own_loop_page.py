@@ -9,8 +9,11 @@ import pytest
 
 import tracker
 from tests.studies.loops import LoopProject
+from tracker.config import parse_config, read_yaml
+from tracker.errors import ConfigError
 
-PAGE = (Path(__file__).parents[1] / "docs" / "howto" / "own-loop.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "howto" / "own-loop.md").read_text(encoding="utf-8")
 HEAD = "seed: 1\ndata: {source: table.csv, target: kind, id: who}\n"
 
 
@@ -48,3 +51,16 @@ def test_the_loop_of_the_page_repeats_bit_for_bit(project: LoopProject, tmp_path
     two = project.run(plan, tmp_path / "two", project.executor(2))
     assert one.digest == two.digest
     assert None not in {trial.outcome.weights for trial in one.trials}
+
+
+def test_the_sections_of_the_page_replace_those_of_params_yaml() -> None:
+    """Put in their places they make a configuration; appended they are refused."""
+    there = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    names = [line.partition(":")[0] for line in block("yaml").splitlines() if not line.startswith(" ")]
+    assert {"model", "studies"} < set(names)
+    kept, count = re.subn(rf"^(?:{'|'.join(names)}):.*\n(?:(?: .*)?\n)*", "", there, flags=re.MULTILINE)
+    assert len(names) == count
+    config = parse_config(read_yaml((kept + block("yaml")).encode(), "params.yaml"), "params.yaml")
+    assert ("loop:fit", ["random"]) == (config.model.entry, list(config.studies))
+    with pytest.raises(ConfigError, match="duplicate key"):
+        read_yaml((there + block("yaml")).encode(), "params.yaml")

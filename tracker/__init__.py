@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.api import compare, load_config, prepare, pull, reproduce, split, sync, tune
+    from tracker.api import compare, load_config, prepare, pull, reproduce, split, sync, tune, verify
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tracker.evaluation.final import Final
     from tracker.evaluation.ranking import Ranking
     from tracker.evaluation.reproduce import Reproduction
+    from tracker.evaluation.verify import Verification
     from tracker.recording.report import Delivered
     from tracker.standalone.load import load_model
     from tracker.studies.pull import Pulled
@@ -63,6 +64,7 @@ __all__ = [
     "TrackerError",
     "TrackingError",
     "TrainingError",
+    "Verification",
     "compare",
     "load_config",
     "load_model",
@@ -72,6 +74,7 @@ __all__ = [
     "split",
     "sync",
     "tune",
+    "verify",
 ]
 
 _HOMES = {
@@ -85,6 +88,7 @@ _HOMES = {
     "SplitReport": "datasets.split",
     "Study": "studies.study",
     "StudyTrial": "studies.study",
+    "Verification": "evaluation.verify",
     "compare": "api",
     "load_config": "config",
     "load_model": "standalone.load",
@@ -94,6 +98,7 @@ _HOMES = {
     "split": "api",
     "sync": "api",
     "tune": "api",
+    "verify": "api",
 }
 
 

@@ -183,7 +183,7 @@ def record_verdict(config: Config, found: Reproduction, target: str, here: Here 
 
 def verify(
     config: Config,
-    names: Collection[str],
+    names: str | Collection[str] = (),
     *,
     sample: int | None = None,
     pipeline: bool = False,
@@ -191,15 +191,24 @@ def verify(
     here: Here | None = None,
     on_step: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[Verification | Reproduction]:
-    """Derives studies again, from their specs alone, and compares; with `pipeline` also the ranking and the final result.
+    """Derives whole studies again, from their specs alone, and compares: a verdict per study, as soon as it is known.
 
-    The store is read against its digests first, and has a verdict where `pipeline` is set or it is damaged. `sample` trains
-    so many trials of each study only.
+    `names` is a study, or several; none: all of the configuration. Nothing runs before the verdicts are asked for:
+    `for found in verify(config, "tpe")`, or `list(...)` of it. Each has a `verdict` (`identical`, `differs`, `cannot`) and,
+    where it differs, a `first_difference`. `sample` trains so many trials of each study only; proposals are all derived.
+    With `pipeline` the ranking and the final result follow, without a new look. `on_step` hears of a study how many
+    trials were derived, of how many. Writes nothing.
+
+    The store is read against its digests first, and has a verdict of its own, before the others, where `pipeline` is set or
+    it is damaged. Raises NotFoundError where a single study is asked for and nothing is recorded of it.
     """
     from tracker.evaluation.pipeline_again import verify_pipeline, verify_store, verify_studies
     from tracker.evaluation.verify import FreshProcesses
 
+    if sample is not None and sample < 1:
+        raise ConfigError(f"sample: expected a whole number from 1 on, found {sample!r}")
     here = (here or Here.now()).with_workers(workers)
+    names = [names] if isinstance(names, str) else list(names) or list(config.studies)
     store = verify_store(here.paths)
     if store and (pipeline or store.verdict != "identical"):
         yield store

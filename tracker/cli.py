@@ -37,6 +37,13 @@ class Format(StrEnum):
     json = "json"
 
 
+class OneFormat(StrEnum):
+    """How a trial or a verdict is printed."""
+
+    table = "table"
+    json = "json"
+
+
 @app.command()
 def check() -> None:
     """Say what would run: columns, studies, trials, time, disk. Runs nothing."""
@@ -106,6 +113,7 @@ def compare(
     test: Annotated[
         bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
     ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 10,
     output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
@@ -113,7 +121,7 @@ def compare(
 
     ranking = api.compare(_config())
     columns = ("rank", "study", "trial", "value")
-    _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")[:10]], output)
+    _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit)
     if test:
         from tracker.evaluation.final import summarize
 
@@ -130,19 +138,19 @@ def runs(
     """List the trials of finished studies, the best first."""
     from tracker.terminal.leaderboard import leaderboard
 
-    _print_rows(leaderboard(_paths().study_reports, name, sort)[:limit], output)
+    _print_rows(leaderboard(_paths().study_reports, name, sort), output, limit)
 
 
 @app.command(rich_help_panel=LOOKING)
 def show(
     trial: Annotated[str, typer.Argument(metavar="STUDY/NUMBER", help="For example tpe/42.")],
-    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
     """Show one trial: params, seed, metrics, its curve, how to find it in MLflow."""
     from tracker.terminal.leaderboard import describe_trial, read_trial
 
     found = read_trial(_paths(), trial)
-    _say(json.dumps(found, indent=1) if output == Format.json else "\n".join(describe_trial(found)))
+    _say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
 
 
 @app.command(rich_help_panel=CHECKING)
@@ -154,7 +162,7 @@ def reproduce(
     record: Annotated[
         bool, typer.Option("--record", help="Write the verdict to the tags of the run in MLflow.")
     ] = False,
-    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
     """Derive a trial again in a fresh process, compare every bit: 0 identical, 10 differs, 11 cannot be derived."""
     from tracker import api
@@ -164,7 +172,7 @@ def reproduce(
     found = api.reproduce(target)
     _say(
         json.dumps(reproduction_json(found), indent=1)
-        if output == Format.json
+        if output == OneFormat.json
         else "\n".join(reproduction_lines(found))
     )
     if record:
@@ -178,7 +186,7 @@ def verify(
     everything: Annotated[bool, typer.Option("--all", help="Every study, the ranking and the final result.")] = False,
     sample: Annotated[int | None, typer.Option(min=1, help="Train only so many trials of each study again.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that train. [env: TRACKER_WORKERS]")] = None,
-    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
     quiet: Quiet = False,
 ) -> None:
     """Derive whole studies again, proposals and trials, and compare: 0 identical, 10 differs, 11 cannot be derived."""
@@ -194,8 +202,8 @@ def verify(
             config, names or list(config.studies), sample=sample, pipeline=everything, workers=workers, on_step=on_step
         ):
             found.append(verdict)
-            _say("" if quiet or output == Format.json else "\n".join(verdict_lines(verdict)))
-    _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == Format.json else "")
+            _say("" if quiet or output == OneFormat.json else "\n".join(verdict_lines(verdict)))
+    _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == OneFormat.json else "")
     raise typer.Exit(next((verdict.exit_code for verdict in found if verdict.exit_code), 0))
 
 
@@ -272,7 +280,9 @@ def _say(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def _print_rows(rows: list[dict[str, Any]], output: Format) -> None:
+def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int) -> None:
+    """Prints the first trials; below a table, where there are more, how to see them."""
+    rows = trials[:limit]
     if output == Format.json:
         _say(json.dumps(rows, indent=1))
         return
@@ -288,6 +298,8 @@ def _print_rows(rows: list[dict[str, Any]], output: Format) -> None:
     from tracker.datasets.prepare import align
 
     _say("\n".join(align(cells)))
+    if len(trials) > limit:
+        _say(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
 
 
 def _cell(value: Any) -> str:

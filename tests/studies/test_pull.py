@@ -21,7 +21,7 @@ from tests.studies.test_runner import Forbidden
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import BestModels
-from tracker.errors import NotFoundError, StoreError, TrackerError, TrackingError
+from tracker.errors import NotFoundError, StoreCorrupt, StoreError, TrackerError, TrackingError
 from tracker.recording.mlflow_database import make_database
 from tracker.recording.mlflow_settings import settle
 from tracker.recording.outbox import sync, waiting
@@ -249,6 +249,31 @@ def test_a_pulled_trial_gives_its_model_in_a_notebook(delivered: Project, emptie
     ]
     with pytest.raises(StoreError, match="the trial must run again"):
         study.trials[3].load()
+
+
+def test_weights_that_were_altered_come_back_as_the_message_says(emptied: Project) -> None:
+    """The file is named; deleted, any comes back with a pull, and the best trial's from tuning without MLflow."""
+    pull(emptied, "random")
+    result = emptied.run(emptied.plan("random"))
+    assert result.best is not None
+    best, other = result.best.number, (result.best.number + 1) % 6
+    for number, bring_back in ((other, lambda: pull(emptied)), (best, lambda: emptied.run(emptied.plan("random")))):
+        name = result.trials[number].outcome.weights
+        [path] = (emptied.paths.store / "weights").rglob(f"{name}.safetensors")
+        whole = path.read_bytes()
+        path.write_bytes(b"torn")
+        with Store.open(emptied.paths.store) as store, pytest.raises(StoreCorrupt) as told:
+            store.check()
+        for words in (
+            str(path),
+            "delete the file",
+            "`tracker pull` brings it back",
+            "`tracker tune NAME` trains again",
+        ):
+            assert words in str(told.value)
+        path.unlink()
+        bring_back()
+        assert whole == path.read_bytes()
 
 
 @pytest.mark.slow

@@ -92,6 +92,20 @@ def test_a_failed_trial_says_why_it_has_no_model(fresh: Project) -> None:
     with pytest.raises(NotFoundError, match="random: no trial completed"):
         _ = study.best_params
     assert 6 == len(study.trials_dataframe())
+    assert "Study(random, 6 trials, none best)" == repr(study)
+    assert repr(study.trials[0]).startswith("StudyTrial(random/0, failed, value=None, params={")
+
+
+def test_studies_and_trials_print_in_a_line(finished: tuple[Project, Study]) -> None:
+    """A notebook shows what a trial is and gave, not its whole record."""
+    study = finished[1]
+    best = study.best_trial
+    assert f"Study(random, 6 trials, best random/{best.number}, value={best.value})" == repr(study)
+    told = repr(best)
+    assert told.startswith(f"StudyTrial(random/{best.number}, complete, value={best.value}, params={{'hidden_layers': ")
+    assert f"'learning_rate': {best.params['learning_rate']!r}" in told
+    assert len(told) < 400
+    assert 6 == str(study.trials).count("StudyTrial(")
 
 
 def test_a_study_goes_to_optuna(finished: tuple[Project, Study]) -> None:

@@ -52,8 +52,9 @@ def test_what_waits_for_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_sync_is_summed_up_in_a_line() -> None:
-    """How much went where; that nothing was missing; nothing where the reason is said elsewhere."""
+    """How much went where; that nothing was missing, or nothing recorded; nothing where the reason is said elsewhere."""
     assert "1 record delivered to there" == sync_summary(Delivered(1, 0), "there")
     assert "3 records delivered to there" == sync_summary(Delivered(3, 2, "no answer"), "there")
     assert "nothing to deliver: there has every record" == sync_summary(Delivered(0, 0), "there")
     assert "" == sync_summary(Delivered(0, 2, "no answer"), "there")
+    assert sync_summary(Delivered(0, 0, empty=True), "there").startswith("nothing is recorded here yet")

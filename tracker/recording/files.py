@@ -122,7 +122,10 @@ class WeightFiles:
         except OSError as error:
             raise StoreError(f"{path}: weights cannot be read ({error.strerror}); the trial must run again") from None
         if digest_bytes(content) != digest:
-            raise StoreCorrupt(f"{path}: content differs from its name; delete the file, the trial gives it again")
+            raise StoreCorrupt(
+                f"{path}: content differs from its name; delete the file, then `tracker pull` brings it back from MLflow; "
+                "that of a study's best trial `tracker tune NAME` trains again"
+            )
         return content
 
     def _write_one(self, digest: str, content: bytes) -> None:

@@ -101,7 +101,8 @@ class Outbox:
         return self._report(problem if self._last["done"] else self._crash(process.returncode))
 
     def _report(self, problem: str | None) -> Delivered:
-        return Delivered(self._last["delivered"], waiting(self._folder, self._uri, self._experiment), problem)
+        waits, recorded = _standing(self._folder, self._uri, self._experiment)
+        return Delivered(self._last["delivered"], waits, problem, empty=not recorded)
 
     def _crash(self, code: int) -> str:
         lines = b"".join(self._complaints[-50:]).decode(errors="replace").strip().splitlines()
@@ -162,7 +163,13 @@ def sync(
 
 def waiting(store_folder: Path, tracking_uri: str, experiment: str) -> int:
     """How many records have not been delivered to a destination, as far as is known here."""
+    return _standing(store_folder, tracking_uri, experiment)[0]
+
+
+def _standing(store_folder: Path, tracking_uri: str, experiment: str) -> tuple[int, int]:
+    """How many records wait, and how many there are."""
     delivered = DeliveredItems(store_folder, destination(tracking_uri, experiment))
     delivered.refresh()
     with Store.open(store_folder) as store:
-        return sum(item.name not in delivered.names for item in store.items())
+        names = [item.name for item in store.items()]
+    return sum(name not in delivered.names for name in names), len(names)

@@ -15,12 +15,13 @@ Policy = Literal["all", "none"] | BestModels
 class Delivered:
     """How many records this delivery took to MLflow, how many still wait, and why (None: nothing went wrong).
 
-    What waits is in the store; `tracker sync` delivers it.
+    What waits is in the store; `tracker sync` delivers it. `empty` where the store has no record at all.
     """
 
     delivered: int
     waiting: int
     problem: str | None = None
+    empty: bool = False
 
 
 def policy_text(policy: Policy) -> str:

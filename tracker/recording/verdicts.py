@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracker.errors import NotFoundError, TrackerError, TrackingError
+from tracker.recording.addresses import hide_secrets, shown_address
 from tracker.recording.mlflow_database import database_path
 from tracker.recording.mlflow_settings import settle
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 RECORD = "record.json"
+NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"  # MLflow's word; a wrong address says ENDPOINT_NOT_FOUND
 TAGS = ("tracker.reproduced", "tracker.reproduced_at", "tracker.reproduced_on")
 
 
@@ -36,14 +38,19 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        raise NotFoundError(
-            f"MLflow has no run {run_id} ({_first_line(error)}); see the ids with `tracker ui`"
-        ) from None
+    with _translated(tracking_uri, f"read run {run_id}"):
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != NO_SUCH_RUN:
+                raise
+            shown = shown_address(tracking_uri)
+            raise NotFoundError(f"MLflow has no run {run_id} ({shown}); see the ids with `tracker ui`") from None
     tags = dict(run.data.tags)
-    with _translated(f"read {RECORD} of run {run_id}"), tempfile.TemporaryDirectory(prefix="tracker-") as folder:
+    with (
+        _translated(tracking_uri, f"read {RECORD} of run {run_id}"),
+        tempfile.TemporaryDirectory(prefix="tracker-") as folder,
+    ):
         if tags.get("tracker.kind") == "final" or not _has_record(client, run_id):
             return LoggedRun(run_id, tags, None)
         uri = f"runs:/{run_id}/{RECORD}"
@@ -54,7 +61,7 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
 def find_runs(tracking_uri: str, experiment: str, kind: str, key: str) -> list[str]:
     """The ids of the runs of a kind (`trial`, `final`) and trial key in an experiment. Raises TrackingError."""
     client = _client(tracking_uri)
-    with _translated("search runs"):
+    with _translated(tracking_uri, "search runs"):
         found = client.get_experiment_by_name(experiment)
         query = f"tags.`tracker.key` = '{key}' and tags.`tracker.kind` = '{kind}'"
         return [] if found is None else [run.info.run_id for run in client.search_runs([found.experiment_id], query)]
@@ -63,7 +70,7 @@ def find_runs(tracking_uri: str, experiment: str, kind: str, key: str) -> list[s
 def tag_runs(tracking_uri: str, run_ids: list[str], tags: Mapping[str, str]) -> None:
     """Sets tags of runs, over what they were. Raises TrackingError."""
     client = _client(tracking_uri)
-    with _translated("set tags"):
+    with _translated(tracking_uri, "set tags"):
         for run_id in run_ids:
             for name, value in tags.items():
                 client.set_tag(run_id, name, value)
@@ -82,20 +89,31 @@ def _client(tracking_uri: str) -> MlflowClient:
     settle(os.environ)
     from mlflow.tracking import MlflowClient
 
-    with _translated("reach the server"):
+    with _translated(tracking_uri, "reach the server"):
         return MlflowClient(tracking_uri)
 
 
 @contextlib.contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def _translated(tracking_uri: str, doing: str) -> Iterator[None]:
     try:
         yield
     except TrackerError:
         raise
     except Exception as error:
-        raise TrackingError(f"MLflow: could not {doing} ({_first_line(error)}); check MLFLOW_TRACKING_URI") from None
+        what = "cannot be reached" if _is_away(error) else f"could not {doing}"
+        reason = hide_secrets(_first_line(error), tracking_uri)
+        raise TrackingError(
+            f"MLflow at {shown_address(tracking_uri)}: {what} ({reason}); check MLFLOW_TRACKING_URI"
+        ) from None
 
 
-def _first_line(error: Any) -> str:
+def _is_away(error: BaseException | None) -> bool:
+    """Whether a connection failed below an error: what requests raises are OSErrors, MLflow's own are not."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

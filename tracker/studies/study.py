@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyTrial:
     """One trial: what it was told, what it gave, and its model.
 
@@ -40,6 +40,11 @@ class StudyTrial:
     serving: Mapping[str, Any]
     study_key: str = ""
     source: DataSource | None = None
+
+    def __repr__(self) -> str:
+        """Its place, state, value and params; the whole record is `trial`."""
+        place = f"{self.trial.study}/{self.number}"
+        return f"StudyTrial({place}, {self.state}, value={self.value}, params={dict(self.params)})"
 
     @property
     def number(self) -> int:
@@ -115,7 +120,7 @@ class StudyTrial:
         return self.model.predict(frame)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A finished study."""
 
@@ -123,6 +128,12 @@ class Study:
     store: Path
     serving: Mapping[str, Any]
     source: DataSource | None = None
+
+    def __repr__(self) -> str:
+        """Its name, how many trials it has, the best; all of them are `trials`."""
+        best = self.result.best
+        told = "none best" if best is None else f"best {self.name}/{best.number}, value={best.value}"
+        return f"Study({self.name}, {len(self.result.trials)} trials, {told})"
 
     @cached_property
     def trials(self) -> tuple[StudyTrial, ...]:

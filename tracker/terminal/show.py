@@ -97,6 +97,8 @@ def sync_summary(delivered: Delivered, address: str) -> str:
     """What a sync came to, in a line; nothing where it came to nothing and `say_delivered` says why."""
     if delivered.delivered:
         return f"{delivered.delivered} {_plural(delivered.delivered)} delivered to {address}"
+    if delivered.empty:
+        return "nothing is recorded here yet: `dvc repro` runs the studies, `tracker pull` fetches them from MLflow"
     return "" if delivered.waiting else f"nothing to deliver: {address} has every record"
 
 
