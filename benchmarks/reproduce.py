@@ -24,9 +24,9 @@ from tracker.config import Data, Preprocessing, Split, Training
 from tracker.datasets.prepare import prepare
 from tracker.datasets.split import split
 from tracker.datasets.training_data import load_training_data
-from tracker.evaluation.fresh import FreshProcess
-from tracker.evaluation.recorded import parse_record
-from tracker.evaluation.reproduce import Reproduction, reproduce_record
+from tracker.deriving.fresh import FreshProcess
+from tracker.deriving.recorded import parse_record
+from tracker.deriving.reproduce import Reproduction, reproduce_record
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import InlineExecutor
 from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, WEIGHT_INITS, active

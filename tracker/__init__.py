@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
+    from tracker.deriving.reproduce import Reproduction
+    from tracker.deriving.verify import Verification
     from tracker.errors import (
         ConfigError,
         DataError,
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     )
     from tracker.evaluation.final import Final
     from tracker.evaluation.ranking import Ranking
-    from tracker.evaluation.reproduce import Reproduction
-    from tracker.evaluation.verify import Verification
     from tracker.recording.report import Delivered
     from tracker.standalone.load import load_model
     from tracker.studies.pull import Pulled
@@ -84,11 +84,11 @@ _HOMES = {
     "Final": "evaluation.final",
     "Pulled": "studies.pull",
     "Ranking": "evaluation.ranking",
-    "Reproduction": "evaluation.reproduce",
+    "Reproduction": "deriving.reproduce",
     "SplitReport": "datasets.split",
     "Study": "studies.study",
     "StudyTrial": "studies.study",
-    "Verification": "evaluation.verify",
+    "Verification": "deriving.verify",
     "compare": "api",
     "load_config": "config",
     "load_model": "standalone.load",

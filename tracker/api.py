@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.datasets.training_data import TrainingData
+    from tracker.deriving.reproduce import Reproduction
+    from tracker.deriving.verify import Verification
     from tracker.evaluation.ranking import Ranking
-    from tracker.evaluation.reproduce import Reproduction
-    from tracker.evaluation.verify import Verification
     from tracker.execution.executor import DataSource, Executor
     from tracker.models.own_code import OwnCode
     from tracker.studies.pull import Pulled
@@ -166,7 +166,7 @@ def reproduce(target: str | StudyTrial, here: Here | None = None) -> Reproductio
     `target` is a trial of a study, `STUDY/NUMBER`, `final`, an MLflow run id, or the path of a `record.json`. The look at
     the test split that `final` repeats was taken before; none is added.
     """
-    from tracker.evaluation.targets import reproduce_target
+    from tracker.deriving.targets import reproduce_target
 
     here = here or Here.now()
     return reproduce_target(target, here.paths, here.tracking_uri)
@@ -174,7 +174,7 @@ def reproduce(target: str | StudyTrial, here: Here | None = None) -> Reproductio
 
 def record_verdict(config: Config, found: Reproduction, target: str, here: Here | None = None) -> int:
     """Writes a verdict to the tags `tracker.reproduced...` of its runs in MLflow; how many there are. Raises TrackingError."""
-    from tracker.evaluation import targets
+    from tracker.deriving import targets
 
     here = here or Here.now()
     experiment = config.tracking.experiment
@@ -202,8 +202,8 @@ def verify(
     The store is read against its digests first, and has a verdict of its own, before the others, where `pipeline` is set or
     it is damaged. Raises NotFoundError where a single study is asked for and nothing is recorded of it.
     """
-    from tracker.evaluation.pipeline_again import verify_pipeline, verify_store, verify_studies
-    from tracker.evaluation.verify import FreshProcesses
+    from tracker.deriving.pipeline_again import verify_pipeline, verify_store, verify_studies
+    from tracker.deriving.verify import FreshProcesses
 
     if sample is not None and sample < 1:
         raise ConfigError(f"sample: expected a whole number from 1 on, found {sample!r}")

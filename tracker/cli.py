@@ -166,7 +166,7 @@ def reproduce(
 ) -> None:
     """Derive a trial again in a fresh process, compare every bit: 0 identical, 10 differs, 11 cannot be derived."""
     from tracker import api
-    from tracker.evaluation.reproduce import reproduction_json
+    from tracker.deriving.reproduce import reproduction_json
     from tracker.terminal.verdicts import reproduction_lines
 
     found = api.reproduce(target)

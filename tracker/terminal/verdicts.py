@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.evaluation.reproduce import Reproduction
-    from tracker.evaluation.verify import Verification
+    from tracker.deriving.reproduce import Reproduction
+    from tracker.deriving.verify import Verification
 
 MOST_CAUSES = 8
 MOST_ALTERED = 2  # entries of a record; many are altered by one slip
@@ -79,14 +79,14 @@ def verify_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], N
 
 def verdict_lines(found: Verification | Reproduction) -> list[str]:
     """The lines of a verdict of either kind."""
-    from tracker.evaluation.verify import Verification
+    from tracker.deriving.verify import Verification
 
     return verification_lines(found) if isinstance(found, Verification) else reproduction_lines(found)
 
 
 def verdict_json(found: Verification | Reproduction) -> dict[str, Any]:
     """A verdict of either kind as plain mappings and lists."""
-    from tracker.evaluation.reproduce import reproduction_json
-    from tracker.evaluation.verify import Verification, verification_json
+    from tracker.deriving.reproduce import reproduction_json
+    from tracker.deriving.verify import Verification, verification_json
 
     return verification_json(found) if isinstance(found, Verification) else reproduction_json(found)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tracker.canonical import digest
+from tracker.deriving.causes import find_causes
+from tracker.deriving.difference import Difference, first_difference
+from tracker.deriving.fresh import Derived, FreshProcess
+from tracker.deriving.recorded import Recorded
+from tracker.deriving.rows import Missing, find_rows
 from tracker.errors import TrackerError
-from tracker.evaluation.causes import find_causes
-from tracker.evaluation.difference import Difference, first_difference
-from tracker.evaluation.fresh import Derived, FreshProcess
-from tracker.evaluation.recorded import Recorded
-from tracker.evaluation.rows import Missing, find_rows
 from tracker.recording.changes import Cause
 
 Verdict = Literal["identical", "differs", "cannot"]

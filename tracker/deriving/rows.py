@@ -11,8 +11,8 @@ from typing import Any, get_args
 from tracker.config import Categorical, Numeric, Preprocessing
 from tracker.datasets.preprocess import settings_digest
 from tracker.datasets.training_data import identify_data, read_split
+from tracker.deriving.fresh import Rows
 from tracker.errors import ConfigError, DataError
-from tracker.evaluation.fresh import Rows
 from tracker.models.own_code import read_code
 from tracker.recording.changes import Cause
 from tracker.records import TrialSpec

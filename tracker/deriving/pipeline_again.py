@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 from tracker.canonical import digest_file
 from tracker.config import Compare
+from tracker.deriving.final_again import reproduce_final
+from tracker.deriving.reproduce import Reproduction
+from tracker.deriving.verify import FreshProcesses, OnStep, Verification, verify_study
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import rank_again
-from tracker.evaluation.final_again import reproduce_final
 from tracker.evaluation.ranking import write_ranking
-from tracker.evaluation.reproduce import Reproduction
-from tracker.evaluation.verify import FreshProcesses, OnStep, Verification, verify_study
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
 from tracker.recording.store import FILE, Store

@@ -1,6 +1,6 @@
 """Trains trials again, in a process of its own: jobs come as lines of JSON on standard input, answers go to standard output.
 
-`python -m tracker.evaluation.retrain` is started by `tracker.evaluation.fresh`. A job holds `spec`, `root`, `splits`,
+`python -m tracker.deriving.retrain` is started by `tracker.deriving.fresh`. A job holds `spec`, `root`, `splits`,
 `preprocessing` and `weights` (a file to write, or null); an answer holds `outcome`, `data` and `provenance`, or `problem`.
 """
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.evaluation.difference import DIGESTS
-from tracker.evaluation.fresh import Derived
-from tracker.evaluation.recorded import Recorded
+from tracker.deriving.difference import DIGESTS
+from tracker.deriving.fresh import Derived
+from tracker.deriving.recorded import Recorded
 from tracker.recording.changes import Cause, changes
 from tracker.records import TrialOutcome, TrialSpec, record_json
 from tracker.training.cohort import TRAINING_VERSION

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tracker.deriving.recorded import Recorded, read_beside_model, reported_study
 from tracker.errors import NotFoundError
-from tracker.evaluation.recorded import Recorded, read_beside_model, reported_study
 from tracker.paths import Paths
 from tracker.recording.store import FILE, Store
 from tracker.records import Proposal, StudySpec, TrialOutcome

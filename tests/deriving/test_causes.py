@@ -15,10 +15,10 @@ import pytest
 
 from tests.studies.project import Project, command
 from tracker.canonical import canonical_json, digest
-from tracker.evaluation.causes import find_causes
-from tracker.evaluation.fresh import Derived, FreshProcess, Rows
-from tracker.evaluation.recorded import Recorded, find_recorded, parse_record
-from tracker.evaluation.reproduce import judge, reproduce_record
+from tracker.deriving.causes import find_causes
+from tracker.deriving.fresh import Derived, FreshProcess, Rows
+from tracker.deriving.recorded import Recorded, find_recorded, parse_record
+from tracker.deriving.reproduce import judge, reproduce_record
 from tracker.execution.executor import InlineExecutor
 from tracker.recording.changes import changes
 from tracker.recording.provenance import trained_with

@@ -16,9 +16,9 @@ from tracker import api
 from tracker.api import Here
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.cli import app
+from tracker.deriving.recorded_study import find_study
+from tracker.deriving.verify import FreshProcesses, sample_numbers, verification_json, verify_study
 from tracker.errors import NotFoundError
-from tracker.evaluation.recorded_study import find_study
-from tracker.evaluation.verify import FreshProcesses, sample_numbers, verification_json, verify_study
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
 from tracker.studies.runner import study_result

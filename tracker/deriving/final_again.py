@@ -8,17 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tracker.deriving.difference import Difference, first_leaf
+from tracker.deriving.fresh import FreshProcess
+from tracker.deriving.model_again import describe_again
+from tracker.deriving.recorded import Recorded, recorded_key
+from tracker.deriving.reproduce import Reproduction, reproduce_record
 from tracker.errors import TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
-from tracker.evaluation.difference import Difference, first_leaf
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT
-from tracker.evaluation.fresh import FreshProcess
-from tracker.evaluation.model_again import describe_again
 from tracker.evaluation.ranking import REPAIR, RankedTrial
-from tracker.evaluation.recorded import Recorded, recorded_key
-from tracker.evaluation.reproduce import Reproduction, reproduce_record
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
 from tracker.recording.model_folder import write_model

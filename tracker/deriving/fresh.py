@@ -104,7 +104,7 @@ class FreshProcess:
         environ = dict(self._environ)
         pin_numerics(self._numerics, environ, ())
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tracker.evaluation.retrain"],
+            [sys.executable, "-P", "-m", "tracker.deriving.retrain"],
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

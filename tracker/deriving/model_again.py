@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.canonical import canonical_json, digest_file, parse_canonical
+from tracker.deriving.difference import first_leaf
+from tracker.deriving.recorded import Recorded
+from tracker.deriving.rows import Missing, find_rows
 from tracker.errors import TrackerError
-from tracker.evaluation.difference import first_leaf
-from tracker.evaluation.recorded import Recorded
-from tracker.evaluation.rows import Missing, find_rows
 from tracker.models.own_code import read_code
 from tracker.paths import Paths
 from tracker.recording.model_folder import describe_model

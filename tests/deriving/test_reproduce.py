@@ -15,13 +15,13 @@ import pytest
 from tests.studies.loops import NETWORK, SMALL, LoopProject
 from tests.studies.project import Project, surroundings
 from tracker.canonical import canonical_json
+from tracker.deriving.difference import first_difference, first_leaf
+from tracker.deriving.fresh import FreshProcess
+from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
+from tracker.deriving.reproduce import EXIT_CODES, Reproduction, judge, reproduce_record, reproduction_json
+from tracker.deriving.rows import Missing, find_rows, settings_of
+from tracker.deriving.targets import reproduce_target
 from tracker.errors import InputError, NotFoundError
-from tracker.evaluation.difference import first_difference, first_leaf
-from tracker.evaluation.fresh import FreshProcess
-from tracker.evaluation.recorded import Recorded, find_recorded, parse_record, recorded_trial
-from tracker.evaluation.reproduce import EXIT_CODES, Reproduction, judge, reproduce_record, reproduction_json
-from tracker.evaluation.rows import Missing, find_rows, settings_of
-from tracker.evaluation.targets import reproduce_target
 from tracker.paths import Paths
 from tracker.recording.runs import trial_record
 from tracker.recording.store import Store
@@ -280,7 +280,7 @@ def test_nobody_trains_on_when_the_command_was_killed(small_project: Project, tm
 import sys
 from pathlib import Path
 from tests.studies.project import Project, surroundings
-from tracker.evaluation.fresh import FreshProcess, Rows
+from tracker.deriving.fresh import FreshProcess, Rows
 
 project = Project(Path(sys.argv[1]))
 [spec, *_] = project.specs("manual", training={"epochs": 1_000_000, "early_stopping": None})
