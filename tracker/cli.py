@@ -195,7 +195,7 @@ def verify(
 
     config = _config()
     if everything == bool(names):
-        raise InputError("name the studies to verify, or give --all")
+        raise InputError("name the studies to verify, or give --all; not both")
     found = []
     with verify_progress(quiet) as on_step:
         for verdict in api.verify(

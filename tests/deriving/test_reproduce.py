@@ -137,7 +137,7 @@ def test_missing_rows_cannot_be_derived(tuned, tmp_path: Path) -> None:
     rows = find_rows(project.specs()[0], project.paths.root, tmp_path / "none", {"commit": "abc"})
     assert isinstance(rows, Missing)
     assert "none" in rows.causes[0].words
-    assert "commit abc" in rows.remedy
+    assert "`dvc repro split` writes data/splits again" == rows.remedy
 
 
 def test_settings_are_found_by_their_digest(tuned) -> None:

@@ -16,6 +16,7 @@ from tracker import api
 from tracker.api import Here
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.cli import app
+from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.recorded_study import find_study
 from tracker.deriving.verify import FreshProcesses, sample_numbers, verification_json, verify_study
 from tracker.errors import NotFoundError
@@ -200,6 +201,51 @@ def test_altered_files_of_a_study_are_found(
     assert "differs" == found.verdict
     assert told in found.first_difference
     assert "tracker tune random" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "name", ["reports/studies/random.json", "reports/curves/random.csv", "models/random/model.json"]
+)
+def test_a_missing_file_of_a_study_is_found(
+    tuned: Project, processes: FreshProcesses, tmp_path: Path, name: str
+) -> None:
+    """What a study has left is there as a whole, or not at all, as after a pull."""
+    copy = moved(tuned, tmp_path / "copy")
+    (copy.paths.root / name).unlink()
+    found = verify_study("random", copy.paths, processes, sample=1)
+    assert ("differs", f"{name} is not there") == (found.verdict, found.first_difference)
+    shutil.rmtree(copy.paths.reports)
+    shutil.rmtree(copy.paths.models)
+    assert "identical" == verify_study("random", copy.paths, processes, sample=1).verdict
+
+
+def test_an_unreadable_report_hides_nothing(tuned: Project, tmp_path: Path) -> None:
+    """Each part has a verdict of its own; a final result whose look is on record must be there."""
+    copy = moved(tuned, tmp_path / "copy")
+    (copy.paths.study_reports / "tpe.json").write_text("")
+    (copy.paths.reports / "final.json").unlink()
+    found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
+    assert ["identical", "cannot", "identical", "cannot", "cannot"] == [verdict.verdict for verdict in found]
+    assert "final.json" in "\n".join(verdict_lines(found[4]))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("final.json", '"looks": 1', '"looks": 4', "looks"),
+        ("final.json", '"stale": false', '"stale": true', "stale"),
+        ("confusion.csv", "\n", "\nx,y\n", "confusion.csv"),
+    ],
+)
+def test_an_altered_final_result_is_found(
+    tuned: Project, tmp_path: Path, name: str, old: str, new: str, told: str
+) -> None:
+    """What the report says of looks, and the table of predictions, follow from the record too."""
+    copy = moved(tuned, tmp_path / "copy")
+    rewrite(copy.paths.reports / name, old, new)
+    found = reproduce_final(copy.paths)
+    assert found.first_difference is not None
+    assert ("differs", told) == (found.verdict, found.first_difference.metric)
 
 
 def test_the_store_may_have_more_trials_than_the_report(

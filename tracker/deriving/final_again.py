@@ -13,16 +13,17 @@ from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import describe_again
 from tracker.deriving.recorded import Recorded, recorded_key
 from tracker.deriving.reproduce import Reproduction, reproduce_record
-from tracker.errors import TrackerError
+from tracker.errors import DataError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT
+from tracker.evaluation.final import RESULT, confusion_text
 from tracker.evaluation.ranking import REPAIR, RankedTrial
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
 from tracker.recording.model_folder import write_model
 
+AGAIN = "`dvc repro`, or `tracker compare --test`, writes it again without a new look"
 SEALED = "`dvc repro split` writes data/splits and data/sealed again"
 
 
@@ -40,21 +41,23 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Reproduc
         if found.verdict != "identical":
             return found
         try:
-            again = _score(paths, recorded, final, Path(folder), weights)
+            again, looks = _score(paths, recorded, final, Path(folder), weights)
         except TrackerError as error:
             cause = Cause("test", None, None, str(error))
-            return replace(found, verdict="cannot", causes=(cause,), remedy=SEALED)
-    difference = next(_differences(final, again), None)
+            remedy = SEALED if isinstance(error, DataError) else None
+            return replace(found, verdict="cannot", causes=(cause,), remedy=remedy)
+    told = [*_differences(final, again), *_other_telling(final, again, looks, paths)]
+    difference = next(iter(told), None)
     if difference is None:
         return found
     words = f"weights and validation are equal, so the report was altered: {difference.metric}"
     cause = Cause(difference.metric, difference.recorded, difference.derived, words)
-    return replace(found, verdict="differs", first_difference=difference, causes=(cause,))
+    return replace(found, verdict="differs", first_difference=difference, causes=(cause,), remedy=AGAIN)
 
 
 def _score(
     paths: Paths, recorded: Recorded, final: Mapping[str, Any], folder: Path, weights: Path
-) -> Mapping[str, Any]:
+) -> tuple[Mapping[str, Any], int]:
     outcome = recorded.outcome
     scored = RankedTrial(
         rank=1,
@@ -85,3 +88,18 @@ def _differences(final: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator
             place, was, now = leaf
             gap = abs(was - now) if isinstance(was, float) and isinstance(now, float) else None
             yield Difference(None, place, was, now, gap)
+
+
+def _other_telling(
+    final: Mapping[str, Any], again: Mapping[str, Any], looks: int, paths: Paths
+) -> Iterator[Difference]:
+    """What the report says of looks beyond those on record, a stale that nothing explains, another table of predictions."""
+    told = final.get("looks")
+    if not (isinstance(told, int) and 1 <= told <= looks):  # looks that were taken since are not in it
+        yield Difference(None, "looks", told, looks)
+    if final.get("stale") is not ("stale_because" in final):
+        yield Difference(None, "stale", final.get("stale"), "stale_because" in final)
+    path = paths.reports / "confusion.csv"
+    text = path.read_text(encoding="utf-8") if path.is_file() else None
+    if text != confusion_text(again):
+        yield Difference(None, path.name, "no such file" if text is None else "another table", "its confusion matrix")

@@ -30,12 +30,13 @@ def describe_again(recorded: Recorded, paths: Paths) -> dict[str, Any]:
 
 
 def other_model(study: str, recorded: Recorded, paths: Paths) -> str | None:
-    """Where the folder of a study's best model is not what follows from its record; None where it is, or is not there."""
+    """Where the folder of a study's best model is not what follows from its record; None where it is."""
     folder = paths.models / study
     described, weights = folder / "model.json", folder / "weights.safetensors"
-    if not described.is_file():
-        return None
-    if not weights.is_file() or digest_file(weights) != recorded.outcome.weights:
+    for path in (described, weights):
+        if not path.is_file():
+            return f"{path.relative_to(paths.root)} is not there"
+    if digest_file(weights) != recorded.outcome.weights:
         return f"{weights.relative_to(paths.root)} holds other bytes than the weights of trial {recorded.name}"
     content = described.read_bytes()
     expected = describe_again(recorded, paths)

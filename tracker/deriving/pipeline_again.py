@@ -39,10 +39,10 @@ def verify_studies(
     on_step: OnStep = lambda *_: None,
 ) -> Iterator[Verification]:
     """The verdict on each study; one whose records are damaged or missing cannot be derived. Raises NotFoundError for one."""
-    for name in names:
+    for name in dict.fromkeys(names):
         try:
             yield verify_study(name, paths, processes, sample, on_step)
-        except (StoreCorrupt, NotFoundError) as error:
+        except TrackerError as error:
             if len(names) == 1 and isinstance(error, NotFoundError):
                 raise
             yield Verification(name, "cannot", 0, 0, "", str(error))
@@ -62,7 +62,7 @@ def verify_pipeline(
         yield found
         unsound += [found.study] if found.verdict != "identical" else []
     yield _verify_ranking(paths, settings, list(names), unsound)
-    if (paths.reports / "final.json").is_file():
+    if (paths.reports / "final.json").is_file() or any(paths.looks.glob("*.json")):
         try:
             yield reproduce_final(paths)
         except TrackerError as error:

@@ -60,7 +60,7 @@ def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
         return Recorded(name, spec, outcome, record["provenance"], record["searched"], _proposed(paths, outcome.key))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{source}: not the record of a trial ({error!r}); the artifact is called record.json"
+            f"{source}: not the record of a trial ({error!r}); the artifact is called record.json, the test result `final`"
         ) from None
 
 

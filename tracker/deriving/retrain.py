@@ -43,8 +43,11 @@ def main() -> None:
             answer = {**retrain(job, loaded), "provenance": about}
         except TrackerError as error:
             answer = {"problem": str(error)}
-        answers.write(canonical_json(answer) + b"\n")
-        answers.flush()
+        try:
+            answers.write(canonical_json(answer) + b"\n")
+            answers.flush()
+        except BrokenPipeError:  # whoever asked was killed
+            os._exit(1)
 
 
 def _end_with(parent: int) -> None:

@@ -60,7 +60,7 @@ def _other_rows(spec: TrialSpec, splits: Path, settings: Preprocessing) -> Itera
     try:
         present = identify_data(splits, settings).digests
     except DataError as error:
-        yield Cause("data", dict(spec.data), None, str(error))
+        yield Cause("data", dict(spec.data), ALTERED, str(error))
         return
     for name, words in (
         ("train", "the training rows"),

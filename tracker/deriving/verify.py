@@ -181,11 +181,15 @@ class _Verifying:
 
 
 def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[str]:
-    """Where a file that the study has left, if it is there, holds something else than what was derived."""
-    for path, text in study_files(study.result, paths.reports, paths.models).items():
-        if not path.is_file():
-            continue
+    """Where a file that the study has left is missing, or holds something else than what was derived."""
+    files = study_files(study.result, paths.reports, paths.models)
+    if not any(path.is_file() for path in files):
+        return  # its records alone are here, of a pull
+    for path, text in files.items():
         name = path.relative_to(paths.root)
+        if not path.is_file():
+            yield f"{name} is not there"
+            continue
         if path.suffix == ".json":
             told = {entry: value for entry, value in read_report(path, REPAIR).items() if entry != "mixed"}
             if leaf := first_leaf(told, json.loads(text)):

@@ -66,8 +66,12 @@ def _rank(case: _Case) -> Ranking:
     return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
-def score_again(paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str) -> Mapping[str, Any]:
-    """The result of a look that was taken, computed anew from the test rows; it records nothing and takes no look.
+def score_again(
+    paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str
+) -> tuple[Mapping[str, Any], int]:
+    """The result of a look that was taken, computed anew from the test rows, and how many looks at them are on record.
+
+    It records nothing and takes no look.
 
     Raises SealError unless this very configuration was looked at on all of these rows, and they still are the same.
     """
@@ -79,14 +83,15 @@ def score_again(paths: Paths, scored: RankedTrial, model: ChosenModel, test_dige
             "check out the commit of the result, then `dvc checkout`"
         )
     with Store.open(paths.store) as store:
-        looks = read_ledger(paths.looks, store).at(mark_rows(identity.row_keys))
+        ledger, rows = read_ledger(paths.looks, store), mark_rows(identity.row_keys)
+        looks = ledger.at(rows)
     seen = [look for look in looks if (look.configuration, look.test_digest) == (scored.configuration, test_digest)]
     if not seen:
         raise SealError(
             f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
             "looks back from git, the test split stays closed until then"
         )
-    return _score(case, model, scored, identity)
+    return _score(case, model, scored, identity), ledger.count(rows)
 
 
 def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:

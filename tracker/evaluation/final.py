@@ -101,16 +101,21 @@ def final_json(final: Final) -> dict[str, Any]:
 
 
 def write_final(reports: Path, final: Final) -> None:
-    """Writes `final.json`, and `confusion.csv` (actual, predicted; one line per test row, sorted) for `dvc plots`."""
-    test = final.result["test"]
+    """Writes `final.json`, and `confusion.csv` for `dvc plots`."""
+    write_durably(reports / "confusion.csv", confusion_text(final.result).encode())
+    write_report(reports / "final.json", final_json(final))
+
+
+def confusion_text(result: Mapping[str, Any]) -> str:
+    """The content of `confusion.csv`: actual, predicted; one line per test row, sorted."""
+    test = result["test"]
     pairs = zip(test["labels"], test["confusion_matrix"], strict=True)
     cells = [
         (actual, predicted) for actual, row in pairs for predicted, n in zip(test["labels"], row, strict=True)
         for _ in range(n)
     ]  # fmt: skip
     lines = [",".join(map(_quoted, cell)) for cell in [("actual", "predicted"), *cells]]
-    write_durably(reports / "confusion.csv", ("\n".join(lines) + "\n").encode())
-    write_report(reports / "final.json", final_json(final))
+    return "\n".join(lines) + "\n"
 
 
 def keep_result(folder: Path, result: Mapping[str, Any]) -> Mapping[str, Any]:
