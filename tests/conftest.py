@@ -24,6 +24,13 @@ def fresh(small_project: Project, tmp_path: Path) -> Project:
     return small_project.copy(tmp_path / "fresh")
 
 
+def pytest_configure() -> None:
+    """In the background of a script Ctrl-C is ignored, which every process that a test starts would inherit."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
     """A command that is run in this very process ends with signals ignored, which what later tests start would inherit."""
