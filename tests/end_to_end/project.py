@@ -70,9 +70,11 @@ class Project:
         return output
 
     def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        """Starts a command in the folder, in a process group of its own."""
+        """Starts a command in the folder, in a process group of its own; as from cron, without SHELL."""
         clean = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "TRACKER_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DVC_", "MLFLOW_", "TRACKER_")) and name != "SHELL"
         }
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(

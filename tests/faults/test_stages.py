@@ -19,6 +19,7 @@ from tests.faults.stages import copy_project, ending, hunt_stage, make_split_pro
 
 pytestmark = pytest.mark.slow
 STOPPED = "stopped; what is finished is kept: the same command goes on"
+SHELLS = ("/bin/sh", "/bin/bash")  # what DVC may run a command with; not every shell replaces itself with it
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +45,18 @@ def begun(project: Project) -> bool:
     return path.exists() and path.stat().st_size > 2
 
 
-def at_the_gate(project: Project) -> tuple[subprocess.Popen[str], psutil.Process]:
+def at_the_gate(project: Project, **environ: str) -> tuple[subprocess.Popen[str], psutil.Process]:
     """A `dvc repro` whose stage is in the middle of its study."""
-    running = project.start("dvc", "repro", "tune")
+    running = project.start("dvc", "repro", "tune", **environ)
     wait_until(lambda: begun(project) or running.poll() is not None)
     assert running.poll() is None, running.communicate()[0]
     return running, stage_of(running)
 
 
-def test_a_stage_ends_with_the_dvc_that_started_it(project: Project) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_stage_ends_with_the_dvc_that_started_it(project: Project, shell: str) -> None:
     """After `kill -9` of dvc the stage ends within seconds, its workers too; an instant `dvc repro` does the work alone."""
-    running, stage = at_the_gate(project)
+    running, stage = at_the_gate(project, SHELL=shell)
     started = [stage, *stage.children(recursive=True)]
     running.kill()
     running.wait()  # DVC takes a zombie for a living command
@@ -100,9 +102,10 @@ def test_two_repros_at_once_end_as_one(project: Project) -> None:
     assert outputs(alone) == outputs(project)
 
 
-def test_a_stopped_stage_says_so(project: Project) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_stopped_stage_says_so(project: Project, shell: str) -> None:
     """Ctrl-C on `dvc repro`: the stage ends at once with all it started, and the same command goes on."""
-    running, stage = at_the_gate(project)
+    running, stage = at_the_gate(project, SHELL=shell)
     started = [stage, *stage.children(recursive=True)]
     os.killpg(running.pid, signal.SIGINT)
     output, _ = running.communicate(timeout=10)
