@@ -175,7 +175,7 @@ def test_words_that_do_not_exist_are_refused(tracker, tmp_path: Path) -> None:
 
 
 def test_runs_as_json_csv_and_table(tracker, tuned: Project) -> None:
-    """The three formats list the same trials in the same order; JSON keeps numbers exact."""
+    """The three formats list the same trials in the same order; JSON and CSV keep numbers exact."""
     root = tuned.paths.root
     rows = json.loads(tracker(root, "runs", "--format", "json").stdout)
     assert 9 == len(rows)
@@ -186,6 +186,7 @@ def test_runs_as_json_csv_and_table(tracker, tuned: Project) -> None:
     places = [f"{row['study']}/{row['trial']}" for row in rows]
     cells = list(csv.DictReader(io.StringIO(tracker(root, "runs", "--format", "csv").stdout)))
     assert places == [f"{row['study']}/{row['trial']}" for row in cells]
+    assert [row["val_loss"] for row in rows] == [float(row["val_loss"]) for row in cells]
     header, *lines = tracker(root, "runs").stdout.splitlines()
     assert ["study", "trial", "state", "value"] == header.split()[:4]
     assert places == ["/".join(line.split()[:2]) for line in lines]
@@ -199,8 +200,19 @@ def test_runs_of_one_study_sorted_and_limited(tracker, tuned: Project) -> None:
     assert rows[0]["val_loss"] <= rows[1]["val_loss"]
 
 
+def test_only_a_table_is_cut_off_without_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Thirty trials are ten and a line of a table, all of a CSV."""
+    trials = [{"trial": number} for number in range(30)]
+    lines = {}
+    for output in (cli.Format.table, cli.Format.csv):
+        cli._print_rows(trials, output, None, 10)
+        lines[output] = capsys.readouterr().out.splitlines()
+    assert "10 of 30 trials; all with --limit 30" == lines[cli.Format.table][-1]
+    assert (12, 31) == (len(lines[cli.Format.table]), len(lines[cli.Format.csv]))
+
+
 def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: Project, tmp_path: Path) -> None:
-    """`runs` and `compare` say how many trials there are and how to see all; not where all are shown, nor to programs."""
+    """`runs` and `compare` say how many trials there are and how to see all; csv and json leave nothing out by themselves."""
     root = tuned.copy(tmp_path / "project").paths.root
     for name in ("runs", "compare"):
         *table, last = tracker(root, name, "--limit", "2").stdout.splitlines()

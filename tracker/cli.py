@@ -113,7 +113,9 @@ def compare(
     test: Annotated[
         bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 10,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many rows; a table has 10, csv and json have all.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
@@ -121,7 +123,7 @@ def compare(
 
     ranking = api.compare(_config())
     columns = ("rank", "study", "trial", "value")
-    _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit)
+    _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit, 10)
     if test:
         from tracker.evaluation.final import summarize
 
@@ -132,13 +134,15 @@ def compare(
 def runs(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One study; all if left out.")] = None,
     sort: Annotated[str, typer.Option(help="A metric or a hyperparameter; the best first for metrics.")] = "value",
-    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many rows; a table has 20, csv and json have all.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
 ) -> None:
     """List the trials of finished studies, the best first."""
     from tracker.terminal.leaderboard import leaderboard
 
-    _print_rows(leaderboard(_paths().study_reports, name, sort), output, limit)
+    _print_rows(leaderboard(_paths().study_reports, name, sort), output, limit, 20)
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -280,8 +284,9 @@ def _say(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int) -> None:
-    """Prints the first trials; below a table, where there are more, how to see them."""
+def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, in_table: int) -> None:
+    """Prints the first trials; a table without a limit has `in_table`, and where there are more it says how to see them."""
+    limit = limit or (in_table if output == Format.table else len(trials))
     rows = trials[:limit]
     if output == Format.json:
         _say(json.dumps(rows, indent=1))
@@ -289,15 +294,14 @@ def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int) -> Non
     if not rows:
         raise InputError("nothing to list yet; run `dvc repro` or `tracker tune NAME` first")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)]
     if output == Format.csv:
         import csv
 
-        csv.writer(sys.stdout).writerows(cells)
+        csv.writer(sys.stdout).writerows([names, *([row.get(name) for name in names] for row in rows)])  # all digits
         return
     from tracker.datasets.prepare import align
 
-    _say("\n".join(align(cells)))
+    _say("\n".join(align([tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)])))
     if len(trials) > limit:
         _say(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
 

@@ -19,7 +19,7 @@ from tracker.cli import app
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.recorded_study import find_study
 from tracker.deriving.verify import FreshProcesses, sample_numbers, verification_json, verify_study
-from tracker.errors import NotFoundError
+from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
 from tracker.studies.runner import study_result
@@ -137,6 +137,22 @@ def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, t
     found = verify_study("random", copy.paths, processes, sample=1)
     assert "differs" == found.verdict
     assert "random.json: trials.2.value is 0.999 there" in found.first_difference
+
+
+def test_an_altered_report_is_not_ranked(tuned: Project, tmp_path: Path) -> None:
+    """A value that does not follow from the records beside the model ends `compare`, and leaves the ranking as it is."""
+    copy = moved(tuned, tmp_path / "copy")
+    before = (copy.paths.reports / "ranking.json").read_bytes()
+    report = copy.paths.study_reports / "random.json"
+    told = json.loads(report.read_text())
+    told["trials"][2]["value"] = 0.999
+    report.write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"random\.json: trials\.2\.value is 0\.999, but .* `tracker tune random`"):
+        api.compare(copy.config, here_of(copy))
+    assert before == (copy.paths.reports / "ranking.json").read_bytes()
+    api.tune(copy.config, "random", here=here_of(copy), deliver=False)
+    api.compare(copy.config, here_of(copy))
+    assert before == (copy.paths.reports / "ranking.json").read_bytes()
 
 
 def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:

@@ -41,20 +41,6 @@ def first_difference(recorded: TrialOutcome, derived: TrialOutcome) -> Differenc
     return None
 
 
-def first_leaf(told: Any, found: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """The first entry of two trees of JSON that is not the same: its place (names and numbers, with dots), both values."""
-    if canonical_json(told) == canonical_json(found):
-        return None
-    if isinstance(told, Mapping) and isinstance(found, Mapping):
-        pairs = [(str(name), told.get(name), found.get(name)) for name in dict.fromkeys([*told, *found])]
-    elif isinstance(told, list | tuple) and isinstance(found, list | tuple) and len(told) == len(found):
-        pairs = [(str(number), *both) for number, both in enumerate(zip(told, found, strict=True))]
-    else:
-        return place, told, found
-    leaves = (first_leaf(old, new, f"{place}.{name}" if place else name) for name, old, new in pairs)
-    return next(leaf for leaf in leaves if leaf is not None)
-
-
 def _pairs(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[tuple[int | None, str, Any, Any]]:
     """Everything that is compared, in the order in which it is computed."""
     for old, new in zip(recorded.history, derived.history, strict=False):

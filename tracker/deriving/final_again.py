@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracker.deriving.difference import Difference, first_leaf
+from tracker.canonical import first_leaf
+from tracker.deriving.difference import Difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import describe_again
 from tracker.deriving.recorded import Recorded, recorded_key
@@ -18,7 +19,8 @@ from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, confusion_text
-from tracker.evaluation.ranking import REPAIR, RankedTrial
+from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.reports import REPAIR
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
 from tracker.recording.model_folder import write_model

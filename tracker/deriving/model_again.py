@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.canonical import canonical_json, digest_file, parse_canonical
-from tracker.deriving.difference import first_leaf
+from tracker.canonical import canonical_json, digest_file, first_leaf, parse_canonical
 from tracker.deriving.recorded import Recorded
 from tracker.deriving.rows import Missing, find_rows
 from tracker.errors import TrackerError

@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tracker.deriving.difference import Difference, first_leaf
+from tracker.canonical import first_leaf
+from tracker.deriving.difference import Difference
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
 from tracker.deriving.reproduce import Reproduction, reproduce_record
 from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.ranking import REPAIR
+from tracker.evaluation.reports import REPAIR
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
 from tracker.recording.verdicts import TAGS, fetch_run, find_runs, tag_runs

@@ -13,14 +13,14 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from tracker.deriving.difference import first_leaf
+from tracker.canonical import first_leaf
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import other_model
 from tracker.deriving.recorded_study import RecordedStudy, find_study
 from tracker.deriving.reproduce import EXIT_CODES, Reproduction, Verdict, reproduce_record, reproduction_json
 from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.ranking import REPAIR
+from tracker.evaluation.reports import REPAIR
 from tracker.paths import Paths
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.records import Proposal

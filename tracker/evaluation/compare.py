@@ -16,7 +16,8 @@ from tracker.errors import InputError, SealError, TestLooksSpent, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
 from tracker.evaluation.final import RESULT, Final, final_json, keep_result, read_results, write_final
 from tracker.evaluation.ledger import Ledger, Look, mark_rows, read_ledger, record_look, remedy
-from tracker.evaluation.ranking import REPAIR, RankedTrial, Ranking, rank_trials, write_ranking
+from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
+from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import score_labels
 from tracker.paths import Paths
 from tracker.recording.store import Store
@@ -62,7 +63,7 @@ def rank_again(paths: Paths, settings: Compare, studies: Iterable[str]) -> Ranki
 
 
 def _rank(case: _Case) -> Ranking:
-    ranking = rank_trials(case.paths.study_reports, case.studies)
+    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models)
     return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
@@ -112,7 +113,7 @@ def _validation(case: _Case) -> tuple[pd.DataFrame, list[str]]:
 
 def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
     """Scores the trial that ranks first now, and no other: the ranking is made again from the reports."""
-    ranking = rank_trials(case.paths.study_reports, case.studies)
+    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models)
     chosen = ranking.chosen
     if chosen.key != key:
         raise InputError(f"{chosen.study}/{chosen.trial} ranks first by now; compare again before the test split opens")

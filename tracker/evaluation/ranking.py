@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
-from tracker.evaluation.files import read_report, write_report
+from tracker.evaluation.files import write_report
+from tracker.evaluation.reports import REPAIR, read_study_report
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tracker.evaluation.final import Final
 
-REPAIR = "run dvc repro"
 VALIDATION = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
 
 
@@ -116,14 +116,15 @@ class Ranking:
         return self.opener(or_stale=or_stale)
 
 
-def rank_trials(folder: Path, studies: Iterable[str] | None = None) -> Ranking:
+def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path | None = None) -> Ranking:
     """Ranks the trials of the study reports in a folder: all of them, or those of the named studies that are there.
 
-    Raises NotFoundError where there is no report or no complete trial, InputError where studies differ in objective.
+    Reports are read against the records in the folder `models`, where it has them. Raises NotFoundError where there is
+    no report or no complete trial, InputError where studies differ in objective or a report differs from its records.
     """
     found = {path.stem: path for path in sorted(folder.glob("*.json"))}
     wanted = list(found) if studies is None else list(studies)
-    reports = {name: read_report(found[name], REPAIR) for name in sorted(wanted) if name in found}
+    reports = {name: read_study_report(found[name], models) for name in sorted(wanted) if name in found}
     if not reports:
         raise NotFoundError(f"{folder}: no report of a study; {REPAIR}")
     objective = _common_objective(reports)

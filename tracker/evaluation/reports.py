@@ -1,0 +1,35 @@
+"""Reads the report of a study for ranking, against the exact records that lie beside the study's model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import first_leaf
+from tracker.errors import InputError
+from tracker.evaluation.files import read_report
+from tracker.studies.adopt import read_study
+from tracker.studies.report import study_report
+from tracker.studies.runner import study_result
+
+REPAIR = "run dvc repro"
+
+
+def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
+    """The report of a study; where `trials.jsonl` lies in its folder of `models`, it must be what that gives.
+
+    Raises InputError where it is another, naming the first entry, or no report; StoreCorrupt where the records are damaged.
+    """
+    report = read_report(path, REPAIR)
+    records = models / path.stem / "trials.jsonl" if models else None
+    if records is None or not records.is_file():
+        return report
+    told = {name: value for name, value in report.items() if name != "mixed"}
+    if leaf := first_leaf(told, json.loads(json.dumps(study_report(study_result(*read_study(records)))))):
+        place, there, recorded = leaf
+        raise InputError(
+            f"{path}: {place} is {there}, but {recorded} follows from {records}; one of them was altered or is of another "
+            f"run: `tracker tune {path.stem}` writes both again"
+        )
+    return report
