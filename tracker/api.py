@@ -196,7 +196,7 @@ def verify(
     `names` is a study, or several; none: all of the configuration. Nothing runs before the verdicts are asked for:
     `for found in verify(config, "tpe")`, or `list(...)` of it. Each has a `verdict` (`identical`, `differs`, `cannot`) and,
     where it differs, a `first_difference`. `sample` trains so many trials of each study only; proposals are all derived.
-    With `pipeline` the ranking and the final result follow, without a new look. `on_step` hears of a study how many
+    With `pipeline` the ranking, the looks and the final result follow, without a new look. `on_step` hears of a study how many
     trials were derived, of how many. Writes nothing.
 
     The store is read against its digests first, and has a verdict of its own, before the others, where `pipeline` is set or

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from tests.studies.project import Project
 from tracker import api
 from tracker.api import Here
-from tracker.canonical import canonical_json, parse_canonical
+from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.cli import app
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.recorded_study import find_study
-from tracker.deriving.verify import FreshProcesses, sample_numbers, verification_json, verify_study
+from tracker.deriving.reproduce import Reproduction
+from tracker.deriving.verify import FreshProcesses, Verification, sample_numbers, verification_json, verify_study
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
@@ -76,13 +77,13 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 def test_everything_is_derived_again(tuned: Project) -> None:
-    """The store, both studies, the ranking and the final result are identical; steps are told; nothing on disk changes."""
+    """The store, both studies, the ranking, the looks and the final result are identical; steps are told; nothing on disk changes."""
     before = {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
     steps: list[tuple[str, int, int]] = []
     found = list(
         api.verify(tuned.config, STUDIES, pipeline=True, here=here_of(tuned), on_step=lambda *step: steps.append(step))
     )
-    assert ["identical"] * 5 == [verdict.verdict for verdict in found]
+    assert ["identical"] * 6 == [verdict.verdict for verdict in found]
     assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.study, v.derived, v.trials) for v in found[1:3]]
     assert [("tpe", done, 6) for done in range(7)] == [step for step in steps if step[0] == "tpe"]
     assert before == {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
@@ -241,8 +242,8 @@ def test_an_unreadable_report_hides_nothing(tuned: Project, tmp_path: Path) -> N
     (copy.paths.study_reports / "tpe.json").write_text("")
     (copy.paths.reports / "final.json").unlink()
     found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
-    assert ["identical", "cannot", "identical", "cannot", "cannot"] == [verdict.verdict for verdict in found]
-    assert "final.json" in "\n".join(verdict_lines(found[4]))
+    assert ["identical", "cannot", "identical", "cannot", "identical", "cannot"] == [one.verdict for one in found]
+    assert "final.json" in "\n".join(verdict_lines(found[5]))
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,47 @@ def test_an_altered_final_result_is_found(
     found = reproduce_final(copy.paths)
     assert found.first_difference is not None
     assert ("differs", told) == (found.verdict, found.first_difference.metric)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda looks, look, result: look.write_text(look.read_text() + " "), "its content differs from its name"),
+        (lambda looks, look, result: result.write_text(result.read_text() + " "), "its content differs from its name"),
+        (lambda looks, look, result: look.unlink(), "random/0 is of test rows at which no look is recorded"),
+        (lambda looks, look, result: later_look(looks, look), "is neither in files nor in the store"),
+    ],
+)
+def test_an_altered_or_missing_look_is_found(tuned: Project, tmp_path: Path, change, told: str) -> None:
+    """Looks and results are read against their names and each other; what is gone from both places is missed."""
+    copy = moved(tuned, tmp_path / "copy")
+    shutil.rmtree(copy.paths.store)
+    [look], [result] = copy.paths.looks.glob("*.json"), (copy.paths.looks / "results").glob("*.json")
+    told = told.replace("random/0", "{study}/{trial}".format(**json.loads(result.read_text())))
+    change(copy.paths.looks, look, result)
+    [found] = [one for one in verified(copy) if isinstance(one, Verification) and one.study == "looks"]
+    assert "differs" == found.verdict
+    assert told in "\n".join(verdict_lines(found))
+
+
+def later_look(folder: Path, look: Path) -> None:
+    """Leaves a look that names one which is gone."""
+    value = parse_canonical(look.read_bytes()) | {"parents": [look.stem], "time": "2027-01-01T00:00:00Z"}
+    content = canonical_json(value) + b"\n"
+    (folder / f"{digest_bytes(content)}.json").write_bytes(content)
+    look.unlink()
+
+
+def verified(project: Project) -> list[Verification | Reproduction]:
+    return list(api.verify(project.config, STUDIES, sample=1, pipeline=True, here=here_of(project)))
+
+
+def test_verifying_without_a_store_makes_none(tuned: Project, tmp_path: Path) -> None:
+    """Records beside the models, looks in git: everything is verified from them, and nothing is written."""
+    copy = moved(tuned, tmp_path / "copy")
+    shutil.rmtree(copy.paths.store)
+    assert {"identical"} == {one.verdict for one in verified(copy)}
+    assert not copy.paths.store.exists()
 
 
 def test_the_store_may_have_more_trials_than_the_report(

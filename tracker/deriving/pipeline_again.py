@@ -12,7 +12,8 @@ from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.reproduce import Reproduction
 from tracker.deriving.verify import FreshProcesses, OnStep, Verification, verify_study
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
-from tracker.evaluation.compare import rank_again
+from tracker.evaluation.compare import known_looks, rank_again
+from tracker.evaluation.final import read_results
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
@@ -56,12 +57,14 @@ def verify_pipeline(
     sample: int | None,
     on_step: OnStep,
 ) -> Iterator[Verification | Reproduction]:
-    """The verdict on each study, then on the ranking, then on the final result, where there is one."""
+    """The verdict on each study, then on the ranking, on the looks, on the final result, where there are any."""
     unsound = []
     for found in verify_studies(names, paths, processes, sample, on_step):
         yield found
         unsound += [found.study] if found.verdict != "identical" else []
     yield _verify_ranking(paths, settings, list(names), unsound)
+    if looks := _verify_looks(paths):
+        yield looks
     if (paths.reports / "final.json").is_file() or any(paths.looks.glob("*.json")):
         try:
             yield reproduce_final(paths)
@@ -90,3 +93,23 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
         return Verification("ranking", "identical", rows, rows, found)
     words = f"{path.name} is not what the studies' reports give: one of them is newer, or it was altered"
     return Verification("ranking", "differs", rows, rows, found, words, remedy=remedy)
+
+
+def _verify_looks(paths: Paths) -> Verification | None:
+    """Reads every look, in files and store, and every result against its digest and each other; None without any."""
+    remedy = "`git checkout reports/looks` brings back what was committed"
+    try:
+        ledger, results = known_looks(paths), read_results(paths.looks)
+    except TrackerError as error:
+        return Verification("looks", "differs", 0, 0, "", str(error))
+    count = len(ledger.looks) + len(results)
+    taken = {(look.configuration, look.test_digest) for look in ledger.looks.values()}
+    words = [f"look {name[:12]}, which a later one names, is neither in files nor in the store" for name in ledger.lost]
+    words += [
+        f"the result of {result['study']}/{result['trial']} is of test rows at which no look is recorded"
+        for result in results
+        if (result["configuration"], result["test_digest"]) not in taken
+    ]
+    if words:
+        return Verification("looks", "differs", count, count, "", words[0], remedy=remedy)
+    return Verification("looks", "identical", count, count, "") if count else None

@@ -39,7 +39,7 @@ class Verification:
     `derived` counts the trials that were trained again out of `trials`; proposals are always derived, all of them.
     `first_difference` says where it went another way, `trial` is the verdict on that trial, where it was a trial.
     `sample` are the numbers of the trials that were to be trained again, None for all; `remedy` says what to do.
-    `store` and `ranking` are verified like studies, `trials` then counts rows.
+    `store`, `ranking` and `looks` are verified like studies, `trials` then counts rows, or files.
     """
 
     study: str

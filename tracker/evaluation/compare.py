@@ -15,12 +15,12 @@ from tracker.datasets.training_data import read_split
 from tracker.errors import InputError, SealError, TestLooksSpent, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
 from tracker.evaluation.final import RESULT, Final, final_json, keep_result, read_results, write_final
-from tracker.evaluation.ledger import Ledger, Look, mark_rows, read_ledger, record_look, remedy
+from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import score_labels
 from tracker.paths import Paths
-from tracker.recording.store import Store
+from tracker.recording.store import FILE, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,14 @@ def _rank(case: _Case) -> Ranking:
     return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
+def known_looks(paths: Paths) -> Ledger:
+    """The looks of files and store, without writing what one of them lacks. Raises StoreCorrupt."""
+    if not (paths.store / FILE).is_file():
+        return join_looks(paths.looks, {})
+    with Store.open(paths.store) as store:
+        return join_looks(paths.looks, store.looks())
+
+
 def score_again(
     paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str
 ) -> tuple[Mapping[str, Any], int]:
@@ -83,11 +91,9 @@ def score_again(
             f"{paths.sealed}: holds other test rows ({identity.digest[:12]}) than were scored ({test_digest[:12]}); "
             "check out the commit of the result, then `dvc checkout`"
         )
-    with Store.open(paths.store) as store:
-        ledger, rows = read_ledger(paths.looks, store), mark_rows(identity.row_keys)
-        looks = ledger.at(rows)
-    seen = [look for look in looks if (look.configuration, look.test_digest) == (scored.configuration, test_digest)]
-    if not seen:
+    ledger, rows = known_looks(paths), mark_rows(identity.row_keys)
+    sought = (scored.configuration, test_digest)
+    if not any((look.configuration, look.test_digest) == sought for look in ledger.at(rows)):
         raise SealError(
             f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
             "looks back from git, the test split stays closed until then"

@@ -103,22 +103,28 @@ def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
     return marks
 
 
-def read_ledger(folder: Path, store: LookStore) -> Ledger:
-    """The union of look files and store; what one of them lacks is written back to it.
+def join_looks(folder: Path, stored: Mapping[str, Mapping[str, Any]]) -> Ledger:
+    """The union of the look files of a folder and the looks of a store; writes nothing.
 
     Raises StoreCorrupt, naming the file, where a look differs from its digest.
     """
     paths = [path for path in sorted(folder.glob("*.json")) if _NAME.fullmatch(path.name)]
-    files = {path.stem: _read(path) for path in paths}
     kept = {
-        name: _parse(canonical_json(look) + b"\n", name, f"look {name} in the store")
-        for name, look in store.looks().items()
+        name: _parse(canonical_json(look) + b"\n", name, f"look {name} in the store") for name, look in stored.items()
     }
-    for name in files.keys() - kept.keys():
-        store.put_look(name, parse_canonical(files[name].content))
-    for name in kept.keys() - files.keys():
-        write_durably(folder / f"{name}.json", kept[name].content)
-    return Ledger({**kept, **files})
+    return Ledger({**kept, **{path.stem: _read(path) for path in paths}})
+
+
+def read_ledger(folder: Path, store: LookStore) -> Ledger:
+    """The union of look files and store; what one of them lacks is written back to it. Raises StoreCorrupt."""
+    stored = store.looks()
+    ledger = join_looks(folder, stored)
+    for name, look in ledger.looks.items():
+        if name not in stored:
+            store.put_look(name, parse_canonical(look.content))
+        if not (path := folder / f"{name}.json").exists():
+            write_durably(path, look.content)
+    return ledger
 
 
 def record_look(folder: Path, store: LookStore, look: Look, budget: int, clock: Callable[[], float]) -> Ledger:

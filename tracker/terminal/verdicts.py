@@ -50,6 +50,8 @@ def _counted(found: Verification) -> str:
         return ""
     if found.study == "store":
         return f" ({found.trials} rows and weights)"
+    if found.study == "looks":
+        return f" ({found.trials} looks and results)"
     if found.study == "ranking":
         return f" ({found.trials} trials, digest {found.digest[:12]})"
     which = f": {', '.join(map(str, found.sample))}" if found.sample else ""
