@@ -77,7 +77,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 def test_everything_is_derived_again(tuned: Project) -> None:
-    """The store, both studies, the ranking, the looks and the final result are identical; steps are told; nothing on disk changes."""
+    """Store, studies, ranking, looks and final result are identical; steps are told; nothing on disk changes."""
     before = {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
     steps: list[tuple[str, int, int]] = []
     found = list(
