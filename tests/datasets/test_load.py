@@ -150,7 +150,7 @@ def test_parquet_gives_the_same_few_kinds(tmp_path: Path) -> None:
             "time": pa.array([0, None], pa.timestamp("ns")),
             "day": pa.array([0, 1], pa.date32()),
             "text": ["", "x"],
-            "small": pa.array([1.5, None], pa.float16()),
+            "small": pa.array([np.float16(1.5), None], pa.float16()),
         },
     )
     frame = parse_parquet(content, "t.parquet")

@@ -15,7 +15,7 @@ import pytest
 from tests.studies.loops import NETWORK, SMALL, LoopProject
 from tests.studies.project import Project, surroundings
 from tracker.canonical import canonical_json
-from tracker.deriving.difference import first_difference, first_leaf
+from tracker.deriving.difference import first_difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
 from tracker.deriving.reproduce import EXIT_CODES, Reproduction, judge, reproduce_record, reproduction_json
@@ -263,15 +263,6 @@ def test_what_brings_back_what_is_missing(tuned, tmp_path: Path) -> None:
         rows = find_rows(other, project.paths.root, tuned[0].paths.splits, provenance)
         assert isinstance(rows, Missing)
         assert words in rows.remedy
-
-
-def test_first_leaf_names_the_place() -> None:
-    """The first entry of nested mappings and lists that differs, or the whole where their form does."""
-    told = {"a": [{"b": 1}, {"b": 2, "c": None}], "d": 3}
-    assert first_leaf(told, told) is None
-    assert ("a.1.b", 2, 5) == first_leaf(told, {**told, "a": [{"b": 1}, {"b": 5, "c": None}]})
-    assert ("a", told["a"], [1]) == first_leaf(told, {**told, "a": [1]})
-    assert ("e", None, 0) == first_leaf(told, {**told, "e": 0})
 
 
 def test_nobody_trains_on_when_the_command_was_killed(small_project: Project, tmp_path: Path) -> None:
