@@ -12,11 +12,14 @@ def main() -> None:
     """Ranks, scores the chosen trial (or repeats the last result where looks are spent), and prints the outcome."""
     from tracker import api
     from tracker.evaluation.final import summarize
+    from tracker.terminal.leaderboard import environment_notes
     from tracker.terminal.show import say_delivered
 
     config = api.load_config(project_paths().params)
-    final = api.compare(config).test(or_stale=True)
-    sys.stdout.writelines(f"{line}\n" for line in summarize(final))
+    ranking = api.compare(config)
+    final = ranking.test(or_stale=True)
+    notes = environment_notes(ranking.environments, ranking.mixed)
+    sys.stdout.writelines(f"{line}\n" for line in [*summarize(final), *notes])
     say_delivered(api.sync(config, everything=False))
 
 

@@ -21,7 +21,7 @@ from tracker.execution.fork_server import worker_context
 from tracker.execution.processes import ProcessExecutor
 from tracker.records import TrialOutcome, record_from
 from tracker.studies.plan import plan_study, propose_trial
-from tracker.studies.runner import StudyResult
+from tracker.studies.result import StudyResult
 from tracker.training.cohort import train
 
 ANEW = """

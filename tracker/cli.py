@@ -120,10 +120,12 @@ def compare(
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
     from tracker import api
+    from tracker.terminal.leaderboard import environment_notes
 
     ranking = api.compare(_config())
     columns = ("rank", "study", "trial", "value")
     _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit, 10)
+    _note(environment_notes(ranking.environments, ranking.mixed))
     if test:
         from tracker.evaluation.final import summarize
 
@@ -140,9 +142,11 @@ def runs(
     output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
 ) -> None:
     """List the trials of finished studies, the best first."""
-    from tracker.terminal.leaderboard import leaderboard
+    from tracker.terminal.leaderboard import leaderboard, notes_of
 
-    _print_rows(leaderboard(_paths().study_reports, name, sort), output, limit, 20)
+    folder = _paths().study_reports
+    _print_rows(leaderboard(folder, name, sort), output, limit, 20)
+    _note(notes_of(folder, name))
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -282,6 +286,11 @@ def _paths_uri() -> str:
 def _say(text: str) -> None:
     if text:
         sys.stdout.write(text + "\n")
+
+
+def _note(lines: list[str]) -> None:
+    """What a person should know of a list, beside it and not in it."""
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, in_table: int) -> None:

@@ -25,7 +25,7 @@ from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.recording.runs import trial_record
 from tracker.recording.store import Store
-from tracker.studies.runner import StudyResult
+from tracker.studies.result import StudyResult
 
 EPOCH = "val_loss"
 

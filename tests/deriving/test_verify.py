@@ -23,7 +23,7 @@ from tracker.deriving.verify import FreshProcesses, Verification, sample_numbers
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
-from tracker.studies.runner import study_result
+from tracker.studies.result import study_result
 from tracker.terminal.verdicts import verdict_lines
 
 STUDIES = {"tpe": {"sampler": "tpe", "trials": 6, "generation": 3}, "random": {"sampler": "random", "trials": 3}}

@@ -25,7 +25,8 @@ from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler
 from tracker.studies.plan import StudyPlan, plan_study, propose_trial
 from tracker.studies.report import describe_serving, write_reports
-from tracker.studies.runner import Progress, StudyResult, run_study
+from tracker.studies.result import StudyResult
+from tracker.studies.runner import Progress, run_study
 from tracker.studies.study import Study
 from tracker.training.cohort import Result
 

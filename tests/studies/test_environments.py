@@ -86,7 +86,7 @@ def test_numerics_that_were_asked_for_are_no_surprise(small_project: Project, st
 
 
 def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project, tmp_path: Path) -> None:
-    """The command leaves with 5 and names the variable; accepted it computes, and report and summary say mixed."""
+    """The command leaves with 5 and names the variable; accepted it computes, and whatever shows it says mixed."""
     project = small_project.copy(tmp_path / "project")
     config = project.config.with_("studies.random.trials", 2)
     here = Here(project.paths, "unused", 1, "ada")
@@ -110,6 +110,17 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project
     told = json.loads(report.read_text())
     assert [first.result.spec.environment] == told["mixed"]
     assert first.result.spec.key != told["key"]
+    manual = api.tune(config, "manual", here=here, deliver=False)
+    api.compare(config.with_("studies", {name: config.studies[name] for name in ("manual", "random")}), here)
+    ranking = json.loads((project.paths.reports / "ranking.json").read_text())
+    assert {manual.result.spec.environment: ["manual"], told["environment"]: ["random"]} == ranking["environments"]
+    assert {"random": 1} == ranking["mixed_studies"]
+    for words in (["runs"], ["compare"], ["runs", "--format", "csv"]):
+        shown = command(project.paths.root, "-m", "tracker.cli", *words)
+        mixed, several = shown.stderr.splitlines()
+        assert "random: mixed, before in 1 other environment" == mixed
+        assert several.startswith("these studies were computed in 2 environments (")
+    assert "ran before in 1 other" in command(project.paths.root, "-m", "tracker.cli", "show", "random/1").stdout
     again = api.tune(config, "random", here=here, deliver=False)
     assert (2, content) == (again.result.replayed, report.read_bytes())
     assert "mixed" not in study_summary(again)

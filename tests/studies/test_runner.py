@@ -16,7 +16,8 @@ from tracker.execution.executor import InlineExecutor, failed
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, Timing, Trial, TrialOutcome
 from tracker.search.samplers import open_sampler, plan_generations
-from tracker.studies.runner import Progress, StudyResult, best_trial
+from tracker.studies.result import StudyResult, best_trial
+from tracker.studies.runner import Progress
 from tracker.training.cohort import TRAINING_VERSION
 
 WILD = {  # half of the trials diverge

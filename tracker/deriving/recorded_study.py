@@ -11,7 +11,7 @@ from tracker.errors import NotFoundError
 from tracker.paths import Paths
 from tracker.recording.store import FILE, Store
 from tracker.records import Proposal, StudySpec, TrialOutcome
-from tracker.studies.runner import StudyResult, trial_of
+from tracker.studies.result import StudyResult, trial_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
-from tracker.evaluation.reports import REPAIR, read_study_report
+from tracker.evaluation.reports import REPAIR, environments_of, read_study_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,12 +71,17 @@ class Ranking:
     the trials whose validation score lies inside `interval`, the 95 % interval of the chosen one's score over
     validation rows (None where there is none to be had). As all trials are scored on the same rows, their differences
     vary less than that interval, so it lists rather too many trials than too few.
+
+    `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
+    ran before: between environments last digits may differ.
     """
 
     objective: Mapping[str, str]
     rows: tuple[RankedTrial, ...]
     unranked: Mapping[str, int]
     missing: tuple[str, ...] = ()
+    environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mixed: Mapping[str, int] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
@@ -135,7 +140,8 @@ def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path
     rows = tuple(_row(place, *pair) for place, pair in enumerate(ranked, start=1))
     left_out = Counter("undefined" if t["state"] == "complete" else str(t["state"]) for _, t in trials if not _ranks(t))
     missing = tuple(name for name in wanted if name not in found)
-    return Ranking(objective, rows, dict(sorted(left_out.items())), missing)
+    environments, mixed = environments_of(reports.values())
+    return Ranking(objective, rows, dict(sorted(left_out.items())), missing, environments, mixed)
 
 
 def write_ranking(path: Path, ranking: Ranking) -> None:
@@ -152,6 +158,8 @@ def write_ranking(path: Path, ranking: Ranking) -> None:
         },
         "unranked": dict(ranking.unranked),
         "missing_studies": list(ranking.missing),
+        "environments": {environment: list(names) for environment, names in ranking.environments.items()},
+        "mixed_studies": dict(ranking.mixed),
         "rows": [_row_json(row) for row in ranking.rows],
     }
     write_report(path, content)

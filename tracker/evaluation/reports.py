@@ -1,8 +1,9 @@
-"""Reads the report of a study for ranking, against the exact records that lie beside the study's model."""
+"""Reads the report of a study for ranking, against the exact records that lie beside the study's model; tells environments."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tracker.errors import InputError
 from tracker.evaluation.files import read_report
 from tracker.studies.adopt import read_study
 from tracker.studies.report import study_report
-from tracker.studies.runner import study_result
+from tracker.studies.result import study_result
 
 REPAIR = "run dvc repro"
 
@@ -33,3 +34,15 @@ def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
             f"run: `tracker tune {path.stem}` writes both again"
         )
     return report
+
+
+def environments_of(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
+    """Which studies were computed in which environment (digest), and in how many others each mixed one ran before."""
+    found: dict[str, tuple[str, ...]] = {}
+    mixed: dict[str, int] = {}
+    for report in reports:
+        environment, name = str(report.get("environment")), str(report["study"])
+        found[environment] = (*found.get(environment, ()), name)
+        if report.get("mixed"):
+            mixed[name] = len(report["mixed"])
+    return found, mixed

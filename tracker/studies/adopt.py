@@ -11,7 +11,7 @@ from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from
-from tracker.studies.runner import study_result, summarise_study
+from tracker.studies.result import study_result, summarise_study
 
 REMEDY = "fetch it again with `dvc pull`, or run `dvc repro`"
 

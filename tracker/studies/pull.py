@@ -14,7 +14,7 @@ from tracker.recording.delivered import DeliveredItems, destination
 from tracker.recording.items import Item
 from tracker.recording.mlflow_settings import settle
 from tracker.recording.store import Finished, Store
-from tracker.studies.runner import StudyResult, study_result, summarise_study
+from tracker.studies.result import StudyResult, study_result, summarise_study
 
 if TYPE_CHECKING:
     from tracker.recording.fetch import Experiment, FetchedFinal, FetchedStudy, FetchedTrial

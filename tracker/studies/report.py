@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json
-from tracker.datasets.training_data import TrainingData
 from tracker.errors import StoreError
 from tracker.recording.environments import earlier_environments
 from tracker.recording.files import sync_folder, write_whole
@@ -16,10 +15,12 @@ from tracker.recording.model_folder import describe_model, remove_model, write_m
 from tracker.recording.runs import CURVES
 from tracker.recording.store import Store
 from tracker.records import Trial, TrialOutcome, TrialSpec, record_json
-from tracker.studies.runner import StudyResult
+from tracker.studies.result import StudyResult
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracker.datasets.training_data import TrainingData
 
 
 def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store, reports: Path, models: Path) -> None:
@@ -56,6 +57,7 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
         "study": spec.name,
         "key": spec.key,
         "digest": result.digest,
+        "environment": spec.environment,
         "sampler": spec.sampler["name"],
         "objective": dict(spec.objective),
         "best": best.number if best else None,

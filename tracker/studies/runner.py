@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.canonical import digest
 from tracker.errors import ConfigError, ReplayError
 from tracker.execution.executor import Executor
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
-from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec, record_json
+from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.studies.changed import describe_change
 from tracker.studies.plan import StudyPlan, propose_trial
+from tracker.studies.result import StudyResult, best_trial, summarise_study, trial_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,65 +30,6 @@ class Progress:
     replayed: int
     best: Trial | None
     change: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StudyResult:
-    """A finished study: its spec and its trials in order."""
-
-    spec: StudySpec
-    trials: tuple[Trial, ...]
-    replayed: int
-
-    @property
-    def best(self) -> Trial | None:
-        """The best complete trial by the objective; ties: lower val_loss, then lower number."""
-        return best_trial(self.trials, self.spec.objective["direction"])
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over spec, proposals and outcomes: equal for equal studies wherever and however they ran."""
-        rows = [[record_json(trial.proposal), trial.outcome.digest] for trial in self.trials]
-        return digest("study-result", [record_json(self.spec), rows])
-
-
-def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
-    """The best of trials that have a value; None where there is none."""
-    sign = 1.0 if direction == "maximize" else -1.0
-    valued = [trial for trial in trials if trial.value is not None]
-
-    def rank(trial: Trial) -> tuple[float, float, int]:
-        assert trial.value is not None
-        loss = trial.outcome.metrics.get("val_loss")
-        return -sign * trial.value, float("inf") if loss is None else loss, trial.number
-
-    return min(valued, key=rank, default=None)
-
-
-def trial_of(spec: StudySpec) -> Callable[[Proposal, TrialOutcome], Trial]:
-    """Pairs a proposal of the study with its outcome and objective value."""
-
-    def pair(proposal: Proposal, outcome: TrialOutcome) -> Trial:
-        value = outcome.metrics.get(spec.objective["metric"]) if outcome.state == "complete" else None
-        return Trial(spec.name, proposal, outcome, value)
-
-    return pair
-
-
-def study_result(spec: StudySpec, proposals: Sequence[Proposal], outcomes: Sequence[TrialOutcome]) -> StudyResult:
-    """The study whose trials all came from elsewhere."""
-    return StudyResult(spec, tuple(map(trial_of(spec), proposals, outcomes)), len(outcomes))
-
-
-def summarise_study(result: StudyResult) -> dict[str, Any]:
-    """What the store and MLflow say of a finished study."""
-    best = result.best
-    return {
-        "digest": result.digest,
-        "trials": len(result.trials),
-        "number": best.number if best else None,
-        "value": best.value if best else None,
-    }
 
 
 def run_study(

@@ -22,7 +22,8 @@ from tracker.records import Trial
 from tracker.search.export import to_optuna
 from tracker.standalone.load import StandaloneModel, load_model
 from tracker.studies.derived_model import DerivedModel, rebuild
-from tracker.studies.runner import StudyResult, regain_weights
+from tracker.studies.result import StudyResult
+from tracker.studies.runner import regain_weights
 
 if TYPE_CHECKING:
     import torch

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError
+from tracker.evaluation.reports import environments_of
 from tracker.paths import Paths
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -48,8 +49,31 @@ def leaderboard(folder: Path, name: str | None, sort: str) -> list[dict[str, Any
     return known + [row for row in rows if row.get(sort) is None]
 
 
+def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[str, int]) -> list[str]:
+    """What to say below trials of several environments, or of studies whose name ran in another one before."""
+    notes = [f"{name}: mixed, before in {_environments(count)}" for name, count in mixed.items()]
+    if len(environments) > 1:
+        groups = "; ".join(f"{digest[:12]}: {', '.join(names)}" for digest, names in environments.items())
+        notes.append(
+            f"these studies were computed in {len(environments)} environments ({groups}); last digits may differ"
+        )
+    return notes
+
+
+def notes_of(folder: Path, name: str | None) -> list[str]:
+    """What to say below the trials of the reports in a folder, or of the one of that name."""
+    return environment_notes(*environments_of(read_reports(folder, name)))
+
+
+def _environments(count: int) -> str:
+    return f"{count} other environment{'s' if count > 1 else ''}"
+
+
 def read_trial(paths: Paths, place: str) -> dict[str, Any]:
-    """One trial's row of its report, with `study`, `history` and `objective`. Raises NotFoundError."""
+    """One trial's row of its report, with `study`, `history`, `objective`, `environment`, and `mixed` where the study is.
+
+    Raises NotFoundError.
+    """
     study, _, number = place.rpartition("/")
     if not study or not number.isdecimal():
         raise InputError(f"expected STUDY/NUMBER, for example tpe/42, found {place!r}")
@@ -58,7 +82,8 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     if int(number) not in trials:
         raise NotFoundError(f"{study} has no trial {number}; it has 0 to {len(trials) - 1}")
     trial = trials[int(number)]
-    return {"study": study, **trial, "objective": report["objective"], "history": _history(paths, study, trial["key"])}
+    told = {name: report[name] for name in ("objective", "environment", "mixed") if name in report}
+    return {"study": study, **trial, **told, "history": _history(paths, study, trial["key"])}
 
 
 def describe_trial(found: Mapping[str, Any]) -> list[str]:
@@ -76,6 +101,8 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     if losses:
         lines.append(f"val_loss  {sparkline(losses)}  {losses[0]:.4g} to {losses[-1]:.4g}")
     lines.append(f"key       {found['key']}")
+    if found.get("mixed"):
+        lines.append(f"mixed     its study ran before in {_environments(len(found['mixed']))}")
     lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
     return lines
 
