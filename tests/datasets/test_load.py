@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.datasets.load import MAX_COLUMNS, read_table
+from tracker.datasets.limits import MAX_COLUMNS
+from tracker.datasets.load import read_table
 from tracker.datasets.load_csv import parse_csv
 from tracker.datasets.load_parquet import parse_parquet
 from tracker.errors import DataError

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.datasets.load_csv import parse_csv
+from tracker.datasets.load_parquet import parse_parquet
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
 BUNDLED = ("breast_cancer", "digits", "wine")
 MAX_BYTES = 2 * 1024**3
-MAX_COLUMNS = 10_000
-MAX_CELLS = 200_000_000
-EXACT = 2**53  # up to here float64 holds every whole number
 
 
 def read_table(source: str, root: Path, text: Collection[str] = ()) -> pd.DataFrame:
@@ -35,22 +34,8 @@ def read_table(source: str, root: Path, text: Collection[str] = ()) -> pd.DataFr
         raise DataError(f"data.source: {source!r}: expected a file that ends in .csv or .parquet, or one of {known}")
     content = _read_bytes(root / source, source)
     if suffix == ".csv":
-        from tracker.datasets.load_csv import parse_csv
-
         return parse_csv(content, source, text)
-    from tracker.datasets.load_parquet import parse_parquet
-
     return parse_parquet(content, source)
-
-
-def check_size(name: str, rows: int, columns: int) -> None:
-    """Refuses tables that would not fit in memory, before they are spread out in it. Raises DataError."""
-    if columns > MAX_COLUMNS:
-        raise DataError(f"{name}: {columns} columns; at most {MAX_COLUMNS} are read; leave some out of the file")
-    if rows * columns > MAX_CELLS:
-        raise DataError(
-            f"{name}: {rows} rows of {columns} columns; at most {MAX_CELLS} cells are read; take fewer rows"
-        )
 
 
 def _read_bundled(name: str) -> pd.DataFrame:

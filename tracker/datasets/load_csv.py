@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from tracker.datasets.load import EXACT, MAX_COLUMNS, check_size
+from tracker.datasets.limits import EXACT, MAX_COLUMNS, check_size
 from tracker.errors import DataError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
-from tracker.datasets.load import EXACT, check_size
+from tracker.datasets.limits import EXACT, check_size
 from tracker.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data
-from tracker.datasets.load import EXACT
+from tracker.datasets.limits import EXACT
 
 if TYPE_CHECKING:
     import pandas as pd
