@@ -266,11 +266,12 @@ def sync(config: Config, here: Here | None = None, *, everything: bool = True) -
         with Store.open(
             here.paths.store
         ) as store:  # before what takes seconds to import: a broken store is told at once
-            from tracker.evaluation.restore import restore_finals
+            from tracker.evaluation.restore import restore_files, restore_finals
             from tracker.studies.adopt import adopt_studies
 
             adopt_studies(here.paths.models, store, provenance(sys.argv, here.paths.root), time.time)
             restore_finals(here.paths, store)
+            restore_files(here.paths, store)
     with _outbox(here, config, None if everything else []) as outbox:
         return outbox.finish(DELIVERY_S)
 

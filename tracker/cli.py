@@ -144,9 +144,9 @@ def runs(
     """List the trials of finished studies, the best first."""
     from tracker.terminal.leaderboard import leaderboard, notes_of
 
-    folder = _paths().study_reports
-    _print_rows(leaderboard(folder, name, sort), output, limit, 20)
-    _note(notes_of(folder, name))
+    paths = _paths()
+    _print_rows(leaderboard(paths.study_reports, name, sort, whole=output != Format.table), output, limit, 20)
+    _note(notes_of(paths, name))
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -155,10 +155,11 @@ def show(
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
     """Show one trial: params, seed, metrics, its curve, how to find it in MLflow."""
-    from tracker.terminal.leaderboard import describe_trial, read_trial
+    from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
 
     found = read_trial(_paths(), trial)
     _say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
+    _note(notes_of(_paths(), found["study"]))
 
 
 @app.command(rich_help_panel=CHECKING)
@@ -191,7 +192,7 @@ def reproduce(
 @app.command(rich_help_panel=CHECKING)
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Studies of params.yaml.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every study, the ranking and the final result.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Store, studies, ranking, looks, final result.")] = False,
     sample: Annotated[int | None, typer.Option(min=1, help="Train only so many trials of each study again.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that train. [env: TRACKER_WORKERS]")] = None,
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
@@ -302,7 +303,7 @@ def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None,
         return
     if not rows:
         raise InputError("nothing to list yet; run `dvc repro` or `tracker tune NAME` first")
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in trials for name in row))
     if output == Format.csv:
         import csv
 

@@ -256,8 +256,11 @@ def test_what_brings_back_what_is_missing(tuned, tmp_path: Path) -> None:
     assert "`dvc repro split` writes data/splits again" == rows.remedy
     other = dataclasses.replace(spec, data={**spec.data, "train": "0" * 64})
     for provenance, words in (
-        ({"commit": "abc", "dirty": False}, "in commit abc (`git stash`, `git checkout abc`"),
-        ({"commit": "abc", "dirty": True}, "commit abc and changes that were not committed"),
+        (
+            {"commit": "abc", "dirty": False},
+            "`git checkout abc -- params.yaml`, the raw table as it was then too, `dvc repro split`. `git",
+        ),
+        ({"commit": "abc", "dirty": True}, "`dvc repro split`; there were changes besides that were not committed"),
         ({}, "as they were when it was tuned; then `dvc repro split`"),
     ):
         rows = find_rows(other, project.paths.root, tuned[0].paths.splits, provenance)

@@ -162,8 +162,9 @@ def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:
     path = copy.paths.reports / "ranking.json"
     rewrite(path, '"rank": 1', '"rank": 2')
     content = path.read_bytes()
-    found = list(api.verify(copy.config, ["random"], sample=1, pipeline=True, here=here_of(copy)))
-    assert ["identical", "identical", "differs"] == [verdict.verdict for verdict in found[:3]]
+    found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
+    assert ["identical"] * 3 + ["differs"] == [verdict.verdict for verdict in found[:4]]
+    assert found[3].first_difference.startswith("ranking.json: rows.0.rank is 2 there, 1 follows from")
     assert content == path.read_bytes()
 
 
@@ -265,25 +266,71 @@ def test_an_altered_final_result_is_found(
     assert ("differs", told) == (found.verdict, found.first_difference.metric)
 
 
+def renamed(path: Path, change: Callable[[dict], object]) -> None:
+    """Alters a look or result and gives it the name that its new content has."""
+    value = parse_canonical(path.read_bytes())
+    change(value)
+    content = canonical_json(value) + b"\n"
+    (path.parent / f"{digest_bytes(content)}.json").write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda looks, look, result: look.write_text(look.read_text() + " "), "its content differs from its name"),
         (lambda looks, look, result: result.write_text(result.read_text() + " "), "its content differs from its name"),
-        (lambda looks, look, result: look.unlink(), "random/0 is of test rows at which no look is recorded"),
+        (lambda looks, look, result: look.unlink(), "{name} is of test rows at which no look is recorded"),
         (lambda looks, look, result: later_look(looks, look), "is neither in files nor in the store"),
+        (
+            lambda looks, look, result: renamed(result, lambda value: value["test"].update(f1=0.99)),
+            "follows from its confusion matrix",
+        ),
+        (
+            lambda looks, look, result: renamed(result, lambda value: value.update(test_rows=7)),
+            "has 2 results on the same test rows",
+        ),
+        (
+            lambda looks, look, result: (
+                renamed(result, lambda value: value.update(params={"units": 7})),
+                result.unlink(),
+            ),
+            "in the result of that look",
+        ),
+        (
+            lambda looks, look, result: renamed(look, lambda value: value.update(configuration="0" * 64)),
+            "final.json counts 1 of the 2 looks at these test rows; `tracker compare --test` counts again",
+        ),
     ],
 )
 def test_an_altered_or_missing_look_is_found(tuned: Project, tmp_path: Path, change, told: str) -> None:
-    """Looks and results are read against their names and each other; what is gone from both places is missed."""
+    """Looks and results are read against their names, their own numbers, each other and the report."""
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.store)
     [look], [result] = copy.paths.looks.glob("*.json"), (copy.paths.looks / "results").glob("*.json")
-    told = told.replace("random/0", "{study}/{trial}".format(**json.loads(result.read_text())))
+    told = told.format(name="{study}/{trial}".format(**json.loads(result.read_text())))
     change(copy.paths.looks, look, result)
-    [found] = [one for one in verified(copy) if isinstance(one, Verification) and one.study == "looks"]
+    found = looks_of(copy)
     assert "differs" == found.verdict
     assert told in "\n".join(verdict_lines(found))
+
+
+def looks_of(project: Project) -> Verification:
+    [found] = [one for one in verified(project) if isinstance(one, Verification) and one.study == "looks"]
+    return found
+
+
+def test_a_deleted_look_comes_back_as_the_message_says(tuned: Project, tmp_path: Path) -> None:
+    """What is in the store alone would not be committed; `tracker sync` writes look and result again."""
+    copy = moved(tuned, tmp_path / "copy")
+    before = {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
+    shutil.rmtree(copy.paths.looks)
+    found = looks_of(copy)
+    assert "differs" == found.verdict
+    assert "is in the store and not in" in found.first_difference
+    assert "`tracker sync`" in found.remedy
+    api.sync(copy.config, Here(copy.paths, f"sqlite:///{tmp_path / 'mlflow.db'}", 1, "ada"))
+    assert before == {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
+    assert "identical" == looks_of(copy).verdict
 
 
 def later_look(folder: Path, look: Path) -> None:

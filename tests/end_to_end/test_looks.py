@@ -62,3 +62,17 @@ def test_three_temporary_experiments_count_three_configurations(tmp_path: Path) 
     assert 9 == len(project.runs("trial"))
     assert 3 == len(project.runs("final"))
     assert "" == project.git("status", "--porcelain", "params.yaml")
+
+
+def test_going_back_forgets_no_look(tmp_path: Path) -> None:
+    """Settings as they were before: the stage does not come from DVC's run cache, so that the look in between counts."""
+    project = Project.new(tmp_path / "project", studies=STUDIES, compare={"test_looks": 1})
+    project.repro()
+    first = project.json("reports/final.json")
+    project.set(training={"epochs": 5}, compare={"test_looks": 2})
+    project.repro()
+    project.set(training={"epochs": 4}, compare={"test_looks": 1})
+    assert "looks at these test rows: 2 of 1; more than the budget is" in project.repro()
+    last = project.json("reports/final.json")
+    assert (first["key"], first["looks"], False) == (last["key"], 1, last["stale"])
+    assert (2, 1) == (last["looks"], last["budget"])

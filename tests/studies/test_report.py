@@ -15,7 +15,7 @@ from tracker.execution.processes import ProcessExecutor
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
 from tracker.standalone.load import load_model
 
-REPORT = {"study", "key", "digest", "sampler", "objective", "best", "trials"}
+REPORT = {"study", "key", "digest", "environment", "sampler", "objective", "best", "trials"}
 TRIAL = {
     "number",
     "key",

@@ -11,7 +11,7 @@ import pytest
 from tests.studies.project import Project
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.terminal.leaderboard import closing_lines, describe_trial, leaderboard, read_trial, sparkline
+from tracker.terminal.leaderboard import closing_lines, describe_trial, leaderboard, notes_of, read_trial, sparkline
 
 
 def row(number: int, value: float | None, **more: Any) -> dict[str, Any]:
@@ -124,3 +124,47 @@ def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:
     """Before there is one, the command says how to get it."""
     with pytest.raises(NotFoundError, match="run `dvc repro` first"):
         closing_lines(Paths.of(tmp_path, {}))
+
+
+def test_ties_are_ordered_as_compare_orders_them(reports: Path) -> None:
+    """Of equal values the lower loss comes first; one that has none last."""
+    path = reports / "grid.json"
+    content = json.loads(path.read_text())
+    content["trials"] = [
+        row(0, 0.7, metrics={}),
+        row(1, 0.7, metrics={"val_loss": 0.5}),
+        row(2, 0.7, metrics={"val_loss": 0.4}),
+    ]
+    path.write_text(json.dumps(content))
+    assert ["grid/2", "grid/1", "grid/0"] == order(leaderboard(reports, "grid", "value"))
+
+
+def test_whole_rows_tell_trials_apart(reports: Path) -> None:
+    """A list for programs also has what names a trial wherever it lies; a table for people has not."""
+    own = {"seed", "best_epoch", "epochs", "key", "weights", "environment"}
+    [whole, *_], [short, *_] = leaderboard(reports, "tpe", "value", whole=True), leaderboard(reports, "tpe", "value")
+    assert own == set(whole) - set(short)
+
+
+def test_the_closing_lines_of_a_stale_result_name_both_trials(tmp_path: Path) -> None:
+    """What is chosen now is not what was scored; the commands that are suggested speak of the chosen one."""
+    test = {"positive": None, "average": "macro", "precision": 0.5, "recall": 0.5, "f1": 0.5, "confusion_matrix": [[2]]}
+    final = {"study": "tpe", "trial": 45, "test": test, "stale": True}
+    final["stale_because"] = {"chosen": {"study": "random", "trial": 18}}
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "final.json").write_text(json.dumps(final))
+    text = "\n".join(closing_lines(Paths.of(tmp_path, {})))
+    assert "chosen on validation: random/18; scored on the test split: tpe/45" in text
+    assert "tracker show random/18" in text
+
+
+def test_an_altered_report_is_said_beside_its_trials(fresh: Project) -> None:
+    """`runs` and `show` list what the report says, and that it is not what was recorded."""
+    fresh.report(fresh.run(fresh.plan("random")))
+    assert [] == notes_of(fresh.paths, "random")
+    path = fresh.paths.study_reports / "random.json"
+    report = json.loads(path.read_text())
+    report["trials"][1]["value"] = 0.99
+    path.write_text(json.dumps(report))
+    [note] = notes_of(fresh.paths, None)
+    assert "trials.1.value is 0.99, but" in note

@@ -25,7 +25,7 @@ from tracker.paths import Paths
 from tracker.recording.changes import Cause
 from tracker.recording.model_folder import write_model
 
-AGAIN = "`dvc repro`, or `tracker compare --test`, writes it again without a new look"
+AGAIN = "`tracker compare --test` writes it again without a new look"
 SEALED = "`dvc repro split` writes data/splits and data/sealed again"
 
 
@@ -104,4 +104,4 @@ def _other_telling(
     path = paths.reports / "confusion.csv"
     text = path.read_text(encoding="utf-8") if path.is_file() else None
     if text != confusion_text(again):
-        yield Difference(None, path.name, "no such file" if text is None else "another table", "its confusion matrix")
+        yield Difference(None, path.name, "no such file" if text is None else "another table", "the report's counts")

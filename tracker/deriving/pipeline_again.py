@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from tracker.canonical import digest_file
+from tracker.canonical import digest_file, first_leaf, parse_canonical
 from tracker.config import Compare
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.reproduce import Reproduction
 from tracker.deriving.verify import FreshProcesses, OnStep, Verification, verify_study
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
-from tracker.evaluation.compare import known_looks, rank_again
-from tracker.evaluation.final import read_results
+from tracker.evaluation.compare import count_looks, known_looks, rank_again
+from tracker.evaluation.files import read_report
+from tracker.evaluation.final import RESULT, read_results
+from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
 from tracker.recording.changes import Cause
@@ -74,7 +78,7 @@ def verify_pipeline(
 
 def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound: list[str]) -> Verification:
     """Ranks again from the reports, which the studies have been compared with, and compares the report byte for byte."""
-    path = paths.reports / "ranking.json"
+    path, remedy = paths.reports / "ranking.json", "`tracker compare` writes it again"
     if unsound:
         words = f"it rests on the reports of {', '.join(unsound)}, see above"
         return Verification("ranking", "cannot", 0, 0, "", words)
@@ -86,30 +90,64 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
         derived = Path(folder) / "ranking.json"
         write_ranking(derived, ranking)
         found = digest_file(derived)
-    rows, remedy = len(ranking.rows), "`tracker compare` writes it again"
+        content = derived.read_bytes()
+    rows = len(ranking.rows)
     if not path.is_file():
         return Verification("ranking", "cannot", rows, 0, found, f"{path.name} is not there", remedy=remedy)
     if digest_file(path) == found:
         return Verification("ranking", "identical", rows, rows, found)
-    words = f"{path.name} is not what the studies' reports give: one of them is newer, or it was altered"
+    try:
+        place, told, follows = first_leaf(parse_canonical(path.read_bytes()), parse_canonical(content)) or ("form",) * 3
+        where = f"{place} is {told} there, {follows} follows from the studies' reports"
+    except (ValueError, TypeError):
+        where = "it cannot be read"
+    words = f"{path.name}: {where}: a report is newer, or the ranking was altered"
     return Verification("ranking", "differs", rows, rows, found, words, remedy=remedy)
 
 
 def _verify_looks(paths: Paths) -> Verification | None:
     """Reads every look, in files and store, and every result against its digest and each other; None without any."""
-    remedy = "`git checkout reports/looks` brings back what was committed"
+    remedy = "`git checkout reports/looks` brings back what was committed, `tracker sync` what the store has"
     try:
         ledger, results = known_looks(paths), read_results(paths.looks)
     except TrackerError as error:
         return Verification("looks", "differs", 0, 0, "", str(error))
     count = len(ledger.looks) + len(results)
     taken = {(look.configuration, look.test_digest) for look in ledger.looks.values()}
-    words = [f"look {name[:12]}, which a later one names, is neither in files nor in the store" for name in ledger.lost]
+    words = [f"look {name[:12]} is in the store and not in {paths.looks}" for name in _without_file(ledger, paths)]
+    words += [
+        f"look {name[:12]}, which a later one names, is neither in files nor in the store" for name in ledger.lost
+    ]
     words += [
         f"the result of {result['study']}/{result['trial']} is of test rows at which no look is recorded"
         for result in results
         if (result["configuration"], result["test_digest"]) not in taken
     ]
+    scored = Counter((result["key"], result["test_digest"]) for result in results)
+    words += [
+        f"trial {key[:12]} has {found} results on the same test rows" for (key, _), found in scored.items() if found > 1
+    ]
+    words += _other_report(paths, results)
     if words:
-        return Verification("looks", "differs", count, count, "", words[0], remedy=remedy)
-    return Verification("looks", "identical", count, count, "") if count else None
+        return Verification("looks", "differs", count, 0, "", words[0], remedy=remedy)
+    return Verification("looks", "identical", count, 0, "") if count else None
+
+
+def _without_file(ledger: Ledger, paths: Paths) -> list[str]:
+    return [name for name in ledger.looks if not (paths.looks / f"{name}.json").is_file()]
+
+
+def _other_report(paths: Paths, results: Collection[Mapping[str, Any]]) -> Iterator[str]:
+    """Where `final.json` tells another result than the file beside the looks, or fewer looks than are on record by now."""
+    try:
+        final = read_report(paths.reports / "final.json", "")
+        counted, looks = final.get("looks"), count_looks(paths)
+    except TrackerError:
+        return  # the final result has a verdict of its own
+    for result in results:
+        if all(result[name] == final.get(name) for name in ("key", "test_digest")):
+            leaf = first_leaf({name: final.get(name) for name in RESULT}, {name: result[name] for name in RESULT})
+            if leaf:
+                yield f"final.json: {leaf[0]} is {leaf[1]} there, {leaf[2]} in the result of that look"
+    if isinstance(counted, int) and counted < looks:
+        yield f"final.json counts {counted} of the {looks} looks at these test rows; `tracker compare --test` counts again"

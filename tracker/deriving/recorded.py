@@ -19,7 +19,7 @@ from tracker.studies.adopt import read_study
 if TYPE_CHECKING:
     from tracker.records import Trial
 
-REMEDY = "run `dvc pull` or `dvc repro`"
+REMEDY = "bring it back with `tracker pull` (from MLflow) or `dvc pull`, or run `dvc repro`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,10 @@ def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
         spec, outcome = record_from(TrialSpec, record["spec"]), record_from(TrialOutcome, record["outcome"])
         name = f"{_name_of(paths, str(record['study']))}/{record['number']}"
         return Recorded(name, spec, outcome, record["provenance"], record["searched"], _proposed(paths, outcome.key))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"it has no entry {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"{source}: not the record of a trial ({error!r}); the artifact is called record.json, the test result `final`"
+            f"{source}: not the record of a trial ({why}); the artifact is called record.json, the test result `final`"
         ) from None
 
 

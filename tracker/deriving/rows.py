@@ -106,9 +106,8 @@ def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, 
         return f"put {files} back as it was{kept}"
     commit = str(provenance.get("commit") or "")[:12]
     if not commit:
-        was = "as they were when it was tuned"
-    elif provenance.get("dirty"):
-        was = f"as they were: commit {commit} and changes that were not committed (`git status` and `dvc status` show yours)"
-    else:
-        was = f"as they were in commit {commit} (`git stash`, `git checkout {commit}`, `dvc checkout --force`)"
-    return f"have the raw table, params.yaml and data/salts.json {was}; then `dvc repro split`"
+        return "have the raw table and params.yaml as they were when it was tuned; then `dvc repro split`"
+    then = f"`git checkout {commit} -- params.yaml`, the raw table as it was then too, `dvc repro split`"
+    if provenance.get("dirty"):
+        then += "; there were changes besides that were not committed"
+    return f"{then}. `git checkout HEAD -- params.yaml` and `dvc checkout` bring back what is committed now"

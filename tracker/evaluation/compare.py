@@ -14,10 +14,11 @@ from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import read_split
 from tracker.errors import InputError, SealError, TestLooksSpent, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
-from tracker.evaluation.final import RESULT, Final, final_json, keep_result, read_results, write_final
+from tracker.evaluation.final import Final, final_json, keep_result, read_results, write_final
 from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.reports import REPAIR
+from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import score_labels
 from tracker.paths import Paths
 from tracker.recording.store import FILE, Store
@@ -75,6 +76,11 @@ def known_looks(paths: Paths) -> Ledger:
         return join_looks(paths.looks, store.looks())
 
 
+def count_looks(paths: Paths) -> int:
+    """How many looks at the present test rows are on record. Raises TrackerError where rows or looks cannot be read."""
+    return known_looks(paths).count(mark_rows(test_identity(paths.sealed).row_keys))
+
+
 def score_again(
     paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str
 ) -> tuple[Mapping[str, Any], int]:
@@ -96,7 +102,7 @@ def score_again(
     if not any((look.configuration, look.test_digest) == sought for look in ledger.at(rows)):
         raise SealError(
             f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
-            "looks back from git, the test split stays closed until then"
+            "looks back from git, or from the store with `tracker sync`; nothing is scored again without"
         )
     return _score(case, model, scored, identity), ledger.count(rows)
 
@@ -133,7 +139,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
         except TestLooksSpent as spent:
             if not or_stale:
                 raise
-            _restore_results(case, store)
+            restore_files(case.paths, store)
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
             result = keep_result(case.paths.looks, _score(case, model, chosen, identity))
@@ -160,12 +166,6 @@ def _queue_once(store: Store, final: Final) -> None:
     same = ("key", "test_digest")
     if not any(all(other.get(n) == final.result[n] for n in same) for other in store.finals()):
         store.put_final(final_json(final))
-
-
-def _restore_results(case: _Case, store: Store) -> None:
-    """Results of looks that were taken on another branch are in the store; their files come back beside the looks."""
-    for final in store.finals():
-        keep_result(case.paths.looks, {name: final[name] for name in RESULT})
 
 
 def _record(case: _Case, store: Store, chosen: RankedTrial, test: SealedIdentity) -> Ledger:

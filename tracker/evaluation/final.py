@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RESULT = ("study", "trial", "key", "configuration", "params", "validation", "test", "test_digest", "test_rows")
 
+_MEND = "bring it back from git, or delete it (`tracker sync` writes the store's copy, where there is one)"
+
 
 @dataclass(frozen=True, slots=True)
 class Final:
@@ -122,20 +124,28 @@ def keep_result(folder: Path, result: Mapping[str, Any]) -> Mapping[str, Any]:
     """Keeps a result beside the looks, `results/DIGEST.json`, named by its content; gives it as it reads back."""
     content = canonical_json(result) + b"\n"
     path = folder / "results" / f"{digest_bytes(content)}.json"
-    if not path.exists():
+    if not path.is_file() or path.read_bytes() != content:
         write_durably(path, content)
     value: Mapping[str, Any] = parse_canonical(content)
     return value
 
 
 def read_results(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """The results beside the looks, in the order of their digests. Raises StoreCorrupt, naming the file."""
+    """The results beside the looks, in the order of their digests.
+
+    Raises StoreCorrupt, naming the file, where one differs from its name, or its scores from its confusion matrix.
+    """
+    from tracker.evaluation.scoring import other_scores
+
     results = []
     for path in sorted((folder / "results").glob("*.json")):
         content = path.read_bytes()
         if digest_bytes(content) != path.stem:
-            raise StoreCorrupt(f"{path}: its content differs from its name; bring it back from git or delete it")
-        results.append(parse_canonical(content))
+            raise StoreCorrupt(f"{path}: its content differs from its name; {_MEND}")
+        results.append(result := parse_canonical(content))
+        if leaf := other_scores(result["test"]):
+            place, told, follows = leaf
+            raise StoreCorrupt(f"{path}: {place} is {told}, but {follows} follows from its confusion matrix; {_MEND}")
     return tuple(results)
 
 
@@ -152,5 +162,8 @@ def summarize(final: Final) -> list[str]:
         ends = final.interval(name)
         shown = "undefined (0/0)" if ends is None else f"{test[name]:.4f}   95 % {ends[0]:.4f} to {ends[1]:.4f}"
         lines.append(f"  {name:<10}{shown}")
-    lines.append(f"looks at these test rows: {final.looks} of {final.budget}")
+    more = "; more than the budget is: it was raised for a while, or looks were taken elsewhere"
+    lines.append(
+        f"looks at these test rows: {final.looks} of {final.budget}{more if final.looks > final.budget else ''}"
+    )
     return [*lines, final.message] if final.message else lines

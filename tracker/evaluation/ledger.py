@@ -183,7 +183,7 @@ def _parse(content: bytes, name: str, place: str) -> Look:
     if digest_bytes(content) != name:
         raise StoreCorrupt(
             f"{place}: its content differs from its name; bring it back from git (git checkout -- FILE), or delete the "
-            "file if the store has a copy: it is then written again"
+            "file: `tracker sync` writes the store's copy, where there is one"
         )
     value = parse_canonical(content)
     if value.get("format") != FORMAT:

@@ -1,4 +1,4 @@
-"""Turns the result files of the project back into final results of a store that has lost them."""
+"""Turns the result files of the project back into final results of a store that has lost them, and the other way round."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import read_results
+from tracker.evaluation.final import RESULT, keep_result, read_results
+from tracker.evaluation.ledger import read_ledger
 from tracker.paths import Paths
 from tracker.recording.store import Store
 
@@ -25,6 +26,14 @@ def restore_finals(paths: Paths, store: Store) -> int:
             store.put_final(final)
             known.add(_identity(final))
     return len(known) - before
+
+
+def restore_files(paths: Paths, store: Store) -> None:
+    """Writes looks and results that the store holds, of another branch or a deleted file, beside those in `reports/looks`."""
+    read_ledger(paths.looks, store)
+    for final in store.finals():
+        if all(name in final for name in RESULT):
+            keep_result(paths.looks, {name: final[name] for name in RESULT})
 
 
 def _results(paths: Paths) -> Iterator[Mapping[str, Any]]:

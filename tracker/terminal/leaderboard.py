@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
-from tracker.errors import InputError, NotFoundError
-from tracker.evaluation.reports import environments_of
+from tracker.errors import InputError, NotFoundError, TrackerError
+from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.paths import Paths
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -35,16 +36,23 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def leaderboard(folder: Path, name: str | None, sort: str) -> list[dict[str, Any]]:
-    """One row per trial, sorted: by `value` or a metric the best first, by a hyperparameter ascending."""
+def leaderboard(folder: Path, name: str | None, sort: str, *, whole: bool = False) -> list[dict[str, Any]]:
+    """One row per trial, sorted: by `value` or a metric the best first, by a hyperparameter ascending.
+
+    `whole` rows also have what tells trials apart: seed, epochs, key, digest of the weights, environment.
+    """
     reports = read_reports(folder, name)
-    rows = [_row(report["study"], trial) for report in reports for trial in report["trials"]]
+    rows = [_row(report, trial, whole) for report in reports for trial in report["trials"]]
     if rows and all(sort not in row for row in rows):
-        raise InputError(f"nothing is called {sort!r}; there are {', '.join(rows[0])}")
+        raise InputError(
+            f"nothing is called {sort!r}; there are {', '.join(dict.fromkeys(n for row in rows for n in row))}"
+        )
     metrics = {metric for report in reports for trial in report["trials"] for metric in trial["metrics"]}
     minimise = sort.endswith("_loss") or (sort == "value" and reports[0]["objective"]["direction"] == "minimize")
     falling = (sort in metrics or sort == "value") and not minimise
     known = [row for row in rows if row.get(sort) is not None]
+    if sort == "value":  # as `compare` ranks: ties by lower val_loss
+        known.sort(key=lambda row: math.inf if row.get("val_loss") is None else row["val_loss"])
     known.sort(key=lambda row: _place(row[sort], falling))  # stable: ties stay in the order of studies and trials
     return known + [row for row in rows if row.get(sort) is None]
 
@@ -60,9 +68,16 @@ def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[
     return notes
 
 
-def notes_of(folder: Path, name: str | None) -> list[str]:
-    """What to say below the trials of the reports in a folder, or of the one of that name."""
-    return environment_notes(*environments_of(read_reports(folder, name)))
+def notes_of(paths: Paths, name: str | None) -> list[str]:
+    """What to say below the trials of all reports, or of the one of that name: environments, and what was altered."""
+    reports = read_reports(paths.study_reports, name)
+    notes = []
+    for report in reports:
+        try:
+            read_study_report(paths.study_reports / f"{report['study']}.json", paths.models)
+        except TrackerError as error:
+            notes.append(str(error))
+    return [*notes, *environment_notes(*environments_of(reports))]
 
 
 def _environments(count: int) -> str:
@@ -115,14 +130,19 @@ def closing_lines(paths: Paths) -> list[str]:
     final = json.loads(path.read_text(encoding="utf-8"))
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
-    stale = " (stale: the budget of looks is spent, see the report)" if final["stale"] else ""
+    scored = chosen = f"{final['study']}/{final['trial']}"
+    stale = told = ""
+    if final["stale"]:
+        now = final["stale_because"]["chosen"]
+        chosen = f"{now['study']}/{now['trial']}"
+        stale, told = " (stale: the budget of looks is spent, see the report)", f"; scored on the test split: {scored}"
     scores = ", ".join(f"{name} {_text(test[name])}" for name in ("precision", "recall", "f1"))
     return [
         "",
-        f"chosen on validation: {final['study']}/{final['trial']}",
+        f"chosen on validation: {chosen}{told}",
         f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows){stale}",
         "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
-        f"next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show {final['study']}/{final['trial']}",
+        f"next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
         "      edit params.yaml, then dvc repro; commit dvc.lock, data/salts.json and reports/looks/ with it",
         "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",
     ]
@@ -141,10 +161,13 @@ def sparkline(values: list[float]) -> str:
     return "".join(BARS[round((value - low) * scale)] for value in values)
 
 
-def _row(study: str, trial: Mapping[str, Any]) -> dict[str, Any]:
-    row = {"study": study, "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
+def _row(report: Mapping[str, Any], trial: Mapping[str, Any], whole: bool) -> dict[str, Any]:
+    row = {"study": report["study"], "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
     row |= dict(trial["metrics"])
     row |= {name: canonical_json(v).decode() if isinstance(v, list) else v for name, v in trial["params"].items()}
+    if whole:
+        row |= {name: trial.get(name) for name in ("seed", "best_epoch", "epochs", "key", "weights")}
+        row["environment"] = report.get("environment")
     return row
 
 
