@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from enum import StrEnum
@@ -200,6 +201,7 @@ def verify(
 ) -> None:
     """Derive whole studies again, proposals and trials, and compare: 0 identical, 10 differs, 11 cannot be derived."""
     from tracker import api
+    from tracker.terminal.leaderboard import mixed_notes
     from tracker.terminal.verdicts import verdict_json, verdict_lines, verify_progress
 
     config = _config()
@@ -213,6 +215,8 @@ def verify(
             found.append(verdict)
             _say("" if quiet or output == OneFormat.json else "\n".join(verdict_lines(verdict)))
     _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == OneFormat.json else "")
+    with contextlib.suppress(InputError):  # an unreadable report has a verdict
+        _note(mixed_notes(_paths(), names or list(config.studies)))
     raise typer.Exit(next((verdict.exit_code for verdict in found if verdict.exit_code), 0))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,13 @@ def notes_of(paths: Paths, name: str | None) -> list[str]:
         except TrackerError as error:
             notes.append(str(error))
     return [*notes, *environment_notes(*environments_of(reports))]
+
+
+def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
+    """Which of these studies ran in another environment before; of those that have a report."""
+    there = [name for name in names if (paths.study_reports / f"{name}.json").is_file()]
+    reports = [report for name in there for report in read_reports(paths.study_reports, name)]
+    return environment_notes({}, environments_of(reports)[1])
 
 
 def _environments(count: int) -> str:
