@@ -97,8 +97,12 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
     if digest_file(path) == found:
         return Verification("ranking", "identical", rows, rows, found)
     try:
-        place, told, follows = first_leaf(parse_canonical(path.read_bytes()), parse_canonical(content)) or ("form",) * 3
-        where = f"{place} is {told} there, {follows} follows from the studies' reports"
+        leaf = first_leaf(parse_canonical(path.read_bytes()), parse_canonical(content))
+        where = (
+            f"{leaf[0]} is {leaf[1]} there, {leaf[2]} follows from the studies' reports"
+            if leaf
+            else "its form is another"
+        )
     except (ValueError, TypeError):
         where = "it cannot be read"
     words = f"{path.name}: {where}: a report is newer, or the ranking was altered"
@@ -127,7 +131,7 @@ def _verify_looks(paths: Paths) -> Verification | None:
     words += [
         f"trial {key[:12]} has {found} results on the same test rows" for (key, _), found in scored.items() if found > 1
     ]
-    words += _other_report(paths, results)
+    words += _other_report(paths, ledger, results)
     if words:
         return Verification("looks", "differs", count, 0, "", words[0], remedy=remedy)
     return Verification("looks", "identical", count, 0, "") if count else None
@@ -137,11 +141,11 @@ def _without_file(ledger: Ledger, paths: Paths) -> list[str]:
     return [name for name in ledger.looks if not (paths.looks / f"{name}.json").is_file()]
 
 
-def _other_report(paths: Paths, results: Collection[Mapping[str, Any]]) -> Iterator[str]:
+def _other_report(paths: Paths, ledger: Ledger, results: Collection[Mapping[str, Any]]) -> Iterator[str]:
     """Where `final.json` tells another result than the file beside the looks, or fewer looks than are on record by now."""
     try:
         final = read_report(paths.reports / "final.json", "")
-        counted, looks = final.get("looks"), count_looks(paths)
+        counted, looks = final.get("looks"), count_looks(paths, ledger)
     except TrackerError:
         return  # the final result has a verdict of its own
     for result in results:

@@ -13,14 +13,13 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from tracker.canonical import first_leaf
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import other_model
 from tracker.deriving.recorded_study import RecordedStudy, find_study
 from tracker.deriving.reproduce import EXIT_CODES, Reproduction, Verdict, reproduce_record, reproduction_json
 from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.reports import REPAIR
+from tracker.evaluation.reports import REPAIR, other_entry
 from tracker.paths import Paths
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.records import Proposal
@@ -191,8 +190,7 @@ def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[str]:
             yield f"{name} is not there"
             continue
         if path.suffix == ".json":
-            told = {entry: value for entry, value in read_report(path, REPAIR).items() if entry != "mixed"}
-            if leaf := first_leaf(told, json.loads(text)):
+            if leaf := other_entry(read_report(path, REPAIR), text):
                 yield f"{name}: {leaf[0]} is {_short(leaf[1])} there, {_short(leaf[2])} was derived"
         elif path.read_bytes() != text.encode():
             lines = zip(path.read_bytes().splitlines(), text.encode().splitlines(), strict=False)

@@ -76,9 +76,9 @@ def known_looks(paths: Paths) -> Ledger:
         return join_looks(paths.looks, store.looks())
 
 
-def count_looks(paths: Paths) -> int:
-    """How many looks at the present test rows are on record. Raises TrackerError where rows or looks cannot be read."""
-    return known_looks(paths).count(mark_rows(test_identity(paths.sealed).row_keys))
+def count_looks(paths: Paths, ledger: Ledger) -> int:
+    """How many looks of the ledger are at the present test rows. Raises TrackerError where those cannot be read."""
+    return ledger.count(mark_rows(test_identity(paths.sealed).row_keys))
 
 
 def score_again(

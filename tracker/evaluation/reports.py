@@ -23,17 +23,28 @@ def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
     Raises InputError where it is another, naming the first entry, or no report; StoreCorrupt where the records are damaged.
     """
     report = read_report(path, REPAIR)
-    records = models / path.stem / "trials.jsonl" if models else None
-    if records is None or not records.is_file():
-        return report
-    told = {name: value for name, value in report.items() if name != "mixed"}
-    if leaf := first_leaf(told, json.loads(json.dumps(study_report(study_result(*read_study(records)))))):
+    if models is not None:
+        check_study_report(report, path, models)
+    return report
+
+
+def check_study_report(report: Mapping[str, Any], path: Path, models: Path) -> None:
+    """Raises as `read_study_report` where a report that was read from `path` is not what its study's records give."""
+    records = models / path.stem / "trials.jsonl"
+    if not records.is_file():
+        return
+    if leaf := other_entry(report, json.dumps(study_report(study_result(*read_study(records))))):
         place, there, recorded = leaf
         raise InputError(
             f"{path}: {place} is {there}, but {recorded} follows from {records}; one of them was altered or is of another "
             f"run: `tracker tune {path.stem}` writes both again"
         )
-    return report
+
+
+def other_entry(report: Mapping[str, Any], derived: str) -> tuple[str, Any, Any] | None:
+    """The first entry of a report that is not as in the derived text; `mixed` tells of other studies, so it is left out."""
+    told = {name: value for name, value in report.items() if name != "mixed"}
+    return first_leaf(told, json.loads(derived))
 
 
 def environments_of(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
-from tracker.evaluation.reports import environments_of, read_study_report
+from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.paths import Paths
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -59,7 +59,9 @@ def leaderboard(folder: Path, name: str | None, sort: str, *, whole: bool = Fals
 
 def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[str, int]) -> list[str]:
     """What to say below trials of several environments, or of studies whose name ran in another one before."""
-    notes = [f"{name}: mixed, before in {_environments(count)}" for name, count in mixed.items()]
+    notes = [
+        f"{name}: mixed, before in {count} other environment{'s' if count > 1 else ''}" for name, count in mixed.items()
+    ]
     if len(environments) > 1:
         groups = "; ".join(f"{digest[:12]}: {', '.join(names)}" for digest, names in environments.items())
         notes.append(
@@ -74,7 +76,7 @@ def notes_of(paths: Paths, name: str | None) -> list[str]:
     notes = []
     for report in reports:
         try:
-            read_study_report(paths.study_reports / f"{report['study']}.json", paths.models)
+            check_study_report(report, paths.study_reports / f"{report['study']}.json", paths.models)
         except TrackerError as error:
             notes.append(str(error))
     return [*notes, *environment_notes(*environments_of(reports))]
@@ -85,10 +87,6 @@ def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
     there = [name for name in names if (paths.study_reports / f"{name}.json").is_file()]
     reports = [report for name in there for report in read_reports(paths.study_reports, name)]
     return environment_notes({}, environments_of(reports)[1])
-
-
-def _environments(count: int) -> str:
-    return f"{count} other environment{'s' if count > 1 else ''}"
 
 
 def read_trial(paths: Paths, place: str) -> dict[str, Any]:
@@ -123,8 +121,6 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     if losses:
         lines.append(f"val_loss  {sparkline(losses)}  {losses[0]:.4g} to {losses[-1]:.4g}")
     lines.append(f"key       {found['key']}")
-    if found.get("mixed"):
-        lines.append(f"mixed     its study ran before in {_environments(len(found['mixed']))}")
     lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
     return lines
 
