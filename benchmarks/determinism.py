@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.padding import draw, table
 from tracker.execution.cohorts import MOST_LANES, form_cohorts
-from tracker.models import mlp
+from tracker.families import mlp
 from tracker.records import TrialSpec
 from tracker.training import arrays, cohort, draws, optimizers
 

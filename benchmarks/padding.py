@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer
 from tracker import config
 from tracker.execution.cohorts import form_cohorts
 from tracker.hyperparameters import active
-from tracker.models import mlp
+from tracker.families import mlp
 from tracker.records import StudySpec, TrialSpec
 from tracker.search.samplers import open_sampler
 from tracker.search.space import assemble, compile_space

@@ -31,7 +31,7 @@ from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import InlineExecutor
 from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, WEIGHT_INITS, active
 from tracker.paths import Paths
-from tracker.recording.provenance import trained_with
+from tracker.surroundings.provenance import trained_with
 from tracker.recording.runs import trial_record
 from tracker.records import Proposal, TrialSpec
 from tracker.training.cohort import TRAINING_VERSION

@@ -18,9 +18,9 @@ from tracker.numerics import pin_numerics
 pin_numerics(sys.argv[1], os.environ, sys.modules)
 import torch
 torch.set_num_threads(1)
-from tracker.recording.surroundings import environment
+from tracker.surroundings.environment import environment
 from tracker.training.cohort import train_cohort
-from tracker.training.selftest import CASES, _arrays, _spec
+from tracker.families.selftest import CASES, _arrays, _spec
 name, parts = environment(sys.argv[1])
 outcomes = [
     result.outcome.digest

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 from tracker.config import Config, load_config
 from tracker.errors import ConfigError
 from tracker.execution.fork_server import start_early
-from tracker.hyperparameters import OWN_CODE
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.recording.outbox import Outbox
-from tracker.recording.provenance import provenance, trained_with
+from tracker.surroundings.provenance import provenance, trained_with
 from tracker.recording.report import Delivered
 from tracker.recording.store import Store
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tracker.deriving.verify import Verification
     from tracker.evaluation.ranking import Ranking
     from tracker.execution.executor import DataSource, Executor
-    from tracker.models.own_code import OwnCode
+    from tracker.families.own_code import OwnCode
     from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study, StudyTrial
@@ -238,23 +237,22 @@ def _numerics(config: Config, study: str) -> str:
 
 def _own_code(config: Config, paths: Paths) -> OwnCode | None:
     """The user's own code, read and tried, where the family has such."""
-    from tracker.training.trainers import load_loop
+    from tracker.execution.trainer import load_own
 
-    return None if config.model.entry is None else load_loop(paths.root, config.model.entry)[0]
+    model = config.model
+    return None if model.entry is None else load_own(paths.root, model.family, model.entry)[0]
 
 
 def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
     """How many trials may train together: many, where this environment has shown that lanes equal solo training."""
     from tracker.execution.cohorts import MOST_LANES
     from tracker.execution.executor import one_thread
-    from tracker.training.selftest import lanes_agree
+    from tracker.families.family import open_family
 
-    if family in OWN_CODE:  # such trials never train together
-        return MOST_LANES
     passed = store.selftest(environment_digest, family)
     if passed is None:
         with one_thread():
-            passed = lanes_agree()
+            passed = open_family(family).lanes_agree()
         store.put_selftest(environment_digest, family, passed)
     return MOST_LANES if passed else 1
 

@@ -1,6 +1,6 @@
 """Turns values, arrays and tables into canonical bytes, and those into SHA-256 digests that are the same everywhere.
 
-The digest of a value is SHA-256 over `tracker/1:KIND\n` and the value's canonical JSON: UTF-8, sorted keys, no white
+The digest of a value is SHA-256 over `tracker/2:KIND\n` and the value's canonical JSON: UTF-8, sorted keys, no white
 space, floats in shortest round-trip form (`1.0` and `1` differ), and `{"$float": "nan"}` where JSON has no word.
 Changing any of this changes every key ever written: raise FORMAT and keep the golden tests.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORMAT = "tracker/1"
+FORMAT = "tracker/2"
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -51,9 +51,9 @@ def first_leaf(told: Any, found: Any, place: str = "") -> tuple[str, Any, Any] |
     return next(leaf for leaf in leaves if leaf is not None)
 
 
-def digest(kind: str, value: Any) -> str:
+def digest(kind: str, value: Any, form: str = FORMAT) -> str:
     """SHA-256 (hex) of a value under the name of its kind, so that equal values of two kinds never share a digest."""
-    return hashlib.sha256(f"{FORMAT}:{kind}\n".encode() + canonical_json(value)).hexdigest()
+    return hashlib.sha256(f"{form}:{kind}\n".encode() + canonical_json(value)).hexdigest()
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:

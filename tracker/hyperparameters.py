@@ -1,4 +1,7 @@
-"""The one table of hyperparameter names: what each means, its type, its bounds and the model families that know it."""
+"""The tables of hyperparameters and of model families: what each name means, its type, bounds and neutral value.
+
+A family is one row here and one file in `tracker.families`; this module is light, so that the configuration can read it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from tracker.neutral import is_same
 
 Value = bool | int | float | str | list[int]
 
@@ -17,7 +22,11 @@ WEIGHT_INITS = ("default", "xavier_uniform", "xavier_normal", "kaiming_uniform",
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameter:
-    """One name: its kind, inclusive bounds (`above`, `below`: exclusive), choices, default, and its condition."""
+    """One name: its kind, inclusive bounds (`above`, `below`: exclusive), choices, default, and its condition.
+
+    `neutral` is the value at which training is as if the name did not exist, fixed for ever and left out of identities;
+    None where there is none. A name that a later release adds must have one. Without a `default` it is the default too.
+    """
 
     kind: Literal["int", "float", "bool", "choice", "free"]
     meaning: str
@@ -29,6 +38,12 @@ class Hyperparameter:
     choices: tuple[str, ...] = ()
     when: tuple[str, tuple[Value, ...]] | None = None
     per: str | None = None
+    neutral: Value | None = None
+
+    @property
+    def usual(self) -> Value | None:
+        """The value where none is given."""
+        return self.neutral if self.default is None else self.default
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
@@ -87,8 +102,8 @@ def _free_fault(value: Any) -> str | None:
 TRAINING: Mapping[str, Hyperparameter] = {
     "optimizer": Hyperparameter("choice", "how gradients become steps", "adamw", choices=OPTIMIZERS),
     "learning_rate": Hyperparameter("float", "step size", 1e-3, above=0.0, high=1e3),
-    "momentum": Hyperparameter("float", "of sgd", 0.0, low=0.0, below=1.0, when=("optimizer", ("sgd",))),
-    "weight_decay": Hyperparameter("float", "decoupled for adamw, else L2", 0.0, low=0.0, high=1e3),
+    "momentum": Hyperparameter("float", "of sgd", low=0.0, below=1.0, when=("optimizer", ("sgd",)), neutral=0.0),
+    "weight_decay": Hyperparameter("float", "decoupled for adamw, else L2", low=0.0, high=1e3, neutral=0.0),
     "batch_size": Hyperparameter("int", "rows per step", 32, low=1, high=65536),
 }
 
@@ -98,23 +113,46 @@ MLP: Mapping[str, Hyperparameter] = {
         "int", "width of every hidden layer, or one width per layer", 64, low=1, high=16384, per="hidden_layers"
     ),
     "activation": Hyperparameter("choice", "after every hidden layer", "relu", choices=ACTIVATIONS),
-    "dropout": Hyperparameter("float", "probability of dropping a hidden unit", 0.0, low=0.0, below=1.0),
-    "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", False),
+    "dropout": Hyperparameter("float", "probability of dropping a hidden unit", low=0.0, below=1.0, neutral=0.0),
+    "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", neutral=False),
     "weight_init": Hyperparameter(
-        "choice", "initialisation of weights; default: what torch.nn.Linear does", "default", choices=WEIGHT_INITS
+        "choice",
+        "initialisation of weights; default: what torch.nn.Linear does",
+        choices=WEIGHT_INITS,
+        neutral="default",
     ),
 }
-
-FAMILIES: Mapping[str, Mapping[str, Hyperparameter]] = {"mlp": {**MLP, **TRAINING}, "function": {}}
-OWN_CODE = frozenset({"function"})  # families whose code, and so whose names, are the user's own
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 
 
+@dataclass(frozen=True, slots=True)
+class FamilyRow:
+    """What the configuration and identities need to know of a model family.
+
+    `implementation` is the module that holds its `FAMILY` (`tracker.families.family.Family`). `numerics` is the version
+    of its arithmetic: raise it when any number changes. `entry` says what the user's own code must be (None: there is
+    none of it); hyperparameters are then the user's to name, beside `knobs`. `metrics` are ours, or whatever the code yields.
+    """
+
+    implementation: str
+    numerics: int
+    knobs: Mapping[str, Hyperparameter]
+    entry: Literal["generator", "function"] | None = None
+    metrics: Literal["ours", "any"] = "ours"
+
+
+FAMILIES: Mapping[str, FamilyRow] = {
+    "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **TRAINING}),
+    "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
+}
+
+
 def table_of(family: str, *named: Iterable[str]) -> Mapping[str, Hyperparameter]:
-    """The names that a family knows; one with the user's own code knows exactly those that are `named` somewhere."""
-    if family not in OWN_CODE:
-        return FAMILIES[family]
-    return {name: FREE for names in named for name in names}
+    """The names that a family knows; one with the user's own code also knows those that are `named` somewhere."""
+    row = FAMILIES[family]
+    if row.entry is None:
+        return row.knobs
+    return {**{name: FREE for names in named for name in names}, **row.knobs}
 
 
 def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
@@ -123,9 +161,40 @@ def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
     Equal networks get equal parameters, so equal keys.
     """
     table = table_of(family, params)
-    filled = {name: params.get(name, entry.default) for name, entry in table.items()}
+    filled = {name: params.get(name, entry.usual) for name, entry in table.items()}
     return {
         name: entry.typed(filled[name])
         for name, entry in table.items()
-        if filled[name] is not None and (entry.when is None or filled[entry.when[0]] in entry.when[1])
+        if filled[name] is not None and _has_effect(entry, filled)
     }
+
+
+def without_neutral(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
+    """The parameters that are not at their neutral value: what an identity holds."""
+    knobs = _knobs(family)
+    return {
+        name: value
+        for name, value in params.items()
+        if name not in knobs or knobs[name].neutral is None or not is_same(value, knobs[name].neutral)
+    }
+
+
+def with_neutral(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
+    """What `without_neutral` left out is put back, where it has an effect; in the order of the table, then as given."""
+    knobs = _knobs(family)
+    whole = {name: params.get(name, entry.neutral) for name, entry in knobs.items()}
+    present = {
+        name: value
+        for name, value in whole.items()
+        if value is not None and (name in params or _has_effect(knobs[name], whole))
+    }
+    return {**{name: value for name, value in params.items() if name not in knobs}, **present}
+
+
+def _knobs(family: str) -> Mapping[str, Hyperparameter]:
+    """None for a family that this release does not know: its records are shown as they are."""
+    return FAMILIES[family].knobs if family in FAMILIES else {}
+
+
+def _has_effect(entry: Hyperparameter, filled: Mapping[str, Any]) -> bool:
+    return entry.when is None or filled.get(entry.when[0]) in entry.when[1]

@@ -1,37 +1,43 @@
 """The frozen values that cross borders: what a trial is told, what it gives back, and what a study consists of.
 
-Each turns into canonical JSON and back without loss (`record_json`, `record_from`); its digest is its identity.
+Each turns into canonical JSON and back without loss (`record_json`, `record_from`); its digest is its identity. An
+identity holds what differs from neutral: a field at its default, a hyperparameter or setting at its neutral value
+(`tracker.hyperparameters`, `tracker.neutral`) is left out, and is put back when the record is read. So a release may add
+fields, hyperparameters and settings without changing the key of anything that was computed before.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from tracker import hyperparameters, neutral
+from tracker.aggregation import aggregate, mean_metrics, spread
 from tracker.canonical import digest
 
-State = Literal["complete", "failed", "pruned"]
+State = Literal["complete", "failed", "paused"]
+TrialState = Literal["complete", "failed", "pruned"]
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
 class TrialSpec:
-    """Everything that decides the outcome of one trial, and nothing else: no worker, folder, order or time.
+    """Everything that decides the outcome of one run of a trial, and nothing else: no worker, folder, order or time.
 
-    `data` holds the digests `train` and `validation` (tables of raw columns), `schema` (roles, labels, positive class)
-    and `preprocessing` (settings). `training` holds epochs, early_stopping, device. `environment` is the digest of the
-    part of the environment that changes numbers; `numerics` is the version of our training arithmetic. `code` says
-    which code of the user's own trains: the `entry`, and the SHA-256 of each of its files (`loop.py`); it is empty where
-    the family is one of ours.
+    `data` holds the digests `train` and `validation` (tables of raw columns) and `schema` (roles, labels, positive
+    class), and the settings of `preprocessing`. `training` holds epochs, early_stopping, device. `environment` is the
+    digest of the part of the environment that changes numbers; `numerics` is the version of the family's arithmetic.
+    `code` says which code of the user's own trains: the `entry`, and the SHA-256 of each of its files (`loop.py`); it is
+    empty where the family is one of ours.
     """
 
     family: str
     params: Mapping[str, Any]
     training: Mapping[str, Any]
     seed: int
-    data: Mapping[str, str]
+    data: Mapping[str, Any]
     environment: str
     numerics: int
     code: Mapping[str, str] = field(default_factory=dict)
@@ -42,19 +48,31 @@ class TrialSpec:
         return digest("trial", record_json(self))
 
     @property
+    def candidate(self) -> str:
+        """SHA-256 (hex) of the run wherever it is computed; looks at the test split are counted by it."""
+        return self._digest_without("candidate", "environment", "numerics")
+
+    @property
     def configuration(self) -> str:
-        """SHA-256 (hex) of the trial wherever it is computed; looks at the test split are counted by it."""
+        """SHA-256 (hex) of the run whatever its seed is, wherever it is computed."""
+        return self._digest_without("configuration", "environment", "numerics", "seed")
+
+    def _digest_without(self, kind: str, *names: str) -> str:
         value = record_json(self)
-        return digest("configuration", {name: value[name] for name in value if name not in {"environment", "numerics"}})
+        return digest(kind, {name: value[name] for name in value if name not in names})
 
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """What a trial gave: state, curve, the metrics of the kept epoch, digests of weights and validation predictions.
+    """What a run gave: state, curve, the metrics of the kept epoch, digests of weights and validation predictions.
 
     `history` has one mapping per epoch: `epoch` (from 1), `train_loss`, `val_loss`, `val_accuracy`, `val_precision`,
     `val_recall`, `val_f1` (float or None where undefined) and `confusion_matrix` (rows: truth, columns: prediction).
-    `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a trial failed.
+    `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a run failed. `labels` is
+    the digest of the predicted classes.
+
+    A `paused` outcome is what is known after `epochs` epochs of a run that could go on: its metrics are those of the last
+    of them, nothing is kept.
     """
 
     key: str
@@ -66,6 +84,7 @@ class TrialOutcome:
     weights: str | None
     predictions: str | None
     reason: str | None = None
+    labels: str | None = None
 
     @property
     def digest(self) -> str:
@@ -75,7 +94,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a trial ran (Unix seconds), kept beside the outcome and in no digest: start, end, the end of each epoch."""
+    """When a run ran (Unix seconds), kept beside the outcome and in no digest: start, end, the end of each epoch."""
 
     started: float
     ended: float
@@ -88,7 +107,9 @@ class StudySpec:
 
     `sampler` holds name and settings, `space` the searched names as canonical entries, `fixed` the other
     hyperparameters, `objective` metric and direction, `versions` the releases that shape proposals (`optuna`),
-    `generation` how many trials are proposed before results are looked at (None: the sampler does not learn).
+    `generation` how many trials are proposed before results are looked at (None: the sampler does not learn). `runs` says
+    how the runs of a trial become its value (`repeats`, `aggregate`; empty: one run). `pruner` holds name and settings of
+    what stops trials early (empty: nothing does).
     """
 
     name: str
@@ -100,11 +121,13 @@ class StudySpec:
     objective: Mapping[str, str]
     generation: int | None
     seed: int
-    data: Mapping[str, str]
+    data: Mapping[str, Any]
     environment: str
     numerics: int
     versions: Mapping[str, str]
     code: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, Any] = field(default_factory=dict)
+    pruner: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -114,22 +137,39 @@ class StudySpec:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One planned trial of a study: its number, generation, the searched values alone, and its full spec."""
+    """One planned trial of a study: its number, generation, the searched values alone, and the specs of its runs."""
 
     number: int
     generation: int
     searched: Mapping[str, Any]
-    spec: TrialSpec
+    runs: tuple[TrialSpec, ...]
+
+    @property
+    def spec(self) -> TrialSpec:
+        """The first run's: its model is the trial's model."""
+        return self.runs[0]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its runs."""
+        return tuple(run.key for run in self.runs)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A proposal with its outcome and objective value (None unless complete and finite)."""
+    """A proposal with the outcomes of its runs, and one value per objective (None unless complete and finite)."""
 
     study: str
     proposal: Proposal
-    outcome: TrialOutcome
-    value: float | None
+    outcomes: tuple[TrialOutcome, ...]
+    values: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, study: StudySpec, proposal: Proposal, outcomes: Sequence[TrialOutcome]) -> Trial:
+        """The trial of a study whose runs came to these outcomes."""
+        values = [run_value(study, outcome) for outcome in outcomes]
+        value = aggregate(values, study.runs.get("aggregate", "mean"), study.objective["direction"])
+        return cls(study.name, proposal, tuple(outcomes), (value,))
 
     @property
     def number(self) -> int:
@@ -138,31 +178,117 @@ class Trial:
 
     @property
     def spec(self) -> TrialSpec:
-        """What decides its outcome."""
+        """What decides the outcome of its first run."""
         return self.proposal.spec
 
+    @property
+    def outcome(self) -> TrialOutcome:
+        """The outcome of its first run."""
+        return self.outcomes[0]
 
-NESTED: Mapping[type, Mapping[str, type]] = {
-    Proposal: {"spec": TrialSpec},
-    Trial: {"proposal": Proposal, "outcome": TrialOutcome},
+    @property
+    def value(self) -> float | None:
+        """The value of the first objective."""
+        return self.values[0]
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The numbers of the kept epoch; of several runs their means."""
+        return mean_metrics([outcome.metrics for outcome in self.outcomes])
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed: the first run's reason that did."""
+        return next((outcome.reason for outcome in self.outcomes if outcome.reason is not None), None)
+
+    @property
+    def state(self) -> TrialState:
+        """Failed where a run failed, pruned where it was stopped at a rung."""
+        states = {outcome.state for outcome in self.outcomes}
+        return "failed" if "failed" in states else "pruned" if "paused" in states else "complete"
+
+
+def run_value(study: StudySpec, outcome: TrialOutcome) -> float | None:
+    """The objective of one run at its kept epoch; None where it has not run to its end, or the metric is undefined."""
+    return outcome.metrics.get(study.objective["metric"]) if outcome.state == "complete" else None
+
+
+def run_spread(study: StudySpec, trial: Trial) -> float | None:
+    """The standard deviation of the objective over a trial's runs; None where there is one run."""
+    return spread([run_value(study, outcome) for outcome in trial.outcomes])
+
+
+Entries = Mapping[str, Any]
+Shorten = Callable[[str, Entries], dict[str, Any]]  # family, entries
+
+
+def _of_data(change: Callable[[Entries, Entries], dict[str, Any]]) -> Shorten:
+    """The same of the preprocessing settings among the digests of data."""
+
+    def changed(_: str, data: Entries) -> dict[str, Any]:
+        settings = data.get("preprocessing")
+        if not isinstance(settings, Mapping):
+            return dict(data)
+        return {**data, "preprocessing": change(settings, neutral.PREPROCESSING)}
+
+    return changed
+
+
+# How a field of TrialSpec and StudySpec loses what is neutral, and gets it back.
+SHORTENED: Mapping[str, tuple[Shorten, Shorten]] = {
+    "params": (hyperparameters.without_neutral, hyperparameters.with_neutral),
+    "fixed": (hyperparameters.without_neutral, lambda _, fixed: dict(fixed)),  # what a space searches is left out too
+    "training": (
+        lambda _, training: neutral.without_neutral(training, neutral.TRAINING),
+        lambda _, training: neutral.with_neutral(training, neutral.TRAINING),
+    ),
+    "data": (_of_data(neutral.without_neutral), _of_data(neutral.with_neutral)),
 }
 
 
 def record_json(record: Any) -> dict[str, Any]:
-    """A record as plain mappings and lists, ready for `canonical_json`."""
-    return {entry.name: _plain(getattr(record, entry.name)) for entry in dataclasses.fields(record)}
+    """A record as plain mappings and lists, ready for `canonical_json`, without what is neutral."""
+    value = {}
+    for entry in dataclasses.fields(record):
+        item = getattr(record, entry.name)
+        if entry.name in SHORTENED and isinstance(record, TrialSpec | StudySpec):
+            item = SHORTENED[entry.name][0](record.family, item)
+        if not _is_default(entry, item):
+            value[entry.name] = _plain(item)
+    return value
 
 
 def record_from(kind: type[Record], value: Mapping[str, Any]) -> Record:
     """The record that `record_json` turned into `value`. Raises TypeError where fields are missing or unknown."""
     fields = dict(value)
-    if kind is TrialOutcome:
-        fields["history"] = tuple(fields["history"])
-    if kind is Timing:
-        fields["epochs"] = tuple(fields["epochs"])
-    for name, nested in NESTED.get(kind, {}).items():
-        fields[name] = record_from(nested, fields[name])
+    if kind in {TrialSpec, StudySpec}:
+        for name in SHORTENED.keys() & fields.keys():
+            fields[name] = SHORTENED[name][1](str(fields.get("family")), fields[name])
+    for name, item in fields.items():
+        if (nested := NESTED.get((kind, name))) is not None:
+            fields[name] = nested(item)
     return kind(**fields)
+
+
+def records_from(kind: type[Record], values: Any) -> tuple[Record, ...]:
+    """Several records."""
+    return tuple(record_from(kind, value) for value in values)
+
+
+NESTED: Mapping[tuple[type, str], Callable[[Any], Any]] = {
+    (TrialOutcome, "history"): tuple,
+    (Timing, "epochs"): tuple,
+    (Proposal, "runs"): lambda runs: records_from(TrialSpec, runs),
+    (Trial, "proposal"): lambda proposal: record_from(Proposal, proposal),
+    (Trial, "outcomes"): lambda outcomes: records_from(TrialOutcome, outcomes),
+    (Trial, "values"): tuple,
+}
+
+
+def _is_default(entry: dataclasses.Field[Any], item: Any) -> bool:
+    if entry.default_factory is not dataclasses.MISSING:
+        return bool(item == entry.default_factory())
+    return entry.default is not dataclasses.MISSING and neutral.is_same(item, entry.default)
 
 
 def _plain(value: Any) -> Any:

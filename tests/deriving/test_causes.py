@@ -20,8 +20,8 @@ from tracker.deriving.fresh import Derived, FreshProcess, Rows
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record
 from tracker.deriving.reproduce import judge, reproduce_record
 from tracker.execution.executor import InlineExecutor
-from tracker.recording.changes import changes
-from tracker.recording.provenance import trained_with
+from tracker.surroundings.changes import changes
+from tracker.surroundings.provenance import trained_with
 from tracker.recording.runs import trial_record
 from tracker.recording.store import Store
 from tracker.studies.plan import StudyPlan, plan_study

@@ -162,7 +162,7 @@ PRELOADED = (
     "tracker.studies.report",
     "tracker.studies.runner",
     "tracker.terminal.endings",
-    "tracker.training.selftest",
+    "tracker.families.selftest",
 )
 
 

@@ -213,7 +213,7 @@ def test_after_an_outage_each_record_arrives_exactly_once(tmp_path: Path, empty_
 def test_a_tuner_never_imports_mlflow() -> None:
     """Store, outbox and provenance load neither mlflow nor torch, which take seconds."""
     script = (
-        "import sys, tracker.recording.outbox, tracker.recording.store, tracker.recording.provenance\n"
+        "import sys, tracker.recording.outbox, tracker.recording.store, tracker.surroundings.provenance\n"
         "import tracker.recording.model_folder\n"
         "print({'mlflow', 'torch', 'pandas', 'optuna'} & set(sys.modules))"
     )

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from tracker.canonical import canonical_json, digest
-from tracker.recording.provenance import provenance, trained_with
-from tracker.recording.surroundings import environment, variables
+from tracker.surroundings.provenance import provenance, trained_with
+from tracker.surroundings.environment import environment, variables
 
 
 def git(root: Path, *words: str) -> str:

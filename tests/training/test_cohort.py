@@ -10,11 +10,11 @@ from safetensors.torch import load
 
 from tests.training.cases import STOPPING, any_spec, arrays, spec
 from tracker.canonical import digest_bytes
-from tracker.models.mlp import shape_of
+from tracker.families.mlp import shape_of
 from tracker.records import record_json
 from tracker.training.arrays import Arrays
 from tracker.training.cohort import TRAINING_VERSION, train, train_cohort
-from tracker.training.selftest import lanes_agree
+from tracker.families.selftest import lanes_agree
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "training.json"
 

@@ -20,7 +20,7 @@ from tracker.execution.executor import one_thread
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
 from tracker.training.cohort import Result
-from tracker.training.function import HAND_OUT_S, LoopRun, train_functions
+from tracker.families.loop import HAND_OUT_S, LoopRun, train_functions
 
 STOPPING = {"monitor": "val_loss", "patience": 2}
 

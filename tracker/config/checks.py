@@ -21,7 +21,7 @@ def value_faults(
     together = {**(fixed or {}), **values}
     for name in table.keys() & together.keys():
         per = table[name].per
-        count = together.get(per, table[per].default) if per else None
+        count = together.get(per, table[per].usual) if per else None
         value = together[name]
         if isinstance(value, list) and count is not None and {name, per} & values.keys() and len(value) != count:
             yield f"{place}.{name}: {len(value)} values for {count} {per}"

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from tracker.aggregation import Aggregate
 from tracker.config.base import Part, raise_faults
 from tracker.config.forms import Entry
-from tracker.hyperparameters import OWN_CODE
+from tracker.hyperparameters import FAMILIES
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
@@ -81,12 +82,19 @@ class Preprocessing(Part):
 class Model(Part):
     """The family of networks; `entry` names the user's own code, as `module:function`."""
 
-    family: Literal["mlp", "function"] = "mlp"
+    family: str = "mlp"
     entry: str | None = None
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, family: str) -> str:
+        if family not in FAMILIES:
+            raise ValueError(f"expected {' or '.join(map(repr, FAMILIES))}, found {family!r}")
+        return family
 
     @model_validator(mode="after")
     def _entry_fits(self) -> Model:
-        own, entry = self.family in OWN_CODE, self.entry
+        own, entry = FAMILIES[self.family].entry is not None, self.entry
         faults = {
             f"family {self.family} needs entry: module:function, such as loop:fit": own and entry is None,
             f"entry belongs to a family with code of your own; {self.family} has none": not own and entry is not None,
@@ -137,6 +145,18 @@ class Study(Part):
     configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
     search_space: Mapping[str, Entry] | None = None
     training: Mapping[str, Any] | None = None
+    repeats: int = Field(default=1, ge=1, le=1000)
+    aggregate: Aggregate = "mean"
+
+    @model_validator(mode="after")
+    def _fits_runs(self) -> Study:
+        faults = {
+            "aggregate says how the runs of a trial become its value; give repeats: 2 or more": (
+                self.repeats == 1 and "aggregate" in self.model_fields_set
+            ),
+        }
+        raise_faults(faults)
+        return self
 
     @model_validator(mode="after")
     def _fits_sampler(self) -> Study:

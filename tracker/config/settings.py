@@ -13,7 +13,7 @@ from tracker.config.checks import space_faults, value_faults
 from tracker.config.forms import Entry, Form
 from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
 from tracker.errors import ConfigError
-from tracker.hyperparameters import OWN_CODE, Hyperparameter, table_of
+from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 METRICS = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss")
@@ -58,7 +58,7 @@ class Config(Part):
         """The training settings of a study: the common ones with the study's own entries in their place."""
         own = self.studies[study].training
         return (
-            Training.model_validate({**self.training.model_dump(exclude_unset=True), **own}) if own else self.training
+            type(self.training).model_validate({**self.training.model_dump(exclude_unset=True), **own}) if own else self.training
         )
 
     def space_of(self, study: str) -> Mapping[str, Form]:
@@ -123,7 +123,7 @@ def _name_faults(config: Config) -> Iterator[str]:
 
 def _free_faults(config: Config) -> Iterator[str]:
     """Names of the user's own hyperparameters that could not be shown or passed on."""
-    if config.model.family not in OWN_CODE:
+    if FAMILIES[config.model.family].entry is None:
         return
     own = [names for study in config.studies.values() for names in (study.search_space, *(study.configurations or ()))]
     for name in dict.fromkeys(
@@ -137,7 +137,7 @@ def _free_faults(config: Config) -> Iterator[str]:
 
 def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     """Our own families compute a fixed set of metrics; the user's own code may yield any."""
-    if config.model.family not in OWN_CODE and metric not in METRICS:
+    if FAMILIES[config.model.family].metrics == "ours" and metric not in METRICS:
         listed = " or ".join([", ".join(map(repr, METRICS[:-1])), repr(METRICS[-1])])
         yield f"{place}: expected {listed}, found {metric!r}"
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.canonical import FORMAT, canonical_json
+from tracker.canonical import canonical_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Keys = np.ndarray[Any, np.dtype[np.uint64]]
+ROW_FORMAT = "tracker/1"  # of row keys alone: they decide splits, so no release may change them
 _GAP = "\x00gap"  # no cell holds a NUL character
 
 
@@ -22,7 +23,7 @@ def text_keys(cells: pd.Series[Any], domain: str) -> Keys:
     import pandas as pd
 
     codes, texts = pd.factorize(cells.astype("object").where(cells.notna(), _GAP))
-    return _hash(f"{FORMAT}:{domain}\n".encode(), [str(text).encode() for text in texts])[codes]
+    return _hash(f"{ROW_FORMAT}:{domain}\n".encode(), [str(text).encode() for text in texts])[codes]
 
 
 def content_keys(frame: pd.DataFrame, kinds: Mapping[str, str]) -> Keys:
@@ -35,7 +36,7 @@ def content_keys(frame: pd.DataFrame, kinds: Mapping[str, str]) -> Keys:
     cells = np.empty((len(frame), len(names)), dtype="<u8")
     for place, name in enumerate(names):
         cells[:, place] = _cell_keys(frame[name], kinds[name])
-    prefix = f"{FORMAT}:row\n".encode() + canonical_json(names) + b"\n"
+    prefix = f"{ROW_FORMAT}:row\n".encode() + canonical_json(names) + b"\n"
     content, width = cells.tobytes(), cells.itemsize * len(names)
     return _hash(prefix, [content[place : place + width] for place in range(0, len(content), width)])
 

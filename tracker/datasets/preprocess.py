@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tracker.canonical import digest
 from tracker.config import Categorical, Numeric, Preprocessing
 from tracker.datasets.schema import as_text
 from tracker.errors import DataError
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 MAX_FEATURES = 10_000
 MISSING = "missing"  # the category of gaps under `impute: missing`
-
-
-def settings_digest(settings: Preprocessing) -> str:
-    """The digest of the settings that the fit follows."""
-    return digest("preprocessing", settings.model_dump(mode="json"))
 
 
 def fit_preprocessing(train: pd.DataFrame, schema: Mapping[str, Any], settings: Preprocessing) -> dict[str, Any]:

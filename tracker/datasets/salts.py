@@ -13,6 +13,7 @@ from tracker.datasets.storage import write_file
 from tracker.errors import DataError
 
 FORMAT = 1
+LINEAGE_FORMAT = "tracker/1"  # of these digests alone: with others a project would lose its salts, and rows would move
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Salt:
 
 def lineage_digest(lineage: Mapping[str, Any]) -> str:
     """What must be equal for two splits to share a salt, as a digest."""
-    return digest("lineage", lineage)
+    return digest("lineage", lineage, LINEAGE_FORMAT)
 
 
 def read_salts(path: Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import digest_table
 from tracker.config import Preprocessing
-from tracker.datasets.preprocess import fit_preprocessing, settings_digest
+from tracker.datasets.preprocess import fit_preprocessing
 from tracker.datasets.storage import read_document, read_frame
 from tracker.errors import DataError
 
@@ -24,7 +24,7 @@ REMEDY = "run `dvc repro split`"
 class DataIdentity:
     """What a study says of its data without reading a table: digests, label names in order, the positive class."""
 
-    digests: Mapping[str, str]
+    digests: Mapping[str, Any]
     labels: tuple[str, ...]
     positive: str | None
 
@@ -34,7 +34,7 @@ class TrainingData:
     """Arrays for training: `x` float32 (rows, features), `y` int64 (rows) as places in `labels`.
 
     `positive` is the class of binary metrics, None for macro averages; `preprocessing` is the fitted state that
-    `tracker.standalone.transform` applies; `digests` has `train`, `validation`, `schema`, `preprocessing`.
+    `tracker.standalone.transform` applies; `digests` has the digests `train`, `validation`, `schema`, and the settings of `preprocessing`.
     """
 
     x_train: np.ndarray[Any, np.dtype[np.float32]]
@@ -45,18 +45,13 @@ class TrainingData:
     positive: str | None
     schema: dict[str, Any]
     preprocessing: dict[str, Any]
-    digests: dict[str, str]
+    digests: dict[str, Any]
 
 
 def identify_data(splits: Path, settings: Preprocessing) -> DataIdentity:
     """Digests, labels and positive class from the JSON files alone; quick, imports neither torch nor scikit-learn."""
     manifest, schema = _read_documents(splits)
     return DataIdentity(_digests(manifest, settings), tuple(schema["labels"]), schema["positive"])
-
-
-def data_digests(splits: Path, settings: Preprocessing) -> dict[str, str]:
-    """The digests that `load_training_data` gives, from the JSON files alone."""
-    return dict(identify_data(splits, settings).digests)
 
 
 def load_training_data(splits: Path, settings: Preprocessing) -> TrainingData:
@@ -109,12 +104,12 @@ def _read_split(splits: Path, name: str, manifest: Mapping[str, Any]) -> pd.Data
     return frame
 
 
-def _digests(manifest: Mapping[str, Any], settings: Preprocessing) -> dict[str, str]:
+def _digests(manifest: Mapping[str, Any], settings: Preprocessing) -> dict[str, Any]:
     return {
         "train": manifest["splits"]["train"]["digest"],
         "validation": manifest["splits"]["validation"]["digest"],
         "schema": manifest["schema"],
-        "preprocessing": settings_digest(settings),
+        "preprocessing": settings.model_dump(mode="json"),
     }
 
 

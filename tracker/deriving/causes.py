@@ -9,7 +9,7 @@ from tracker.canonical import digest
 from tracker.deriving.difference import DIGESTS
 from tracker.deriving.fresh import Derived
 from tracker.deriving.recorded import Recorded
-from tracker.recording.changes import Cause, changes
+from tracker.surroundings.changes import Cause, changes
 from tracker.records import TrialOutcome, TrialSpec, record_json
 from tracker.training.cohort import TRAINING_VERSION
 

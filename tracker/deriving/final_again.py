@@ -22,7 +22,7 @@ from tracker.evaluation.final import RESULT, confusion_text
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.reports import REPAIR
 from tracker.paths import Paths
-from tracker.recording.changes import Cause
+from tracker.surroundings.changes import Cause
 from tracker.recording.model_folder import write_model
 
 AGAIN = "`tracker compare --test` writes it again without a new look"

@@ -9,7 +9,7 @@ from tracker.canonical import canonical_json, digest_file, first_leaf, parse_can
 from tracker.deriving.recorded import Recorded
 from tracker.deriving.rows import Missing, find_rows
 from tracker.errors import TrackerError
-from tracker.models.own_code import read_code
+from tracker.families.own_code import read_code
 from tracker.paths import Paths
 from tracker.recording.model_folder import describe_model
 

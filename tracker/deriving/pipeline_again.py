@@ -20,7 +20,7 @@ from tracker.evaluation.final import RESULT, read_results
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
-from tracker.recording.changes import Cause
+from tracker.surroundings.changes import Cause
 from tracker.recording.store import FILE, Store
 
 

@@ -14,7 +14,7 @@ from tracker.deriving.fresh import Derived, FreshProcess
 from tracker.deriving.recorded import Recorded
 from tracker.deriving.rows import Missing, find_rows
 from tracker.errors import TrackerError
-from tracker.recording.changes import Cause
+from tracker.surroundings.changes import Cause
 
 Verdict = Literal["identical", "differs", "cannot"]
 EXIT_CODES: Mapping[Verdict, int] = {"identical": 0, "differs": 10, "cannot": 11}

@@ -20,7 +20,7 @@ from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData
 from tracker.errors import TrackerError
 from tracker.execution.executor import DataSource, InlineExecutor
-from tracker.recording.provenance import trained_with
+from tracker.surroundings.provenance import trained_with
 from tracker.records import TrialSpec, record_from, record_json
 
 WATCH_S = 0.5

@@ -13,8 +13,8 @@ from tracker.datasets.preprocess import settings_digest
 from tracker.datasets.training_data import identify_data, read_split
 from tracker.deriving.fresh import Rows
 from tracker.errors import ConfigError, DataError
-from tracker.models.own_code import read_code
-from tracker.recording.changes import Cause
+from tracker.families.own_code import read_code
+from tracker.surroundings.changes import Cause
 from tracker.records import TrialSpec
 
 ALTERED = "another content"  # than its own manifest names

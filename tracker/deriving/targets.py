@@ -17,7 +17,7 @@ from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR
 from tracker.paths import Paths
-from tracker.recording.changes import Cause
+from tracker.surroundings.changes import Cause
 from tracker.recording.verdicts import TAGS, fetch_run, find_runs, tag_runs
 from tracker.studies.report import trial_row
 from tracker.studies.study import StudyTrial

@@ -1,8 +1,8 @@
-"""What runs trials: the protocol, the data that workers load for themselves, and the executor of this very process."""
+"""Runs segments in this process, and the protocol that every executor follows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,10 @@ import torch
 
 from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData, load_training_data
-from tracker.errors import TrackerError
-from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
-from tracker.records import Timing, TrialOutcome, TrialSpec
+from tracker.execution.cohorts import MOST_LANES, Cohorts, left_over
+from tracker.execution.trainer import Segment, Trainer
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import Result, train_cohort
-from tracker.training.memory import refuse_without_memory
-from tracker.training.trainers import Trainers
+from tracker.training.loop import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +35,17 @@ class DataSource:
 
 
 class Executor(Protocol):
-    """Runs trials and yields their results, a cohort at a time, in whatever order they finish."""
+    """Runs segments and yields their results, a cohort at a time, in whatever order they finish."""
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
-        """Every spec's result exactly once; a trial that raises comes back as failed, a death of a process is no result."""
+    def run(self, segments: Sequence[Segment]) -> Iterator[list[Result]]:
+        """Every segment's result exactly once; one that raises comes back as failed, a death of a process is no result.
+
+        All segments have one `until`. What paused is held until it is run again, or forgotten.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Lets go of all that is paused; run again, it begins from its checkpoint or from the start."""
         ...
 
     def close(self) -> None:
@@ -50,26 +54,38 @@ class Executor(Protocol):
 
 
 class InlineExecutor:
-    """Runs trials in this process, one cohort after the other, on one thread."""
+    """Runs segments in this process, one cohort after the other, on one thread."""
 
     def __init__(self, data: TrainingData, most_lanes: int = MOST_LANES, root: Path | None = None) -> None:
         self.arrays = arrays_of(data)
-        self.most_lanes = most_lanes
-        self.train = Trainers(root)
+        self.trainer = Trainer(self.arrays, root)
+        self.cohorts = Cohorts(self.arrays.x_train.shape[1], self.arrays.classes, 1, most_lanes)
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
+    def run(self, segments: Sequence[Segment]) -> Iterator[list[Result]]:
         """Results of each cohort as it finishes. Raises ConfigError where the user's own code has changed."""
-        features, classes = self.arrays.x_train.shape[1], self.arrays.classes
-        queue = form_cohorts(specs, features, classes, most_lanes=self.most_lanes)
+        queue = self.cohorts.form(segments)
         while queue:
             cohort = queue.pop(0)
             with one_thread():
-                results = run_cohort(cohort, self.arrays, self.train)
+                results = self.trainer.run(cohort)
             queue[:0] = left_over(cohort, results)
+            note_pauses(self.cohorts, results)
             yield results
 
+    def forget(self) -> None:
+        """Nothing is paused from here on."""
+        self.trainer.forget()
+        self.cohorts = self.cohorts.emptied()
+
     def close(self) -> None:
-        """Nothing to end."""
+        """Ends paused loops of the user's own."""
+        self.trainer.forget()
+
+
+def note_pauses(cohorts: Cohorts, results: Sequence[Result]) -> None:
+    """Which of these runs, that were trained together, wait together."""
+    cohorts.lost(result.spec.key for result in results)
+    cohorts.paused([result.spec.key for result in results if result.outcome.state == "paused"])
 
 
 def arrays_of(data: TrainingData) -> Arrays:
@@ -77,33 +93,6 @@ def arrays_of(data: TrainingData) -> Arrays:
     positive = None if data.positive is None else data.labels.index(data.positive)
     labels = tuple(data.labels)
     return Arrays(data.x_train, data.y_train, data.x_validation, data.y_validation, len(labels), positive, labels)
-
-
-def run_cohort(
-    specs: Sequence[TrialSpec],
-    arrays: Arrays,
-    train: Callable[[Sequence[TrialSpec], Arrays], list[Result]] = train_cohort,
-) -> list[Result]:
-    """Trains a cohort, or its first trials; if it raises, they run one by one, and the one that raises again has failed.
-
-    Raises ConfigError where the user's own code cannot be run as it was proposed, TrackerError where there is not enough
-    memory for one trial: no trial is to blame for that.
-    """
-    try:
-        return train(specs, arrays)
-    except TrackerError:
-        raise
-    except Exception as error:
-        if len(specs) > 1:
-            return [result for spec in specs for result in run_cohort([spec], arrays, train)]
-        refuse_without_memory(error, specs[0])
-        return [failed(specs[0], f"{type(error).__name__}: {error}")]
-
-
-def failed(spec: TrialSpec, reason: str) -> Result:
-    """The result of a trial that gave nothing."""
-    outcome = TrialOutcome(spec.key, "failed", 0, None, {}, (), None, None, reason)
-    return Result(spec, outcome, None, Timing(0.0, 0.0))
 
 
 @contextmanager

@@ -15,17 +15,17 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from tracker.errors import TrackerError
-from tracker.execution.cohorts import MOST_LANES, form_cohorts, left_over
-from tracker.execution.executor import DataSource, arrays_of, one_thread, run_cohort
+from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts, left_over
+from tracker.execution.executor import DataSource, arrays_of, note_pauses, one_thread
 from tracker.execution.fork_server import worker_context
+from tracker.execution.trainer import Segment, Trainer
 from tracker.records import TrialSpec
-from tracker.training.arrays import Arrays
-from tracker.training.cohort import Result
-from tracker.training.trainers import Trainers
+from tracker.training.loop import Result
 
 ALONE_AFTER = 2  # deaths of workers that held a trial, after which it runs in a cohort of its own
 GIVEN_UP_AFTER = 3
 DYING_S = 0.2  # a process that was killed may still seem to live for so long
+FORGET = "forget"
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +33,8 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     ready: bool = False
-    cohort: list[TrialSpec] = field(default_factory=list)
+    cohort: Cohort = field(default_factory=list)
+    holds: set[str] = field(default_factory=set)
 
 
 class ProcessExecutor:
@@ -45,36 +46,45 @@ class ProcessExecutor:
     def __init__(self, source: DataSource, workers: int, most_lanes: int = MOST_LANES) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, found {workers}")
-        self.source, self.count, self.most_lanes = source, workers, most_lanes
+        self.source, self.count = source, workers
         data = source.load()
-        self.features, self.classes = data.x_train.shape[1], len(data.labels)
+        self.cohorts = Cohorts(data.x_train.shape[1], len(data.labels), workers, most_lanes)
         self.context = worker_context()
         self.workers: list[_Worker] = []
         self.deaths: Counter[str] = Counter()
         self.stillborn = 0
         self.given_up: list[tuple[TrialSpec, str]] = []
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
-        """Results of each cohort as it finishes; a run that is left early is forgotten with what was in training.
+    def run(self, segments: Sequence[Segment]) -> Iterator[list[Result]]:
+        """Results of each cohort as it finishes; a call that is left early is forgotten with what was in training.
 
         Raises DataError where a worker finds other splits than this process did, TrackerError where workers cannot start, and,
         once all others have finished, where the workers of one trial died again and again.
         """
-        self._forget()
+        self._abandon()
         self.given_up = []
-        queue = form_cohorts(specs, self.features, self.classes, self.count, self.most_lanes)
+        queue = self.cohorts.form(segments)
         while len(self.workers) < min(self.count, len(queue)):
             self.workers.append(self._start())
         while queue or any(worker.cohort for worker in self.workers):
             for worker in list(self.workers):
-                if queue and worker.ready and not worker.cohort:
-                    self._hand_out(worker, queue)
+                if worker.ready and not worker.cohort and (place := self._next_for(worker, queue)) is not None:
+                    self._hand_out(worker, queue, place)
             awaited = [worker for worker in self.workers if worker.cohort or not worker.ready]
             heard = set(wait([w.pipe for w in awaited] + [w.process.sentinel for w in awaited]))
             for worker in awaited:
                 if worker.pipe in heard or worker.process.sentinel in heard:
                     yield from self._collect(worker, queue)
         self._give_up()
+
+    def forget(self) -> None:
+        """Workers let go of all that is paused."""
+        for worker in self.workers:
+            if worker.holds:
+                worker.holds = set()
+                with contextlib.suppress(OSError):  # it died; the next call finds out
+                    worker.pipe.send(FORGET)
+        self.cohorts = self.cohorts.emptied()
 
     def close(self) -> None:
         """Ends the workers; what they were training is dropped."""
@@ -99,9 +109,20 @@ class ProcessExecutor:
             finally:
                 there.close()
 
-    def _forget(self) -> None:
-        self._end([worker for worker in self.workers if worker.cohort])
+    def _abandon(self) -> None:
+        busy = [worker for worker in self.workers if worker.cohort]
+        self.cohorts.lost(key for worker in busy for key in worker.holds)
+        self._end(busy)
         self.workers = [worker for worker in self.workers if not worker.cohort]
+
+    def _next_for(self, worker: _Worker, queue: list[Cohort]) -> int | None:
+        """The place of the first cohort that waits in this worker, else of the first that waits in none."""
+        homes = [self._home_of(cohort) for cohort in queue]
+        own = next((place for place, home in enumerate(homes) if home is worker), None)
+        return own if own is not None else next((place for place, home in enumerate(homes) if home is None), None)
+
+    def _home_of(self, cohort: Cohort) -> _Worker | None:
+        return next((worker for worker in self.workers if cohort[0].spec.key in worker.holds), None)
 
     def _end(self, workers: Sequence[_Worker]) -> None:
         for worker in workers:
@@ -111,15 +132,15 @@ class ProcessExecutor:
             worker.process.join()
             worker.process.close()
 
-    def _hand_out(self, worker: _Worker, queue: list[list[TrialSpec]]) -> None:
+    def _hand_out(self, worker: _Worker, queue: list[Cohort], place: int = 0) -> None:
         try:
-            worker.pipe.send(queue[0])
+            worker.pipe.send(queue[place])
         except OSError:  # it died while it had nothing to do; no trial is to blame
             self._replace(worker)
         else:
-            worker.cohort = queue.pop(0)
+            worker.cohort = queue.pop(place)
 
-    def _collect(self, worker: _Worker, queue: list[list[TrialSpec]]) -> Iterator[list[Result]]:
+    def _collect(self, worker: _Worker, queue: list[Cohort]) -> Iterator[list[Result]]:
         try:
             answer = worker.pipe.recv() if worker.pipe.poll() else None
         except (EOFError, OSError):
@@ -132,19 +153,23 @@ class ProcessExecutor:
             worker.ready, self.stillborn = True, 0
         else:
             queue[:0] = left_over(worker.cohort, answer)
+            worker.holds -= {result.spec.key for result in answer}
+            worker.holds |= {result.spec.key for result in answer if result.outcome.state == "paused"}
             worker.cohort = []
+            note_pauses(self.cohorts, answer)
             yield answer
 
-    def _bury(self, worker: _Worker, queue: list[list[TrialSpec]]) -> None:
+    def _bury(self, worker: _Worker, queue: list[Cohort]) -> None:
         """Queues a dead worker's trials again: together, after two deaths alone, after three not at all."""
         ending = _ending(self._replace(worker))
         if not worker.ready:
             self._count_stillborn(ending)
-        self.deaths.update(spec.key for spec in worker.cohort)
-        together = [spec for spec in worker.cohort if self.deaths[spec.key] < ALONE_AFTER]
-        alone = [spec for spec in worker.cohort if ALONE_AFTER <= self.deaths[spec.key] < GIVEN_UP_AFTER]
-        queue[:0] = [cohort for cohort in (together, *([spec] for spec in alone)) if cohort]
-        self.given_up += [(spec, ending) for spec in worker.cohort if self.deaths[spec.key] >= GIVEN_UP_AFTER]
+        self.deaths.update(segment.spec.key for segment in worker.cohort)
+        deaths = [(segment, self.deaths[segment.spec.key]) for segment in worker.cohort]
+        together = [segment for segment, count in deaths if count < ALONE_AFTER]
+        alone = [[segment] for segment, count in deaths if ALONE_AFTER <= count < GIVEN_UP_AFTER]
+        queue[:0] = [cohort for cohort in (together, *alone) if cohort]
+        self.given_up += [(segment.spec, ending) for segment, count in deaths if count >= GIVEN_UP_AFTER]
 
     def _give_up(self) -> None:
         """A death is no outcome: it says something of the machine, and another machine would say something else."""
@@ -164,6 +189,8 @@ class ProcessExecutor:
         """Starts another worker in the place of a dead one and gives the dead one's exit code."""
         worker.process.join()
         worker.pipe.close()
+        self.cohorts.lost(worker.holds)
+        worker.holds = set()
         self.workers[self.workers.index(worker)] = self._start()
         return worker.process.exitcode
 
@@ -202,14 +229,18 @@ def _work(pipe: Connection, source: DataSource) -> None:
         return
     with one_thread(), contextlib.suppress(EOFError, OSError):
         pipe.send("ready")
-        train = Trainers(source.root)
+        trainer = Trainer(arrays, source.root)
         while True:
-            pipe.send(_answer(pipe.recv(), arrays, train))
+            message = pipe.recv()
+            if message == FORGET:
+                trainer.forget()
+            else:
+                pipe.send(_answer(message, trainer))
 
 
-def _answer(cohort: list[TrialSpec], arrays: Arrays, train: Trainers) -> list[Result] | TrackerError:
+def _answer(cohort: Cohort, trainer: Trainer) -> list[Result] | TrackerError:
     """The results, or why no trial can run."""
     try:
-        return run_cohort(cohort, arrays, train)
+        return trainer.run(cohort)
     except TrackerError as error:
         return error

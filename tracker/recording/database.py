@@ -1,4 +1,4 @@
-"""Turns keyed canonical values into durable, digested rows of one SQLite file, and back.
+"""Keyed canonical values as durable, digested rows of one SQLite file.
 
 The file only grows: a row is never changed. Each row carries the SHA-256 of its table, key, reference and content; each
 table a count and a sum of those digests, so that `check` also sees a row that is gone.
@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -20,10 +20,12 @@ from tracker.errors import StoreBusy, StoreCorrupt, StoreError
 from tracker.recording.files import make_folder, sync_folder
 from tracker.recording.locks import lock_file
 
-VERSION = 1
+VERSION = 2
 TABLES = (
     "studies",
     "proposals",
+    "runs",
+    "rungs",
     "outcomes",
     "attempts",
     "provenances",
@@ -59,7 +61,8 @@ class Database:
             raise _translate(path, error) from error
         with self._translated():
             self._link = _connect(path)
-            self._check_version()
+            if self._version() < VERSION:
+                self._upgrade()
 
     def close(self) -> None:
         """Closes the file."""
@@ -128,7 +131,7 @@ class Database:
             raise StoreCorrupt(f"{self.path}: table {table}, key {shown}: differs from its digest; {_REMEDY}")
         return Row(place, text(key), text(ref), parse_canonical(content))
 
-    def _check_version(self) -> None:
+    def _version(self) -> int:
         found = self._link.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         try:
             version = int(found[0])
@@ -139,6 +142,20 @@ class Database:
                 f"{self.path}: has version {version}, written by a newer release; this one knows up to {VERSION}: "
                 "upgrade repro-tracker, or use another folder"
             )
+        return version
+
+    def _upgrade(self) -> None:
+        """Takes an older file to this version in place, step by step, in one transaction; nothing is deleted."""
+        self._link.execute("BEGIN EXCLUSIVE")
+        try:
+            for version in range(self._version(), VERSION):  # another command may have been first
+                UPGRADES[version](self._link)
+                self._link.execute("UPDATE meta SET value = ? WHERE name = 'version'", (str(version + 1),))
+            self._link.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._link.execute("ROLLBACK")
+            raise
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -228,15 +245,34 @@ def _write_schema(path: Path) -> None:
         link.execute("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
         link.execute("CREATE TABLE tallies (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, total TEXT NOT NULL)")
         for table in TABLES:
-            link.execute(
-                f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, ref TEXT NOT NULL, "
-                "content TEXT NOT NULL, sha256 TEXT NOT NULL)"
-            )
-            link.execute("INSERT INTO tallies VALUES (?, 0, ?)", (table, "0" * 64))
-        link.execute("CREATE INDEX proposals_by_trial ON proposals (ref)")
+            _make_table(link, table)
         link.execute("COMMIT")
     finally:
         link.close()
+
+
+def _make_table(link: sqlite3.Connection, table: str) -> None:
+    link.execute(
+        f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, ref TEXT NOT NULL, "
+        "content TEXT NOT NULL, sha256 TEXT NOT NULL)"
+    )
+    link.execute("INSERT INTO tallies VALUES (?, 0, ?)", (table, "0" * 64))
+    if table in {"proposals", "runs"}:
+        link.execute(f"CREATE INDEX {table}_by_trial ON {table} (ref)")
+
+
+def _from_1_to_2(link: sqlite3.Connection) -> None:
+    """Records of format `tracker/1` have other keys: their tables stay under another name; looks and self-tests go on."""
+    link.execute("DROP INDEX IF EXISTS proposals_by_trial")
+    for table in ("studies", "proposals", "outcomes", "attempts", "provenances", "serving", "finishes", "finals", "outbox"):
+        link.execute(f"ALTER TABLE {table} RENAME TO format_1_{table}")
+        link.execute("UPDATE tallies SET name = ? WHERE name = ?", (f"format_1_{table}", table))
+        _make_table(link, table)
+    for table in ("runs", "rungs"):
+        _make_table(link, table)
+
+
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1_to_2}
 
 
 def _translate(path: Path, error: Exception) -> StoreError:

@@ -11,7 +11,7 @@ from itertools import dropwhile
 from typing import Any
 
 from tracker.errors import EnvironmentChanged
-from tracker.recording.changes import changes
+from tracker.surroundings.changes import changes
 from tracker.recording.store import Store
 from tracker.records import StudySpec
 

@@ -11,8 +11,9 @@ from tracker.canonical import digest, digest_bytes, parse_canonical
 from tracker.errors import NotFoundError, TrackingError
 from tracker.recording.mlflow_recorder import Found, MlflowRecorder
 from tracker.recording.run_models import MODEL_TAG
-from tracker.recording.runs import FINAL, RECORD, RECORD_TAG
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_from
+from tracker.recording.runs import FINAL, RECORD, RECORD_TAG, stored_from
+from tracker.recording.store import StoredTrial
+from tracker.records import StudySpec, record_from
 
 AT_ONCE = 8  # artifacts on their way from a server
 WEIGHTS = "model/data/model/weights.safetensors"
@@ -21,14 +22,21 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class FetchedTrial:
-    """A trial as its run's record says; `with_model` where its weights can be fetched."""
+    """A trial as the record in MLflow says; `with_model` where its weights can be fetched."""
 
-    proposal: Proposal
-    outcome: TrialOutcome
-    timing: Timing
-    provenance: Mapping[str, Any]
+    stored: StoredTrial
     run: Found
     with_model: bool
+
+    @property
+    def number(self) -> int:
+        """Its number in the study."""
+        return self.stored.proposal.number
+
+    @property
+    def weights(self) -> str | None:
+        """The digest of its model's weights: those of the first run."""
+        return self.stored.outcomes[0].weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +94,8 @@ class Experiment:
     def weights(self, trial: FetchedTrial) -> bytes:
         """The weights of a trial, checked against its outcome. Raises TrackingError."""
         content = self._recorder.read(trial.run, WEIGHTS)
-        if digest_bytes(content) != trial.outcome.weights:
-            raise damaged(trial.run, WEIGHTS, f"its SHA-256 is not {trial.outcome.weights}")
+        if digest_bytes(content) != trial.weights:
+            raise damaged(trial.run, WEIGHTS, f"its SHA-256 is not {trial.weights}")
         return content
 
     def _study(self, run: Found) -> FetchedStudy:
@@ -97,7 +105,7 @@ class Experiment:
             raise damaged(run, RECORD, "the study contradicts its key")
         runs = _single(self._recorder.search("tracker.study_key", spec.key), "tracker.trial")
         ended = [trial for trial in runs.values() if trial.ended and trial.tags.get("tracker.kind") == "trial"]
-        trials = {trial.proposal.number: trial for trial in _at_once(self._trial, ended)}
+        trials = {trial.number: trial for trial in _at_once(self._trial, ended)}
         wanted = self._recorder.last_value(run, "trials") if run.ended else None
         return FetchedStudy(
             spec,
@@ -114,13 +122,14 @@ class Experiment:
     def _trial(self, run: Found) -> FetchedTrial:
         record = self._record(run)
         trial = _parsed(run, RECORD, lambda: _trial_from(record, run))
-        outcome, key = trial.outcome, trial.proposal.spec.key
+        keys = trial.stored.proposal.keys
         tags = (run.tags.get("tracker.key"), run.tags.get("tracker.trial"), run.tags.get("tracker.study_key"))
-        if (key, str(trial.proposal.number), record["study"]) != tags or outcome.key != key:
+        told = tuple(outcome.key for outcome in trial.stored.outcomes)
+        if (keys[0], str(trial.number), record["study"]) != tags or told != keys:
             raise damaged(run, RECORD, "the trial contradicts its key or its tags")
-        if outcome.weights != run.tags.get("tracker.weights"):
+        if trial.weights != run.tags.get("tracker.weights"):
             raise damaged(run, RECORD, "it names other weights than the run's tag")
-        return replace(trial, with_model=outcome.weights is not None and MODEL_TAG in run.tags)
+        return replace(trial, with_model=trial.weights is not None and MODEL_TAG in run.tags)
 
     def _final(self, run: Found) -> FetchedFinal:
         final = _parsed(run, FINAL, lambda: dict(parse_canonical(self._recorder.read(run, FINAL))))
@@ -144,12 +153,7 @@ def damaged(run: Found, name: str, why: str) -> TrackingError:
 
 
 def _trial_from(record: Mapping[str, Any], run: Found) -> FetchedTrial:
-    spec = record_from(TrialSpec, record["spec"])
-    proposal = Proposal(record["number"], record["generation"], record["searched"], spec)
-    timing = record_from(Timing, record["timing"])
-    return FetchedTrial(
-        proposal, record_from(TrialOutcome, record["outcome"]), timing, record["provenance"], run, with_model=False
-    )
+    return FetchedTrial(stored_from(record), run, with_model=False)
 
 
 def _parsed(run: Found, name: str, parse: Callable[[], Value]) -> Value:

@@ -1,4 +1,4 @@
-"""Turns bytes into files that are either whole and on the disk, or absent."""
+"""Files that are either whole and on the disk, or absent: single ones, weights by their digest, checkpoints by run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import fcntl
 import glob
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from tracker.canonical import digest_bytes
+from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt, StoreError
 
 
@@ -134,3 +135,38 @@ class WeightFiles:
         path = self.path(digest)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, content, 0o600)
+
+
+class CheckpointFiles:
+    """Where long runs paused, one file per run: a cache, whose loss costs time and changes nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, key: str, progress: Mapping[str, Any], tensors: bytes) -> None:
+        """Replaces the checkpoint of a run; a disk that refuses leaves none."""
+        body = canonical_json(dict(progress)) + b"\n" + tensors
+        with contextlib.suppress(OSError):
+            make_folder(self.folder)
+            write_whole(self._path(key), digest_bytes(body).encode() + b"\n" + body, 0o600)
+
+    def read(self, key: str) -> tuple[dict[str, Any], bytes] | None:
+        """Progress and tensors; None where there is no file, or it differs from the digest on its first line."""
+        try:
+            digest, _, body = self._path(key).read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if digest_bytes(body).encode() != digest:
+            return None
+        progress, _, tensors = body.partition(b"\n")
+        return dict(parse_canonical(progress)), tensors
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Runs that have ended need none."""
+        if self.folder.is_dir():
+            for key in keys:
+                with contextlib.suppress(OSError):
+                    self._path(key).unlink()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.checkpoint"

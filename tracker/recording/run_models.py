@@ -1,4 +1,4 @@
-"""Turns the policy `tracking.models` into which trials get a model in MLflow, and writes these models."""
+"""Which trials get a model in MLflow, under the policy `tracking.models`, and how it is written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 from tracker.canonical import digest
 from tracker.config import BestModels
 from tracker.errors import StoreError
-from tracker.hyperparameters import OWN_CODE
 from tracker.recording.mlflow_model import DATA, ModelTemplate
 from tracker.recording.model_folder import describe_model, fill_model
 from tracker.recording.report import Policy
 from tracker.recording.store import Store
-from tracker.records import Proposal, StudySpec, TrialOutcome
+from tracker.records import Proposal, Trial
 
 MODEL_TAG = "tracker.model"  # the run's folder `model` is whole; on a run that has not ended it says nothing yet
 
@@ -57,7 +56,7 @@ class RunModels:
         if serving is None or outcome.weights is None:
             raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
         weights = self._store.weights(outcome.weights)
-        if spec.family in OWN_CODE:  # only its own code can open it: the same files at the same place, but no MLmodel
+        if spec.code:  # only its own code can open it: the same files at the same place, but no MLmodel
             code = self._store.provenance(spec.key).get("code")
             (folder / DATA).mkdir(parents=True, exist_ok=True)
             fill_model(folder / DATA, describe_model(spec, outcome, serving, code), weights)
@@ -74,20 +73,18 @@ class RunModels:
 
 def best_numbers(store: Store, study: str, count: int) -> list[int]:
     """The trial numbers of a study's best, best first; ties go to the lower val_loss, then to the lower number."""
-    proposals = store.proposals(study)
-    outcomes = store.outcomes([proposal.spec.key for proposal in proposals])
-    ranks = [
-        (*rank, proposal.number)
-        for proposal in proposals
-        if (rank := _rank(store.study(study), outcomes.get(proposal.spec.key))) is not None
-    ]
+    spec, proposals = store.study(study), store.proposals(study)
+    outcomes = store.outcomes([key for proposal in proposals for key in proposal.keys])
+    stopped = {number for generation in {p.generation for p in proposals} for number in store.stopped(study, generation)}
+    whole = [p for p in proposals if p.number not in stopped and all(key in outcomes for key in p.keys)]
+    trials = [Trial.of(spec, proposal, [outcomes[key] for key in proposal.keys]) for proposal in whole]
+    ranks = [(*rank, trial.number) for trial in trials if (rank := _rank(spec.objective["direction"], trial)) is not None]
     return [number for _, _, number in sorted(ranks)[:count]]
 
 
-def _rank(study: StudySpec, outcome: TrialOutcome | None) -> tuple[float, float] | None:
-    value = outcome.metrics.get(study.objective["metric"]) if outcome and outcome.state == "complete" else None
-    if outcome is None or value is None or not math.isfinite(value):
+def _rank(direction: str, trial: Trial) -> tuple[float, float] | None:
+    if trial.value is None or not math.isfinite(trial.value):
         return None
-    loss = outcome.metrics.get("val_loss")
-    first = -value if study.objective["direction"] == "maximize" else value
+    loss = trial.metrics.get("val_loss")
+    first = -trial.value if direction == "maximize" else trial.value
     return first, math.inf if loss is None or math.isnan(loss) else loss

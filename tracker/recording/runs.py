@@ -1,4 +1,4 @@
-"""Turns what the store holds into what an MLflow run shows: names, tags, params, points, times, files. Knows no MLflow."""
+"""What an MLflow run shows of what the store holds: names, tags, params, points, times, files. Knows no MLflow."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from typing import Any, Literal, NamedTuple
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
 from tracker.recording.environments import earlier_environments
-from tracker.recording.store import Store
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_json
+from tracker.recording.store import Store, StoredTrial
+from tracker.records import (
+    Proposal,
+    StudySpec,
+    Timing,
+    Trial,
+    TrialOutcome,
+    TrialSpec,
+    record_json,
+    records_from,
+    run_spread,
+    run_value,
+)
 
 CURVES = ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
-FORMAT = 1
+FORMAT = 2  # of record.json
 RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
 RECORD_TAG = "tracker.record"  # SHA-256 of record.json
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -75,47 +86,71 @@ def finished_study(store: Store, study_key: str) -> Run | None:
 
 def trial_run(store: Store, study_key: str, number: int) -> Run:
     """The run of one trial: its curve with true times, the kept epoch's numbers as `best_…`, the exact record."""
-    study, proposal = store.study(study_key), store.proposal(study_key, number)
-    spec, key = proposal.spec, proposal.spec.key
-    outcome = store.outcomes([key]).get(key)
-    if outcome is None:
-        raise NotFoundError(f"trial {study.name}/{number} has no outcome yet")
-    timing, provenance = store.timing(key), store.provenance(key)
-    record = trial_record(study_key, proposal, outcome, timing, provenance)
-    tags = {**_trial_tags(study_key, study, proposal, outcome), **_source_tags(provenance)}
+    study, stored = store.study(study_key), store.trial(study_key, number)
+    trial = Trial.of(study, stored.proposal, stored.outcomes)
+    timing, record = _whole(stored.timings), trial_record(study_key, stored)
+    tags = {**_trial_tags(study_key, study, trial), **_source_tags(stored.provenances[0])}
+    single = len(stored.outcomes) == 1
+    points = list(_curve(trial.outcome, timing)) + list(_kept(trial.outcome, timing)) if single else []
     return Run(
         name=f"{study.name}/{number}",
         start_ms=_ms(timing.started),
         end_ms=_ms(timing.ended),
-        status=_ENDS[outcome.state],
+        status=_ENDS[trial.state],
         tags={**tags, RECORD_TAG: digest_bytes(record)},
-        params=trial_params(spec),
-        points=list(_curve(outcome, timing)) + list(_kept(outcome, timing)),
+        params=trial_params(*trial.proposal.runs),
+        points=points if single else list(_over_runs(study, trial, timing)),
         files={RECORD: record},
     )
 
 
-def trial_record(
-    study_key: str, proposal: Proposal, outcome: TrialOutcome, timing: Timing, provenance: Mapping[str, Any]
-) -> bytes:
-    """The exact record of a trial as canonical JSON; MLflow's own fields round, cut and merge."""
+def trial_record(study_key: str, stored: StoredTrial) -> bytes:
+    """The exact record of a trial as canonical JSON; MLflow's own fields round, cut and merge.
+
+    A run says what it was computed with where that is not what the first run was computed with.
+    """
+    proposal, about = stored.proposal, stored.provenances[0]
+    runs = [
+        {"spec": record_json(spec), "outcome": record_json(outcome), "timing": record_json(timing)}
+        | ({} if provenance == about else {"provenance": dict(provenance)})
+        for spec, outcome, timing, provenance in zip(
+            proposal.runs, stored.outcomes, stored.timings, stored.provenances, strict=True
+        )
+    ]
     record = {
         "format": FORMAT,
         "study": study_key,
         "number": proposal.number,
         "generation": proposal.generation,
         "searched": dict(proposal.searched),
-        "spec": record_json(proposal.spec),
-        "outcome": record_json(outcome),
-        "timing": record_json(timing),
-        "provenance": dict(provenance),
+        "runs": runs,
+        "provenance": dict(about),
     }
     return canonical_json(record)
 
 
-def trial_params(spec: TrialSpec) -> dict[str, str]:
-    """All hyperparameters, the seed and the number of epochs as texts: texts as they are, all else as JSON."""
+def stored_from(record: Mapping[str, Any]) -> StoredTrial:
+    """What `trial_record` wrote. Raises ValueError, KeyError or TypeError where it did not."""
+    if record["format"] != FORMAT:
+        raise ValueError(f"format {record['format']!r}; this release reads {FORMAT}")
+    runs, about = record["runs"], record["provenance"]
+    specs = records_from(TrialSpec, [run["spec"] for run in runs])
+    return StoredTrial(
+        Proposal(record["number"], record["generation"], record["searched"], specs),
+        records_from(TrialOutcome, [run["outcome"] for run in runs]),
+        records_from(Timing, [run["timing"] for run in runs]),
+        tuple(run.get("provenance", about) for run in runs),
+    )
+
+
+def trial_params(spec: TrialSpec, *others: TrialSpec) -> dict[str, str]:
+    """All hyperparameters, the seed and the number of epochs as texts: texts as they are, all else as JSON.
+
+    Of several runs, `seed` is that of the first, whose model is the trial's, and `seeds` has all of them.
+    """
     values = {"epochs": spec.training.get("epochs"), **spec.params, "seed": spec.seed}
+    if others:
+        values["seeds"] = [run.seed for run in (spec, *others)]
     return {name: text(value) for name, value in values.items() if value is not None}
 
 
@@ -159,16 +194,37 @@ def _study_tags(kind: str, study_key: str, spec: StudySpec) -> dict[str, str]:
     }
 
 
-def _trial_tags(study_key: str, study: StudySpec, proposal: Proposal, outcome: TrialOutcome) -> dict[str, str]:
+def _trial_tags(study_key: str, study: StudySpec, trial: Trial) -> dict[str, str]:
     tags = _study_tags("trial", study_key, study)
-    tags["tracker.trial"] = str(proposal.number)
-    tags["tracker.key"] = proposal.spec.key
-    tags["tracker.state"] = outcome.state
-    if outcome.weights:
-        tags["tracker.weights"] = outcome.weights
-    if outcome.reason:
-        tags["tracker.reason"] = outcome.reason
+    tags["tracker.trial"] = str(trial.number)
+    tags["tracker.key"] = trial.spec.key
+    tags["tracker.configuration"] = trial.spec.configuration
+    tags["tracker.state"] = trial.state
+    if trial.outcome.weights:
+        tags["tracker.weights"] = trial.outcome.weights
+    if trial.reason:
+        tags["tracker.reason"] = trial.reason
     return tags
+
+
+def _whole(timings: Sequence[Timing]) -> Timing:
+    """From the start of the first run to the end of the last."""
+    first, last = min(one.started for one in timings), max(one.ended for one in timings)
+    return timings[0] if len(timings) == 1 else Timing(first, last)
+
+
+def _over_runs(study: StudySpec, trial: Trial, timing: Timing) -> Iterator[Point]:
+    """Of several runs: the value, its spread, the means of the kept epochs' numbers, and the score of each seed (by step)."""
+    when = _ms(timing.ended)
+    told = {"value": trial.value, "spread": run_spread(study, trial)}
+    told |= {f"best_{name}": value for name, value in sorted(trial.metrics.items())}
+    for name, value in told.items():
+        if _is_number(value):
+            yield Point(name, float(value or 0.0), when, 0)
+    for place, outcome in enumerate(trial.outcomes):
+        score = run_value(study, outcome)
+        if _is_number(score):
+            yield Point("seed_score", float(score or 0.0), when, place)
 
 
 def _final_tags(store: Store, final_digest: str, final: Mapping[str, Any]) -> dict[str, str]:

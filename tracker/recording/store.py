@@ -1,4 +1,4 @@
-"""Turns what a study proposes and finds into durable truth, and the truth into what still has to reach MLflow.
+"""The durable truth: what studies proposed and what came of it, and what of that still has to reach MLflow.
 
 Nothing stored is ever changed: storing the same again is fine, storing something else under the same key is an error.
 """
@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.errors import NotFoundError, ReplayError, StoreCorrupt
+from tracker.errors import EnvironmentChanged, NotFoundError, ReplayError, StoreCorrupt
 from tracker.recording.conflicts import refuse_other_outcome, refuse_other_proposal
 from tracker.recording.database import Database, Row, Writer
-from tracker.recording.files import WeightFiles, make_folder
+from tracker.recording.files import CheckpointFiles, WeightFiles, make_folder
 from tracker.recording.items import (
     Item,
     item_of,
@@ -36,12 +36,53 @@ FILE = "store.db"
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A trial that ended; `weights` are the safetensors bytes whose SHA-256 is `outcome.weights`, or None."""
+    """A run that ended, or one that a pruner stopped (`paused`).
 
+    `weights` are the safetensors bytes whose SHA-256 is `outcome.weights`, or None. `environment` is the digest of the
+    environment that computed it; empty where it was computed elsewhere and came with its record.
+    """
+
+    spec: TrialSpec
     outcome: TrialOutcome
     timing: Timing
     weights: bytes | None
     provenance: Mapping[str, Any]
+    environment: str = ""
+
+    @property
+    def slot(self) -> str:
+        """The key of its outcome."""
+        return outcome_slot(self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which trials of a generation stop after an epoch and which go on (by number)."""
+
+    generation: int
+    epoch: int
+    stopped: tuple[int, ...]
+    going: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrial:
+    """A settled trial: its proposal, and the outcome, timing and provenance of each run."""
+
+    proposal: Proposal
+    outcomes: tuple[TrialOutcome, ...]
+    timings: tuple[Timing, ...]
+    provenances: tuple[Mapping[str, Any], ...]
+
+
+def outcome_slot(outcome: TrialOutcome) -> str:
+    """The key under which an outcome is stored: a run has one end, and an outcome for each epoch at which it was stopped."""
+    return paused_slot(outcome.key, outcome.epochs) if outcome.state == "paused" else outcome.key
+
+
+def paused_slot(key: str, epochs: int) -> str:
+    """The key of the outcome of a run that was stopped after so many epochs."""
+    return f"{key}/{epochs:08d}"
 
 
 class Store:
@@ -53,6 +94,7 @@ class Store:
         self._clock = clock
         self._database = Database(folder / FILE)
         self._weights = WeightFiles(folder / "weights")
+        self._checkpoints = CheckpointFiles(folder / "checkpoints")
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], float] = time.time) -> Store:
@@ -119,8 +161,11 @@ class Store:
             return
         with self._database.writing() as writer:
             for proposal in missing:
-                if not writer.insert("proposals", _slot(study_key, proposal), record_json(proposal), proposal.spec.key):
+                slot = _slot(study_key, proposal)
+                if not writer.insert("proposals", slot, record_json(proposal), proposal.spec.key):
                     raise ReplayError(f"trial {proposal.number}: another command proposed at the same time; run again")
+                for place, key in enumerate(proposal.keys[1:], start=1):
+                    writer.insert("runs", f"{slot}/{place:04d}", {}, key)
 
     def proposals(self, study_key: str) -> list[Proposal]:
         """The proposals of a study in the order of their numbers."""
@@ -134,41 +179,88 @@ class Store:
         return record_from(Proposal, rows[0].value)
 
     def spec(self, key: str) -> TrialSpec:
-        """The spec of a trial key that some study proposed. Raises NotFoundError."""
+        """The spec of a run's key that some study proposed. Raises NotFoundError."""
         rows = self._database.get("proposals", [key], "ref")
         if not rows:
+            slots = [row.key.rpartition("/")[0] for row in self._database.get("runs", [key], "ref")]
+            rows = self._database.get("proposals", slots[:1])
+        if not rows:
             raise NotFoundError(f"no study in {self.folder} proposed a trial with the key {key}")
-        return record_from(Proposal, rows[0].value).spec
+        return next(run for run in record_from(Proposal, rows[0].value).runs if run.key == key)
 
-    def put_outcomes(self, study_key: str, finished: Sequence[Finished]) -> None:
-        """Stores weights, then in one transaction all outcomes, and queues the study's trials with these keys.
+    def trial(self, study_key: str, number: int) -> StoredTrial:
+        """A trial that has been settled: ended, or stopped at a rung. Raises NotFoundError."""
+        proposal = self.proposal(study_key, number)
+        epoch = self.stopped(study_key, proposal.generation).get(number)
+        slots = [key if epoch is None else paused_slot(key, epoch) for key in proposal.keys]
+        found = self.outcomes(slots)
+        if len(found) < len(set(slots)):
+            raise NotFoundError(f"trial {number} of study {study_key[:12]} has no outcome yet")
+        return StoredTrial(
+            proposal,
+            tuple(found[slot] for slot in slots),
+            tuple(self.timing(slot) for slot in slots),
+            tuple(self.provenance(slot) for slot in slots),
+        )
 
-        The same outcome again is fine; raises ReplayError when a key already has another one.
+    def decisions(self, study_key: str, generation: int) -> dict[int, dict[int, bool]]:
+        """What was decided of a generation: by epoch, whether a trial (by its number) was stopped."""
+        found: dict[int, dict[int, bool]] = {}
+        for row in self._database.rows("rungs", f"{numbered(study_key, generation)}/"):
+            decided = found.setdefault(int(row.value["epoch"]), {})
+            decided |= dict.fromkeys(row.value["going"], False) | dict.fromkeys(row.value["stopped"], True)
+        return found
+
+    def stopped(self, study_key: str, generation: int) -> dict[int, int]:
+        """After which epoch trials of a generation were stopped, by their number."""
+        decisions = self.decisions(study_key, generation)
+        return {number: epoch for epoch, decided in decisions.items() for number, stops in decided.items() if stops}
+
+    def put_outcomes(
+        self, study_key: str, finished: Sequence[Finished], settled: Sequence[int] = (), rung: Decision | None = None
+    ) -> None:
+        """Stores weights, then in one transaction all outcomes and the decision of a rung, and queues `settled` trials.
+
+        The same again is fine; raises ReplayError when a key already has another outcome, EnvironmentChanged when one was
+        computed in another environment than its spec says.
         """
-        by_key = {one.outcome.key: one for one in finished}
-        present = {row.key: row for row in self._database.get("outcomes", list(by_key))}
+        by_slot = {one.slot: one for one in finished}
         for one in finished:
-            if by_key[one.outcome.key] is not one:
-                refuse_other_outcome(one.outcome, by_key[one.outcome.key].outcome)
-            if row := present.get(one.outcome.key):
-                refuse_other_outcome(one.outcome, record_from(TrialOutcome, row.value))
+            _refuse_environment(one)
+            if by_slot[one.slot] is not one:
+                refuse_other_outcome(one.outcome, by_slot[one.slot].outcome)
+        present = {row.key: row for row in self._database.get("outcomes", list(by_slot))}
+        for slot, row in present.items():
+            refuse_other_outcome(by_slot[slot].outcome, record_from(TrialOutcome, row.value))
         pairs = [(one.outcome.weights, one.weights) for one in finished]
         self._weights.write({name: content for name, content in pairs if name and content})
-        slots = [row for row in self._database.get("proposals", list(by_key), "ref") if row.key.startswith(study_key)]
         with self._database.writing() as writer:
-            for key, one in by_key.items():
-                if key not in present:
-                    self._insert_outcome(writer, one)
-            for slot in sorted(slots, key=lambda row: row.key):
-                queue_trial(writer, study_key, slot.value["number"])
+            for slot, one in by_slot.items():
+                if slot not in present:
+                    self._insert_outcome(writer, slot, one)
+            if rung is not None:
+                first = min((*rung.stopped, *rung.going))  # of a generation that grew, the new trials have a row of their own
+                key = f"{numbered(study_key, rung.generation)}/{rung.epoch:08d}/{first:08d}"
+                value = {"epoch": rung.epoch, "stopped": list(rung.stopped), "going": list(rung.going)}
+                writer.insert("rungs", key, value)
+            for number in sorted(settled):
+                queue_trial(writer, study_key, number)
+        self._checkpoints.drop([one.spec.key for one in finished])
 
-    def _insert_outcome(self, writer: Writer, one: Finished) -> None:
-        key = one.outcome.key
-        if not writer.insert("outcomes", key, record_json(one.outcome)):
-            rows = self._database.get("outcomes", [key])
+    def _insert_outcome(self, writer: Writer, slot: str, one: Finished) -> None:
+        if not writer.insert("outcomes", slot, record_json(one.outcome)):
+            rows = self._database.get("outcomes", [slot])
             refuse_other_outcome(one.outcome, record_from(TrialOutcome, rows[0].value))
         attempt = {"timing": record_json(one.timing), "provenance": _put_provenance(writer, one.provenance)}
-        writer.insert("attempts", key, attempt)
+        writer.insert("attempts", slot, attempt)
+
+    def put_checkpoint(self, key: str, progress: Mapping[str, Any], tensors: bytes) -> None:
+        """Keeps where a run paused, until it has ended; an older checkpoint of it is replaced."""
+        self._checkpoints.write(key, progress, tensors)
+
+    def checkpoint(self, key: str) -> tuple[dict[str, Any], bytes] | None:
+        """What `put_checkpoint` kept last; None where there is nothing whole: the run then begins again."""
+        return self._checkpoints.read(key)
 
     def announce(self, study_key: str, numbers: Sequence[int]) -> None:
         """Queues trials whose outcomes were taken from the store; those queued before stay as they are."""
@@ -181,19 +273,19 @@ class Store:
                     queue_trial(writer, study_key, number)
 
     def outcomes(self, keys: Sequence[str]) -> dict[str, TrialOutcome]:
-        """The outcomes of those trial keys that have one."""
+        """The outcomes of those keys that have one: keys of runs, or of stopped runs (`paused_slot`)."""
         rows = self._database.get("outcomes", list(dict.fromkeys(keys)))
         return {row.key: record_from(TrialOutcome, row.value) for row in rows}
 
     def timing(self, key: str) -> Timing:
-        """When a trial ran. Raises NotFoundError."""
+        """When a run ran, by the key of its outcome. Raises NotFoundError."""
         value = self._attempt(key)["timing"]
         if value is None:
             raise NotFoundError(f"{key} is a study; only trials have a timing")
         return record_from(Timing, value)
 
     def provenance(self, key: str) -> dict[str, Any]:
-        """What a trial (by trial key) or a study (by study key) was computed with. Raises NotFoundError."""
+        """What a run (by the key of its outcome) or a study (by its key) was computed with. Raises NotFoundError."""
         name = self._attempt(key)["provenance"]
         rows = self._database.get("provenances", [name])
         if not rows:
@@ -305,6 +397,16 @@ class Store:
 
 def _slot(study_key: str, proposal: Proposal) -> str:
     return numbered(study_key, proposal.number)
+
+
+def _refuse_environment(one: Finished) -> None:
+    """Outcomes of another CPU or device must not be stored under this one's keys."""
+    if one.environment and one.environment != one.spec.environment:
+        raise EnvironmentChanged(
+            f"trial {one.spec.key[:12]} was computed in environment {one.environment[:12]}, planned in "
+            f"{one.spec.environment[:12]}: nothing of it was stored. Run the same command again; where workers run on other "
+            "machines, they need the same libraries and kind of CPU"
+        )
 
 
 def _put_provenance(writer: Writer, provenance: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from tracker import config
 from tracker.canonical import canonical_json
 from tracker.errors import SpaceError
-from tracker.hyperparameters import Hyperparameter, Value, active, table_of
+from tracker.hyperparameters import Hyperparameter, Value, active, table_of, with_neutral
 from tracker.search.entries import Condition, Constant, Entry, Interval, Options, entry_from, entry_json, last_step
 
 Declared = Mapping[str, config.Range | config.Choice | config.Fixed]
@@ -86,15 +86,16 @@ def compile_space(entries: Declared, fixed: Mapping[str, Any], family: str) -> S
     ordered = _ordered(compiled, table, faults)
     if faults:
         raise SpaceError(faults)
-    return Space(family, tuple(ordered), _effective_fixed(compiled, values, table))
+    complete = {name: values.get(name, hyperparameter.usual) for name, hyperparameter in table.items()}
+    return Space(family, tuple(ordered), _effective(compiled, complete, table))
 
 
 def space_from(canonical: Mapping[str, Any], fixed: Mapping[str, Any], family: str) -> Space:
     """The Space that `Space.canonical` wrote, over the same fixed hyperparameters."""
     entries = tuple(entry_from(value) for value in canonical["entries"])
     table = table_of(family, [entry.name for entry in entries], fixed)
-    values = {name: table[name].typed(value) for name, value in fixed.items()}
-    return Space(family, entries, _effective_fixed({entry.name: entry for entry in entries}, values, table))
+    values = {name: table[name].typed(value) for name, value in with_neutral(family, fixed).items()}
+    return Space(family, entries, _effective({entry.name: entry for entry in entries}, values, table))
 
 
 def assemble(space: Space, searched: Mapping[str, Any]) -> dict[str, Value]:
@@ -203,7 +204,7 @@ def _occurs(name: str, value: Value, compiled: Compiled, fixed: Mapping[str, Val
     entry = compiled.get(name)
     if entry is not None and entry.domain.allows(value):
         return True
-    return (entry is None or bool(entry.when)) and value == fixed.get(name, table[name].default)
+    return (entry is None or bool(entry.when)) and value == fixed.get(name, table[name].usual)
 
 
 def _possible(name: str, compiled: Compiled, fixed: Mapping[str, Value]) -> str:
@@ -259,12 +260,11 @@ def _waits_for(name: str, compiled: Compiled, table: Table) -> list[str]:
     return [other for other, _ in entry.when] + ([entry.per] if entry.per else [])
 
 
-def _effective_fixed(compiled: Compiled, fixed: Mapping[str, Value], table: Table) -> dict[str, Value]:
-    complete = {name: fixed.get(name, hyperparameter.default) for name, hyperparameter in table.items()}
+def _effective(compiled: Compiled, fixed: Mapping[str, Value | None], table: Table) -> dict[str, Value]:
     return {
-        name: value
-        for name, value in complete.items()
-        if value is not None and not (name in compiled and _always_searched(compiled[name], table))
+        name: fixed[name]
+        for name in table
+        if fixed.get(name) is not None and not (name in compiled and _always_searched(compiled[name], table))
     }
 
 

@@ -57,7 +57,7 @@ def module(sizes: Sequence[int], activation: str, batch_norm: bool, dropout: flo
     """
     net = torch.nn.Sequential()
     for index, (inputs, outputs) in enumerate(pairwise(sizes[:-1])):
-        net.add_module(f"hidden_{index}", torch.nn.Linear(inputs, outputs))
+        net.add_module(f"hidden_{index}", torch.nn.Linear(inputs, outputs, bias=not batch_norm))
         if batch_norm:
             net.add_module(f"norm_{index}", torch.nn.BatchNorm1d(outputs, eps=BATCH_NORM_EPS))
         net.add_module(f"activation_{index}", MODULES[activation]())
@@ -105,6 +105,8 @@ def _affine(tensors: Mapping[str, Tensor], name: str, rows: Tensor, width: int, 
     true = tensors[f"{name}.weight"]
     weight = torch.zeros(1, rows.shape[2], width)
     weight[0, : true.shape[1], : true.shape[0]] = true.T
+    if f"{name}.bias" not in tensors:  # a norm follows
+        return torch.bmm(rows, weight)
     bias = torch.full((1, 1, width), gap)
     bias[0, 0, : true.shape[0]] = tensors[f"{name}.bias"]
     return torch.baddbmm(bias, rows, weight)

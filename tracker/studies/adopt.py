@@ -1,4 +1,4 @@
-"""Turns the trial records that travel with `models/NAME/` back into a study of the store."""
+"""Takes the trial records that travel with `models/NAME/` back into the store as a study."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
-from tracker.recording.store import Finished, Store
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from
-from tracker.studies.result import study_result, summarise_study
+from tracker.recording.store import Decision, Finished, Store, outcome_slot
+from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from
+from tracker.studies.report import FORMAT
+from tracker.studies.result import StudyResult, study_result, summarise_study
 
 REMEDY = "fetch it again with `dvc pull`, or run `dvc repro`"
 
@@ -24,26 +25,18 @@ def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clo
     """
     adopted = []
     for path in sorted(models.glob("*/trials.jsonl")):
-        spec, proposals, outcomes = read_study(path)
-        known = store.outcomes([outcome.key for outcome in outcomes])
-        missing = [outcome for outcome in outcomes if outcome.key not in known]
-        if not missing and store.finish(spec.key) is not None:
+        result = read_study(path)
+        slots = [outcome_slot(outcome) for trial in result.trials for outcome in trial.outcomes]
+        if len(store.outcomes(slots)) == len(set(slots)) and store.finish(result.spec.key) is not None:
             continue
-        _adopt(path.parent, store, spec, proposals, missing, provenance, clock())
-        store.finish_study(spec.key, summarise_study(study_result(spec, proposals, outcomes)))
-        adopted.append(spec.name)
+        _adopt(path.parent, store, result, provenance, clock())
+        store.finish_study(result.spec.key, summarise_study(result))
+        adopted.append(result.spec.name)
     return adopted
 
 
-def _adopt(
-    folder: Path,
-    store: Store,
-    spec: StudySpec,
-    proposals: list[Proposal],
-    missing: list[TrialOutcome],
-    provenance: Mapping[str, Any],
-    now: float,
-) -> None:
+def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[str, Any], now: float) -> None:
+    spec, proposals = result.spec, [trial.proposal for trial in result.trials]
     key = store.put_study(spec, provenance)
     store.put_proposals(key, proposals)
     weights = _weights(folder)
@@ -56,8 +49,22 @@ def _adopt(
         if "code" in description:  # of the user's own, without which no model of these trials can be opened
             about = {**provenance, "code": description["code"]}
     timing = Timing(now, now)
-    store.put_outcomes(key, [Finished(one, timing, weights.get(one.weights), about) for one in missing])
+    runs = [pair for t in result.trials for pair in zip(t.proposal.runs, t.outcomes, strict=True)]
+    known = store.outcomes([outcome_slot(outcome) for _, outcome in runs])
+    missing = [(run, outcome) for run, outcome in runs if outcome_slot(outcome) not in known]
+    store.put_outcomes(key, [Finished(run, one, timing, weights.get(one.weights), about) for run, one in missing])
+    put_decisions(store, key, result)
     store.announce(key, [proposal.number for proposal in proposals])
+
+
+def put_decisions(store: Store, key: str, result: StudyResult) -> None:
+    """Stores at which rungs the trials of a whole study were stopped; rungs that stopped nobody follow from the curves."""
+    stops: dict[tuple[int, int], list[int]] = {}
+    for trial in result.trials:
+        if trial.state == "pruned":
+            stops.setdefault((trial.proposal.generation, trial.outcome.epochs), []).append(trial.number)
+    for (generation, epoch), numbers in stops.items():
+        store.put_outcomes(key, [], rung=Decision(generation, epoch, tuple(numbers)))
 
 
 def _weights(folder: Path) -> dict[str | None, bytes]:
@@ -66,22 +73,25 @@ def _weights(folder: Path) -> dict[str | None, bytes]:
     return {digest_bytes(content): content} if content else {}
 
 
-def read_study(path: Path) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
-    """The study, proposals and outcomes of a `trials.jsonl`.
+def read_study(path: Path) -> StudyResult:
+    """The study of a `trials.jsonl`.
 
     Raises StoreCorrupt where a record contradicts its key, or all of them the digest on the first line.
     """
     try:
         head, *lines = [parse_canonical(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if head.get("format") != FORMAT:
+            raise ValueError(f"format {head.get('format')}, this release reads {FORMAT}")
         spec = record_from(StudySpec, head["study"])
         proposals = [record_from(Proposal, line["proposal"]) for line in lines]
-        outcomes = [record_from(TrialOutcome, line["outcome"]) for line in lines]
+        outcomes = [records_from(TrialOutcome, line["outcomes"]) for line in lines]
         digest = head.get("digest")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreCorrupt(f"{path}: not a readable study ({error}); {REMEDY}") from None
-    for proposal, outcome in zip(proposals, outcomes, strict=True):
-        if proposal.spec.key != outcome.key:
+    for proposal, found in zip(proposals, outcomes, strict=True):
+        if proposal.keys != tuple(outcome.key for outcome in found):
             raise StoreCorrupt(f"{path}: trial {proposal.number} contradicts its key; {REMEDY}")
-    if study_result(spec, proposals, outcomes).digest != digest:
+    result = study_result(spec, proposals, outcomes)
+    if result.digest != digest:
         raise StoreCorrupt(f"{path}: its records differ from the study's digest on the first line; {REMEDY}")
-    return spec, proposals, outcomes
+    return result

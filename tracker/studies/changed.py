@@ -1,4 +1,4 @@
-"""Turns a study that begins, and the last one of its name in the store, into a sentence on what changed between them."""
+"""What changed between a study that begins and the last one of its name in the store, in a sentence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ WORDS = {
     "environment": "the environment",
     "numerics": "the training arithmetic of this release",
     "code": "your own code",
+    "runs": "repeats",
 }
 
 
@@ -36,13 +37,14 @@ def list_changes(last: StudySpec, spec: StudySpec) -> list[str]:
     """The parts of a study that differ, in the words of `params.yaml`; releases with both numbers."""
     old, new = record_json(last), record_json(spec)
     found: list[str] = []
-    for name in new:
-        if old[name] == new[name] or name == "name":
+    for name in dict.fromkeys([*new, *old]):
+        was, now = old.get(name), new.get(name)
+        if was == now or name == "name":
             continue
         if name == "versions":
-            found += [f"{library.capitalize()} ({was} to {now})" for library, was, now in _pairs(old[name], new[name])]
-        elif name in {"data", "sampler", "training", "objective"}:
-            parts = ", ".join(part for part, _, _ in _pairs(old[name], new[name]))
+            found += [f"{library.capitalize()} ({a} to {b})" for library, a, b in _pairs(was or {}, now or {})]
+        elif name in {"data", "sampler", "training", "objective", "pruner"}:
+            parts = ", ".join(part for part, _, _ in _pairs(was or {}, now or {}))
             found.append(f"{name} ({parts})")
         else:
             found.append(WORDS.get(name, name))

@@ -1,4 +1,4 @@
-"""Turns a model folder of the user's own loop into a model: runs the recorded code again, then puts the recorded weights in.
+"""Opens a model folder of the user's own loop: runs the recorded code again, then puts the recorded weights in.
 
 Weights alone do not say what network they belong to, and nothing that is read back may execute but code that a key covers.
 """
@@ -21,14 +21,14 @@ from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import label_codes, read_split
 from tracker.errors import ConfigError, SealError
 from tracker.execution.executor import one_thread
-from tracker.models.own_code import code_from
+from tracker.execution.trainer import function_of
+from tracker.families.family import start_training
+from tracker.families.own_code import code_from
 from tracker.records import TrialSpec, record_from
 from tracker.standalone.load import label_frame
 from tracker.standalone.transform import transform
 from tracker.training.arrays import Arrays
-from tracker.training.function import LoopRun
 from tracker.training.module import class_probabilities
-from tracker.training.trainers import loop_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,13 +86,14 @@ def _trained(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> t
     code = code_from(spec.code["entry"], description["code"])
     if code.identity != spec.code:
         raise ConfigError(f"the code of {spec.key[:12]} is not at hand; {REPAIR}")
-    run = LoopRun(spec, _arrays(spec, description, splits), loop_of(code))
+    training = start_training([spec], _arrays(spec, description, splits), function_of(code, spec.family))
+    engine = training.engine
     with one_thread(), code.importable():
-        outcome = run.advance().outcome
-    if outcome is None or run.module is None:
-        reason = outcome.reason if outcome else "it did not end"
-        raise SealError(f"the loop of {spec.key[:12]} gave no model when it ran again: {reason}")
-    return run.module
+        [result] = training.advance()
+        module = engine.restore_module()
+    if result.outcome.state != "complete" or module is None:
+        raise SealError(f"the loop of {spec.key[:12]} gave no model when it ran again: {result.outcome.reason}")
+    return module
 
 
 def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Arrays:

@@ -1,4 +1,4 @@
-"""Turns what MLflow has of studies into studies of the store, as if they had run here; all is checked before any is kept."""
+"""Takes what MLflow has of studies into the store, as if they had run here; all is checked before any is kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tracker.recording.delivered import DeliveredItems, destination
 from tracker.recording.items import Item
 from tracker.recording.mlflow_settings import settle
 from tracker.recording.store import Finished, Store
+from tracker.studies.adopt import put_decisions
 from tracker.studies.result import StudyResult, study_result, summarise_study
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _checked(study: FetchedStudy) -> StudyResult | None:
     if study.wanted is None or study.digest is None or any(n not in study.trials for n in range(study.wanted)):
         return None
     trials = [study.trials[number] for number in range(study.wanted)]
-    result = study_result(study.spec, [trial.proposal for trial in trials], [trial.outcome for trial in trials])
+    proposals = [trial.stored.proposal for trial in trials]
+    result = study_result(study.spec, proposals, [trial.stored.outcomes for trial in trials])
     if result.digest != study.digest:
         raise damaged(study.run, "record.json", f"its {study.wanted} trials differ from the study's digest in its tags")
     return result
@@ -76,9 +78,9 @@ def _checked(study: FetchedStudy) -> StudyResult | None:
 def _fetch_weights(store: Store, source: Experiment, study: FetchedStudy, scratch: Path) -> int:
     """Fetches what the store lacks into files named by their digest; how many."""
     wanted = {
-        trial.outcome.weights: trial
+        trial.weights: trial
         for trial in study.trials.values()
-        if trial.with_model and trial.outcome.weights and not store.has_weights(trial.outcome.weights)
+        if trial.with_model and trial.weights and not store.has_weights(trial.weights)
     }
     for name, trial in wanted.items():
         (scratch / name).write_bytes(source.weights(trial))
@@ -90,18 +92,28 @@ def _keep(store: Store, study: FetchedStudy, result: StudyResult | None, scratch
         store.put_serving(study.spec.data, study.serving)
     key = store.put_study(study.spec, study.provenance, study.created)
     trials = list(study.trials.values())
-    store.put_proposals(key, [trial.proposal for trial in trials])
+    store.put_proposals(key, [trial.stored.proposal for trial in trials])
     for start in range(0, len(trials), CHUNK):
-        store.put_outcomes(key, [_finished(trial, scratch) for trial in trials[start : start + CHUNK]])
+        part = trials[start : start + CHUNK]
+        finished = [one for trial in part for one in _finished(trial, scratch)]
+        store.put_outcomes(key, finished, [trial.number for trial in part])
+    if result is not None:
+        put_decisions(store, key, result)
     finish = store.finish(key)
     if result is not None and (finish is None or finish[0].get("trials", 0) < len(result.trials)):
         store.finish_study(key, summarise_study(result), study.ended)
 
 
-def _finished(trial: FetchedTrial, scratch: Path) -> Finished:
-    path = scratch / (trial.outcome.weights or "none")
-    weights = path.read_bytes() if path.is_file() else None
-    return Finished(trial.outcome, trial.timing, weights, trial.provenance)
+def _finished(trial: FetchedTrial, scratch: Path) -> list[Finished]:
+    """The runs of a trial; the weights that MLflow has are those of the first."""
+    path = scratch / (trial.weights or "none")
+    content = path.read_bytes() if path.is_file() else None
+    stored = trial.stored
+    parts = zip(stored.proposal.runs, stored.outcomes, stored.timings, stored.provenances, strict=True)
+    return [
+        Finished(spec, outcome, timing, content if place == 0 else None, about)
+        for place, (spec, outcome, timing, about) in enumerate(parts)
+    ]
 
 
 def _keep_finals(store: Store, finals: Sequence[FetchedFinal]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Turns a finished study into its files: reports/studies/NAME.json, its curves, and the best trial's model; no times in any."""
+"""The files of a finished study: reports/studies/NAME.json, its curves, and the best trial's model; no times in any."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from tracker.recording.files import sync_folder, write_whole
 from tracker.recording.model_folder import describe_model, remove_model, write_model
 from tracker.recording.runs import CURVES
 from tracker.recording.store import Store
-from tracker.records import Trial, TrialOutcome, TrialSpec, record_json
+from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_spread, run_value
 from tracker.studies.result import StudyResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tracker.datasets.training_data import TrainingData
+
+
+FORMAT = 2  # of trials.jsonl and of the report
+STATES = ("complete", "pruned", "failed")
 
 
 def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store, reports: Path, models: Path) -> None:
@@ -40,8 +44,11 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
 def study_files(result: StudyResult, reports: Path, models: Path, mixed: Sequence[str] = ()) -> dict[Path, str]:
     """All that a study leaves beside its model, in the order of writing; `mixed` as in the report."""
     name = result.spec.name
-    records = [{"proposal": record_json(t.proposal), "outcome": record_json(t.outcome)} for t in result.trials]
-    lines = [{"study": record_json(result.spec), "digest": result.digest}, *records]
+    records = [
+        {"proposal": record_json(t.proposal), "outcomes": [record_json(outcome) for outcome in t.outcomes]}
+        for t in result.trials
+    ]
+    lines = [{"format": FORMAT, "study": record_json(result.spec), "digest": result.digest}, *records]
     return {
         models / name / "trials.jsonl": "".join(canonical_json(line).decode() + "\n" for line in lines),
         reports / "curves" / f"{name}.csv": _curves(result.best),
@@ -54,6 +61,7 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
     """The study as others read it; its names are fixed. `mixed` are the other environments in which its name ran before."""
     spec, best = result.spec, result.best
     report = {
+        "format": FORMAT,
         "study": spec.name,
         "key": spec.key,
         "digest": result.digest,
@@ -62,8 +70,12 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
         "objective": dict(spec.objective),
         "best": best.number if best else None,
         "best_value": best.value if best else None,
-        "states": {state: sum(t.outcome.state == state for t in result.trials) for state in ("complete", "failed")},
-        "trials": [trial_row(t.number, t.spec, t.outcome, t.value) for t in result.trials],
+        "states": {
+            state: count
+            for state in STATES
+            if (count := sum(t.state == state for t in result.trials)) or state != "pruned" or spec.pruner
+        },
+        "trials": [trial_row(result, trial) for trial in result.trials],
     }
     return report | {"mixed": list(mixed)} if mixed else report
 
@@ -89,22 +101,31 @@ def _plain_cell(cell: Any) -> Any:
     return None if pd.isna(plain) else plain
 
 
-def trial_row(number: int, spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dict[str, Any]:
-    """A trial as the report of its study tells it."""
+def trial_row(result: StudyResult, trial: Trial) -> dict[str, Any]:
+    """A trial as the report of its study tells it; its runs are told apart where there are several."""
+    spec, outcome = trial.spec, trial.outcome
     row = {
-        "number": number,
+        "number": trial.number,
         "key": spec.key,
+        "candidate": spec.candidate,
         "configuration": spec.configuration,
-        "state": outcome.state,
+        "state": trial.state,
         "params": dict(spec.params),
         "seed": spec.seed,
-        "value": value,
+        "value": trial.value,
         "best_epoch": outcome.best_epoch,
         "epochs": outcome.epochs,
-        "metrics": dict(outcome.metrics),
+        "metrics": dict(trial.metrics),
         "weights": outcome.weights,
     }
-    return row if outcome.reason is None else row | {"reason": outcome.reason}
+    if len(trial.outcomes) > 1:
+        values = [run_value(result.spec, one) for one in trial.outcomes]
+        row |= {"spread": run_spread(result.spec, trial), "runs": list(map(_run_row, trial.proposal.runs, trial.outcomes, values))}
+    return row if trial.reason is None else row | {"reason": trial.reason}
+
+
+def _run_row(spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dict[str, Any]:
+    return {"seed": spec.seed, "key": spec.key, "state": outcome.state, "value": value, "epochs": outcome.epochs}
 
 
 def _curves(best: Trial | None) -> str:

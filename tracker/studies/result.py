@@ -1,9 +1,10 @@
-"""Turns a study's spec, proposals and outcomes into its result: the trials with their values, the best, the digest."""
+"""From a study's spec, proposals and outcomes to its result: the trials with their values, the best, the digest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tracker.canonical import digest
@@ -26,7 +27,7 @@ class StudyResult:
     @property
     def digest(self) -> str:
         """SHA-256 over spec, proposals and outcomes: equal for equal studies wherever and however they ran."""
-        rows = [[record_json(trial.proposal), trial.outcome.digest] for trial in self.trials]
+        rows = [[record_json(t.proposal), *(outcome.digest for outcome in t.outcomes)] for t in self.trials]
         return digest("study-result", [record_json(self.spec), rows])
 
 
@@ -37,25 +38,17 @@ def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
 
     def rank(trial: Trial) -> tuple[float, float, int]:
         assert trial.value is not None
-        loss = trial.outcome.metrics.get("val_loss")
+        loss = trial.metrics.get("val_loss")
         return -sign * trial.value, float("inf") if loss is None else loss, trial.number
 
     return min(valued, key=rank, default=None)
 
 
-def trial_of(spec: StudySpec) -> Callable[[Proposal, TrialOutcome], Trial]:
-    """Pairs a proposal of the study with its outcome and objective value."""
-
-    def pair(proposal: Proposal, outcome: TrialOutcome) -> Trial:
-        value = outcome.metrics.get(spec.objective["metric"]) if outcome.state == "complete" else None
-        return Trial(spec.name, proposal, outcome, value)
-
-    return pair
-
-
-def study_result(spec: StudySpec, proposals: Sequence[Proposal], outcomes: Sequence[TrialOutcome]) -> StudyResult:
+def study_result(
+    spec: StudySpec, proposals: Sequence[Proposal], outcomes: Sequence[Sequence[TrialOutcome]]
+) -> StudyResult:
     """The study whose trials all came from elsewhere."""
-    return StudyResult(spec, tuple(map(trial_of(spec), proposals, outcomes)), len(outcomes))
+    return StudyResult(spec, tuple(map(partial(Trial.of, spec), proposals, outcomes)), len(outcomes))
 
 
 def summarise_study(result: StudyResult) -> dict[str, Any]:

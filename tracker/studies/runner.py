@@ -1,4 +1,4 @@
-"""Turns a study plan into a finished study: propose, run what the store does not have, store, tell; running is replaying."""
+"""From a study plan to a finished study: propose, run what the store does not have, store, tell; running is replaying."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any
 
 from tracker.errors import ConfigError, ReplayError
 from tracker.execution.executor import Executor
+from tracker.execution.trainer import Segment
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
-from tracker.search.samplers import open_sampler, plan_generations
+from tracker.search.pruners import Pruner, open_pruner
+from tracker.search.samplers import Sampler, open_sampler, plan_generations, row_of
 from tracker.studies.changed import describe_change
-from tracker.studies.plan import StudyPlan, propose_trial
-from tracker.studies.result import StudyResult, best_trial, summarise_study, trial_of
+from tracker.studies.plan import Planner, StudyPlan
+from tracker.studies.result import StudyResult, best_trial, summarise_study
+from tracker.studies.rungs import Race, told
+from tracker.training.loop import Checkpoint, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +45,40 @@ def run_study(
 ) -> StudyResult:
     """Runs what is missing of a study and returns it whole.
 
-    Raises ReplayError where the sampler no longer proposes what the store holds.
+    Raises ReplayError where the sampler no longer proposes what the store holds. A generation that the store holds whole
+    is not proposed again where the sampler can be given it back; `verify` proposes everything again.
     """
     run = _Run(plan, store, executor, provenance, on_progress)
-    sampler = open_sampler(plan.spec)
+    sampler, pruner = open_sampler(plan.spec), _open_pruner(plan.spec)
     for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
-        searched = sampler.propose(generation, count, start)
-        proposals = [propose_trial(plan.spec, start + i, generation, values) for i, values in enumerate(searched)]
-        run.log(proposals)
-        trials = run.complete(proposals)
-        sampler.tell([trial.value for trial in trials])
+        proposals = run.propose(sampler, generation, count, start)
+        trials = run.complete(proposals) if pruner is None else run.prune(proposals, generation, pruner)
+        sampler.tell([told(plan.spec, trial) for trial in trials])
     return run.finish()
+
+
+def _open_pruner(spec: StudySpec) -> Pruner | None:
+    return open_pruner(spec.pruner, spec.objective["direction"], spec.name) if spec.pruner else None
+
+
+def regain_weights(
+    store: Store, study_key: str, spec: TrialSpec, executor: Executor, provenance: Mapping[str, Any]
+) -> None:
+    """Trains a recorded run again if its weights are not kept here; the records of others come without most of them.
+
+    Raises ReplayError where it gives something else now.
+    """
+    weights = store.outcomes([spec.key])[spec.key].weights
+    if weights is None or store.has_weights(weights):
+        return
+    for results in executor.run([Segment(spec)]):
+        store.put_outcomes(study_key, [_finished(result, provenance) for result in results])
+
+
+def _finished(result: Result, provenance: Mapping[str, Any]) -> Finished:
+    return Finished(
+        result.spec, result.outcome, result.timing, result.weights, provenance, environment=result.environment
+    )
 
 
 def _require_objective(spec: StudySpec, number: int, outcome: TrialOutcome) -> None:
@@ -60,21 +87,6 @@ def _require_objective(spec: StudySpec, number: int, outcome: TrialOutcome) -> N
     if outcome.state == "complete" and metric not in outcome.metrics:
         known = ", ".join(outcome.metrics)
         raise ConfigError(f"objective.metric: trial {spec.name}/{number} has no {metric}; it has {known}")
-
-
-def regain_weights(
-    store: Store, study_key: str, spec: TrialSpec, executor: Executor, provenance: Mapping[str, Any]
-) -> None:
-    """Trains a recorded trial again if its weights are not kept here; the records of others come without most of them.
-
-    Raises ReplayError where it gives something else now.
-    """
-    weights = store.outcomes([spec.key])[spec.key].weights
-    if weights is None or store.has_weights(weights):
-        return
-    for results in executor.run([spec]):
-        finished = [Finished(r.outcome, r.timing, r.weights, provenance) for r in results if r.outcome]
-        store.put_outcomes(study_key, finished)
 
 
 class _Run:
@@ -90,44 +102,84 @@ class _Run:
         self.provenance, self.on_progress = provenance, on_progress
         self.change = describe_change(store, plan)
         self.key = store.put_study(plan.spec, provenance)
+        self.planner = Planner(plan.spec)
         self.logged = {proposal.number: proposal for proposal in store.proposals(self.key)}
         self.trials: dict[int, Trial] = {}
         self.replayed = 0
         self.report()
 
-    def log(self, proposals: Sequence[Proposal]) -> None:
-        """Writes a generation down before it runs; what is written already must be the same."""
+    def propose(self, sampler: Sampler, generation: int, count: int, start: int) -> list[Proposal]:
+        """A generation, written down before it runs; what is written already must be the same."""
+        logged = [self.logged[number] for number in range(start, start + count) if number in self.logged]
+        if row_of(self.plan.spec.sampler["name"]).rebuilds and len(logged) == count:
+            sampler.take(generation, [proposal.searched for proposal in logged])
+            return logged
+        searched = sampler.propose(generation, count, start)
+        proposals = [self.planner.propose(start + place, generation, values) for place, values in enumerate(searched)]
         for proposal in proposals:
-            logged = self.logged.get(proposal.number)
             try:
-                refuse_other_proposal(proposal, logged or proposal)
+                refuse_other_proposal(proposal, self.logged.get(proposal.number, proposal))
             except ReplayError as error:
                 raise ReplayError(f"study {self.plan.spec.name}, {error}") from None
         new = [proposal for proposal in proposals if proposal.number not in self.logged]
         if new:
             self.store.put_proposals(self.key, new)
+        return proposals
 
     def complete(self, proposals: Sequence[Proposal]) -> list[Trial]:
         """The trials of a generation in order: outcomes from the store, and the rest from the executor."""
-        by_key = {proposal.spec.key: proposal for proposal in proposals}
-        known = self.store.outcomes(list(by_key))
-        self.replayed += len(known)
-        self.take(by_key, known)
-        if known:
-            self.store.announce(self.key, [by_key[key].number for key in known])
-        for results in self.executor.run([p.spec for key, p in by_key.items() if key not in known]):
-            finished = [Finished(r.outcome, r.timing, r.weights, self.provenance) for r in results if r.outcome]
-            self.store.put_outcomes(self.key, finished)
+        waiting = {proposal.number: proposal for proposal in proposals}
+        known = self.store.outcomes([key for proposal in proposals for key in proposal.keys])
+        replayed = self.take(waiting, known)
+        self.replayed += len(replayed)
+        if replayed:
+            self.store.announce(self.key, replayed)
+        self.report()
+        missing = {run.key: run for proposal in waiting.values() for run in proposal.runs if run.key not in known}
+        for results in self.executor.run([self.segment(run) for run in missing.values()]):
+            outcomes = {**known, **{result.spec.key: result.outcome for result in results}}
+            settled = [n for n, proposal in waiting.items() if all(key in outcomes for key in proposal.keys)]
+            self.store.put_outcomes(self.key, [_finished(result, self.provenance) for result in results], settled)
             # What a replay will read, in every respect: the order of names in a mapping too.
-            self.take(by_key, self.store.outcomes([entry.outcome.key for entry in finished]))
+            known |= self.store.outcomes([result.spec.key for result in results])
+            self.take(waiting, known)
+            self.report()
         return [self.trials[proposal.number] for proposal in proposals]
 
-    def take(self, by_key: Mapping[str, Proposal], outcomes: Mapping[str, TrialOutcome]) -> None:
-        with_outcome = trial_of(self.plan.spec)
-        for key, outcome in outcomes.items():
-            _require_objective(self.plan.spec, by_key[key].number, outcome)
-            self.trials[by_key[key].number] = with_outcome(by_key[key], outcome)
+    def prune(self, proposals: Sequence[Proposal], generation: int, pruner: Pruner) -> list[Trial]:
+        """The same where trials may be stopped at rungs; each decision is stored before training goes on."""
+        race = Race(self.plan.spec, self.key, self.store, self.executor, self.finished)
+        stopped = race.run(proposals, generation, pruner)
+        for proposal, outcome in stopped:
+            self.trials[proposal.number] = Trial.of(self.plan.spec, proposal, [outcome])
+        self.replayed += race.replayed
         self.report()
+        going = [proposal for proposal in proposals if proposal.number not in self.trials]
+        self.complete(going)
+        self.executor.forget()
+        trials = [self.trials[proposal.number] for proposal in proposals]
+        race.end(trials, pruner)
+        return trials
+
+    def take(self, waiting: dict[int, Proposal], known: Mapping[str, TrialOutcome]) -> list[int]:
+        """Settles the trials whose runs have all ended; their numbers."""
+        settled = [number for number, proposal in waiting.items() if all(key in known for key in proposal.keys)]
+        for number in settled:
+            proposal = waiting.pop(number)
+            outcomes = [known[key] for key in proposal.keys]
+            for outcome in outcomes:
+                _require_objective(self.plan.spec, number, outcome)
+            self.trials[number] = Trial.of(self.plan.spec, proposal, outcomes)
+        return settled
+
+    def segment(self, run: TrialSpec) -> Segment:
+        """A run to its end, from where it paused before this process began, if that was kept."""
+        kept = self.store.checkpoint(run.key)
+        return Segment(run, None, None if kept is None else Checkpoint(kept[1], kept[0]))
+
+    def finished(self, result: Result) -> Finished:
+        """A result as the store keeps it."""
+        return _finished(result, self.provenance)
 
     def report(self) -> None:
         best = best_trial(list(self.trials.values()), self.plan.spec.objective["direction"])

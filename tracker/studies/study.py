@@ -14,7 +14,6 @@ import pandas as pd
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor
-from tracker.hyperparameters import OWN_CODE
 from tracker.recording.environments import earlier_environments
 from tracker.recording.model_folder import describe_model, write_model
 from tracker.recording.store import Store
@@ -69,17 +68,17 @@ class StudyTrial:
 
     @property
     def state(self) -> str:
-        """`complete` or `failed`."""
-        return self.trial.outcome.state
+        """`complete`, `pruned` or `failed`."""
+        return self.trial.state
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """The metrics of the kept epoch."""
-        return self.trial.outcome.metrics
+        """The metrics of the kept epoch; of several runs their means."""
+        return self.trial.metrics
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per epoch."""
+        """One row per epoch; of several runs the first one's."""
         return pd.DataFrame(list(self.trial.outcome.history)).drop(columns="confusion_matrix", errors="ignore")
 
     @cached_property
@@ -90,13 +89,14 @@ class StudyTrial:
         """
         digest = self.trial.outcome.weights
         if digest is None:
-            reason = self.trial.outcome.reason or "its loop returned none"
+            pruned = "it was pruned" if self.state == "pruned" else "its loop returned none"
+            reason = self.trial.outcome.reason or pruned
             raise NotFoundError(f"{self.trial.study}/{self.number} has no model: {reason}")
         with Store.open(self.store) as store, TemporaryDirectory() as folder:
             if self.source is not None and not store.has_weights(digest):
                 executor = InlineExecutor(self.source.load(), 1, self.source.root)
                 regain_weights(store, self.study_key, self.trial.spec, executor, {})
-            if self.trial.spec.family in OWN_CODE:
+            if self.trial.spec.code:
                 return self._rebuilt(store, store.weights(digest))
             target = Path(folder) / "model"
             description = describe_model(self.trial.spec, self.trial.outcome, self.serving)

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tracker.datasets.prepare import DataReport, align, inspect_data
-from tracker.execution.cohorts import form_cohorts
-from tracker.hyperparameters import OWN_CODE
-from tracker.models.mlp import shape_of
+from tracker.execution.cohorts import Cohort, form_cohorts
+from tracker.execution.trainer import Segment, load_own
+from tracker.families.family import open_family
 from tracker.paths import Paths
-from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
-from tracker.studies.plan import StudyPlan, plan_studies, propose_trial
-from tracker.training.trainers import load_loop
+from tracker.studies.plan import Planner, StudyPlan, plan_studies
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -33,7 +31,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     """Lines for people. Raises InputError with every fault of the table and of the studies."""
     report = inspect_data(config.data, config.preprocessing, paths.root)[2]
     entry = config.model.entry
-    code = None if entry is None else load_loop(paths.root, entry)[0].identity
+    code = None if entry is None else load_own(paths.root, config.model.family, entry)[0].identity
     plans = plan_studies(config, {}, "forecast", code)
     yield from report.lines()
     yield ""
@@ -55,20 +53,27 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
 def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, int]:
     """Seconds if no trial stops early, and bytes of weights (twice: store and MLflow) and rows."""
     start, count = plan_generations(plan.spec, plan.trials)[0]
+    planner = Planner(plan.spec)
     searched = open_sampler(plan.spec).propose(0, count, start)
-    specs = [propose_trial(plan.spec, number, 0, values).spec for number, values in enumerate(searched)]
-    if plan.spec.family in OWN_CODE:
-        return STUDY_S + RECORD_S * plan.trials, RECORD_BYTES * plan.trials
+    proposals = [planner.propose(number, 0, values) for number, values in enumerate(searched)]
+    specs = [run for proposal in proposals for run in proposal.runs]
     features, classes = _features(report), len(report.labels)
+    shapes = [open_family(spec.family).shape(spec, features, classes) for spec in specs]
+    numbers = [shape.numbers for shape in shapes if shape is not None]
+    if len(numbers) < len(specs):  # runs that train alone: what they cost is not known beforehand
+        return STUDY_S + RECORD_S * plan.trials, RECORD_BYTES * plan.trials
     rows = math.ceil(report.rows * (1 - config.split.validation - config.split.test))
-    seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in form_cohorts(specs, features, classes))
-    weights = sum(4 * shape_of(spec, features, classes).numbers for spec in specs)
+    cohorts = form_cohorts([Segment(spec) for spec in specs], features, classes)
+    seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in cohorts)
+    weights = 4 * sum(numbers)
     share = plan.trials / count
     return STUDY_S + seconds * share + RECORD_S * plan.trials, int((2 * weights + RECORD_BYTES * count) * share)
 
 
-def _cohort_s(cohort: list[TrialSpec], features: int, classes: int, rows: int) -> float:
-    shape, epochs = shape_of(cohort[0], features, classes), cohort[0].training["epochs"]
+def _cohort_s(cohort: Cohort, features: int, classes: int, rows: int) -> float:
+    spec = cohort[0].spec
+    shape, epochs = open_family(spec.family).shape(spec, features, classes), spec.training["epochs"]
+    assert shape is not None
     steps = math.ceil(rows / shape.batch_size) * epochs
     return float(steps * STEP_S + len(cohort) * epochs * rows * 6 * shape.numbers / FLOPS)
 

@@ -37,6 +37,15 @@ def scores(confusion: NDArray[np.int64], positive: int | None) -> dict[str, floa
     }
 
 
+def validation_row(
+    train_loss: float, val_loss: float, confusion: NDArray[np.int64], positive: int | None
+) -> dict[str, float | None | list[list[int]]]:
+    """What one epoch of one of our own families tells: both losses, the scores, the confusion matrix itself."""
+    row: dict[str, float | None | list[list[int]]] = {"train_loss": train_loss, "val_loss": val_loss}
+    row |= {f"val_{name}": value for name, value in scores(confusion, positive).items()}
+    return row | {"confusion_matrix": confusion.tolist()}
+
+
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 

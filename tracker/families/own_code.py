@@ -25,6 +25,8 @@ from tracker.errors import ConfigError
 
 RESERVED = sys.stdlib_module_names | {"tracker"}  # never taken from the project's folder
 
+COUNTS = {3: "three", 4: "four"}
+
 Read = Callable[[str], bytes | None]
 
 
@@ -128,14 +130,21 @@ def _collect(root: Path, entry: str, read: Read) -> OwnCode:
 
 
 def require_generator(function: Callable[..., Any], entry: str, arguments: Sequence[str]) -> None:
-    """Raises ConfigError unless the function is a generator that takes these arguments, in this order."""
-    call = f"{entry.partition(':')[2]}({', '.join(arguments)})"
+    """Raises ConfigError unless the function is a generator."""
     if not inspect.isgeneratorfunction(inspect.unwrap(function)):
+        call = f"{entry.partition(':')[2]}({', '.join(arguments)})"
         raise ConfigError(f"model.entry: {entry} must be a generator, {call}, that yields metrics once per epoch")
+
+
+def require_arguments(function: Callable[..., Any], entry: str, arguments: Sequence[str]) -> None:
+    """Raises ConfigError unless the function takes these arguments, in this order."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as error:
-        raise ConfigError(f"model.entry: {entry} must take four arguments, {call}: {error}") from None
+        call = f"{entry.partition(':')[2]}({', '.join(arguments)})"
+        raise ConfigError(
+            f"model.entry: {entry} must take {COUNTS[len(arguments)]} arguments, {call}: {error}"
+        ) from None
 
 
 def describe(error: BaseException) -> str:

@@ -67,7 +67,7 @@ class Cause:
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Cause, ...]:
-    """What differs between two provenances (`tracker.recording.provenance`), the likeliest cause of other numbers first.
+    """What differs between two provenances (`tracker.surroundings.provenance`), the likeliest cause of other numbers first.
 
     What only one of them tells is not compared. What follows from another cause is left out: a package that the
     environment names already, the digest of all source files beside a file, the probe beside what steers arithmetic.

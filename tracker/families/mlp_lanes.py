@@ -1,4 +1,4 @@
-"""Turns stacked rows and labels into stacked gradients: forward and backward pass of K fully connected networks at once.
+"""Forward and backward pass of K fully connected networks at once, from stacked rows to stacked gradients.
 
 The backward pass is written out: at these sizes automatic differentiation costs more than the arithmetic. A test holds it
 against automatic differentiation. Lanes are in `lane_order`, so that layer l belongs to the first `plan[l].lanes` lanes and
@@ -14,7 +14,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from tracker.models.mlp import Buffer, LayerPlan, Shape, initial_tensors, lane_sizes, plan_layers
+from tracker.families.mlp_layout import Buffer, LayerPlan, Shape, initial_tensors, lane_sizes, plan_layers
 from tracker.records import TrialSpec
 from tracker.standalone.mlp import ACTIVATIONS, BATCH_NORM_EPS, LEAKY_SLOPE, NO_CLASS, ROWS_AT_ONCE
 
@@ -89,7 +89,7 @@ class MlpLanes:
         torch.log_softmax(self._logits(last), -1, out=log_p)
         slope = torch.exp(log_p).sub_(truth).mul_(rows.valid / rows.count)
         torch.bmm(last.transpose(1, 2), slope, out=self.gradients.weight[self.output])
-        torch.sum(slope, 1, keepdim=True, out=self.gradients.bias[self.output])
+        self._sum_bias(self.output, slope)
         if self.hidden:
             self._backward(saved, torch.bmm(slope, self.values.weight[self.output].transpose(1, 2)), x, rows, masks)
 
@@ -100,7 +100,7 @@ class MlpLanes:
             part = x[start : start + ROWS_AT_ONCE].expand(self.lanes, -1, -1)
             outputs, h = [], part
             for index, layer in enumerate(self.hidden):
-                z = torch.baddbmm(self.values.bias[index], h[: layer.lanes], self.values.weight[index])
+                z = self._affine(index, h[: layer.lanes])
                 h = self._activate(index, self._normalise_fixed(index, z) if layer.norm else z)
                 outputs.append(h)
             parts.append(torch.log_softmax(self._logits(self._gather(outputs, part)), -1))
@@ -148,7 +148,7 @@ class MlpLanes:
         saved: list[_Saved] = []
         h = x
         for index, layer in enumerate(self.hidden):
-            z = torch.baddbmm(self.values.bias[index], h[: layer.lanes], self.values.weight[index])
+            z = self._affine(index, h[: layer.lanes])
             norm = None
             if layer.norm:
                 z, norm = self._normalise_batch(index, z, rows)
@@ -169,12 +169,25 @@ class MlpLanes:
                 slope = self._normalise_slope(index, slope, entry.norm, rows)
             below = saved[index - 1].h if index else x
             torch.bmm(below[:lanes].transpose(1, 2), slope, out=self.gradients.weight[index])
-            torch.sum(slope, 1, keepdim=True, out=self.gradients.bias[index])
+            self._sum_bias(index, slope)
             if index:  # lanes that end below keep the gradient that came from their output
                 torch.bmm(slope, self.values.weight[index].transpose(1, 2), out=g[:lanes])
 
+    def _affine(self, index: int, h: Tensor) -> Tensor:
+        bias = self.values.bias[index]
+        if bias is None:
+            return torch.bmm(h, self.values.weight[index])
+        return torch.baddbmm(bias, h, self.values.weight[index])
+
+    def _sum_bias(self, index: int, slope: Tensor) -> None:
+        gradient = self.gradients.bias[index]
+        if gradient is not None:
+            torch.sum(slope, 1, keepdim=True, out=gradient)
+
     def _logits(self, last: Tensor) -> Tensor:
-        return torch.baddbmm(self.values.bias[self.output] + self.gap, last, self.values.weight[self.output])
+        bias = self.values.bias[self.output]
+        assert bias is not None
+        return torch.baddbmm(bias + self.gap, last, self.values.weight[self.output])
 
     def _gather(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
         """Each lane's last hidden output (K, B, W): deeper lanes come first."""

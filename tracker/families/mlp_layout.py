@@ -1,4 +1,8 @@
-"""Turns specs of fully connected networks into stacked lanes: sizes, initial weights, exported weights."""
+"""Fully connected networks as stacked lanes: which share a shape, initial weights, where each number lies in memory.
+
+A layer that batch norm follows has no bias: the norm takes any constant away again, so the gradient of such a bias is
+rounding noise, which adaptive optimizers would blow up.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,6 @@ from torch import Tensor
 from tracker.records import TrialSpec
 from tracker.seeds import torch_generator
 from tracker.standalone.mlp import hidden_sizes, multiple_of_8, padded_width
-
-FAMILY = "mlp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ def initial_tensors(spec: TrialSpec, features: int, classes: int) -> dict[str, T
     for index in range(len(sizes) - 1):
         name = "output" if index == len(sizes) - 2 else f"hidden_{index}"
         inputs, outputs = sizes[index], sizes[index + 1]
-        weight, bias = torch.empty(outputs, inputs), torch.zeros(outputs)
+        norm = spec.params["batch_norm"] and name != "output"
+        weight, bias = torch.empty(outputs, inputs), None if norm else torch.zeros(outputs)
         _initialise(spec.params["weight_init"], weight, bias, generator)
-        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias
-        if spec.params["batch_norm"] and name != "output":
+        tensors |= {f"{name}.weight": weight} if bias is None else {f"{name}.weight": weight, f"{name}.bias": bias}
+        if norm:
             tensors |= {f"norm_{index}.weight": torch.ones(outputs), f"norm_{index}.bias": torch.zeros(outputs)}
             tensors |= {
                 f"norm_{index}.running_mean": torch.zeros(outputs),
@@ -66,12 +69,13 @@ def initial_tensors(spec: TrialSpec, features: int, classes: int) -> dict[str, T
     return tensors
 
 
-def _initialise(kind: str, weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+def _initialise(kind: str, weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:
     init = torch.nn.init
     if kind == "default":  # what torch.nn.Linear does
         init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
         bound = 1 / math.sqrt(weight.shape[1])
-        init.uniform_(bias, -bound, bound, generator=generator)
+        if bias is not None:
+            init.uniform_(bias, -bound, bound, generator=generator)
     elif kind.startswith("kaiming"):
         kaiming = init.kaiming_uniform_ if kind == "kaiming_uniform" else init.kaiming_normal_
         kaiming(weight, nonlinearity="relu", generator=generator)
@@ -95,7 +99,7 @@ class LayerPlan:
     @property
     def numbers(self) -> int:
         """Trainable numbers of a lane in this layer, rounded up so that every layer starts on a 64-byte boundary."""
-        numbers = self.inputs * self.outputs + (3 if self.norm else 1) * self.outputs
+        numbers = self.inputs * self.outputs + (2 if self.norm else 1) * self.outputs
         return -(-numbers // 16) * 16
 
 
@@ -125,19 +129,19 @@ class Buffer:
         self.blocks = [torch.zeros(count, widths[count]) for count in counts]
         offsets = dict.fromkeys(counts, 0)
         self.weight: list[Tensor] = []
-        self.bias: list[Tensor] = []
+        self.bias: list[Tensor | None] = []  # None where a norm follows
         self.norm: list[tuple[Tensor, Tensor] | None] = []
         for layer in plan:
             block = self.blocks[counts.index(layer.lanes)]
             offset = offsets[layer.lanes]
             area = layer.inputs * layer.outputs
             self.weight.append(block[:, offset : offset + area].view(-1, layer.inputs, layer.outputs))
-            ends = range(offset + area, offset + area + 3 * layer.outputs, layer.outputs)
+            ends = range(offset + area, offset + area + 2 * layer.outputs, layer.outputs)
             rows = [
-                block[:, end : end + layer.outputs].view(-1, 1, layer.outputs) for end in ends[: 3 if layer.norm else 1]
+                block[:, end : end + layer.outputs].view(-1, 1, layer.outputs) for end in ends[: 2 if layer.norm else 1]
             ]
-            self.bias.append(rows[0])
-            self.norm.append((rows[1], rows[2]) if layer.norm else None)
+            self.bias.append(None if layer.norm else rows[0])
+            self.norm.append((rows[0], rows[1]) if layer.norm else None)
             offsets[layer.lanes] += layer.numbers
 
     def keep(self, other: Buffer, lanes: Sequence[int]) -> None:
@@ -146,11 +150,13 @@ class Buffer:
         for index, layer in enumerate(self.plan):
             rows, place = torch.tensor(lanes[: layer.lanes]), places[layer.name]
             self.weight[index].copy_(other.weight[place][rows])
-            self.bias[index].copy_(other.bias[place][rows])
-            mine, theirs = self.norm[index], other.norm[place]
-            if mine is not None and theirs is not None:
-                mine[0].copy_(theirs[0][rows])
-                mine[1].copy_(theirs[1][rows])
+            for mine, theirs in zip(self.rows_of(index), other.rows_of(place), strict=True):
+                mine.copy_(theirs[rows])
+
+    def rows_of(self, index: int) -> tuple[Tensor, ...]:
+        """The bias of a layer, or the weight and bias of its norm, each (lanes, 1, outputs)."""
+        bias, norm = self.bias[index], self.norm[index]
+        return norm if norm is not None else () if bias is None else (bias,)
 
     def read(self, lane: int, sizes: Sequence[int]) -> dict[str, Tensor]:
         """Copies of one lane's numbers in true sizes, under the names of the weights file."""
@@ -172,11 +178,8 @@ class Buffer:
             last = layer.name == "output"
             inputs, outputs = sizes[-2 if last else index], sizes[-1 if last else index + 1]
             views.append((f"{layer.name}.weight", self.weight[index][lane, :inputs, :outputs]))
-            views.append((f"{layer.name}.bias", self.bias[index][lane, 0, :outputs]))
-            norm = self.norm[index]
-            if norm is not None:
-                views.append((f"norm_{index}.weight", norm[0][lane, 0, :outputs]))
-                views.append((f"norm_{index}.bias", norm[1][lane, 0, :outputs]))
+            names = [f"norm_{index}.weight", f"norm_{index}.bias"] if layer.norm else [f"{layer.name}.bias"]
+            views += [(name, row[lane, 0, :outputs]) for name, row in zip(names, self.rows_of(index), strict=True)]
         return views
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import ConfigError
-from tracker.models.own_code import OwnCode, code_from, read_code, require_generator
+from tracker.families.own_code import OwnCode, code_from, read_code, require_generator
 
 FIT = "def fit(hyperparameters, train, validation, seed):\n    yield {}\n"
 ARGUMENTS = ("hyperparameters", "train", "validation", "seed")

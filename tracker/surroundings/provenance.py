@@ -1,6 +1,6 @@
 """Turns the process, its user, its machine and the git checkout into what is recorded beside each trial.
 
-None of it is in a key; what changes numbers is told apart in `tracker.recording.surroundings`.
+None of it is in a key; what changes numbers is told apart in `tracker.surroundings.environment`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker.recording.surroundings import environment, libraries, machine
+from tracker.surroundings.environment import environment, libraries, machine
 
 GIT_TIMEOUT_S = 5.0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, active
+from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, active
 from tracker.records import TrialSpec
 from tracker.seeds import bit_generator
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import TRAINING_VERSION, train, train_cohort
+from tracker.families.family import train, train_cohort
 
 CASES = ((7, 31, 3, False), (33, 8, 2, False), (16, 16, 10, True), (100, 32, 3, False))
 
@@ -42,7 +42,7 @@ def _spec(seed: int, lane: int, units: int, batch_size: int, batch_norm: bool) -
         },
     )
     training = {"epochs": 2, "early_stopping": {"monitor": "val_loss", "patience": 1}, "device": "cpu"}
-    return TrialSpec("mlp", params, training, seed, {}, "selftest", TRAINING_VERSION)
+    return TrialSpec("mlp", params, training, seed, {}, "selftest", FAMILIES["mlp"].numerics)
 
 
 def _arrays(index: int, classes: int) -> Arrays:

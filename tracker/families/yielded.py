@@ -1,4 +1,4 @@
-"""Turns what the user's loop yields for one epoch into a row of numbers, or says what is wrong with it."""
+"""Reads what a loop of the user's own yields for one epoch: a row of numbers, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,13 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
 def read_epoch(entry: object, epoch: int, classes: int) -> dict[str, Any]:
-    """The row of the history: `epoch`, every number (None where undefined), and the confusion matrix where given.
-
-    Raises TrainingError where the entry breaks the contract or a loss is not finite. Other metrics that are not finite
-    count as undefined.
-    """
+    """Every number of an epoch, and the confusion matrix where given. Raises TrainingError where the contract is broken."""
     if not isinstance(entry, Mapping):
         raise TrainingError(f"epoch {epoch} yielded {type(entry).__name__}; expected a dict of metrics")
     numbers = {_name(name, epoch): _number(entry[name], name, epoch) for name in entry if name not in {MODEL, MATRIX}}
     if not numbers:
         raise TrainingError(f"epoch {epoch} yielded no metric; expected at least one, such as val_loss")
-    undefined = {name for name, value in numbers.items() if value is not None and not math.isfinite(value)}
-    if any(name.endswith("loss") for name in undefined):
-        raise TrainingError(f"diverged: the loss was not finite in epoch {epoch}")
-    row = {"epoch": epoch} | {name: None if name in undefined else value for name, value in numbers.items()}
-    return row | ({MATRIX: _matrix(entry[MATRIX], classes, epoch)} if MATRIX in entry else {})
+    return numbers | ({MATRIX: _matrix(entry[MATRIX], classes, epoch)} if MATRIX in entry else {})
 
 
 def read_module(found: object, where: str) -> torch.nn.Module | None:

@@ -1,0 +1,197 @@
+"""The family of fully connected networks: K of them train at once as lanes of stacked matrices.
+
+All randomness of an epoch comes from (seed, purpose, epoch), so that a checkpoint holds no generator state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tracker.errors import ConfigError
+from tracker.families.family import OwnFunction
+from tracker.families.mlp_lanes import MlpLanes, Rows
+from tracker.families.mlp_layout import Shape, lane_order, shape_of
+from tracker.records import TrialSpec
+from tracker.seeds import bit_generator
+from tracker.standalone.mlp import multiple_of_8
+from tracker.training.arrays import Arrays, Tables, take
+from tracker.training.draws import draw_batches
+from tracker.training.engine import Epoch, Kept
+from tracker.training.losses import mean_losses, validate
+from tracker.training.metrics import validation_row
+from tracker.training.optimizers import Optimizer
+
+CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
+BUFFERS = ("values", "first", "second", "best")
+
+
+class MlpFamily:
+    """See `tracker.families.family.Family`."""
+
+    def shape(self, spec: TrialSpec, features: int, classes: int) -> Shape:
+        """Features, classes, padded width, batch size, batch norm or not."""
+        return shape_of(spec, features, classes)
+
+    def start(self, specs: Sequence[TrialSpec], arrays: Arrays, own: OwnFunction | None = None) -> MlpEngine:
+        """Lanes with the initial weights that each run's own seed gives."""
+        del own
+        shapes = {shape_of(spec, arrays.x_train.shape[1], arrays.classes) for spec in specs}
+        if len(shapes) != 1:
+            raise ValueError(f"trials of one cohort must have one shape, found {sorted(map(str, shapes))}")
+        lanes = MlpLanes(sorted(specs, key=lane_order), shapes.pop())
+        lanes.initialise()
+        return MlpEngine(lanes, arrays, Tables.of(arrays))
+
+    def require(self, own: OwnFunction, entry: str) -> None:
+        """There is no code of the user's own in this family."""
+        del own
+        raise ConfigError(f"model.entry: family mlp runs no code of your own, found {entry}")
+
+    def lanes_agree(self) -> bool:
+        """See `tracker.families.mlp_selftest`."""
+        from tracker.families.mlp_selftest import lanes_agree
+
+        return lanes_agree()
+
+
+class MlpEngine:
+    """Lanes at one epoch; see `tracker.training.engine.Engine`."""
+
+    open_ended = False
+
+    def __init__(self, lanes: MlpLanes, arrays: Arrays, tables: Tables, epoch: int = 0) -> None:
+        self.lanes, self.arrays, self.tables, self.epoch = lanes, arrays, tables, epoch
+        self.optimizer = Optimizer([spec.params for spec in lanes.specs])
+        self.log_p = torch.empty(0)
+        self.best_log_p: list[Tensor | None] = [None] * lanes.lanes
+        self.best_epochs = [0] * lanes.lanes
+
+    @property
+    def specs(self) -> Sequence[TrialSpec]:
+        """Deeper networks first, equal activations together."""
+        return self.lanes.specs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch, the last one may be short."""
+        return -(-len(self.arrays.y_train) // self.lanes.shape.batch_size)
+
+    def run_epoch(self) -> list[Epoch]:
+        """Trains every lane on all rows once and scores it on validation."""
+        losses = self._train_epoch()
+        self.epoch += 1
+        classes, rows = self.arrays.classes, len(self.arrays.y_validation)
+        self.log_p = self.lanes.log_probabilities(self.tables.x_validation)[:, :rows, :classes]
+        val_losses, confusions = validate(self.log_p, self.tables.y_validation, classes)
+        return [
+            Epoch(validation_row(*row, self.arrays.positive)) for row in zip(losses, val_losses, confusions, strict=True)
+        ]
+
+    def keep(self, lanes: Sequence[int]) -> None:
+        """Copies values and predictions of these lanes."""
+        self.lanes.keep_best(lanes)
+        for lane in lanes:
+            self.best_log_p[lane] = self.log_p[lane].clone()
+            self.best_epochs[lane] = self.epoch
+
+    def kept(self, lane: int) -> Kept:
+        """Tensors named as in the plain torch module, `num_batches_tracked` among them."""
+        spec, log_p = self.lanes.specs[lane], self.best_log_p[lane]
+        assert log_p is not None
+        tensors = self.lanes.read(lane, "best")
+        for index in range(spec.params["hidden_layers"] if spec.params["batch_norm"] else 0):
+            batches = torch.tensor(self.steps_per_epoch * self.best_epochs[lane])
+            tensors[f"norm_{index}.num_batches_tracked"] = batches
+        return Kept(tensors, torch.exp(log_p).numpy())
+
+    def select(self, lanes: Sequence[int]) -> MlpEngine:
+        """A smaller cohort, all buffers taken along."""
+        smaller = MlpEngine(self.lanes.select(lanes), self.arrays, self.tables, self.epoch)
+        smaller.best_log_p = [self.best_log_p[lane] for lane in lanes]
+        smaller.best_epochs = [self.best_epochs[lane] for lane in lanes]
+        return smaller
+
+    def state(self, lane: int) -> dict[str, Tensor]:
+        """Tensors `values/...`, `first/...`, `second/...`, `best/...`, and the predictions of the best epoch."""
+        tensors = {
+            f"{buffer}/{name}": tensor for buffer in BUFFERS for name, tensor in self.lanes.read(lane, buffer).items()
+        }
+        log_p = self.best_log_p[lane]
+        if log_p is not None:
+            tensors |= {"best_log_p": log_p, "best_epoch": torch.tensor(self.best_epochs[lane])}
+        return tensors
+
+    def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
+        """Puts back what `state` gave."""
+        for buffer in BUFFERS:
+            prefix = f"{buffer}/"
+            part = {name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)}
+            self.lanes.write(lane, buffer, part)
+        self.best_log_p[lane] = state.get("best_log_p")
+        self.best_epochs[lane] = int(state["best_epoch"]) if "best_epoch" in state else 0
+        self.epoch = epoch
+
+    def close(self) -> None:
+        """Memory alone is held."""
+
+    def _train_epoch(self) -> list[float]:
+        """One pass over the training rows; gives the mean training loss of each lane."""
+        lanes, epoch = self.lanes, self.epoch + 1
+        count, size, steps = len(self.arrays.y_train), lanes.shape.batch_size, self.steps_per_epoch
+        padded = multiple_of_8(min(size, count))
+        index = np.stack([draw_batches(spec.seed, epoch, count, size, padded) for spec in lanes.specs], 1)
+        full, last = Rows.of(min(size, count), padded), Rows.of(count - (steps - 1) * size, padded)
+        rates = [spec.params["learning_rate"] for spec in lanes.specs]
+        coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, rates)
+        dropout = Dropout(lanes, epoch, padded)
+        blocks = lanes.optimizer_blocks()
+        log_p = torch.empty(steps, lanes.lanes, padded, self.tables.truth.shape[1])
+        at_once = max(1, CHUNK_FLOATS // (lanes.lanes * padded * (self.tables.x.shape[1] + dropout.numbers)))
+        for start in range(0, steps, at_once):
+            chosen = torch.from_numpy(index[start : start + at_once])
+            x, truth = take(self.tables.x, chosen), take(self.tables.truth, chosen)
+            masks = dropout.masks(len(chosen))
+            for offset in range(len(chosen)):
+                step = start + offset
+                rows = last if step == steps - 1 else full
+                step_masks = None if masks is None else [mask[offset] for mask in masks]
+                lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step])
+                self.optimizer.step(blocks, coefficients[step])
+        return mean_losses(log_p, index, self.tables.y, count)
+
+
+class Dropout:
+    """Dropout factors of one epoch, each lane from its own generator, drawn step by step, layer by layer."""
+
+    def __init__(self, lanes: MlpLanes, epoch: int, rows: int) -> None:
+        self.lanes, self.rows = lanes, rows
+        self.rates = [spec.params["dropout"] if lanes.hidden else 0.0 for spec in lanes.specs]
+        self.generators = [
+            bit_generator(spec.seed, "dropout", epoch) if rate else None
+            for spec, rate in zip(lanes.specs, self.rates, strict=True)
+        ]
+        self.numbers = len(lanes.hidden) * lanes.shape.width if any(self.rates) else 0
+
+    def masks(self, steps: int) -> list[Tensor] | None:
+        """Factors (steps, lanes, rows, width) of each hidden layer: 0, or 1 / (1 - rate); None where nobody drops."""
+        if not any(self.rates):
+            return None
+        width = self.lanes.shape.width
+        masks = [torch.ones(steps, layer.lanes, self.rows, width) for layer in self.lanes.hidden]
+        for lane, (rate, generator) in enumerate(zip(self.rates, self.generators, strict=True)):
+            if generator is None:
+                continue
+            depth = self.lanes.specs[lane].params["hidden_layers"]
+            words = generator.random_raw(steps * depth * self.rows * width // 4)
+            bits = torch.from_numpy(words.view(np.int16)).view(steps, depth, self.rows, width)
+            kept = (bits >= round(rate * 65536) - 32768).to(torch.float32).mul_(1 / (1 - rate))
+            for index in range(depth):
+                masks[index][:, lane] = kept[:, index]
+        return masks
+
+
+FAMILY = MlpFamily()

@@ -1,0 +1,159 @@
+"""Runs a generation from rung to rung: at each, a pruner decides from all curves, in the order of trials, which trials stop.
+
+A decision is stored, with the outcomes of the trials that it stops, before training goes on. A stored decision is taken
+as it is; `verify` decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tracker.execution.executor import Executor
+from tracker.execution.trainer import Segment
+from tracker.recording.store import Decision, Finished, Store, paused_slot
+from tracker.records import Proposal, StudySpec, Timing, Trial, TrialOutcome
+from tracker.search.pruners import Pruner, Rung
+from tracker.search.samplers import Told
+from tracker.training.keeper import paused_outcome
+from tracker.training.loop import Checkpoint, Result
+
+
+def told(spec: StudySpec, trial: Trial) -> Told:
+    """What a sampler hears of a trial; a trial of several runs has no curve of its own."""
+    curve = curve_of(spec, trial.outcome) if len(trial.outcomes) == 1 else ()
+    return Told(trial.number, trial.values, curve, trial.state)
+
+
+def curve_of(spec: StudySpec, outcome: TrialOutcome) -> tuple[tuple[int, float | None], ...]:
+    """The objective after each epoch, as far as it is known."""
+    metric = spec.objective["metric"]
+    return tuple((int(row["epoch"]), row.get(metric)) for row in outcome.history)
+
+
+def rung_rows(
+    spec: StudySpec, running: Mapping[int, TrialOutcome], since: int, until: int | None = None
+) -> list[Rung]:
+    """What a pruner sees of the trials that are not settled: the values of the epochs after `since`, up to `until`."""
+    rows = []
+    for number, outcome in sorted(running.items()):
+        curve = curve_of(spec, outcome)
+        values = tuple(point for point in curve if since < point[0] and (until is None or point[0] <= until))
+        ended = outcome.state != "paused" and (until is None or outcome.epochs <= until)
+        state = "running" if not ended else "complete" if outcome.state == "complete" else "failed"
+        rows.append(Rung(number, values, state))
+    return rows
+
+
+class Race:
+    """One generation on its way through its rungs."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        key: str,
+        store: Store,
+        executor: Executor,
+        finished: Callable[[Result], Finished],
+    ) -> None:
+        self.spec, self.key, self.store, self.executor, self.finished = spec, key, store, executor, finished
+        self.replayed = 0
+        self.proposals: dict[int, Proposal] = {}
+        self.running: dict[int, TrialOutcome] = {}
+        self.paused: dict[str, Finished] = {}
+        self.since = 0
+
+    def run(
+        self, proposals: Sequence[Proposal], generation: int, pruner: Pruner
+    ) -> list[tuple[Proposal, TrialOutcome]]:
+        """The trials that were stopped, with their outcomes; those that go on are left to be run to their ends."""
+        self.proposals = {proposal.number: proposal for proposal in proposals}
+        ended = self.store.outcomes([proposal.spec.key for proposal in proposals])
+        logged = self.store.decisions(self.key, generation)
+        stopped: list[tuple[Proposal, TrialOutcome]] = []
+        pruner.begin(list(self.proposals))
+        going = dict(self.proposals)
+        for epoch in pruner.rungs(self.spec.training["epochs"]):
+            going = {number: proposal for number, proposal in going.items() if not self._is_over(number)}
+            if not going:
+                break
+            known = logged.get(epoch, {})
+            self._reach(going, epoch, ended, [number for number, stops in known.items() if stops])
+            rows = rung_rows(self.spec, {number: self.running[number] for number in going}, self.since, epoch)
+            decided = pruner.decide(epoch, rows, known)
+            self._store(generation, epoch, decided, [n for n in going if n not in decided], known)
+            stopped += [(going.pop(number), self.running.pop(number)) for number in decided]
+            self.since = epoch
+        return stopped
+
+    def end(self, trials: Sequence[Trial], pruner: Pruner) -> None:
+        """Tells the pruner how the trials ended that no rung stopped."""
+        unsettled = {t.number: t.outcome for t in trials if t.state != "pruned" and not self._is_over(t.number)}
+        pruner.end(rung_rows(self.spec, unsettled, self.since))
+
+    def _is_over(self, number: int) -> bool:
+        """Whether a trial ended by itself before or at the last rung."""
+        outcome = self.running.get(number)
+        return outcome is not None and outcome.state != "paused" and outcome.epochs <= self.since
+
+    def _reach(
+        self,
+        going: Mapping[int, Proposal],
+        epoch: int,
+        ended: dict[str, TrialOutcome],
+        logged: Sequence[int],
+    ) -> None:
+        """Takes every trial to an epoch: from the store where that knows its curve, else by training."""
+        slots = {paused_slot(going[number].spec.key, epoch): number for number in logged if number in going}
+        stored = {slots[slot]: outcome for slot, outcome in self.store.outcomes(list(slots)).items()}
+        self.replayed += len(stored)
+        self.running |= stored
+        missing = {}
+        for number, proposal in going.items():
+            if proposal.spec.key in ended:
+                self.running[number] = ended[proposal.spec.key]
+            elif number not in stored:
+                missing[proposal.spec.key] = number
+        for results in self.executor.run([self._segment(going[number], epoch) for number in missing.values()]):
+            done = [result for result in results if result.outcome.state != "paused"]
+            if done:
+                numbers = [missing[result.spec.key] for result in done]
+                self.store.put_outcomes(self.key, [self.finished(result) for result in done], numbers)
+                ended |= self.store.outcomes([result.spec.key for result in done])
+            for result in results:
+                self.running[missing[result.spec.key]] = ended.get(result.spec.key, result.outcome)
+                self._pause(result)
+
+    def _segment(self, proposal: Proposal, epoch: int) -> Segment:
+        kept = self.store.checkpoint(proposal.spec.key) if self.since == 0 else None
+        usable = kept is not None and len(kept[0]["history"]) <= epoch
+        return Segment(proposal.spec, epoch, Checkpoint(kept[1], kept[0]) if kept and usable else None)
+
+    def _pause(self, result: Result) -> None:
+        if result.outcome.state == "paused":
+            self.paused[result.spec.key] = self.finished(result)
+            if result.checkpoint is not None:
+                self.store.put_checkpoint(result.spec.key, result.checkpoint.progress, result.checkpoint.tensors)
+
+    def _store(
+        self, generation: int, epoch: int, stopped: Sequence[int], going: Sequence[int], known: Mapping[int, bool]
+    ) -> None:
+        """Stores what was decided just now, with the outcomes of those that stop, as they were after that epoch."""
+        finished = [self._stopped_at(number, epoch) for number in stopped]
+        self.running.update({n: one.outcome for n, one in zip(stopped, finished, strict=True)})
+        new = [[number for number in numbers if number not in known] for numbers in (stopped, going)]
+        decision = Decision(generation, epoch, tuple(new[0]), tuple(new[1])) if new[0] or new[1] else None
+        if finished or decision:
+            self.store.put_outcomes(self.key, finished, stopped, decision)
+
+    def _stopped_at(self, number: int, epoch: int) -> Finished:
+        """A trial as it is after an epoch; one that another study ran to its end is cut there."""
+        spec, outcome = self.proposals[number].spec, self.running[number]
+        if spec.key in self.paused and outcome.state == "paused":
+            return self.paused[spec.key]
+        slot = paused_slot(spec.key, epoch) if outcome.state == "paused" else spec.key
+        timing, provenance = self.store.timing(slot), self.store.provenance(slot)
+        times = timing.epochs[:epoch]
+        cut = Timing(timing.started, times[-1] if times else timing.ended, times)
+        return Finished(spec, paused_outcome(spec.key, outcome.history[:epoch]), cut, None, provenance)
+
