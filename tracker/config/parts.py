@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from tracker.config.base import Part, raise_faults
+from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.hyperparameters import OWN_CODE
+from tracker.samplers import SAMPLERS
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
@@ -128,10 +129,14 @@ class Objective(Part):
     direction: Literal["maximize", "minimize"] = Field(default_factory=_direction)
 
 
+def _known_sampler(value: Any) -> Any:
+    return one_of(tuple(SAMPLERS), value)
+
+
 class Study(Part):
     """One study: a sampler over the common search space or its own."""
 
-    sampler: Literal["manual", "grid", "random", "tpe"]
+    sampler: Annotated[str, BeforeValidator(_known_sampler)]
     trials: int | None = Field(default=None, ge=1, le=1_000_000)
     generation: int | None = Field(default=None, ge=1, le=100_000)
     configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
@@ -140,20 +145,21 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _fits_sampler(self) -> Study:
-        sampler, listed = self.sampler, self.sampler in {"manual", "grid"}
+        row = SAMPLERS[self.sampler]
+        name, listing = row.name, " or ".join(other.name for other in SAMPLERS.values() if other.configurations)
         faults = {
-            "sampler manual needs configurations: a list of hyperparameters, {} for the fixed ones": (
-                sampler == "manual" and not self.configurations
+            f"sampler {name} needs configurations: a list of hyperparameters, {{}} for the fixed ones": (
+                row.configurations and not self.configurations
             ),
-            f"configurations belong to sampler manual, not to {sampler}": (
-                sampler != "manual" and self.configurations is not None
+            f"configurations belong to sampler {listing}, not to {name}": (
+                not row.configurations and self.configurations is not None
             ),
-            f"sampler {sampler} needs trials: how many to run": not listed and self.trials is None,
-            f"sampler {sampler} has as many trials as configurations; take trials out": (
-                listed and self.trials is not None
+            f"sampler {name} needs trials: how many to run": row.needs_trials and self.trials is None,
+            f"sampler {name} has as many trials as configurations; take trials out": (
+                not row.needs_trials and self.trials is not None
             ),
-            f"generation belongs to samplers that learn; {sampler} does not": (
-                sampler != "tpe" and self.generation is not None
+            f"generation belongs to samplers that learn; {name} does not": (
+                not row.learns and self.generation is not None
             ),
         }
         raise_faults(faults)
