@@ -11,7 +11,7 @@ from tracker.execution.executor import Executor
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
-from tracker.search.samplers import open_sampler, plan_generations
+from tracker.search.samplers import Told, open_sampler, plan_generations
 from tracker.studies.changed import describe_change
 from tracker.studies.plan import StudyPlan, propose_trial
 from tracker.studies.result import StudyResult, best_trial, summarise_study, trial_of
@@ -50,7 +50,7 @@ def run_study(
         proposals = [propose_trial(plan.spec, start + i, generation, values) for i, values in enumerate(searched)]
         run.log(proposals)
         trials = run.complete(proposals)
-        sampler.tell([trial.value for trial in trials])
+        sampler.tell([Told(trial.number, (trial.value,)) for trial in trials])
     return run.finish()
 
 
