@@ -32,6 +32,7 @@ ROWS = (
     SamplerRow("manual", "tracker.search.listed:open_manual", needs_trials=False, configurations=True, space=False),
     SamplerRow("grid", "tracker.search.listed:open_grid", needs_trials=False),
     SamplerRow("random", "tracker.search.optuna_samplers:open_random", libraries=("optuna",)),
+    SamplerRow("qmc", "tracker.search.qmc:open_qmc", libraries=("scipy",)),
     SamplerRow("tpe", "tracker.search.optuna_samplers:open_tpe", learns=True, generation=8, libraries=("optuna",)),
 )
 SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in ROWS}

@@ -133,7 +133,7 @@ def test_grid_refuses_what_it_cannot_list(make_spec, entries, fault):
     assert (fault,) == caught.value.faults
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_values_are_inside_the_space_and_plain(make_spec, sampler):
     """Plain Python values of the declared types, inside the ranges, conditionals only where they hold."""
     spec = make_spec(sampler, RICH)
@@ -157,7 +157,7 @@ def test_log_ranges_spread_over_magnitudes(make_spec):
     assert 70 < below < 130
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 @pytest.mark.parametrize("short", [48, 50])
 def test_more_trials_extend_a_study(make_spec, sampler, short):
     """A study of 96 trials begins with the proposals of a shorter one, even if that ended inside a generation."""
@@ -167,9 +167,10 @@ def test_more_trials_extend_a_study(make_spec, sampler, short):
     assert 90 < len({canonical_json(searched) for searched in longer})
 
 
-def test_a_random_trial_depends_on_its_number_alone(make_spec):
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_a_trial_depends_on_its_number_alone(make_spec, sampler):
     """Asked alone or among others, trial 7 is the same."""
-    spec = make_spec("random", RICH)
+    spec = make_spec(sampler, RICH)
     assert open_sampler(spec).propose(0, 20, 0)[7:9] == open_sampler(spec).propose(3, 2, 7)
 
 
@@ -200,7 +201,7 @@ print(json.dumps(out))
 """
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_proposals_are_the_same_in_any_process(make_spec, sampler):
     """Neither the process nor Python's hash seed enters a proposal; floats are equal to the last bit."""
     spec = make_spec(sampler, RICH)
@@ -221,7 +222,9 @@ def test_proposals_are_the_same_in_any_process(make_spec, sampler):
     assert spec == record_from(StudySpec, json.loads(text))
 
 
-@pytest.mark.parametrize(("sampler", "change"), [("random", "seed"), ("tpe", "seed"), ("tpe", "generation")])
+@pytest.mark.parametrize(
+    ("sampler", "change"), [("random", "seed"), ("qmc", "seed"), ("tpe", "seed"), ("tpe", "generation")]
+)
 def test_seed_and_generation_size_matter(make_spec, sampler, change):
     """Another seed or generation size is another study."""
     assert run_study(make_spec(sampler, RICH), 24) != run_study(make_spec(sampler, RICH, **{change: 12}), 24)
@@ -282,7 +285,7 @@ def finished(number, searched):
     return Told(number, (score(searched),), state="failed" if number % 5 == 4 else "complete")
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_a_taken_generation_is_as_good_as_a_proposed_one(make_spec, sampler):
     """After any number of logged generations the next one is the same as if all had been proposed.
 
@@ -352,16 +355,17 @@ def test_every_row_of_the_table_is_as_it_says(make_spec, row):
 def test_unknown_sampler(make_spec):
     """The message lists the samplers there are."""
     spec = record_from(StudySpec, {**record_json(make_spec("random", RICH)), "sampler": {"name": "annealing"}})
-    with pytest.raises(SpaceError, match="'annealing' is unknown; there are manual, grid, random, tpe"):
+    with pytest.raises(SpaceError, match="'annealing' is unknown; there are manual, grid, random, qmc, tpe"):
         open_sampler(spec)
 
 
 def test_versions_are_those_that_shape_proposals():
-    """Optuna's release is part of studies that Optuna proposes for."""
+    """Optuna's release is part of studies that Optuna proposes for, scipy's of those that read its sequences."""
     import optuna
+    import scipy
 
-    assert [{}, {}, {"optuna": optuna.__version__}, {"optuna": optuna.__version__}] == [
-        versions(name) for name in ("manual", "grid", "random", "tpe")
+    assert [{}, {}, {"optuna": optuna.__version__}, {"scipy": scipy.__version__}, {"optuna": optuna.__version__}] == [
+        versions(name) for name in ("manual", "grid", "random", "qmc", "tpe")
     ]
 
 
