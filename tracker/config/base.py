@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,11 +32,12 @@ def raise_faults(faults: Mapping[str, bool]) -> None:
         raise ValueError("\n".join(present))
 
 
-def one_of(names: Sequence[str], found: Any) -> str:
+def one_of(names: Iterable[str], found: Any) -> str:
     """The value, where it is one of the names. Raises ValueError that lists them."""
     if isinstance(found, str) and found in names:
         return found
-    listed = " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])]) if len(names) > 1 else repr(*names)
+    *others, last = map(repr, names)
+    listed = f"{', '.join(others)} or {last}" if others else last
     raise ValueError(f"expected {listed}, found {found!r}")
 
 

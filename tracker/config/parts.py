@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.hyperparameters import OWN_CODE
+from tracker.pruners import PRUNERS
 from tracker.samplers import SAMPLERS
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -129,19 +131,29 @@ class Objective(Part):
     direction: Literal["maximize", "minimize"] = Field(default_factory=_direction)
 
 
-def _known_sampler(value: Any) -> Any:
-    return one_of(tuple(SAMPLERS), value)
+class Pruner(Part):
+    """A rule that stops weak trials early; the settings beside its name are held against the table of pruners."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: Annotated[str, BeforeValidator(partial(one_of, PRUNERS))]
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The settings that are written down."""
+        return self.model_extra or {}
 
 
 class Study(Part):
     """One study: a sampler over the common search space or its own."""
 
-    sampler: Annotated[str, BeforeValidator(_known_sampler)]
+    sampler: Annotated[str, BeforeValidator(partial(one_of, SAMPLERS))]
     trials: int | None = Field(default=None, ge=1, le=1_000_000)
     generation: int | None = Field(default=None, ge=1, le=100_000)
     configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
     search_space: Mapping[str, Entry] | None = None
     training: Mapping[str, Any] | None = None
+    pruner: Pruner | None = None
 
     @model_validator(mode="after")
     def _fits_sampler(self) -> Study:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracker.config.base import Part, faults_of
-from tracker.config.checks import space_faults, value_faults
+from tracker.config.checks import pruner_faults, space_faults, value_faults
 from tracker.config.forms import Entry, Form
 from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
 from tracker.errors import ConfigError
@@ -147,6 +147,8 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
     yield from space_faults(".search_space", table, study.search_space or {})
     for index, configuration in enumerate(study.configurations or ()):
         yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)
+    if study.pruner is not None:
+        yield from pruner_faults(".pruner", study.pruner)
     if SAMPLERS[study.sampler].space and not config.space_of(name):
         yield ": nothing to search; give it a search_space"
     try:

@@ -1,0 +1,25 @@
+"""The one table of pruners: which settings each has, and where it is implemented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracker.hyperparameters import Hyperparameter
+
+
+@dataclass(frozen=True, slots=True)
+class PrunerRow:
+    """A pruner as the configuration and the search see it: its settings with types, bounds and defaults.
+
+    `implementation` ("module:function") opens it from all its settings, the direction of the objective and the study's
+    name, and is imported only then.
+    """
+
+    name: str
+    implementation: str
+    settings: Mapping[str, Hyperparameter]
+
+
+ROWS: tuple[PrunerRow, ...] = ()
+PRUNERS: Mapping[str, PrunerRow] = {row.name: row for row in ROWS}
