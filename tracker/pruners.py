@@ -21,5 +21,16 @@ class PrunerRow:
     settings: Mapping[str, Hyperparameter]
 
 
-ROWS: tuple[PrunerRow, ...] = ()
+ROWS = (
+    PrunerRow(
+        "median",
+        "tracker.search.optuna_pruners:open_median",
+        {
+            "n_startup_trials": Hyperparameter("int", "completed trials before any trial stops", 5, low=0),
+            "n_warmup_steps": Hyperparameter("int", "no trial stops before this epoch", 0, low=0),
+            "interval_steps": Hyperparameter("int", "epochs from one decision to the next", 1, low=1),
+            "n_min_trials": Hyperparameter("int", "completed trials that reached the epoch", 1, low=1),
+        },
+    ),
+)
 PRUNERS: Mapping[str, PrunerRow] = {row.name: row for row in ROWS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.trial import TrialState
@@ -11,6 +11,20 @@ from optuna.trial import TrialState
 from tracker.errors import TrackerError
 from tracker.search.optuna_border import optuna_border
 from tracker.search.pruners import Rung
+
+
+def open_median(settings: Mapping[str, int], direction: str, study_name: str) -> OptunaPruner:
+    """Stops a trial whose best value so far is worse than the median of completed trials at the same epoch.
+
+    Method: Golovin et al., Google Vizier, KDD 2017, section 3.2.2, as Optuna has it: it decides after the first report
+    of each interval, and intervals begin at `n_warmup_steps`, so the first report of all (epoch 1) is one, too.
+    """
+    warmup, interval = settings["n_warmup_steps"], settings["interval_steps"]
+
+    def may_prune(epoch: int) -> bool:
+        return epoch >= warmup and (epoch == 1 or (epoch - warmup) % interval == 0)
+
+    return OptunaPruner(optuna.pruners.MedianPruner(**settings), may_prune, direction, study_name)
 
 
 class OptunaPruner:
