@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.config import METRICS, Choice, Config, Fixed, Range, Training, load_config, parse_config, read_yaml
+from tracker.config import (
+    METRICS,
+    Choice,
+    Config,
+    Fixed,
+    Range,
+    Training,
+    load_config,
+    parse_config,
+    pruner_settings,
+    read_yaml,
+)
 from tracker.errors import ConfigError
 
 DEFAULT = Path(__file__).parent.parent / "params.yaml"
@@ -257,7 +268,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ),
         (
             study(sampler="annealing"),
-            "studies.s.sampler: expected 'manual', 'grid', 'random' or 'tpe', found 'annealing'",
+            "studies.s.sampler: expected 'manual', 'grid', 'random', 'qmc' or 'tpe', found 'annealing'",
         ),
         (study(trials=None), "studies.s: sampler random needs trials: how many to run"),
         (study(trials=0), "studies.s.trials: expected greater than or equal to 1, found 0"),
@@ -268,6 +279,20 @@ def test_files_that_cannot_be_read(tmp_path):
         ),
         (study(configurations=[{}]), "studies.s: configurations belong to sampler manual, not to random"),
         (study(generation=8), "studies.s: generation belongs to samplers that learn; random does not"),
+        (study(pruner={"name": "halving"}), "studies.s.pruner.name: expected 'median', found 'halving'"),
+        (study(pruner="median"), "studies.s.pruner: expected entries, name: value, found 'median'"),
+        (
+            study(pruner={"name": "median", "patience": 3}),
+            "studies.s.pruner.patience: unknown; median knows n_startup_trials, n_warmup_steps, interval_steps, n_min",
+        ),
+        (
+            study(pruner={"name": "median", "interval_steps": 0}),
+            "studies.s.pruner.interval_steps: expected at least 1, found 0",
+        ),
+        (
+            study(pruner={"name": "median", "n_min_trials": 1.5}),
+            "studies.s.pruner.n_min_trials: expected a whole number",
+        ),
         (study(search_space={}), "studies.s: nothing to search; give it a search_space"),
         (study(search_space={"lr": [1]}), "studies.s.search_space.lr: unknown; this family knows"),
         (study(training={"epoch": 1}), f"studies.s.training.epoch: {UNKNOWN}"),
@@ -383,6 +408,20 @@ def test_a_study_replaces_entries_of_training():
     )
     assert Training(epochs=3, early_stopping=None) == config.training_of("own")
     assert config.training == config.training_of("random")
+
+
+def test_a_pruner_is_written_out_whole():
+    """Every setting has a value, that of Optuna where none is given; no pruner is nothing at all."""
+    optunas = {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1}
+
+    def settings_of(**entries):
+        return pruner_settings(parse_config({"seed": 1, **study(**entries)}, "params.yaml").studies["s"])
+
+    assert {} == settings_of() == settings_of(pruner=None)
+    assert {"name": "median", **optunas} == settings_of(pruner={"name": "median"})
+    given = {"name": "median", "n_warmup_steps": 3.0, "n_startup_trials": 0}
+    assert {**optunas, **given, "n_warmup_steps": 3} == settings_of(pruner=given)
+    assert int is type(settings_of(pruner=given)["n_warmup_steps"])
 
 
 def test_a_study_replaces_the_search_space():

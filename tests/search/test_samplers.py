@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import SpaceError, TrackerError
 from tracker.records import StudySpec, record_from, record_json
-from tracker.search.samplers import open_sampler, plan_generations, versions
+from tracker.samplers import SAMPLERS
+from tracker.search.samplers import Told, open_sampler, plan_generations, versions
 from tracker.search.space import assemble, space_from
 
 RICH = {
@@ -34,12 +36,16 @@ def score(searched):
     return -((searched.get("dropout", 0.0) - 0.2) ** 2) - searched["learning_rate"]
 
 
+def told(start, values):
+    return [Told(number, (value,)) for number, value in enumerate(values, start)]
+
+
 def run_study(spec, trials, objective=score):
     sampler = open_sampler(spec)
     proposals = []
     for generation, (start, count) in enumerate(plan_generations(spec, trials)):
         proposed = sampler.propose(generation, count, start)
-        sampler.tell([objective(searched) for searched in proposed])
+        sampler.tell(told(start, [objective(searched) for searched in proposed]))
         proposals += proposed
     return proposals
 
@@ -127,7 +133,7 @@ def test_grid_refuses_what_it_cannot_list(make_spec, entries, fault):
     assert (fault,) == caught.value.faults
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_values_are_inside_the_space_and_plain(make_spec, sampler):
     """Plain Python values of the declared types, inside the ranges, conditionals only where they hold."""
     spec = make_spec(sampler, RICH)
@@ -151,7 +157,7 @@ def test_log_ranges_spread_over_magnitudes(make_spec):
     assert 70 < below < 130
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 @pytest.mark.parametrize("short", [48, 50])
 def test_more_trials_extend_a_study(make_spec, sampler, short):
     """A study of 96 trials begins with the proposals of a shorter one, even if that ended inside a generation."""
@@ -161,9 +167,10 @@ def test_more_trials_extend_a_study(make_spec, sampler, short):
     assert 90 < len({canonical_json(searched) for searched in longer})
 
 
-def test_a_random_trial_depends_on_its_number_alone(make_spec):
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_a_trial_depends_on_its_number_alone(make_spec, sampler):
     """Asked alone or among others, trial 7 is the same."""
-    spec = make_spec("random", RICH)
+    spec = make_spec(sampler, RICH)
     assert open_sampler(spec).propose(0, 20, 0)[7:9] == open_sampler(spec).propose(3, 2, 7)
 
 
@@ -174,26 +181,27 @@ def test_a_short_generation_begins_like_a_full_one(make_spec):
     for generation in range(4):
         values = [score(searched) for searched in short.propose(generation, 8, generation * 8)]
         full.propose(generation, 8, generation * 8)
-        short.tell(values)
-        full.tell(values)
+        short.tell(told(generation * 8, values))
+        full.tell(told(generation * 8, values))
     assert short.propose(4, 2, 32) == full.propose(4, 8, 32)[:2]
 
 
 PROPOSE = """
 import json, sys
 from tracker.records import StudySpec, record_from
-from tracker.search.samplers import open_sampler, plan_generations
+from tracker.search.samplers import Told, open_sampler, plan_generations
 spec = record_from(StudySpec, json.loads(sys.stdin.read()))
 sampler, out = open_sampler(spec), []
 for generation, (start, count) in enumerate(plan_generations(spec, 40)):
     proposed = sampler.propose(generation, count, start)
-    sampler.tell([None if p["hidden_layers"] == 3 else p["learning_rate"] for p in proposed])
+    values = [None if p["hidden_layers"] == 3 else p["learning_rate"] for p in proposed]
+    sampler.tell([Told(start + index, (value,)) for index, value in enumerate(values)])
     out += proposed
 print(json.dumps(out))
 """
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
 def test_proposals_are_the_same_in_any_process(make_spec, sampler):
     """Neither the process nor Python's hash seed enters a proposal; floats are equal to the last bit."""
     spec = make_spec(sampler, RICH)
@@ -214,7 +222,9 @@ def test_proposals_are_the_same_in_any_process(make_spec, sampler):
     assert spec == record_from(StudySpec, json.loads(text))
 
 
-@pytest.mark.parametrize(("sampler", "change"), [("random", "seed"), ("tpe", "seed"), ("tpe", "generation")])
+@pytest.mark.parametrize(
+    ("sampler", "change"), [("random", "seed"), ("qmc", "seed"), ("tpe", "seed"), ("tpe", "generation")]
+)
 def test_seed_and_generation_size_matter(make_spec, sampler, change):
     """Another seed or generation size is another study."""
     assert run_study(make_spec(sampler, RICH), 24) != run_study(make_spec(sampler, RICH, **{change: 12}), 24)
@@ -223,10 +233,10 @@ def test_seed_and_generation_size_matter(make_spec, sampler, change):
 def test_tpe_learns_from_values_and_failures(make_spec):
     """After the start-up trials other values, another direction or failures lead to other proposals."""
     spec, lower = make_spec("tpe", RICH), make_spec("tpe", RICH, direction="minimize")
-    told = run_study(spec, 32)
-    assert told[:8] == run_study(lower, 32)[:8]
-    assert told[24:] != run_study(lower, 32)[24:]
-    assert told[24:] != run_study(spec, 32, lambda searched: -(score(searched) or 0.0))[24:]
+    maximized = run_study(spec, 32)
+    assert maximized[:8] == run_study(lower, 32)[:8]
+    assert maximized[24:] != run_study(lower, 32)[24:]
+    assert maximized[24:] != run_study(spec, 32, lambda searched: -(score(searched) or 0.0))[24:]
     assert run_study(spec, 32, lambda _: None) == run_study(spec, 32, lambda _: float("nan"))
 
 
@@ -253,7 +263,7 @@ def test_plans(make_spec):
 
 
 def test_tpe_refuses_another_order(make_spec):
-    """A generation out of turn, too large, or told with another number of values is refused, not guessed at."""
+    """A generation out of turn, too large, told of other trials or in another order is refused, not guessed at."""
     sampler = open_sampler(make_spec("tpe", RICH))
     with pytest.raises(TrackerError, match="does not follow"):
         sampler.propose(1, 8, 8)
@@ -262,23 +272,100 @@ def test_tpe_refuses_another_order(make_spec):
     sampler.propose(0, 8, 0)
     with pytest.raises(TrackerError, match="does not follow"):
         sampler.propose(1, 8, 8)
-    with pytest.raises(TrackerError, match="3 values were told for 8"):
-        sampler.tell([0.0] * 3)
+    for wrong in (told(0, [0.0] * 3), told(1, [0.0] * 8), told(0, [0.0] * 8)[::-1]):
+        with pytest.raises(TrackerError, match=r"were told; \[0, 1, 2, 3, 4, 5, 6, 7\] were proposed"):
+            sampler.tell(wrong)
+
+
+def finished(number, searched):
+    """How a trial of RICH ends: most complete, some fail, some are pruned, one of those without a last value."""
+    curve = tuple((epoch, None if number % 7 == 3 else searched["learning_rate"] * epoch) for epoch in (1, 2, 3))
+    if number % 3 == 0:
+        return Told(number, (None,), curve, "pruned")
+    return Told(number, (score(searched),), state="failed" if number % 5 == 4 else "complete")
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
+def test_a_taken_generation_is_as_good_as_a_proposed_one(make_spec, sampler):
+    """After any number of logged generations the next one is the same as if all had been proposed.
+
+    Searched values as the store gives them back, with names sorted: conditional ones and one per layer among them.
+    """
+    spec = make_spec(sampler, RICH, generation=8)
+    asked, logged = open_sampler(spec), []
+    for generation in range(6):
+        taking = open_sampler(spec)
+        for earlier, searched in enumerate(logged):
+            taking.take(earlier, [parse_canonical(canonical_json(values)) for values in searched])
+            taking.tell([finished(earlier * 8 + i, values) for i, values in enumerate(searched)])
+        logged.append(asked.propose(generation, 8, generation * 8))
+        assert logged[-1] == taking.propose(generation, 8, generation * 8)
+        asked.tell([finished(generation * 8 + i, values) for i, values in enumerate(logged[-1])])
+
+
+def test_pruned_trials_teach_by_their_curves(make_spec):
+    """TPE hears how a pruned trial went: other curves, other proposals."""
+
+    def last_generation(sign):
+        sampler = open_sampler(make_spec("tpe", RICH))
+        for generation in range(4):
+            proposed = sampler.propose(generation, 8, generation * 8)
+            curves = [((1, 0.5), (2, sign * searched["learning_rate"])) for searched in proposed]
+            sampler.tell([Told(generation * 8 + i, (None,), curve, "pruned") for i, curve in enumerate(curves)])
+        return sampler.propose(4, 8, 32)
+
+    assert last_generation(1) != last_generation(-1)
+
+
+def test_taking_out_of_turn_is_refused(make_spec):
+    """A taken generation follows the told ones and has a value for every searched name."""
+    searched = open_sampler(make_spec("tpe", RICH)).propose(0, 8, 0)
+    sampler = open_sampler(make_spec("tpe", RICH))
+    with pytest.raises(TrackerError, match="does not follow"):
+        sampler.take(1, searched)
+    with pytest.raises(TrackerError, match="optimizer is searched, yet the logged trial has no value for it"):
+        sampler.take(0, [{"hidden_layers": 1, "units_0": 16}])
+    sampler.take(0, searched)
+    with pytest.raises(TrackerError, match="does not follow"):
+        sampler.propose(1, 8, 8)
+
+
+def test_a_sampler_that_cannot_be_rebuilt_is_not(make_spec, monkeypatch):
+    """Where the table says so, taking is refused with the way out."""
+    tpe = SAMPLERS["tpe"]
+    monkeypatch.setitem(SAMPLERS, "tpe", replace(tpe, rebuilds=False))
+    sampler = open_sampler(make_spec("tpe", RICH))
+    with pytest.raises(TrackerError, match="tpe keeps more than searched values and results; propose again"):
+        sampler.take(0, [])
+
+
+@pytest.mark.parametrize("row", SAMPLERS.values(), ids=SAMPLERS)
+def test_every_row_of_the_table_is_as_it_says(make_spec, row):
+    """Each sampler opens, counts its own trials exactly where the user does not, and gives the same trial when taken."""
+    changes = {"configurations": [{"dropout": 0.1}, {"dropout": 0.2}]} if row.configurations else {}
+    spec = make_spec(row.name, {"dropout": [0.1, 0.2]} if row.space else {}, **changes)
+    sampler = open_sampler(spec)
+    assert (row.needs_trials, row.generation) == (sampler.total is None, sampler.generation_size)
+    assert row.learns or row.generation is None
+    proposed = sampler.propose(0, 2, 0)
+    if row.rebuilds:
+        open_sampler(spec).take(0, proposed)
 
 
 def test_unknown_sampler(make_spec):
     """The message lists the samplers there are."""
     spec = record_from(StudySpec, {**record_json(make_spec("random", RICH)), "sampler": {"name": "annealing"}})
-    with pytest.raises(SpaceError, match="'annealing' is unknown; there are manual, grid, random and tpe"):
+    with pytest.raises(SpaceError, match="'annealing' is unknown; there are manual, grid, random, qmc, tpe"):
         open_sampler(spec)
 
 
 def test_versions_are_those_that_shape_proposals():
-    """Optuna's release is part of studies that Optuna proposes for."""
+    """Optuna's release is part of studies that Optuna proposes for, scipy's of those that read its sequences."""
     import optuna
+    import scipy
 
-    assert [{}, {}, {"optuna": optuna.__version__}, {"optuna": optuna.__version__}] == [
-        versions(name) for name in ("manual", "grid", "random", "tpe")
+    assert [{}, {}, {"optuna": optuna.__version__}, {"scipy": scipy.__version__}, {"optuna": optuna.__version__}] == [
+        versions(name) for name in ("manual", "grid", "random", "qmc", "tpe")
     ]
 
 

@@ -15,7 +15,7 @@ from tracker.errors import ReplayError
 from tracker.execution.executor import InlineExecutor, failed
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, Timing, Trial, TrialOutcome
-from tracker.search.samplers import open_sampler, plan_generations
+from tracker.search.samplers import Told, open_sampler, plan_generations
 from tracker.studies.result import StudyResult, best_trial
 from tracker.studies.runner import Progress
 from tracker.training.cohort import TRAINING_VERSION
@@ -181,7 +181,7 @@ def proposed(result: StudyResult, values: list[float | None]) -> list[dict[str, 
     sampler, found = open_sampler(result.spec), []
     for generation, (start, count) in enumerate(plan_generations(result.spec, len(values))):
         found += sampler.propose(generation, count, start)
-        sampler.tell(values[start : start + count])
+        sampler.tell([Told(number, (values[number],)) for number in range(start, start + count)])
     return found
 
 

@@ -1,6 +1,6 @@
 """Turns params.yaml into one frozen Config, all faults reported together with their place."""
 
-from tracker.config.checks import space_faults, value_faults
+from tracker.config.checks import pruner_settings, space_faults, value_faults
 from tracker.config.forms import Choice, Entry, Fixed, Range
 from tracker.config.parts import BestModels, Categorical, Compare, Data, Numeric, Preprocessing, Split, Study, Training
 from tracker.config.read import load_config, read_yaml
@@ -24,6 +24,7 @@ __all__ = [
     "Training",
     "load_config",
     "parse_config",
+    "pruner_settings",
     "read_yaml",
     "space_faults",
     "value_faults",

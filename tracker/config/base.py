@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,6 +30,15 @@ def raise_faults(faults: Mapping[str, bool]) -> None:
     present = [fault for fault, found in faults.items() if found]
     if present:
         raise ValueError("\n".join(present))
+
+
+def one_of(names: Iterable[str], found: Any) -> str:
+    """The value, where it is one of the names. Raises ValueError that lists them."""
+    if isinstance(found, str) and found in names:
+        return found
+    *others, last = map(repr, names)
+    listed = f"{', '.join(others)} or {last}" if others else last
+    raise ValueError(f"expected {listed}, found {found!r}")
 
 
 def faults_of(error: ValidationError) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Holds hyperparameters and search spaces against the table of what a family of models knows."""
+"""Holds hyperparameters, search spaces and settings of pruners against the tables of what there is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tracker.config.forms import Choice, Fixed, Form, Range
+from tracker.config.parts import Pruner, Study
 from tracker.hyperparameters import Hyperparameter
+from tracker.pruners import PRUNERS
 
 
 def value_faults(
@@ -34,6 +36,25 @@ def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping
             yield f"{place}.{name}: unknown; this family knows {', '.join(table)}"
         else:
             yield from (f"{place}.{name}{fault}" for fault in _entry_faults(entry, table[name], table))
+
+
+def pruner_faults(place: str, pruner: Pruner) -> Iterator[str]:
+    """What is wrong with the settings of a pruner, one sentence each, beginning with their place."""
+    settings = PRUNERS[pruner.name].settings
+    for name, value in pruner.given.items():
+        if name not in settings:
+            yield f"{place}.{name}: unknown; {pruner.name} knows {', '.join(settings)}"
+        elif fault := settings[name].fault(value):
+            yield f"{place}.{name}: {fault}"
+
+
+def pruner_settings(study: Study) -> dict[str, Any]:
+    """The pruner of a study with every setting written out; nothing where it has none."""
+    if study.pruner is None:
+        return {}
+    settings, given = PRUNERS[study.pruner.name].settings, study.pruner.given
+    filled = {name: entry.typed(given.get(name, entry.default)) for name, entry in settings.items()}
+    return {"name": study.pruner.name, **filled}
 
 
 def _entry_faults(entry: Form, known: Hyperparameter, table: Mapping[str, Hyperparameter]) -> Iterator[str]:

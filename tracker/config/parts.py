@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from tracker.aggregation import Aggregate
-from tracker.config.base import Part, raise_faults
+from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.hyperparameters import FAMILIES
+from tracker.pruners import PRUNERS
+from tracker.samplers import SAMPLERS
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
@@ -136,10 +139,23 @@ class Objective(Part):
     direction: Literal["maximize", "minimize"] = Field(default_factory=_direction)
 
 
+class Pruner(Part):
+    """A rule that stops weak trials early; the settings beside its name are held against the table of pruners."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: Annotated[str, BeforeValidator(partial(one_of, PRUNERS))]
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The settings that are written down."""
+        return self.model_extra or {}
+
+
 class Study(Part):
     """One study: a sampler over the common search space or its own."""
 
-    sampler: Literal["manual", "grid", "random", "tpe"]
+    sampler: Annotated[str, BeforeValidator(partial(one_of, SAMPLERS))]
     trials: int | None = Field(default=None, ge=1, le=1_000_000)
     generation: int | None = Field(default=None, ge=1, le=100_000)
     configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
@@ -149,31 +165,22 @@ class Study(Part):
     aggregate: Aggregate = "mean"
 
     @model_validator(mode="after")
-    def _fits_runs(self) -> Study:
-        faults = {
-            "aggregate says how the runs of a trial become its value; give repeats: 2 or more": (
-                self.repeats == 1 and "aggregate" in self.model_fields_set
-            ),
-        }
-        raise_faults(faults)
-        return self
-
-    @model_validator(mode="after")
     def _fits_sampler(self) -> Study:
-        sampler, listed = self.sampler, self.sampler in {"manual", "grid"}
+        row = SAMPLERS[self.sampler]
+        name, listing = row.name, " or ".join(other.name for other in SAMPLERS.values() if other.configurations)
         faults = {
-            "sampler manual needs configurations: a list of hyperparameters, {} for the fixed ones": (
-                sampler == "manual" and not self.configurations
+            f"sampler {name} needs configurations: a list of hyperparameters, {{}} for the fixed ones": (
+                row.configurations and not self.configurations
             ),
-            f"configurations belong to sampler manual, not to {sampler}": (
-                sampler != "manual" and self.configurations is not None
+            f"configurations belong to sampler {listing}, not to {name}": (
+                not row.configurations and self.configurations is not None
             ),
-            f"sampler {sampler} needs trials: how many to run": not listed and self.trials is None,
-            f"sampler {sampler} has as many trials as configurations; take trials out": (
-                listed and self.trials is not None
+            f"sampler {name} needs trials: how many to run": row.needs_trials and self.trials is None,
+            f"sampler {name} has as many trials as configurations; take trials out": (
+                not row.needs_trials and self.trials is not None
             ),
-            f"generation belongs to samplers that learn; {sampler} does not": (
-                sampler != "tpe" and self.generation is not None
+            f"generation belongs to samplers that learn, and to pruners; {name} does not learn": (
+                not row.learns and self.pruner is None and self.generation is not None
             ),
         }
         raise_faults(faults)

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracker.config.base import Part, faults_of
-from tracker.config.checks import space_faults, value_faults
+from tracker.config.checks import pruner_faults, space_faults, value_faults
 from tracker.config.forms import Entry, Form
 from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
 from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
+from tracker.samplers import SAMPLERS
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 METRICS = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss")
@@ -62,9 +63,9 @@ class Config(Part):
         )
 
     def space_of(self, study: str) -> Mapping[str, Form]:
-        """The search space of a study: its own, else the common one; nothing for manual."""
+        """The search space of a study: its own, else the common one; nothing where its sampler searches none."""
         entry = self.studies[study]
-        if entry.sampler == "manual":
+        if not SAMPLERS[entry.sampler].space:
             return {}
         return self.search_space if entry.search_space is None else entry.search_space
 
@@ -146,7 +147,9 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
     yield from space_faults(".search_space", table, study.search_space or {})
     for index, configuration in enumerate(study.configurations or ()):
         yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)
-    if study.sampler != "manual" and not config.space_of(name):
+    if study.pruner is not None:
+        yield from pruner_faults(".pruner", study.pruner)
+    if SAMPLERS[study.sampler].space and not config.space_of(name):
         yield ": nothing to search; give it a search_space"
     try:
         stopping = config.training_of(name).early_stopping

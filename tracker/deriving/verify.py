@@ -23,7 +23,7 @@ from tracker.evaluation.reports import REPAIR, other_entry
 from tracker.paths import Paths
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.records import Proposal
-from tracker.search.samplers import open_sampler, plan_generations, versions
+from tracker.search.samplers import Told, open_sampler, plan_generations, versions
 from tracker.seeds import bit_generator
 from tracker.studies.plan import propose_trial
 from tracker.studies.report import study_files
@@ -138,8 +138,8 @@ class _Verifying:
             if found := self._other_proposal(proposals) or self._other_outcome(range(start, start + count)):
                 return found
             # Derived outcomes equal the recorded ones, or were not asked for.
-            values = [trial.value for trial in self.study.result.trials[start : start + count]]
-            sampler.tell(values)
+            trials = self.study.result.trials[start : start + count]
+            sampler.tell([Told(trial.number, (trial.value,)) for trial in trials])
         other = next(_other_files(self.study, self.paths), None)
         if other is None:
             return self._verdict("identical")

@@ -38,8 +38,11 @@ class Interval:
         """Every value in ascending order. Raises ValueError for a continuum."""
         if self.size is None:
             raise ValueError(f"{self} has no list of values")
-        low, step = _decimal(self.low), _decimal(self.step or 1)
-        return [type(self.low)(low + step * index) for index in range(self.size)]
+        return [self.at(index) for index in range(self.size)]
+
+    def at(self, index: int) -> int | float:
+        """The value at a place of the list, from 0."""
+        return type(self.low)(_decimal(self.low) + _decimal(self.step or 1) * index)
 
     def allows(self, value: Value) -> bool:
         """Whether a value lies inside and on a step."""
@@ -64,6 +67,10 @@ class Options:
         """Every value as declared."""
         return list(self.choices)
 
+    def at(self, index: int) -> Value:
+        """The value at a place of the list, from 0."""
+        return self.choices[index]
+
     def allows(self, value: Value) -> bool:
         """Whether it is one of them."""
         return value in self.choices
@@ -83,6 +90,10 @@ class Constant:
     def listed(self) -> list[Value]:
         """The one value."""
         return [self.value]
+
+    def at(self, index: int) -> Value:  # noqa: ARG002 - the same for all domains
+        """The one value."""
+        return self.value
 
     def allows(self, value: Value) -> bool:
         """Whether it is the one."""

@@ -1,25 +1,37 @@
-"""From a study's spec and the values of its finished generations to the searched values of its next trials.
+"""What every sampler can do, opened by the table of samplers: a study's spec and what was told to proposals.
 
-Whatever a sampler proposes follows from the spec and from what it was told, in any process. Random proposals are seeded
-per trial and TPE's per generation, and a generation is asked one trial after the other, so a longer study begins with
-the proposals of a shorter one.
+Whatever a sampler proposes follows from the spec and from what it was told, in any process. A generation is asked one
+trial after the other, so a longer study begins with the proposals of a shorter one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal, Protocol
 
-from tracker.canonical import canonical_json
-from tracker.errors import SpaceError, TrackerError
-from tracker.hyperparameters import Value
+from tracker.errors import SpaceError
+from tracker.pruners import PRUNERS
 from tracker.records import StudySpec
-from tracker.search.entries import Entry, Interval
-from tracker.search.space import Space, assemble, space_from
+from tracker.samplers import SAMPLERS, SamplerRow
+from tracker.search.space import space_from
 
-GENERATION = 8
-GRID_LIMIT = 100_000
 Searched = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a sampler hears of a finished trial.
+
+    `values` has one entry per objective, `curve` the objective after each epoch (counted from 1); None is undefined.
+    """
+
+    number: int
+    values: tuple[float | None, ...]
+    curve: tuple[tuple[int, float | None], ...] = ()
+    state: Literal["complete", "failed", "pruned"] = "complete"
 
 
 class Sampler(Protocol):
@@ -36,33 +48,33 @@ class Sampler(Protocol):
     def propose(self, generation: int, count: int, start: int) -> list[Searched]:
         """The searched values of trials `start` to `start + count - 1`, which make up a generation."""
 
-    def tell(self, values: Sequence[float | None]) -> None:
-        """The objective values of the generation just proposed, in trial order (None: failed)."""
+    def take(self, generation: int, searched: Sequence[Mapping[str, Any]]) -> None:
+        """Goes on as if it had proposed these trials, which are a whole generation as it was logged.
+
+        Raises TrackerError where the sampler cannot be rebuilt from searched values (`SamplerRow.rebuilds`).
+        """
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """How the trials of the generation just proposed or taken ended, in trial order."""
 
 
 def open_sampler(spec: StudySpec) -> Sampler:
     """The sampler of a study at its beginning. Raises SpaceError where the space does not suit it."""
-    space = space_from(spec.space, spec.fixed, spec.family)
-    match spec.sampler["name"]:
-        case "manual":
-            return ListedSampler(_manual(space, spec.sampler["configurations"]))
-        case "grid":
-            return ListedSampler(_grid(space))
-        case "random":
-            from tracker.search.optuna_samplers import RandomSampler
+    implementation = pkgutil.resolve_name(row_of(spec.sampler["name"]).implementation)
+    sampler: Sampler = implementation(spec, space_from(spec.space, spec.fixed, spec.family))
+    return sampler
 
-            return RandomSampler(space, spec.seed)
-        case "tpe":
-            from tracker.search.optuna_samplers import TpeSampler
 
-            return TpeSampler(space, spec.seed, spec.generation or GENERATION, spec.objective["direction"])
-        case name:
-            raise SpaceError(f"sampler {name!r} is unknown; there are manual, grid, random and tpe")
+def row_of(sampler: str) -> SamplerRow:
+    """What the table says of a sampler. Raises SpaceError where it has none of that name."""
+    if sampler not in SAMPLERS:
+        raise SpaceError(f"sampler {sampler!r} is unknown; there are {', '.join(SAMPLERS)}")
+    return SAMPLERS[sampler]
 
 
 def default_generation(sampler: str) -> int | None:
-    """The generation size of a sampler where the user gives none (None: it does not learn)."""
-    return GENERATION if sampler == "tpe" else None
+    """The generation size of a sampler where the user gives none (None: one generation of the whole study)."""
+    return row_of(sampler).generation
 
 
 def plan_generations(spec: StudySpec, trials: int) -> list[tuple[int, int]]:
@@ -71,93 +83,7 @@ def plan_generations(spec: StudySpec, trials: int) -> list[tuple[int, int]]:
     return [(start, min(size, trials - start)) for start in range(0, trials, size)]
 
 
-def versions(sampler: str) -> dict[str, str]:
-    """The releases that shape what a sampler proposes."""
-    if sampler not in {"random", "tpe"}:
-        return {}
-    import optuna
-
-    return {"optuna": str(optuna.__version__)}
-
-
-class ListedSampler:
-    """Proposes a list that is known beforehand."""
-
-    generation_size = None
-
-    def __init__(self, proposals: Sequence[Searched]) -> None:
-        self._proposals = proposals
-        self.total = len(proposals)
-
-    def propose(self, generation: int, count: int, start: int) -> list[Searched]:  # noqa: ARG002 - of the protocol
-        """The next entries of the list, each a copy."""
-        if start + count > self.total:
-            raise TrackerError(f"trials {start} to {start + count - 1} were asked for; there are {self.total}")
-        return [dict(proposal) for proposal in self._proposals[start : start + count]]
-
-    def tell(self, values: Sequence[float | None]) -> None:
-        """Nothing is learnt."""
-
-
-def _manual(space: Space, configurations: Sequence[Mapping[str, Any]]) -> list[Searched]:
-    """The configurations as they are, all faults together."""
-    faults: list[str] = []
-    for index, configuration in enumerate(configurations):
-        try:
-            assemble(space, configuration)
-        except SpaceError as error:
-            faults += [f"configurations[{index}]: {fault}" for fault in error.faults]
-    if faults:
-        raise SpaceError(faults)
-    return [dict(configuration) for configuration in configurations]
-
-
-def _grid(space: Space) -> list[Searched]:
-    """Every distinct configuration once; the last entry varies fastest."""
-    values = _grid_values(space.entries)
-    distinct: dict[bytes, Searched] = {}
-    for count, searched in enumerate(_product(space, values)):
-        if count == GRID_LIMIT:
-            raise SpaceError(
-                f"the grid has more than {GRID_LIMIT} configurations; list fewer values or sample at random"
-            )
-        distinct.setdefault(canonical_json(assemble(space, searched)), searched)
-    return list(distinct.values())
-
-
-def _grid_values(entries: Sequence[Entry]) -> dict[str, list[Value]]:
-    faults = [fault for entry in entries if (fault := _grid_fault(entry))]
-    if faults:
-        raise SpaceError(faults)
-    return {entry.name: entry.domain.listed() for entry in entries}
-
-
-def _grid_fault(entry: Entry) -> str | None:
-    domain = entry.domain
-    if domain.size is not None and domain.size <= GRID_LIMIT:
-        return None
-    ends = f"from {domain.low:g} to {domain.high:g}" if isinstance(domain, Interval) else ""
-    if domain.size is None:
-        return f"search_space.{entry.name}: a grid cannot list all numbers {ends}; give it a step or a list of values"
-    return f"search_space.{entry.name}: {domain.size} values {ends} are too many for a grid; give it a larger step"
-
-
-def _product(space: Space, values: Mapping[str, list[Value]]) -> Iterator[Searched]:
-    """Counts up like an odometer whose digits are the entries that are active under the digits before them."""
-    digits: list[int] = []
-    while True:
-        sizes: list[int] = []
-
-        def choose(_: str, entry: Entry, sizes: list[int] = sizes) -> Value:
-            if len(sizes) == len(digits):
-                digits.append(0)
-            listed = values[entry.name]
-            sizes.append(len(listed))
-            return listed[digits[len(sizes) - 1]]
-
-        yield space.walk(choose)[0]
-        while digits and digits[-1] + 1 == sizes[len(digits) - 1]:
-            digits.pop()
-        if not digits:
-            return
-        digits[-1] += 1
+def versions(sampler: str, pruner: str | None = None) -> dict[str, str]:
+    """The releases that shape what a sampler proposes, and what a pruner decides."""
+    libraries = [*row_of(sampler).libraries, *(PRUNERS[pruner].libraries if pruner else ())]
+    return {library: version(library) for library in dict.fromkeys(libraries)}

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.config import Config
+from tracker.config import Config, pruner_settings
 from tracker.errors import InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, table_of, without_neutral
 from tracker.records import Proposal, StudySpec, TrialSpec
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import assemble, compile_space, space_from
+from tracker.samplers import GENERATION
 from tracker.seeds import derive_seed
 
 
@@ -44,14 +45,15 @@ def plan_study(
             fixed=without_neutral(family, space.fixed),
             training=config.training_of(name).model_dump(mode="json"),
             objective=config.objective.model_dump(mode="json"),
-            generation=study.generation or default_generation(study.sampler),
+            generation=study.generation or default_generation(study.sampler) or (GENERATION if study.pruner else None),
             seed=derive_seed(config.seed, "study", name),
             data=dict(data),
             environment=environment,
             numerics=FAMILIES[family].numerics,
-            versions=versions(study.sampler),
+            versions=versions(study.sampler, study.pruner.name if study.pruner else None),
             code=_code(config, code),
             runs={} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate},
+            pruner=pruner_settings(study),
         )
         total = open_sampler(spec).total
     except SpaceError as error:

@@ -1,0 +1,94 @@
+"""Pruners stop the trials that Optuna stops, told in the order of epochs and trials, whoever finished first."""
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.search.curves import FULL_GENERATIONS, GENERATIONS, NAME, Curve, stops_by_hand, stops_of
+from tracker.errors import SpaceError, TrackerError
+from tracker.search.optuna_pruners import OptunaPruner
+from tracker.search.pruners import Rung, open_pruner
+
+RULES = {
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=2),
+    "percentile": lambda: optuna.pruners.PercentilePruner(25.0, n_startup_trials=1, n_min_trials=2),
+    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=8, reduction_factor=2),
+    "threshold": lambda: optuna.pruners.ThresholdPruner(lower=-0.5, upper=0.5),
+}
+
+
+def pruner_of(rule, direction="maximize"):
+    return OptunaPruner(rule(), lambda epoch: True, direction, NAME)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@settings(max_examples=30, deadline=None)
+@given(generations=GENERATIONS | FULL_GENERATIONS, direction=st.sampled_from(["maximize", "minimize"]))
+def test_decisions_are_optunas(rule, generations, direction):
+    """Random curves with gaps, early ends and failures: the same trials stop after the same epochs."""
+    expected = stops_by_hand(rule(), direction, generations)
+    assert expected == stops_of(pruner_of(rule, direction), generations)
+    assert expected == stops_of(pruner_of(rule, direction), generations, backwards=True)
+
+
+def test_a_completed_trial_counts_at_once():
+    """A trial that ends by itself counts for those behind it in the same epoch, not for those before."""
+    curves = [Curve((0.1, 0.1)), Curve((0.9,)), Curve((0.1, 0.1))]
+    pruner = pruner_of(lambda: optuna.pruners.MedianPruner(n_startup_trials=1))
+    assert [(1, 2)] == stops_of(pruner, [curves])
+
+
+def test_rungs_are_below_the_last_epoch():
+    """After the last epoch nothing is left to stop; a single epoch has no rung."""
+    pruner = OptunaPruner(optuna.pruners.NopPruner(), lambda epoch: epoch % 2 == 0, "maximize", NAME)
+    assert [(2, 4), (2,), (), ()] == [pruner.rungs(epochs) for epochs in (6, 4, 2, 1)]
+
+
+def row(number, epochs, state="running"):
+    return Rung(number, tuple((epoch, 0.5) for epoch in epochs), state)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(0, [1, 2])],
+        [row(0, [1, 2]), row(1, [1, 2]), row(2, [1, 2])],
+        [row(0, [1, 2]), row(0, [1, 2])],
+        [row(0, [1, 2]), row(1, [1])],
+        [row(0, [1, 2]), row(1, [2])],
+        [row(0, [1, 2]), row(1, [2, 3])],
+        [row(0, [1, 2]), row(1, [1, 2, 3], "complete")],
+    ],
+    ids=["one is missing", "one too many", "one twice", "too short", "late", "shifted", "too long"],
+)
+def test_rows_that_do_not_fit_are_refused(rows):
+    """Nothing is guessed where a trial or an epoch is missing, and the generation can still go on."""
+    pruner = pruner_of(RULES["median"])
+    pruner.begin([0, 1])
+    with pytest.raises(TrackerError, match="expected"):
+        pruner.decide(2, rows)
+    assert () == pruner.decide(2, [row(0, [1, 2]), row(1, [1], "complete")])
+    pruner.end([row(0, [3], "complete")])
+    pruner.begin([2])
+
+
+def test_generations_follow_each_other():
+    """A generation begins after the one before it ended, with the next numbers; it ends with all its trials."""
+    pruner = pruner_of(RULES["median"])
+    with pytest.raises(TrackerError, match=r"\[1\] cannot begin: 0 began before"):
+        pruner.begin([1])
+    pruner.begin([0])
+    with pytest.raises(TrackerError, match=r"of which \[0\] have not ended"):
+        pruner.begin([1])
+    with pytest.raises(TrackerError, match=r"\[0\] are running; a generation ends when all its trials have ended"):
+        pruner.end([row(0, [1])])
+    pruner.end([Rung(0, (), "failed")])
+    pruner.begin([1])
+
+
+def test_unknown_pruner():
+    """The message lists the pruners there are."""
+    with pytest.raises(SpaceError, match="'halving' is unknown; there are"):
+        open_pruner({"name": "halving"}, "maximize", NAME)

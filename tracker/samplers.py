@@ -1,0 +1,40 @@
+"""The one table of samplers: what each needs from the user, whether it learns, and where it is implemented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerRow:
+    """A sampler as the configuration and the search see it.
+
+    `implementation` ("module:function") opens it from a study's spec and its space, and is imported only then.
+    `needs_trials`: the user says how many; `configurations`: the user lists them; `space`: it searches one.
+    `generation` is its default number of trials between two looks at results (None: one generation of the whole study).
+    `libraries` are the PyPI names whose releases shape proposals. `rebuilds`: it goes on from searched values and
+    results alone, so a finished generation need not be proposed again.
+    """
+
+    name: str
+    implementation: str
+    needs_trials: bool = True
+    configurations: bool = False
+    space: bool = True
+    learns: bool = False
+    generation: int | None = None
+    libraries: tuple[str, ...] = ()
+    rebuilds: bool = True
+
+
+GENERATION = 8  # trials between two looks at results, where nobody says otherwise
+
+ROWS = (
+    SamplerRow("manual", "tracker.search.listed:open_manual", needs_trials=False, configurations=True, space=False),
+    SamplerRow("grid", "tracker.search.listed:open_grid", needs_trials=False),
+    SamplerRow("random", "tracker.search.optuna_samplers:open_random", libraries=("optuna",)),
+    SamplerRow("qmc", "tracker.search.qmc:open_qmc", libraries=("scipy",)),
+    SamplerRow("tpe", "tracker.search.optuna_samplers:open_tpe", learns=True, generation=GENERATION, libraries=("optuna",)),
+)
+SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in ROWS}
