@@ -14,9 +14,9 @@ from tracker.config.forms import Entry, Form
 from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
 from tracker.errors import ConfigError
 from tracker.hyperparameters import OWN_CODE, Hyperparameter, table_of
+from tracker.metrics import CURVES
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-METRICS = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss")
 
 
 class Config(Part):
@@ -137,8 +137,8 @@ def _free_faults(config: Config) -> Iterator[str]:
 
 def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     """Our own families compute a fixed set of metrics; the user's own code may yield any."""
-    if config.model.family not in OWN_CODE and metric not in METRICS:
-        listed = " or ".join([", ".join(map(repr, METRICS[:-1])), repr(METRICS[-1])])
+    if config.model.family not in OWN_CODE and metric not in CURVES:
+        listed = " or ".join([", ".join(map(repr, CURVES[:-1])), repr(CURVES[-1])])
         yield f"{place}: expected {listed}, found {metric!r}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,12 @@ from tracker.canonical import digest
 from tracker.config import BestModels
 from tracker.errors import StoreError
 from tracker.hyperparameters import OWN_CODE
+from tracker.ordering import Standing, best_first, objective_value
 from tracker.recording.mlflow_model import DATA, ModelTemplate
 from tracker.recording.model_folder import describe_model, fill_model
 from tracker.recording.report import Policy
 from tracker.recording.store import Store
-from tracker.records import Proposal, StudySpec, TrialOutcome
+from tracker.records import Proposal
 
 MODEL_TAG = "tracker.model"  # the run's folder `model` is whole; on a run that has not ended it says nothing yet
 
@@ -73,21 +73,15 @@ class RunModels:
 
 
 def best_numbers(store: Store, study: str, count: int) -> list[int]:
-    """The trial numbers of a study's best, best first; ties go to the lower val_loss, then to the lower number."""
+    """The trial numbers of a study's best, best first, as its report and the ranking order them."""
+    spec = store.study(study)
     proposals = store.proposals(study)
     outcomes = store.outcomes([proposal.spec.key for proposal in proposals])
-    ranks = [
-        (*rank, proposal.number)
-        for proposal in proposals
-        if (rank := _rank(store.study(study), outcomes.get(proposal.spec.key))) is not None
-    ]
-    return [number for _, _, number in sorted(ranks)[:count]]
 
+    def standing(proposal: Proposal) -> Standing:
+        outcome = outcomes[proposal.spec.key]
+        value = objective_value(outcome.state, outcome.metrics, spec.objective["metric"])
+        return Standing(value, outcome.metrics.get("val_loss"), spec.name, proposal.number)
 
-def _rank(study: StudySpec, outcome: TrialOutcome | None) -> tuple[float, float] | None:
-    value = outcome.metrics.get(study.objective["metric"]) if outcome and outcome.state == "complete" else None
-    if outcome is None or value is None or not math.isfinite(value):
-        return None
-    loss = outcome.metrics.get("val_loss")
-    first = -value if study.objective["direction"] == "maximize" else value
-    return first, math.inf if loss is None or math.isnan(loss) else loss
+    ended = [proposal for proposal in proposals if proposal.spec.key in outcomes]
+    return [proposal.number for proposal in best_first(ended, standing, spec.objective["direction"])[:count]]

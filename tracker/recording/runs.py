@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
+from tracker.metrics import CURVES, TEST
 from tracker.recording.environments import earlier_environments
 from tracker.recording.store import Store
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_json
 
-CURVES = ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
 FORMAT = 1
 RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
 RECORD_TAG = "tracker.record"  # SHA-256 of record.json
@@ -123,8 +123,7 @@ def final_run(store: Store, final_digest: str) -> Run:
     """The run of a final result: the chosen configuration's test numbers, the confusion matrix and final.json itself."""
     final, created = store.final(final_digest)
     test = final.get("test", {})
-    names = ("precision", "recall", "f1", "accuracy")
-    numbers = {f"test_{name}": test.get(name) for name in names} | dict(final.get("validation") or {})
+    numbers = {f"test_{name}": test.get(name) for name in TEST} | dict(final.get("validation") or {})
     points = [Point(name, float(value), _ms(created), 0) for name, value in numbers.items() if _is_number(value)]
     matrix = {"labels": test.get("labels"), "confusion_matrix": test.get("confusion_matrix")}
     return Run(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.canonical import digest
+from tracker.ordering import Standing, best_first, objective_value
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json
 
 
@@ -32,22 +33,18 @@ class StudyResult:
 
 def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
     """The best of trials that have a value; None where there is none."""
-    sign = 1.0 if direction == "maximize" else -1.0
-    valued = [trial for trial in trials if trial.value is not None]
+    return next(iter(best_first(trials, _standing, direction)), None)
 
-    def rank(trial: Trial) -> tuple[float, float, int]:
-        assert trial.value is not None
-        loss = trial.outcome.metrics.get("val_loss")
-        return -sign * trial.value, float("inf") if loss is None else loss, trial.number
 
-    return min(valued, key=rank, default=None)
+def _standing(trial: Trial) -> Standing:
+    return Standing(trial.value, trial.outcome.metrics.get("val_loss"), trial.study, trial.number)
 
 
 def trial_of(spec: StudySpec) -> Callable[[Proposal, TrialOutcome], Trial]:
     """Pairs a proposal of the study with its outcome and objective value."""
 
     def pair(proposal: Proposal, outcome: TrialOutcome) -> Trial:
-        value = outcome.metrics.get(spec.objective["metric"]) if outcome.state == "complete" else None
+        value = objective_value(outcome.state, outcome.metrics, spec.objective["metric"])
         return Trial(spec.name, proposal, outcome, value)
 
     return pair

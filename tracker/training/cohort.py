@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tracker.canonical import digest_arrays, digest_bytes
+from tracker.metrics import direction_of, scores
 from tracker.models.mlp import Shape, lane_order, shape_of
 from tracker.models.mlp_lanes import MlpLanes, Rows
 from tracker.records import Timing, TrialOutcome, TrialSpec
@@ -24,7 +25,6 @@ from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays, Tables, take
 from tracker.training.draws import Dropout, draw_batches
 from tracker.training.losses import mean_losses, validate
-from tracker.training.metrics import scores
 from tracker.training.optimizers import Optimizer
 
 TRAINING_VERSION = 1  # raise it when any number changes; golden tests say when
@@ -178,7 +178,7 @@ class _Cohort:
         value = progress.history[-1][stopping["monitor"]]
         if value is None:
             return progress.best_epoch is None
-        sign = -1.0 if stopping["monitor"].endswith("loss") else 1.0
+        sign = -1.0 if direction_of(stopping["monitor"]) == "minimize" else 1.0
         if progress.best_value is None or sign * value > sign * progress.best_value:
             progress.best_value = value
             return True

@@ -18,13 +18,13 @@ import torch
 
 from tracker.canonical import digest_arrays, digest_bytes
 from tracker.errors import TrainingError
+from tracker.metrics import SCORES, count_confusion, direction_of, scores
 from tracker.models.own_code import describe
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.seeds import AmbientRandomness
 from tracker.training.arrays import Arrays
 from tracker.training.cohort import Result
 from tracker.training.memory import refuse_without_memory
-from tracker.training.metrics import SCORES, count_confusion, scores
 from tracker.training.module import class_probabilities, copy_state, module_weights
 from tracker.training.yielded import MATRIX, MODEL, read_epoch, read_module
 
@@ -226,7 +226,7 @@ class _Kept:
     def _improves(self, row: Mapping[str, Any]) -> bool:
         if not (self.with_model and self.stopping):
             return True
-        value, loss = row.get(self.stopping["monitor"]), self.stopping["monitor"].endswith("loss")
+        value, loss = row.get(self.stopping["monitor"]), direction_of(self.stopping["monitor"]) == "minimize"
         if value is None:
             return self.epoch is None
         if self._value is None or (value < self._value if loss else value > self._value):

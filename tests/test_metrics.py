@@ -16,7 +16,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from tracker.training.metrics import SCORES, count_confusion, scores
+from tracker.metrics import CURVES, METRICS, SCORES, count_confusion, direction_of, scores
 
 RATIOS = ("precision", "recall", "f1")
 
@@ -121,3 +121,22 @@ def test_a_mean_is_undefined_where_one_class_is():
     """Macro precision is None when one class is never predicted, though the others have a precision."""
     values = scores(np.array([[2, 0, 0], [0, 2, 0], [1, 0, 0]], dtype=np.int64), None)
     assert (values["precision"], values["recall"]) == (None, 2 / 3)
+
+
+def test_the_direction_of_a_metric_is_that_of_its_row():
+    """With or without a prefix; of a name that is not in the table a loss is to be low and all else high."""
+    for name, metric in METRICS.items():
+        assert {metric.direction} == {direction_of(f"{prefix}{name}") for prefix in ("", "train_", "val_", "test_")}
+    assert ["val_loss", "train_loss"] == [
+        name for name in ("val_loss", "val_f1", "train_loss") if direction_of(name) == "minimize"
+    ]
+    assert ["minimize"] * 3 + ["maximize"] * 3 == [
+        direction_of(name) for name in ("loss", "my_loss", "hingeloss", "cost", "losses", "val_my_f1")
+    ]
+
+
+def test_the_table_says_all_that_each_metric_needs():
+    """A metric of a confusion matrix has a formula, and an epoch's names come in the order of the table."""
+    assert all((metric.formula is None) == (metric.needs == "loss") for metric in METRICS.values())
+    assert all(metric.name == name for name, metric in METRICS.items())
+    assert ["train_loss", *(f"val_{name}" for name in METRICS)] == list(CURVES)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.evaluation.intervals import score_intervals, wilson
-from tracker.training.metrics import SCORES, scores
+from tracker.metrics import SCORES, score_intervals, scores, wilson
 
 SETS = 2000
 
