@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -128,6 +128,19 @@ def _accuracy_interval(confusion: Confusion) -> Interval | None:
     return wilson(sum(confusion.hits), sum(confusion.truths))
 
 
+def _balanced_accuracy(confusion: Confusion) -> float | None:
+    """The mean of the recalls of all classes, also where there is a positive one (Brodersen et al. 2010, ICPR)."""
+    return _recall(_of_all_classes(confusion))
+
+
+def _balanced_accuracy_interval(confusion: Confusion) -> Interval | None:
+    return _recall_interval(_of_all_classes(confusion))
+
+
+def _of_all_classes(confusion: Confusion) -> Confusion:
+    return replace(confusion, scored=range(len(confusion.hits)))
+
+
 def _precision(confusion: Confusion) -> float | None:
     return _mean([_ratio(confusion.hits[c], confusion.calls[c]) for c in confusion.scored])
 
@@ -204,6 +217,7 @@ def _effective_rows(cells: NDArray[np.int64], by_call: float, by_truth: float) -
 _TABLE = (
     Metric("loss", "minimize", needs="loss"),
     Metric("accuracy", "maximize", "confusion", _accuracy, _accuracy_interval, test=True),
+    Metric("balanced_accuracy", "maximize", "confusion", _balanced_accuracy, _balanced_accuracy_interval, test=True),
     Metric("precision", "maximize", "confusion", _precision, _precision_interval, per_class=True, test=True),
     Metric("recall", "maximize", "confusion", _recall, _recall_interval, per_class=True, test=True),
     Metric("f1", "maximize", "confusion", _f1, _f1_interval, per_class=True, test=True),
