@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from tracker import hyperparameters, neutral
 from tracker.aggregation import aggregate, mean_metrics, spread
 from tracker.canonical import digest
+from tracker.ordering import Standing, objective_value
 
 State = Literal["complete", "failed", "paused"]
 TrialState = Literal["complete", "failed", "pruned"]
@@ -210,7 +211,12 @@ class Trial:
 
 def run_value(study: StudySpec, outcome: TrialOutcome) -> float | None:
     """The objective of one run at its kept epoch; None where it has not run to its end, or the metric is undefined."""
-    return outcome.metrics.get(study.objective["metric"]) if outcome.state == "complete" else None
+    return objective_value(outcome.state, outcome.metrics, study.objective["metric"])
+
+
+def standing_of(trial: Trial) -> Standing:
+    """What decides a trial's place among others (`tracker.ordering`)."""
+    return Standing(trial.value, trial.metrics.get("val_loss"), trial.study, trial.number)
 
 
 def run_spread(study: StudySpec, trial: Trial) -> float | None:

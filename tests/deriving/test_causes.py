@@ -202,6 +202,20 @@ def test_an_altered_outcome_is_told_from_a_different_one(tuned: Tuned, name: str
     assert ("differs", [f"outcome.{name}"]) == (found.verdict, [cause.name for cause in found.causes])
 
 
+def test_a_record_that_lacks_a_metric_is_the_same_trial(tuned: Tuned) -> None:
+    """A release that computes one more metric derives the trial as it was; what both tell is compared as ever."""
+
+    def lacking(record: dict[str, Any]) -> None:
+        for entry in (record["outcome"]["metrics"], *record["outcome"]["history"]):
+            del entry["val_recall"]
+
+    old = tuned.altered(lacking)
+    assert "identical" == judge(old, tuned.derived).verdict
+    outcome = dataclasses.replace(old.outcome, metrics={**old.outcome.metrics, "val_f1": 0.123})
+    found = judge(dataclasses.replace(old, outcome=outcome), tuned.derived)
+    assert ("differs", ["outcome.metrics.val_f1"]) == (found.verdict, [cause.name for cause in found.causes])
+
+
 def test_an_unknown_environment_is_told_by_its_digest(tuned: Tuned) -> None:
     """A record without the parts of its environment still says that it was another one."""
     spec = dataclasses.replace(tuned.recorded.spec, environment="e" * 64)

@@ -18,8 +18,8 @@ from tracker.datasets.split import split
 from tracker.datasets.training_data import load_training_data
 from tracker.evaluation.compare import compare
 from tracker.evaluation.ranking import Ranking
+from tracker.metrics import count_confusion, scores
 from tracker.paths import Paths
-from tracker.training.metrics import count_confusion, scores
 
 F1 = {"metric": "val_f1", "direction": "maximize"}
 

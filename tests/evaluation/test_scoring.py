@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import classification_report
 
 from tracker.errors import DataError
-from tracker.evaluation.scoring import score_labels
+from tracker.evaluation.scoring import other_scores, score_labels
 
 
 def draw(labels, rows, seed):
@@ -50,3 +50,15 @@ def test_the_matrix_follows_the_order_of_labels():
     ours = score_labels(["b", "b", "a"], ["a", "b", "a"], ["a", "b"], "b")
     assert ours["confusion_matrix"] == [[1, 0], [1, 1]]
     assert (ours["precision"], ours["recall"], ours["support"]) == (1.0, 0.5, 2)
+
+
+@pytest.mark.parametrize("positive", ["spam", None])
+def test_a_result_of_a_release_with_fewer_metrics_still_holds(positive):
+    """What it does not tell is not missed; what it tells must follow from its confusion matrix."""
+    told = score_labels(*draw(["ham", "maybe", "spam"], 50, 3), ["ham", "maybe", "spam"], positive)
+    for entry in (told, told["intervals"], *told["classes"]):
+        del entry["recall"]
+    assert other_scores(told) is None
+    place, there, follows = other_scores({**told, "f1": 0.123})
+    assert (place, there) == ("f1", 0.123)
+    assert follows == told["f1"]

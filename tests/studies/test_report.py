@@ -12,6 +12,7 @@ from tests.studies.project import Project
 from tests.studies.test_runner import WILD
 from tracker.canonical import digest_arrays, digest_bytes, parse_canonical
 from tracker.execution.processes import ProcessExecutor
+from tracker.metrics import CURVES
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
 from tracker.standalone.load import load_model
 
@@ -28,7 +29,6 @@ TRIAL = {
     "metrics",
     "weights",
 }
-METRICS = {"train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1"}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_the_report_has_its_fixed_names(told: tuple[Project, dict]) -> None:
     for trial in report["trials"]:
         assert TRIAL <= set(trial)
         assert {"configuration"} == set(trial) - TRIAL
-        assert set(trial["metrics"]) == METRICS
+        assert set(trial["metrics"]) == set(CURVES)
 
 
 def test_the_report_says_what_the_study_found(told: tuple[Project, dict]) -> None:
@@ -133,7 +133,7 @@ def test_the_curve_is_the_best_trials(told: tuple[Project, dict]) -> None:
     """reports/curves/NAME.csv has a row per epoch of the best trial, with floats that read back exactly."""
     project, report = told
     header, *rows = (project.paths.reports / "curves" / "random.csv").read_text().splitlines()
-    assert "epoch,train_loss,val_loss,val_accuracy,val_f1" == header
+    assert ["epoch", *CURVES] == header.split(",")
     history = project.run(project.plan("random")).trials[report["best"]].outcome.history
     assert [entry["val_loss"] for entry in history] == [float(row.split(",")[2]) for row in rows]
 
@@ -146,9 +146,7 @@ def test_a_study_without_a_best_leaves_a_folder_all_the_same(fresh: Project) -> 
     report = json.loads((fresh.paths.study_reports / "random.json").read_text())
     assert (None, None) == (report["best"], report["best_value"])
     assert ["trials.jsonl"] == [path.name for path in (fresh.paths.models / "random").iterdir()]
-    assert (
-        "epoch,train_loss,val_loss,val_accuracy,val_f1\n" == (fresh.paths.reports / "curves" / "random.csv").read_text()
-    )
+    assert "epoch,train_loss,val_loss\n" == (fresh.paths.reports / "curves" / "random.csv").read_text()
 
 
 def test_what_models_need_to_read_raw_rows(small_project: Project) -> None:

@@ -54,6 +54,16 @@ def test_a_loss_rises(reports: Path) -> None:
     assert ["grid/1", "grid/0"] == order(leaderboard(reports, "grid", "value"))
 
 
+def test_a_loss_of_a_loop_of_ones_own_rises(reports: Path) -> None:
+    """Whatever a loop yields whose name ends with loss is best where it is lowest; what is no finite number comes last."""
+    path = reports / "grid.json"
+    content = json.loads(path.read_text())
+    yielded = [{"loss": 0.5}, {"loss": 0.2}, {"loss": float("nan")}, {"loss": 0.3}, {}]
+    content["trials"] = [row(number, 0.7, metrics=metrics) for number, metrics in enumerate(yielded)]
+    path.write_text(json.dumps(content))
+    assert ["grid/1", "grid/3", "grid/0", "grid/2", "grid/4"] == order(leaderboard(reports, "grid", "loss"))
+
+
 def test_hyperparameters_rise_whatever_they_are(reports: Path) -> None:
     """By a hyperparameter: ascending, widths per layer behind single ones, trials that lack it at the end."""
     assert ["grid/0", "grid/1", "tpe/0", "tpe/1", "tpe/3", "tpe/2"] == order(leaderboard(reports, None, "units"))

@@ -4,10 +4,9 @@ from tracker.config.checks import pruner_settings, space_faults, value_faults
 from tracker.config.forms import Choice, Entry, Fixed, Range
 from tracker.config.parts import BestModels, Categorical, Compare, Data, Numeric, Preprocessing, Split, Study, Training
 from tracker.config.read import load_config, read_yaml
-from tracker.config.settings import METRICS, Config, parse_config
+from tracker.config.settings import Config, parse_config
 
 __all__ = [
-    "METRICS",
     "BestModels",
     "Categorical",
     "Choice",

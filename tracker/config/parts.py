@@ -13,6 +13,7 @@ from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.hyperparameters import FAMILIES
+from tracker.metrics import Direction, direction_of
 from tracker.pruners import PRUNERS
 from tracker.samplers import SAMPLERS
 
@@ -125,18 +126,19 @@ class Training(Part):
     numerics: Literal["native", "portable"] = "native"
 
 
-def _direction(given: Mapping[str, Any]) -> Literal["maximize", "minimize"]:
-    return "minimize" if str(given.get("metric")).endswith("loss") else "maximize"
+def _direction(given: Mapping[str, Any]) -> Direction:
+    return direction_of(str(given.get("metric")))
 
 
 class Objective(Part):
     """The metric of the kept epoch that decides; ties go to the lower val_loss, then to the lower trial number.
 
-    A loss is minimized and anything else maximized, unless `direction` says otherwise.
+    A metric of ours goes the way it is meant to; of others a loss is minimized and anything else maximized, unless
+    `direction` says otherwise.
     """
 
     metric: str = "val_f1"
-    direction: Literal["maximize", "minimize"] = Field(default_factory=_direction)
+    direction: Direction = Field(default_factory=_direction)
 
 
 class Pruner(Part):

@@ -14,10 +14,10 @@ from tracker.config.forms import Entry, Form
 from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
 from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
+from tracker.metrics import CURVES
 from tracker.samplers import SAMPLERS
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-METRICS = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "train_loss")
 
 
 class Config(Part):
@@ -138,8 +138,8 @@ def _free_faults(config: Config) -> Iterator[str]:
 
 def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     """Our own families compute a fixed set of metrics; the user's own code may yield any."""
-    if FAMILIES[config.model.family].metrics == "ours" and metric not in METRICS:
-        listed = " or ".join([", ".join(map(repr, METRICS[:-1])), repr(METRICS[-1])])
+    if FAMILIES[config.model.family].metrics == "ours" and metric not in CURVES:
+        listed = " or ".join([", ".join(map(repr, CURVES[:-1])), repr(CURVES[-1])])
         yield f"{place}: expected {listed}, found {metric!r}"
 
 

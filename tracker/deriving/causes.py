@@ -10,8 +10,8 @@ from tracker.deriving.difference import DIGESTS
 from tracker.deriving.fresh import Derived
 from tracker.deriving.recorded import Recorded
 from tracker.surroundings.changes import Cause, changes
+from tracker.recording.conflicts import told_by_both
 from tracker.records import TrialOutcome, TrialSpec, record_json
-from tracker.training.cohort import TRAINING_VERSION
 
 
 def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
@@ -65,7 +65,7 @@ def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
 
 def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[Cause]:
     """Equal weights and predictions cannot come with other scores, nor equal curves with other weights: one was altered."""
-    old, new = _flat(_told(recorded)), _flat(_told(derived))
+    old, new = (_flat(_told(outcome)) for outcome in told_by_both(recorded, derived))
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     digests = [name for name in DIGESTS if getattr(recorded, name) != getattr(derived, name)]
     if not digests or not differing:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.canonical import canonical_json
+from tracker.recording.conflicts import told_by_both
 from tracker.records import TrialOutcome
 
 DIGESTS = ("weights", "predictions")
@@ -34,7 +35,11 @@ class Difference:
 
 
 def first_difference(recorded: TrialOutcome, derived: TrialOutcome) -> Difference | None:
-    """None where every number of every epoch, the kept epoch, weights and predictions are equal, bit for bit."""
+    """None where every number of every epoch, the kept epoch, weights and predictions are equal, bit for bit.
+
+    A metric of ours that only one of them has is not compared: the release that wrote the other did not compute it.
+    """
+    recorded, derived = told_by_both(recorded, derived)
     for epoch, name, old, new in _pairs(recorded, derived):
         if canonical_json(old) != canonical_json(new):
             return Difference(epoch, name, old, new, _largest(recorded, derived))

@@ -21,6 +21,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, confusion_text
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.reports import REPAIR
+from tracker.evaluation.scoring import as_told
 from tracker.paths import Paths
 from tracker.surroundings.changes import Cause
 from tracker.recording.model_folder import write_model
@@ -86,6 +87,8 @@ def _differences(final: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator
     """The first value that is not the same, of every entry of the result."""
     for name in RESULT:
         old, new = final.get(name), again[name]
+        if name == "test" and isinstance(old, Mapping):
+            new = as_told(old, new)
         if leaf := first_leaf(old, new, name):
             place, was, now = leaf
             gap = abs(was - now) if isinstance(was, float) and isinstance(now, float) else None

@@ -16,6 +16,7 @@ from tracker.deriving.reproduce import Reproduction, reproduce_record
 from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR
+from tracker.ordering import objective_value
 from tracker.paths import Paths
 from tracker.surroundings.changes import Cause
 from tracker.recording.verdicts import TAGS, fetch_run, find_runs, tag_runs
@@ -54,8 +55,7 @@ def _compare_report(found: Reproduction, recorded: Recorded, paths: Paths) -> Re
     if row is None or row.get("key") != recorded.outcome.key:
         return found  # the store may have more trials than the report, or another study of that name
     outcome = recorded.outcome
-    metric = report.get("objective", {}).get("metric")
-    value = outcome.metrics.get(metric) if outcome.state == "complete" else None
+    value = objective_value(outcome.state, outcome.metrics, report.get("objective", {}).get("metric"))
     leaf = first_leaf(row, trial_row(int(number), recorded.spec, outcome, value))
     if leaf is None:
         return found

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from tracker.canonical import digest_file
 from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.intervals import Z, score_intervals
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import index_labels
 from tracker.hyperparameters import OWN_CODE
-from tracker.training.metrics import count_confusion
+from tracker.metrics import Z, count_confusion, score_intervals
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.evaluation.files import write_durably, write_report
+from tracker.metrics import TEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,25 +59,30 @@ class Final:
     @property
     def accuracy(self) -> float | None:
         """Share of test rows whose label was predicted."""
-        return self._score("accuracy")
+        return self.score("accuracy")
 
     @property
     def precision(self) -> float | None:
         """Of the positive class, or the mean over classes; None where undefined."""
-        return self._score("precision")
+        return self.score("precision")
 
     @property
     def recall(self) -> float | None:
         """Of the positive class, or the mean over classes; None where undefined."""
-        return self._score("recall")
+        return self.score("recall")
 
     @property
     def f1(self) -> float | None:
         """Of the positive class, or the mean over classes; None where undefined."""
-        return self._score("f1")
+        return self.score("f1")
+
+    def score(self, name: str) -> float | None:
+        """A metric of the test result by name, `f1` for one; None where undefined. Raises KeyError for one it lacks."""
+        value: float | None = self.result["test"][name]
+        return value
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """The 95 % interval of accuracy, precision, recall or f1 over test rows (`tracker.evaluation.intervals`)."""
+        """The 95 % interval of a metric over test rows (`tracker.metrics`); None where there is none."""
         ends = self.result["test"]["intervals"][name]
         return None if ends is None else (ends[0], ends[1])
 
@@ -89,10 +95,6 @@ class Final:
         labels = test["labels"]
         frame = pd.DataFrame(test["confusion_matrix"], index=labels, columns=labels)
         return frame.rename_axis(index="actual", columns="predicted")
-
-    def _score(self, name: str) -> float | None:
-        value: float | None = self.result["test"][name]
-        return value
 
 
 def final_json(final: Final) -> dict[str, Any]:
@@ -158,12 +160,17 @@ def summarize(final: Final) -> list[str]:
     test = final.result["test"]
     what = "mean over classes" if test["positive"] is None else f"of {test['positive']!r}"
     lines = [f"{final.study}/{final.trial} on {final.result['test_rows']} test rows ({what}):"]
-    for name in ("precision", "recall", "f1", "accuracy"):
-        ends = final.interval(name)
-        shown = "undefined (0/0)" if ends is None else f"{test[name]:.4f}   95 % {ends[0]:.4f} to {ends[1]:.4f}"
-        lines.append(f"  {name:<10}{shown}")
+    names = [name for name in TEST if name in test]
+    width = max(map(len, names)) + 1
+    lines += [f"  {name:<{width}}{_shown(test[name], final.interval(name))}" for name in names]
     more = "; more than the budget is: it was raised for a while, or looks were taken elsewhere"
     lines.append(
         f"looks at these test rows: {final.looks} of {final.budget}{more if final.looks > final.budget else ''}"
     )
     return [*lines, final.message] if final.message else lines
+
+
+def _shown(score: float | None, ends: tuple[float, float] | None) -> str:
+    if score is None:
+        return "undefined (0/0)"
+    return f"{score:.4f}" if ends is None else f"{score:.4f}   95 % {ends[0]:.4f} to {ends[1]:.4f}"

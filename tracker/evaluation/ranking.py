@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +13,13 @@ from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.reports import REPAIR, environments_of, read_study_report
+from tracker.metrics import VALIDATION
+from tracker.ordering import Standing, best_first, ranks
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tracker.evaluation.final import Final
-
-VALIDATION = ("val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path
         raise NotFoundError(f"{folder}: no report of a study; {REPAIR}")
     objective = _common_objective(reports)
     trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
-    ranked = sorted((pair for pair in trials if _ranks(pair[1])), key=lambda pair: _order(objective, *pair))
+    ranked = best_first([pair for pair in trials if _ranks(pair[1])], _standing, objective["direction"])
     if not ranked:
         raise NotFoundError(f"{folder}: none of {len(trials)} trials is complete; see their reasons in the reports")
     rows = tuple(_row(place, *pair) for place, pair in enumerate(ranked, start=1))
@@ -200,14 +199,12 @@ def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapp
 
 
 def _ranks(trial: Mapping[str, Any]) -> bool:
-    value = trial["value"]
-    return trial["state"] == "complete" and isinstance(value, int | float) and math.isfinite(value)
+    return trial["state"] == "complete" and ranks(trial["value"])
 
 
-def _order(objective: Mapping[str, str], study: str, trial: Mapping[str, Any]) -> tuple[float, float, str, int]:
-    sign = -1 if objective["direction"] == "maximize" else 1
-    loss = trial["metrics"].get("val_loss")
-    return (sign * trial["value"], math.inf if loss is None or math.isnan(loss) else loss, study, trial["number"])
+def _standing(pair: tuple[str, Mapping[str, Any]]) -> Standing:
+    study, trial = pair
+    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"])
 
 
 def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from tracker.canonical import first_leaf
 from tracker.errors import DataError, TrackerError
-from tracker.evaluation.intervals import score_intervals
-from tracker.training.metrics import SCORES, count_confusion, scores
+from tracker.metrics import METRICS, TEST, count_confusion, score_intervals, scores, told_once
 
-RATIOS = ("precision", "recall", "f1")
+RATIOS = ("precision", "recall", "f1")  # as scikit-learn's precision_recall_fscore_support orders them
 
 
 def score_labels(
@@ -22,38 +21,53 @@ def score_labels(
 ) -> dict[str, Any]:
     """The entry `test` of `reports/final.json`.
 
-    Precision, recall and F1 are those of `positive` (average `binary`), or the mean over classes (`macro`); None where
+    Metrics of single classes are those of `positive` (average `binary`), or the mean over classes (`macro`); None where
     0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
-    Raises DataError for a label that the model does not know, TrackerError should the two computations differ.
+    What scikit-learn computes is taken from it, other metrics of our table from there. Raises DataError for a label that
+    the model does not know, TrackerError should the two computations differ.
     """
     truth, call = index_labels(actual, labels), index_labels(predicted, labels)
     confusion = count_confusion(truth, call, len(labels))
     chosen = None if positive is None else list(labels).index(positive)
     each, accuracy = _by_scikit_learn(truth, call, confusion)
-    means = each[chosen] if chosen is not None else _means(each)
-    _agree(confusion, chosen, {**means, "accuracy": accuracy})
+    theirs = each[chosen] if chosen is not None else _means(each)
+    found = _checked(scores(confusion, chosen), {**theirs, "accuracy": accuracy})
+    classes = [_checked(scores(confusion, place), entry) for place, entry in enumerate(each)]
     ends = score_intervals(confusion, chosen)
     return {
         "positive": positive,
         "average": "macro" if positive is None else "binary",
-        **{name: means[name] for name in RATIOS},
-        "accuracy": accuracy,
+        **{name: found[name] for name in TEST},
         "support": int(confusion.sum() if chosen is None else confusion[chosen].sum()),
-        "intervals": {name: None if pair is None else list(pair) for name, pair in ends.items()},
+        "intervals": {name: None if ends[name] is None else list(ends[name] or ()) for name in TEST},
         "labels": list(labels),
         "confusion_matrix": confusion.tolist(),
-        "classes": [{"label": label, **entry} for label, entry in zip(labels, each, strict=True)],
+        "classes": [
+            {"label": label}
+            | {name: scored[name] for name in TEST if METRICS[name].per_class}
+            | {"support": int(confusion[place].sum())}
+            for place, (label, scored) in enumerate(zip(labels, classes, strict=True))
+        ],
     }
+
+
+def as_told(told: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
+    """The `test` that was computed again, without the metrics of our table that the release of the one told did not have."""
+    lost = told_once(told, again)
+    kept = {name: value for name, value in again.items() if name not in lost}
+    kept["intervals"] = {name: ends for name, ends in again["intervals"].items() if name not in lost}
+    kept["classes"] = [{name: value for name, value in each.items() if name not in lost} for each in again["classes"]]
+    return kept
 
 
 def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """The first entry of such a `test` that its confusion matrix contradicts: its place, what stands there, what follows.
 
-    Ends of intervals may be 1e-6 off: they are found by iteration, and another release of SciPy may stop elsewhere.
+    Ends of intervals may be 1e-6 off: their last digits may be another machine's or release's.
     """
     labels, matrix = list(test["labels"]), np.array(test["confusion_matrix"], dtype=np.int64)
     truth, call = np.divmod(np.repeat(np.arange(matrix.size), matrix.ravel()), len(labels))
-    again = score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"])
+    again = as_told(test, score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"]))
     for name, ends in again["intervals"].items():
         told = test["intervals"][name]
         if told and ends and np.allclose(told, ends, rtol=0.0, atol=1e-6):
@@ -78,12 +92,9 @@ def _by_scikit_learn(
 
     names = list(range(len(confusion)))
     if not np.array_equal(confusion_matrix(truth, call, labels=names), confusion):
-        raise TrackerError("scikit-learn counts another confusion matrix than tracker.training.metrics; report this")
+        raise TrackerError("scikit-learn counts another confusion matrix than tracker.metrics; report this")
     columns = precision_recall_fscore_support(truth, call, labels=names, zero_division=np.nan)
-    each = [
-        {**{name: _defined(columns[i][c]) for i, name in enumerate(RATIOS)}, "support": int(columns[3][c])}
-        for c in names
-    ]
+    each = [{name: _defined(columns[i][c]) for i, name in enumerate(RATIOS)} for c in names]
     return each, float(accuracy_score(truth, call))
 
 
@@ -96,10 +107,10 @@ def _means(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: None if None in column else math.fsum(column) / len(column) for name, column in columns.items()}
 
 
-def _agree(confusion: NDArray[np.int64], positive: int | None, theirs: dict[str, Any]) -> None:
-    """Ratios may be 1 ulp apart, means 2 (both round)."""
-    ours = scores(confusion, positive)
-    for name in SCORES:
+def _checked(ours: dict[str, float | None], theirs: Mapping[str, Any]) -> dict[str, float | None]:
+    """Our scores, and scikit-learn's where it has them: ratios may be 1 ulp apart, means 2 (both round)."""
+    for name in set(ours) & set(theirs):
         a, b = ours[name], theirs[name]
         if (a is None) != (b is None) or (a is not None and abs(a - b) > 2 * math.ulp(a)):
-            raise TrackerError(f"{name}: scikit-learn gives {b}, tracker.training.metrics {a}; report this")
+            raise TrackerError(f"{name}: scikit-learn gives {b}, tracker.metrics {a}; report this")
+    return {name: theirs.get(name, score) for name, score in ours.items()}

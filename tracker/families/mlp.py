@@ -21,8 +21,7 @@ from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays, Tables, take
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Epoch, Kept
-from tracker.training.losses import mean_losses, validate
-from tracker.training.metrics import validation_row
+from tracker.training.losses import mean_losses, validate, validation_row
 from tracker.training.optimizers import Optimizer
 
 CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once

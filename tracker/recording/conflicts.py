@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tracker.canonical import canonical_json
 from tracker.errors import ReplayError
+from tracker.metrics import told_once
 from tracker.records import Proposal, TrialOutcome, record_json
 
 
@@ -22,13 +24,30 @@ def refuse_other_proposal(given: Proposal, stored: Proposal) -> None:
 
 
 def refuse_other_outcome(given: TrialOutcome, stored: TrialOutcome) -> None:
-    """Raises ReplayError when a trial that has an outcome comes back with another one."""
-    if given.digest != stored.digest:
-        differences = list(_differences(record_json(stored), record_json(given), ""))
+    """Raises ReplayError when a trial that has an outcome comes back with another one; a metric more or less is none."""
+    if given.digest == stored.digest:
+        return
+    old, new = map(record_json, told_by_both(stored, given))
+    if differences := list(_differences(old, new, "")):
         raise ReplayError(
             f"trial {given.key}: was computed again and differs from what is stored: {'; '.join(differences)[:1000]}. "
             "The stored outcome stays; `tracker reproduce` looks for the cause"
         )
+
+
+def told_by_both(one: TrialOutcome, other: TrialOutcome) -> tuple[TrialOutcome, TrialOutcome]:
+    """Two outcomes of one trial without the metrics of our table that only one of them has, in its curve or its kept epoch.
+
+    A release that computes more metrics computes the same trial: such outcomes differ by nothing that both can tell.
+    """
+    curves = told_once(*({name for entry in outcome.history for name in entry} for outcome in (one, other)))
+    kept = told_once(one.metrics, other.metrics)
+
+    def without(outcome: TrialOutcome) -> TrialOutcome:
+        history = tuple({n: v for n, v in entry.items() if n not in curves} for entry in outcome.history)
+        return replace(outcome, history=history, metrics={n: v for n, v in outcome.metrics.items() if n not in kept})
+
+    return without(one), without(other)
 
 
 def _differences(stored: Any, given: Any, place: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 from tracker.canonical import digest
 from tracker.config import BestModels
-from tracker.errors import StoreError
+from tracker.errors import NotFoundError, StoreError
+from tracker.ordering import best_first
 from tracker.recording.mlflow_model import DATA, ModelTemplate
 from tracker.recording.model_folder import describe_model, fill_model
 from tracker.recording.report import Policy
 from tracker.recording.store import Store
-from tracker.records import Proposal, Trial
+from tracker.records import Proposal, Trial, standing_of
 
 MODEL_TAG = "tracker.model"  # the run's folder `model` is whole; on a run that has not ended it says nothing yet
 
@@ -42,11 +42,12 @@ class RunModels:
 
     def possible(self, study: str, number: int) -> bool:
         """Whether the store has all that a model needs: weights and preprocessing."""
-        proposal = self._store.proposal(study, number)
-        outcome = self._store.outcomes([proposal.spec.key]).get(proposal.spec.key)
-        if outcome is None or outcome.weights is None or self._serving(proposal) is None:
+        try:
+            stored = self._store.trial(study, number)
+        except NotFoundError:
             return False
-        return self._store.has_weights(outcome.weights)
+        weights = stored.outcomes[0].weights
+        return weights is not None and self._serving(stored.proposal) is not None and self._store.has_weights(weights)
 
     def write(self, folder: Path, study: str, number: int, run_id: str) -> None:
         """Writes a trial's MLflow model folder. Raises StoreError, StoreCorrupt."""
@@ -78,13 +79,5 @@ def best_numbers(store: Store, study: str, count: int) -> list[int]:
     stopped = {number for generation in {p.generation for p in proposals} for number in store.stopped(study, generation)}
     whole = [p for p in proposals if p.number not in stopped and all(key in outcomes for key in p.keys)]
     trials = [Trial.of(spec, proposal, [outcomes[key] for key in proposal.keys]) for proposal in whole]
-    ranks = [(*rank, trial.number) for trial in trials if (rank := _rank(spec.objective["direction"], trial)) is not None]
-    return [number for _, _, number in sorted(ranks)[:count]]
-
-
-def _rank(direction: str, trial: Trial) -> tuple[float, float] | None:
-    if trial.value is None or not math.isfinite(trial.value):
-        return None
-    loss = trial.metrics.get("val_loss")
-    first = -trial.value if direction == "maximize" else trial.value
-    return first, math.inf if loss is None or math.isnan(loss) else loss
+    best = best_first(trials, standing_of, spec.objective["direction"])
+    return [trial.number for trial in best[:count]]

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
+from tracker.metrics import CURVES, TEST
 from tracker.recording.environments import earlier_environments
 from tracker.recording.store import Store, StoredTrial
 from tracker.records import (
@@ -158,8 +159,7 @@ def final_run(store: Store, final_digest: str) -> Run:
     """The run of a final result: the chosen configuration's test numbers, the confusion matrix and final.json itself."""
     final, created = store.final(final_digest)
     test = final.get("test", {})
-    names = ("precision", "recall", "f1", "accuracy")
-    numbers = {f"test_{name}": test.get(name) for name in names} | dict(final.get("validation") or {})
+    numbers = {f"test_{name}": test.get(name) for name in TEST} | dict(final.get("validation") or {})
     points = [Point(name, float(value), _ms(created), 0) for name, value in numbers.items() if _is_number(value)]
     matrix = {"labels": test.get("labels"), "confusion_matrix": test.get("confusion_matrix")}
     return Run(

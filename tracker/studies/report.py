@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json
 from tracker.errors import StoreError
+from tracker.metrics import CURVES
 from tracker.recording.environments import earlier_environments
 from tracker.recording.files import sync_folder, write_whole
 from tracker.recording.model_folder import describe_model, remove_model, write_model
-from tracker.recording.runs import CURVES
 from tracker.recording.store import Store
 from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_spread, run_value
 from tracker.studies.result import StudyResult
@@ -130,8 +130,10 @@ def _run_row(spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dic
 
 def _curves(best: Trial | None) -> str:
     history: tuple[Mapping[str, Any], ...] = best.outcome.history if best else ()
-    own = {name: None for entry in history for name in entry if name not in {*CURVES, "epoch", "confusion_matrix"}}
-    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_f1", *own)
+    """A line per epoch: both losses, which the plots of `dvc` read, and what else it was told, ours before others."""
+    told = {name: None for entry in history for name in entry if name not in {"epoch", "confusion_matrix"}}
+    ours = [name for name in CURVES if name in told or name.endswith("loss")]
+    names = ("epoch", *ours, *(name for name in told if name not in CURVES))
     rows = [",".join("" if entry.get(name) is None else repr(entry[name]) for name in names) for entry in history]
     return "\n".join([",".join(names), *rows]) + "\n"
 

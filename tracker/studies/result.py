@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json
+from tracker.ordering import best_first
+from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json, standing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,7 @@ class StudyResult:
 
 def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
     """The best of trials that have a value; None where there is none."""
-    sign = 1.0 if direction == "maximize" else -1.0
-    valued = [trial for trial in trials if trial.value is not None]
-
-    def rank(trial: Trial) -> tuple[float, float, int]:
-        assert trial.value is not None
-        loss = trial.metrics.get("val_loss")
-        return -sign * trial.value, float("inf") if loss is None else loss, trial.number
-
-    return min(valued, key=rank, default=None)
+    return next(iter(best_first(trials, standing_of, direction)), None)
 
 
 def study_result(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.reports import check_study_report, environments_of
+from tracker.metrics import TEST, direction_of
+from tracker.ordering import Standing, best_first
 from tracker.paths import Paths
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -48,13 +49,13 @@ def leaderboard(folder: Path, name: str | None, sort: str, *, whole: bool = Fals
             f"nothing is called {sort!r}; there are {', '.join(dict.fromkeys(n for row in rows for n in row))}"
         )
     metrics = {metric for report in reports for trial in report["trials"] for metric in trial["metrics"]}
-    minimise = sort.endswith("_loss") or (sort == "value" and reports[0]["objective"]["direction"] == "minimize")
-    falling = (sort in metrics or sort == "value") and not minimise
-    known = [row for row in rows if row.get(sort) is not None]
-    if sort == "value":  # as `compare` ranks: ties by lower val_loss
-        known.sort(key=lambda row: math.inf if row.get("val_loss") is None else row["val_loss"])
-    known.sort(key=lambda row: _place(row[sort], falling))  # stable: ties stay in the order of studies and trials
-    return known + [row for row in rows if row.get(sort) is None]
+    if sort == "value" or sort in metrics:  # as `compare` ranks
+        direction = reports[0]["objective"]["direction"] if sort == "value" else direction_of(sort)
+        known = best_first(rows, lambda row: _standing(row, sort), direction)
+    else:
+        known = sorted((row for row in rows if row.get(sort) is not None), key=lambda row: _place(row[sort]))
+    listed = set(map(id, known))
+    return known + [row for row in rows if id(row) not in listed]
 
 
 def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[str, int]) -> list[str]:
@@ -139,7 +140,7 @@ def closing_lines(paths: Paths) -> list[str]:
         now = final["stale_because"]["chosen"]
         chosen = f"{now['study']}/{now['trial']}"
         stale, told = " (stale: the budget of looks is spent, see the report)", f"; scored on the test split: {scored}"
-    scores = ", ".join(f"{name} {_text(test[name])}" for name in ("precision", "recall", "f1"))
+    scores = ", ".join(f"{name} {_text(test[name])}" for name in TEST if name in test)
     return [
         "",
         f"chosen on validation: {chosen}{told}",
@@ -151,10 +152,13 @@ def closing_lines(paths: Paths) -> list[str]:
     ]
 
 
-def _place(value: Any, falling: bool) -> tuple[bool, Any]:
-    """Where a value stands: texts (widths per layer among them) behind numbers."""
-    text = isinstance(value, str)
-    return text, -value if falling and not text else value
+def _standing(row: Mapping[str, Any], sort: str) -> Standing:
+    return Standing(row.get(sort), row.get("val_loss"), row["study"], row["trial"])
+
+
+def _place(value: Any) -> tuple[bool, Any]:
+    """Where a hyperparameter's value stands: texts (widths per layer among them) behind numbers."""
+    return isinstance(value, str), value
 
 
 def sparkline(values: list[float]) -> str:

@@ -13,10 +13,10 @@ from safetensors.torch import save
 
 from tracker.canonical import digest_arrays, digest_bytes
 from tracker.errors import TrainingError
+from tracker.metrics import SCORES, count_confusion, direction_of, scores
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Epoch, Kept
-from tracker.training.metrics import SCORES, count_confusion, scores
 
 MATRIX = "confusion_matrix"
 TOLERANCE = 1 / 200  # share of rows that a loop may have called otherwise than its model does here; one always may
@@ -77,7 +77,7 @@ class Keeper:
         value = self.history[-1].get(stopping["monitor"])
         if value is None:
             return self.best_epoch is None
-        sign = -1.0 if stopping["monitor"].endswith("loss") else 1.0
+        sign = -1.0 if direction_of(stopping["monitor"]) == "minimize" else 1.0
         if self.best_value is None or sign * value > sign * self.best_value:
             self.best_value = value
             return True

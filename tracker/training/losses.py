@@ -1,10 +1,12 @@
-"""Turns log-probabilities into each lane's mean cross-entropy, summed lane by lane so that no lane hears of its neighbours."""
+"""From log-probabilities to losses and scores of an epoch, lane by lane, so that no lane depends on its neighbours."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from tracker.metrics import scores
 
 
 def mean_losses(log_p: Tensor, index: np.ndarray, y: np.ndarray, count: int) -> list[float]:
@@ -23,3 +25,12 @@ def validate(log_p: Tensor, y: Tensor, classes: int) -> tuple[list[float], np.nd
     counts = torch.bincount(cells.reshape(-1), minlength=lanes * classes * classes)
     means = [float(np.add.reduce(np.ascontiguousarray(row), dtype=np.float64)) / rows for row in losses]
     return means, counts.view(lanes, classes, classes).numpy()
+
+
+def validation_row(
+    train_loss: float, val_loss: float, confusion: np.ndarray, positive: int | None
+) -> dict[str, float | None | list[list[int]]]:
+    """What one epoch of one of our own families tells: both losses, the scores, the confusion matrix itself."""
+    row: dict[str, float | None | list[list[int]]] = {"train_loss": train_loss, "val_loss": val_loss}
+    row |= {f"val_{name}": value for name, value in scores(confusion, positive).items()}
+    return row | {"confusion_matrix": confusion.tolist()}

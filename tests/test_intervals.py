@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.evaluation.intervals import score_intervals, wilson
-from tracker.training.metrics import SCORES, scores
+from tracker.metrics import SCORES, score_intervals, scores, wilson
 
 SETS = 2000
 
@@ -37,7 +36,7 @@ def population(prior: list[float], right: list[float], seed: int) -> np.ndarray:
     ],
 )
 def test_intervals_cover_the_truth(prior, right, positive, rows):
-    """Over 2,000 simulated test sets the 95 % intervals of all four scores cover the truth in 93 to 97 % (binary).
+    """Over 2,000 simulated test sets the 95 % intervals of all scores cover the truth in 93 to 97 % (binary).
 
     Means over classes, whose method is approximate, and small counts are allowed 92 to 97.5 %.
     """

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
+    balanced_accuracy_score,
     confusion_matrix,
     multilabel_confusion_matrix,
     precision_recall_fscore_support,
 )
 
-from tracker.training.metrics import SCORES, count_confusion, scores
+from tracker.metrics import CURVES, METRICS, SCORES, count_confusion, direction_of, scores
 
 RATIOS = ("precision", "recall", "f1")
 
@@ -91,6 +92,16 @@ def test_the_confusion_matrix_and_accuracy_are_scikit_learns():
         assert accuracy_score(truth, call) == scores(ours, 0)["accuracy"]
 
 
+def test_balanced_accuracy_is_scikit_learns_where_every_class_is_there(judged):
+    """The mean of the recalls of all classes, whichever is positive, within 2 ulp; None where a class is absent."""
+    classes, actual, predicted, _, _ = judged
+    for truth, call in zip(actual.T, predicted.T, strict=True):
+        found = [scores(count_confusion(truth, call, classes), place)["balanced_accuracy"] for place in (None, 0, 1)]
+        whole = len(set(truth)) == classes
+        expected = balanced_accuracy_score(truth, call) if whole else None
+        assert all(ulps(expected, value) <= 2 for value in found)
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60), st.permutations(range(4)))
 @settings(max_examples=300, deadline=None)
 def test_scores_do_not_depend_on_the_order_of_classes(pairs, order):
@@ -105,11 +116,11 @@ def test_scores_do_not_depend_on_the_order_of_classes(pairs, order):
 @pytest.mark.parametrize(
     ("confusion", "expected"),
     [
-        ([[5, 0], [3, 0]], {"accuracy": 5 / 8, "precision": None, "recall": 0.0, "f1": 0.0}),
-        ([[5, 2], [0, 0]], {"accuracy": 5 / 7, "precision": 0.0, "recall": None, "f1": 0.0}),
-        ([[5, 0], [0, 0]], {"accuracy": 1.0, "precision": None, "recall": None, "f1": None}),
+        ([[5, 0], [3, 0]], {"accuracy": 5 / 8, "balanced_accuracy": 0.5, "precision": None, "recall": 0.0, "f1": 0.0}),
+        ([[5, 2], [0, 0]], {"accuracy": 5 / 7, "balanced_accuracy": None, "precision": 0.0, "recall": None, "f1": 0.0}),
+        ([[5, 0], [0, 0]], {"accuracy": 1.0, "balanced_accuracy": None, "precision": None, "recall": None, "f1": None}),
         ([[0, 0], [0, 0]], dict.fromkeys(SCORES)),
-        ([[4, 1], [2, 3]], {"accuracy": 0.7, "precision": 0.75, "recall": 0.6, "f1": 6 / 9}),
+        ([[4, 1], [2, 3]], {"accuracy": 0.7, "balanced_accuracy": 0.7, "precision": 0.75, "recall": 0.6, "f1": 6 / 9}),
     ],
 )
 def test_zero_by_zero_is_undefined_never_zero(confusion, expected):
@@ -121,3 +132,22 @@ def test_a_mean_is_undefined_where_one_class_is():
     """Macro precision is None when one class is never predicted, though the others have a precision."""
     values = scores(np.array([[2, 0, 0], [0, 2, 0], [1, 0, 0]], dtype=np.int64), None)
     assert (values["precision"], values["recall"]) == (None, 2 / 3)
+
+
+def test_the_direction_of_a_metric_is_that_of_its_row():
+    """With or without a prefix; of a name that is not in the table a loss is to be low and all else high."""
+    for name, metric in METRICS.items():
+        assert {metric.direction} == {direction_of(f"{prefix}{name}") for prefix in ("", "train_", "val_", "test_")}
+    assert ["val_loss", "train_loss"] == [
+        name for name in ("val_loss", "val_f1", "train_loss") if direction_of(name) == "minimize"
+    ]
+    assert ["minimize"] * 3 + ["maximize"] * 3 == [
+        direction_of(name) for name in ("loss", "my_loss", "hingeloss", "cost", "losses", "val_my_f1")
+    ]
+
+
+def test_the_table_says_all_that_each_metric_needs():
+    """A metric of a confusion matrix has a formula, and an epoch's names come in the order of the table."""
+    assert all((metric.formula is None) == (metric.needs == "loss") for metric in METRICS.values())
+    assert all(metric.name == name for name, metric in METRICS.items())
+    assert ["train_loss", *(f"val_{name}" for name in METRICS)] == list(CURVES)

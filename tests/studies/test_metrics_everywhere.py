@@ -1,0 +1,48 @@
+"""A row of the table is all that a metric needs: it decides, stops, is listed, logged, and told of the test split."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.studies.project import Project
+from tracker.config import Compare
+from tracker.evaluation.compare import compare
+from tracker.evaluation.final import summarize
+from tracker.metrics import METRICS, TEST
+from tracker.recording.runs import final_run, trial_run
+from tracker.recording.store import Store
+from tracker.terminal.leaderboard import closing_lines, leaderboard
+
+
+@pytest.mark.parametrize("name", TEST)
+def test_a_metric_of_the_table_is_everywhere(fresh: Project, name: str) -> None:
+    """As objective and monitor it picks trial and epoch; reports, `runs`, curves, MLflow and final.json tell it."""
+    column, sign = f"val_{name}", 1 if METRICS[name].direction == "maximize" else -1
+    stopping = {"monitor": column, "patience": 2}
+    plan = fresh.plan("random", objective={"metric": column}, training__early_stopping=stopping)
+    result = fresh.run(plan)
+    fresh.report(result)
+    for trial in result.trials:
+        values = [entry[column] for entry in trial.outcome.history if entry[column] is not None]
+        assert trial.value == trial.outcome.metrics[column] == (max if sign > 0 else min)(values)
+    best = result.best
+    assert best.value == (max if sign > 0 else min)(trial.value for trial in result.trials)
+    report = json.loads((fresh.paths.study_reports / "random.json").read_text())
+    assert best.value == report["best_value"] == leaderboard(fresh.paths.study_reports, None, column)[0][column]
+    assert column in (fresh.paths.reports / "curves" / "random.csv").read_text().partition("\n")[0].split(",")
+
+    ranking = compare(fresh.paths, Compare(test_looks=1), clock=lambda: 0.0)
+    final = ranking.test()
+    low, high = final.interval(name)
+    assert low <= final.score(name) <= high
+    assert best.value == ranking.table[column][0]
+    assert any(line.startswith(f"  {name} ") for line in summarize(final))
+    assert any(f"{name} {final.score(name):.4g}" in line for line in closing_lines(fresh.paths))
+    with Store.open(fresh.paths.store) as store:
+        [digest] = [item.study for item in store.items() if item.kind == "final"]
+        points = {point.name: point.value for point in trial_run(store, result.spec.key, best.number).points}
+        tested = {point.name: point.value for point in final_run(store, digest).points}
+    assert {column, f"best_{column}"} <= set(points)
+    assert (best.value, final.score(name)) == (points[f"best_{column}"], tested[f"test_{name}"])
