@@ -42,10 +42,17 @@ class TrialSpec:
         return digest("trial", record_json(self))
 
     @property
-    def configuration(self) -> str:
+    def candidate(self) -> str:
         """SHA-256 (hex) of the trial wherever it is computed; looks at the test split are counted by it."""
-        value = record_json(self)
-        return digest("configuration", {name: value[name] for name in value if name not in {"environment", "numerics"}})
+        return digest("candidate", self._without("environment", "numerics"))
+
+    @property
+    def configuration(self) -> str:
+        """SHA-256 (hex) of the candidate without its seed: what is the same of trials that differ in their seeds."""
+        return digest("configuration", self._without("environment", "numerics", "seed"))
+
+    def _without(self, *names: str) -> dict[str, Any]:
+        return {name: value for name, value in record_json(self).items() if name not in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def trial_params(spec: TrialSpec) -> dict[str, str]:
 
 
 def final_run(store: Store, final_digest: str) -> Run:
-    """The run of a final result: the chosen configuration's test numbers, the confusion matrix and final.json itself."""
+    """The run of a final result: the chosen candidate's test numbers, the confusion matrix and final.json itself."""
     final, created = store.final(final_digest)
     test = final.get("test", {})
     names = ("precision", "recall", "f1", "accuracy")

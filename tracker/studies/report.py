@@ -94,6 +94,7 @@ def trial_row(number: int, spec: TrialSpec, outcome: TrialOutcome, value: float 
     row = {
         "number": number,
         "key": spec.key,
+        "candidate": spec.candidate,
         "configuration": spec.configuration,
         "state": outcome.state,
         "params": dict(spec.params),
