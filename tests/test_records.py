@@ -95,6 +95,7 @@ def test_keys_are_pinned():
     """These keys are in every store; if one changes on purpose, raise FORMAT and renew tests/golden/records.json."""
     assert GOLDEN == {
         "trial": TRIAL.key,
+        "candidate": TRIAL.candidate,
         "configuration": TRIAL.configuration,
         "outcome": OUTCOME.digest,
         "study": STUDY.key,
@@ -104,7 +105,7 @@ def test_keys_are_pinned():
 def test_keys_ignore_the_order_of_mappings():
     """The same entries written in another order are the same trial."""
     turned = dataclasses.replace(TRIAL, params=dict(reversed(TRIAL.params.items())))
-    assert (TRIAL.key, TRIAL.configuration) == (turned.key, turned.configuration)
+    assert (TRIAL.key, TRIAL.candidate, TRIAL.configuration) == (turned.key, turned.candidate, turned.configuration)
 
 
 CHANGES = {
@@ -121,10 +122,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrialSpec)])
 def test_every_field_is_in_the_key(name):
-    """A change of any field makes another trial; environment and numerics make no other configuration."""
+    """A field makes another trial; environment and numerics no other candidate; nor they nor seed another configuration."""
     changed = dataclasses.replace(TRIAL, **{name: CHANGES[name]})
     assert TRIAL.key != changed.key
-    assert (name in {"environment", "numerics"}) == (TRIAL.configuration == changed.configuration)
+    assert (name in {"environment", "numerics"}) == (TRIAL.candidate == changed.candidate)
+    assert (name in {"environment", "numerics", "seed"}) == (TRIAL.configuration == changed.configuration)
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(StudySpec)])

@@ -67,7 +67,7 @@ class SealError(TrackerError):
 
 
 class TestLooksSpent(SealError):
-    """The budget of looks at the test split is used up by other configurations."""
+    """The budget of looks at the test split is used up by other candidates."""
 
     __test__ = False  # pytest collects classes whose name starts with Test
 

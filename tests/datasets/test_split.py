@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tests.datasets.place import Place, make_table
 from tracker.canonical import digest_table
 from tracker.config import Split
-from tracker.datasets.assign import choose_salt, cluster, count_classes, place_rows
+from tracker.datasets.assign import Clusters, choose_salt, cluster, count_classes, place_rows
 from tracker.datasets.keys import content_keys, text_keys, uniform
 from tracker.errors import ConfigError, DataError
+from tracker.seeds import derive_seed
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -295,6 +296,48 @@ def test_salt_that_misses_a_class_ranks_last() -> None:
     salt, tries = choose_salt(cluster(keys, None), labels, 0.2, 0.2, seed=1)
     assert 1000 == tries
     assert (count_classes(place_rows(cluster(keys, None), salt, 0.2, 0.2), labels) > 0).all()
+
+
+def rows_with_rare(rows: int, rare: int) -> tuple[Clusters, np.ndarray]:
+    """Rows that stand alone, the last few of them of a rare class."""
+    keys = text_keys(pd.Series([f"row{number}" for number in range(rows)]), "name")
+    return cluster(keys, None), np.array([0] * (rows - rare) + [1] * rare)
+
+
+def test_no_class_is_left_out_where_that_can_be_had() -> None:
+    """Where the salt nearest to the fractions leaves the rare class out of a split, one that does not is chosen."""
+    clusters, labels = rows_with_rare(40, 3)
+    expected = np.outer([0.8, 0.1, 0.1], [37, 3])
+
+    def place(salt: int) -> np.ndarray:
+        return count_classes(place_rows(clusters, salt, 0.1, 0.1), labels)
+
+    def distance(salt: int) -> float:
+        return float(((place(salt) - expected) ** 2 / expected).sum())
+
+    chosen, tries = choose_salt(clusters, labels, 0.1, 0.1, seed=1)
+    nearest = min((derive_seed(1, "split", number) for number in range(tries)), key=distance)
+    assert (place(nearest) == 0).any()
+    assert (place(chosen) > 0).all()
+
+
+def test_a_missing_row_weighs_more_in_a_rare_class() -> None:
+    """The distance divides by what is expected: one row too many and one too few are better had of 80 rows than of 20."""
+    clusters, labels = rows_with_rare(100, 20)
+    salt, _ = choose_salt(clusters, labels, 0.2, 0.2, seed=1)
+    assert [[48, 12], [17, 4], [15, 4]] == count_classes(place_rows(clusters, salt, 0.2, 0.2), labels).tolist()
+
+
+def test_what_becomes_of_duplicates_is_of_the_lineage(place: Place, table: pd.DataFrame) -> None:
+    """Another `split.duplicates` is another lineage with a salt of its own and a warning; going back finds the former."""
+    together = place.split(table, id="customer")
+    free = place.split(table, Split(duplicates="free"), id="customer")
+    assert (False, False) == (together.reused, free.reused)
+    assert any("new lineage" in warning for warning in free.warnings)
+    assert ["free", "together"] == sorted(
+        entry["duplicates"] for entry in json.loads(place.salts.read_text())["lineages"].values()
+    )
+    assert place.split(table, id="customer").reused
 
 
 def test_large_tables_try_fewer_salts() -> None:

@@ -297,7 +297,7 @@ def renamed(path: Path, change: Callable[[dict], object]) -> None:
             "in the result of that look",
         ),
         (
-            lambda looks, look, result: renamed(look, lambda value: value.update(configuration="0" * 64)),
+            lambda looks, look, result: renamed(look, lambda value: value.update(candidate="0" * 64)),
             "final.json counts 1 of the 2 looks at these test rows; `tracker compare --test` counts again",
         ),
     ],

@@ -51,7 +51,7 @@ def test_an_appended_row_buys_no_free_look(tmp_path: Path) -> None:
     assert (final["stale"], final["looks"]) == (False, 2)
 
 
-def test_three_temporary_experiments_count_three_configurations(tmp_path: Path) -> None:
+def test_three_temporary_experiments_count_three_candidates(tmp_path: Path) -> None:
     """`dvc exp run --temp` loses nothing: three experiments, three looks, all trials in one store and one MLflow."""
     project = Project.new(tmp_path / "project", studies=STUDIES, compare={"test_looks": 3})
     project.repro("split")

@@ -37,7 +37,7 @@ def trial(number: int, value: Any, *, state: str = "complete", loss: Any = 0.1, 
         "epochs": 1,
         "metrics": {"val_loss": loss, "val_accuracy": 0.5, "val_f1": value},
         "weights": None,
-        "configuration": digest("configuration", [number, str(value)]),
+        "candidate": digest("candidate", [number, str(value)]),
     } | entries
 
 
@@ -73,7 +73,7 @@ class Project:
         split(Split(), 3, self.paths.prepared, self.paths.splits, self.paths.sealed, self.paths.salts)
 
     def tune(self, study: str, flavour: str = "", units: int = 0) -> None:
-        """Writes a study of two trials and the model of its better one; another flavour is another configuration."""
+        """Writes a study of two trials and the model of its better one; another flavour is another candidate."""
         data = load_training_data(self.paths.splits, Preprocessing())
         tensors = fit_linear(data.x_train, data.y_train, len(data.labels), steps=40 + units)
         weights = save(tensors)
@@ -91,7 +91,7 @@ class Project:
             params={**params, "learning_rate": float(len(flavour))},
             weights=digest_bytes(weights),
             key=digest("key", identity),
-            configuration=digest("configuration", identity),
+            candidate=digest("candidate", identity),
         )
         write_study(self.paths.study_reports, report(study, [best, trial(1, 0.05, study=study)]))
         described = {

@@ -130,7 +130,7 @@ def test_no_file_of_the_sealed_split_but_its_manifest_is_opened_before_the_look(
 
 
 def test_a_repeated_run_adds_no_look_and_changes_no_byte(project):
-    """The same configuration again: one look, the same reports byte for byte, one `final` run for MLflow."""
+    """The same candidate again: one look, the same reports byte for byte, one `final` run for MLflow."""
     project.compare().test()
     names = ("final.json", "ranking.json", "confusion.csv")
     before = [(project.paths.reports / name).read_bytes() for name in names]
@@ -142,7 +142,7 @@ def test_a_repeated_run_adds_no_look_and_changes_no_byte(project):
 
 
 def test_a_spent_budget_repeats_the_last_result_marked_stale(project):
-    """Another configuration on a spent budget: unchanged numbers, marked stale, with what changed and the remedy."""
+    """Another candidate on a spent budget: unchanged numbers, marked stale, with what changed and the remedy."""
     first = project.compare().test()
     project.tune("tpe", "better")
     ranking = project.compare()
@@ -152,7 +152,7 @@ def test_a_spent_budget_repeats_the_last_result_marked_stale(project):
     because = content["stale_because"]
     assert because["chosen"]["key"] == ranking.chosen.key
     assert because["changed"]["params.learning_rate"] == {"scored": 0.0, "chosen": 6.0}
-    assert because["looks_taken"][0]["configuration"] == first.result["configuration"]
+    assert because["looks_taken"][0]["candidate"] == first.result["candidate"]
     assert "compare.test_looks in params.yaml to 2" in because["remedy"]
     assert "tpe/0 on 2027-01-15T09:00:00Z by ada" in stale.message
     assert len(project.looks()) == 1
@@ -168,16 +168,16 @@ def test_in_a_notebook_a_spent_budget_raises(project):
 
 
 def test_a_raised_budget_is_used_and_shown(project):
-    """With `test_looks: 2` a second configuration is scored; the report says 2 looks of 2."""
+    """With `test_looks: 2` a second candidate is scored; the report says 2 looks of 2."""
     project.compare().test()
     project.tune("tpe", "better", units=5)
     final = project.compare(looks=2).test(or_stale=True)
     assert (final.stale, final.looks, final.budget) == (False, 2, 2)
-    assert len({json.loads(path.read_bytes())["configuration"] for path in project.looks()}) == 2
+    assert len({json.loads(path.read_bytes())["candidate"] for path in project.looks()}) == 2
 
 
-def test_going_back_to_a_scored_configuration_takes_no_look(project):
-    """A configuration that was scored once can be scored again after another was chosen, on a spent budget."""
+def test_going_back_to_a_scored_candidate_takes_no_look(project):
+    """A candidate that was scored once can be scored again after another was chosen, on a spent budget."""
     first = project.compare().test()
     project.tune("tpe", "better")
     project.compare().test(or_stale=True)
@@ -186,8 +186,8 @@ def test_going_back_to_a_scored_configuration_takes_no_look(project):
     assert (again.stale, again.result) == (False, first.result)
 
 
-def test_a_look_without_a_result_is_finished_only_by_its_own_configuration(project):
-    """After a crash between look and result another configuration gets TestLooksSpent, no stale numbers of nothing."""
+def test_a_look_without_a_result_is_finished_only_by_its_own_candidate(project):
+    """After a crash between look and result another candidate gets TestLooksSpent, no stale numbers of nothing."""
     path = project.paths.sealed / "test.parquet"
     content = path.read_bytes()
     path.write_bytes(b"")
@@ -200,7 +200,7 @@ def test_a_look_without_a_result_is_finished_only_by_its_own_configuration(proje
 
 
 def test_appended_rows_buy_no_look(project):
-    """New data behind the old rows: the configuration is another one, the old test rows are seen, so it is stale."""
+    """New data behind the old rows: the candidate is another one, the old test rows are seen, so it is stale."""
     project.compare().test()
     before = project.final()
     project.write_table(extra=40)

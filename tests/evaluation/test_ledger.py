@@ -1,4 +1,4 @@
-"""Looks: counted once per configuration and row, kept in two places, merged by union, never silently altered."""
+"""Looks: counted once per candidate and row, kept in two places, merged by union, never silently altered."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
 from tracker.evaluation.ledger import Look, mark_rows, read_ledger, record_look
 from tracker.recording.store import Store
 
+GOLDEN = Path(__file__).parent.parent / "golden" / "looks"  # looks of format 1, as release 0.1 wrote them
 ROWS = [hashlib.sha256(str(i).encode()).hexdigest()[:16] for i in range(40)]
 
 
@@ -41,15 +43,15 @@ def test_a_look_is_one_file_named_by_its_bytes(place):
     assert json.loads(path.read_bytes())["time"] == "2027-01-15T08:00:00Z"
 
 
-def test_the_same_configuration_adds_no_look(place):
-    """A repeated run of one configuration leaves one file and one count, whatever the budget and the hour."""
+def test_the_same_candidate_adds_no_look(place):
+    """A repeated run of one candidate leaves one file and one count, whatever the budget and the hour."""
     ledger = take(place, "a", budget=1)
     assert take(place, "a", budget=1, at=1_900_000_000.0).looks == ledger.looks
     assert ledger.count(mark_rows(ROWS)) == 1
 
 
-def test_a_second_configuration_needs_a_second_look(place):
-    """With one look spent another configuration is refused; the message says who looked when and what to raise."""
+def test_a_second_candidate_needs_a_second_look(place):
+    """With one look spent another candidate is refused; the message says who looked when and what to raise."""
     take(place, "a", budget=1)
     with pytest.raises(TestLooksSpent, match=r"tpe/7 on 2027-01-15T08:00:00Z.*test_looks in params.yaml to 2"):
         take(place, "b", budget=1)
@@ -67,7 +69,7 @@ def test_one_appended_row_buys_no_free_look(place):
 
 
 def test_further_rows_are_recorded_without_a_new_count(place):
-    """One configuration on a grown test split adds a file, so that the new rows count as seen, but no count."""
+    """One candidate on a grown test split adds a file, so that the new rows count as seen, but no count."""
     more = [*ROWS, "f" * 16]
     take(place, "a", budget=1)
     ledger = take(place, "a", budget=1, rows=more, test_digest="t2")
@@ -126,6 +128,24 @@ def test_an_altered_look_is_named(place, damage):
         take(place, "b")
 
 
+def test_a_look_of_format_1_counts_and_keeps_its_bytes(place):
+    """What format 1 calls `configuration` is the candidate; the file, and its copy from the store, stay byte for byte."""
+    folder, store = place
+    shutil.copytree(GOLDEN, folder)
+    [path] = folder.iterdir()
+    before = path.read_bytes()
+    [old] = read_ledger(folder, store).looks.values()
+    assert (json.loads(before)["configuration"], 1, path.stem) == (old.candidate, old.format, old.digest)
+    with pytest.raises(TestLooksSpent, match=r"tpe/7 on 2027-01-15T08:00:00Z by ada"):
+        take(place, "b", budget=1)
+    ledger = take(place, "a", budget=1)  # its own candidate takes no count; other test rows make a look of format 2
+    assert [1, 2] == [look.format for look in ledger.at(mark_rows(ROWS))]
+    assert 1 == ledger.count(mark_rows(ROWS))
+    path.unlink()
+    read_ledger(folder, store)
+    assert before == path.read_bytes()
+
+
 def test_other_files_beside_the_looks_are_left_alone(place):
     """Results, notes and half-written files of a killed process are no looks."""
     place[0].mkdir()
@@ -150,7 +170,7 @@ def _take_in_process(tmp_path, name):
 
 
 def test_processes_at_once_never_overdraw_the_budget(tmp_path):
-    """Eight processes that want eight configurations on a budget of three get exactly three."""
+    """Eight processes that want eight candidates on a budget of three get exactly three."""
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         admitted = pool.starmap(_take_in_process, [(tmp_path, str(i)) for i in range(8)])
     assert sum(admitted) == len(list((tmp_path / "looks").glob("*.json"))) == 3

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
 from tests.evaluation.project import Project
 from tracker.errors import InputError, StoreCorrupt
-from tracker.evaluation.restore import restore_finals
+from tracker.evaluation.final import read_results
+from tracker.evaluation.restore import restore_files, restore_finals
 from tracker.recording.store import Store
 
 
@@ -38,6 +40,21 @@ def test_a_stale_report_gives_back_the_results_that_were_looked_at(project: Proj
     assert (1, ["tpe"]) == restore(project)
     with Store.open(project.paths.store) as store:
         assert [False] == [final["stale"] for final in store.finals()]
+
+
+def test_a_result_beside_a_look_of_format_1_is_read_as_it_is(project: Project) -> None:
+    """Its `configuration` is the candidate; a file that went comes back from the store with the bytes it had."""
+    result = dict(project.compare().test().result)
+    [new] = (project.paths.looks / "results").glob("*.json")
+    new.unlink()
+    old = {"configuration": result.pop("candidate"), **result}
+    shutil.rmtree(project.paths.store)
+    with Store.open(project.paths.store) as store:
+        store.put_final({**old, "looks": 1, "budget": 1, "stale": False})
+        restore_files(project.paths, store)
+    [kept] = (project.paths.looks / "results").glob("*.json")
+    assert old == json.loads(kept.read_bytes())
+    assert [old["configuration"]] == [found["candidate"] for found in read_results(project.paths.looks)]
 
 
 def test_no_result_nothing_to_restore(project: Project) -> None:

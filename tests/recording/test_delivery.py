@@ -217,7 +217,7 @@ def test_a_policy_survives_the_command_line() -> None:
 
 
 def test_a_final_result_is_a_run_of_its_own(tmp_path: Path, uri: str) -> None:
-    """The chosen configuration's test numbers, its confusion matrix and final.json are one run, delivered once."""
+    """The chosen candidate's test numbers, its confusion matrix and final.json are one run, delivered once."""
     store, key = begin(tmp_path / ".tracker")
     with store:
         [planned] = run_trials(store, key, [5])

@@ -90,7 +90,7 @@ def test_names_are_free_and_values_typed_as_they_are_written(cheap: LoopProject,
 
 
 def test_a_byte_of_the_code_is_in_every_key(cheap: LoopProject, tmp_path: Path) -> None:
-    """Another byte, in the entry's file or in one that it imports, is another study, trial and configuration."""
+    """Another byte, in the entry's file or in one that it imports, is another study, trial and candidate."""
     project = cheap.copy(tmp_path / "project")
     root, before = project.paths.root, project.specs("random")
     (root / "loop.py").write_text(f"{COST}#")
@@ -102,7 +102,7 @@ def test_a_byte_of_the_code_is_in_every_key(cheap: LoopProject, tmp_path: Path) 
     changed = project.specs("random")
     groups = [before, edited, imported, changed]
     assert 4 * 12 == len({spec.key for group in groups for spec in group})
-    assert 4 * 12 == len({spec.configuration for group in groups for spec in group})
+    assert 4 * 12 == len({spec.candidate for group in groups for spec in group})
     assert [{"entry", "loop.py"}] * 2 + [{"entry", "loop.py", "extra.py"}] * 2 == [set(g[0].code) for g in groups]
 
 

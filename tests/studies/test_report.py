@@ -45,7 +45,7 @@ def test_the_report_has_its_fixed_names(told: tuple[Project, dict]) -> None:
     assert {"best_value", "states"} == set(report) - REPORT
     for trial in report["trials"]:
         assert TRIAL <= set(trial)
-        assert {"configuration"} == set(trial) - TRIAL
+        assert {"candidate", "configuration"} == set(trial) - TRIAL
         assert set(trial["metrics"]) == set(CURVES)
 
 

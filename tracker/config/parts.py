@@ -190,7 +190,7 @@ class Study(Part):
 
 
 class Compare(Part):
-    """How many configurations may ever be scored on the test split."""
+    """How many candidates (a configuration with its seed) may ever be scored on the test split."""
 
     test_looks: int = Field(default=1, ge=1)
 

@@ -67,7 +67,7 @@ def _score(
         study=str(final["study"]),
         trial=int(final["trial"]),
         key=outcome.key,
-        configuration=recorded.spec.configuration,
+        candidate=recorded.spec.candidate,
         weights=outcome.weights,
         value=0.0,
         best_epoch=outcome.best_epoch,

@@ -16,7 +16,7 @@ from tracker.deriving.verify import FreshProcesses, OnStep, Verification, verify
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, read_results
+from tracker.evaluation.final import RESULT, name_candidate, read_results
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
@@ -117,7 +117,7 @@ def _verify_looks(paths: Paths) -> Verification | None:
     except TrackerError as error:
         return Verification("looks", "differs", 0, 0, "", str(error))
     count = len(ledger.looks) + len(results)
-    taken = {(look.configuration, look.test_digest) for look in ledger.looks.values()}
+    taken = {(look.candidate, look.test_digest) for look in ledger.looks.values()}
     words = [f"look {name[:12]} is in the store and not in {paths.looks}" for name in _without_file(ledger, paths)]
     words += [
         f"look {name[:12]}, which a later one names, is neither in files nor in the store" for name in ledger.lost
@@ -125,7 +125,7 @@ def _verify_looks(paths: Paths) -> Verification | None:
     words += [
         f"the result of {result['study']}/{result['trial']} is of test rows at which no look is recorded"
         for result in results
-        if (result["configuration"], result["test_digest"]) not in taken
+        if (result["candidate"], result["test_digest"]) not in taken
     ]
     scored = Counter((result["key"], result["test_digest"]) for result in results)
     words += [
@@ -144,7 +144,7 @@ def _without_file(ledger: Ledger, paths: Paths) -> list[str]:
 def _other_report(paths: Paths, ledger: Ledger, results: Collection[Mapping[str, Any]]) -> Iterator[str]:
     """Where `final.json` tells another result than the file beside the looks, or fewer looks than are on record by now."""
     try:
-        final = read_report(paths.reports / "final.json", "")
+        final = name_candidate(read_report(paths.reports / "final.json", ""))
         counted, looks = final.get("looks"), count_looks(paths, ledger)
     except TrackerError:
         return  # the final result has a verdict of its own

@@ -88,7 +88,7 @@ def score_again(
 
     It records nothing and takes no look.
 
-    Raises SealError unless this very configuration was looked at on all of these rows, and they still are the same.
+    Raises SealError unless this very candidate was looked at on all of these rows, and they still are the same.
     """
     case = _Case(paths, 0, None, lambda: 0.0, None)
     identity = test_identity(paths.sealed)
@@ -98,8 +98,8 @@ def score_again(
             "check out the commit of the result, then `dvc checkout`"
         )
     ledger, rows = known_looks(paths), mark_rows(identity.row_keys)
-    sought = (scored.configuration, test_digest)
-    if not any((look.configuration, look.test_digest) == sought for look in ledger.at(rows)):
+    sought = (scored.candidate, test_digest)
+    if not any((look.candidate, look.test_digest) == sought for look in ledger.at(rows)):
         raise SealError(
             f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
             "looks back from git, or from the store with `tracker sync`; nothing is scored again without"
@@ -170,7 +170,7 @@ def _queue_once(store: Store, final: Final) -> None:
 
 def _record(case: _Case, store: Store, chosen: RankedTrial, test: SealedIdentity) -> Ledger:
     rows = mark_rows(test.row_keys)
-    look = Look(chosen.configuration, chosen.key, chosen.study, chosen.trial, test.digest, rows, "", case.user)
+    look = Look(chosen.candidate, chosen.key, chosen.study, chosen.trial, test.digest, rows, "", case.user)
     return record_look(case.paths.looks, store, look, case.budget, case.clock)
 
 
@@ -184,7 +184,7 @@ def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: Seale
         "study": chosen.study,
         "trial": chosen.trial,
         "key": chosen.key,
-        "configuration": chosen.configuration,
+        "candidate": chosen.candidate,
         "params": dict(chosen.params),
         "validation": chosen.validation,
         "test": score_labels(test.labels, predicted, model.labels, model.positive),
@@ -203,9 +203,7 @@ def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedI
     because = {
         "chosen": chosen.place,
         "changed": _changes(last, chosen, test.digest),
-        "looks_taken": [
-            {"study": look.study, "trial": look.trial, "configuration": look.configuration} for look in seen
-        ],
+        "looks_taken": [{"study": look.study, "trial": look.trial, "candidate": look.candidate} for look in seen],
         "remedy": remedy(ledger, rows),
     }
     message = f"stale: {chosen.study}/{chosen.trial} is chosen now, but {spent}"
@@ -215,8 +213,8 @@ def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedI
 def _last_result(seen: Sequence[Look], results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The result of the latest look that has one, preferably from the environment in which it was taken."""
     for look in reversed(seen):
-        sought = (look.configuration, look.test_digest)
-        own = [result for result in results if (result["configuration"], result["test_digest"]) == sought]
+        sought = (look.candidate, look.test_digest)
+        own = [result for result in results if (result["candidate"], result["test_digest"]) == sought]
         if own:
             return min(own, key=lambda result: bool(result["key"] != look.key))
     return None

@@ -15,7 +15,7 @@ from tracker.metrics import TEST
 if TYPE_CHECKING:
     import pandas as pd
 
-RESULT = ("study", "trial", "key", "configuration", "params", "validation", "test", "test_digest", "test_rows")
+RESULT = ("study", "trial", "key", "candidate", "params", "validation", "test", "test_digest", "test_rows")
 
 _MEND = "bring it back from git, or delete it (`tracker sync` writes the store's copy, where there is one)"
 
@@ -24,10 +24,10 @@ _MEND = "bring it back from git, or delete it (`tracker sync` writes the store's
 class Final:
     """Test scores of the chosen trial.
 
-    `result` is what the configuration, the environment and the test rows decide: study, trial, key, configuration,
-    params, validation, test, test_digest, test_rows. `looks` counts distinct configurations that were scored on any of
-    the present test rows, out of `budget`. A `stale` final repeats the last result, because another trial is chosen now
-    and looks are spent; `stale_because` says what changed and `message` also when looks were taken.
+    `result` is what the candidate, the environment and the test rows decide: study, trial, key, candidate, params,
+    validation, test, test_digest, test_rows. `looks` counts distinct candidates (a configuration with its seed) that
+    were scored on any of the present test rows, out of `budget`. A `stale` final repeats the last result, because another
+    trial is chosen now and looks are spent; `stale_because` says what changed and `message` also when looks were taken.
     """
 
     result: Mapping[str, Any]
@@ -144,11 +144,18 @@ def read_results(folder: Path) -> tuple[Mapping[str, Any], ...]:
         content = path.read_bytes()
         if digest_bytes(content) != path.stem:
             raise StoreCorrupt(f"{path}: its content differs from its name; {_MEND}")
-        results.append(result := parse_canonical(content))
+        results.append(result := name_candidate(parse_canonical(content)))
         if leaf := other_scores(result["test"]):
             place, told, follows = leaf
             raise StoreCorrupt(f"{path}: {place} is {told}, but {follows} follows from its confusion matrix; {_MEND}")
     return tuple(results)
+
+
+def name_candidate(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A result as it is read: what looks of format 1 called `configuration` is its `candidate`."""
+    if "candidate" in result:
+        return result
+    return {"candidate" if name == "configuration" else name: value for name, value in result.items()}
 
 
 def _quoted(label: str) -> str:

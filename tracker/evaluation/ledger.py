@@ -12,7 +12,7 @@ import binascii
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
 from tracker.evaluation.files import write_durably
 
-FORMAT = 1
+FORMAT = 2  # in format 1 the candidate is called `configuration`
 MARK = 16  # hex digits (64 bits) that stand for a row; two of 10^5 rows share them with probability 3e-10
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
@@ -41,9 +41,12 @@ class LookStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One configuration scored on test rows; `rows` are the first 16 hex digits of each row's key."""
+    """One candidate (a configuration with its seed) scored on test rows; `rows` are 16 hex digits of each row's key.
 
-    configuration: str
+    A look that was written in an earlier `format` keeps its bytes, and so its digest.
+    """
+
+    candidate: str
     key: str
     study: str
     trial: int
@@ -52,14 +55,15 @@ class Look:
     time: str
     user: str | None = None
     parents: tuple[str, ...] = ()
+    format: int = FORMAT
 
     @property
     def content(self) -> bytes:
         """The bytes of the look's file; their SHA-256 is its name."""
         value = {
-            name: getattr(self, name) for name in ("configuration", "key", "study", "trial", "test_digest", "time")
+            name: getattr(self, name) for name in ("key", "study", "trial", "test_digest", "time", "format", "user")
         }
-        value |= {"format": FORMAT, "user": self.user, "parents": list(self.parents), "rows": _pack(self.rows)}
+        value |= {_candidate_name(self.format): self.candidate, "parents": list(self.parents), "rows": _pack(self.rows)}
         return canonical_json(value) + b"\n"
 
     @property
@@ -91,8 +95,8 @@ class Ledger:
         return tuple(sorted(seen, key=lambda look: (look.time, look.digest)))
 
     def count(self, rows: Collection[str]) -> int:
-        """Distinct configurations that were scored on any of these rows; a lost look counts as one."""
-        return len({look.configuration for look in self.at(rows)}) + len(self.lost)
+        """Distinct candidates that were scored on any of these rows; a lost look counts as one."""
+        return len({look.candidate for look in self.at(rows)}) + len(self.lost)
 
 
 def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
@@ -130,12 +134,12 @@ def read_ledger(folder: Path, store: LookStore) -> Ledger:
 def record_look(folder: Path, store: LookStore, look: Look, budget: int, clock: Callable[[], float]) -> Ledger:
     """Admits a look and returns the ledger that holds it, in both places and on the disk; the time comes from `clock`.
 
-    A configuration that was looked at on all of these rows is in the ledger already and adds nothing; on further rows
-    it adds a file and no count. Raises TestLooksSpent where `budget` other configurations were looked at.
+    A candidate that was looked at on all of these rows is in the ledger already and adds nothing; on further rows
+    it adds a file and no count. Raises TestLooksSpent where `budget` other candidates were looked at.
     """
     with store.lock("looks", wait_s=60):
         ledger = read_ledger(folder, store)
-        own = [other for other in ledger.at(look.rows) if other.configuration == look.configuration]
+        own = [other for other in ledger.at(look.rows) if other.candidate == look.candidate]
         if not own and ledger.count(look.rows) >= budget:
             raise TestLooksSpent(spent_message(ledger, look.rows, budget))
         if any(look.rows <= other.rows and look.test_digest == other.test_digest for other in own):
@@ -167,9 +171,7 @@ def remedy(ledger: Ledger, rows: Collection[str]) -> str:
 
 def _taken(look: Look, parents: tuple[str, ...], time_s: float) -> Look:
     time = datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Look(
-        look.configuration, look.key, look.study, look.trial, look.test_digest, look.rows, time, look.user, parents
-    )
+    return replace(look, time=time, parents=parents)
 
 
 def _read(path: Path) -> Look:
@@ -186,10 +188,15 @@ def _parse(content: bytes, name: str, place: str) -> Look:
             "file: `tracker sync` writes the store's copy, where there is one"
         )
     value = parse_canonical(content)
-    if value.get("format") != FORMAT:
+    if value.get("format") not in {1, FORMAT}:
         raise StoreCorrupt(f"{place}: format {value.get('format')!r} is newer than this release; upgrade repro-tracker")
     value |= {"rows": _unpack(value["rows"], place), "parents": tuple(value["parents"])}
-    return Look(**{field: item for field, item in value.items() if field != "format"})
+    candidate = value.pop(_candidate_name(value["format"]))
+    return Look(candidate=candidate, **value)
+
+
+def _candidate_name(form: int) -> str:
+    return "configuration" if form == 1 else "candidate"
 
 
 def _pack(rows: frozenset[str]) -> str:

@@ -30,7 +30,7 @@ class RankedTrial:
     study: str
     trial: int
     key: str
-    configuration: str
+    candidate: str
     weights: str | None
     value: float
     best_epoch: int | None
@@ -114,7 +114,7 @@ class Ranking:
     def test(self, *, or_stale: bool = False) -> Final:
         """Scores the chosen trial on the test split, once its look is recorded, and writes `reports/final.json`.
 
-        Where the budget of looks is used up by other configurations the split stays closed: TestLooksSpent is raised,
+        Where the budget of looks is used up by other candidates the split stays closed: TestLooksSpent is raised,
         or, with `or_stale`, the last result is repeated and marked stale.
         """
         return self.opener(or_stale=or_stale)
@@ -184,7 +184,7 @@ def _words(objective: Any) -> str:
 
 def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     trials = report.get("trials")
-    needed = {"number", "key", "state", "params", "value", "metrics", "weights", "configuration"}
+    needed = {"number", "key", "state", "params", "value", "metrics", "weights", "candidate"}
     if not isinstance(trials, list):
         raise InputError(f"{folder / f'{name}.json'}: holds no trials; {REPAIR}")
     for trial in trials:
@@ -213,7 +213,7 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
         study=study,
         trial=trial["number"],
         key=trial["key"],
-        configuration=trial["configuration"],
+        candidate=trial["candidate"],
         weights=trial["weights"],
         value=trial["value"],
         best_epoch=trial.get("best_epoch"),

@@ -156,7 +156,7 @@ def trial_params(spec: TrialSpec, *others: TrialSpec) -> dict[str, str]:
 
 
 def final_run(store: Store, final_digest: str) -> Run:
-    """The run of a final result: the chosen configuration's test numbers, the confusion matrix and final.json itself."""
+    """The run of a final result: the chosen candidate's test numbers, the confusion matrix and final.json itself."""
     final, created = store.final(final_digest)
     test = final.get("test", {})
     numbers = {f"test_{name}": test.get(name) for name in TEST} | dict(final.get("validation") or {})
