@@ -54,7 +54,8 @@ class TrialOutcome:
 
     `history` has one mapping per epoch: `epoch` (from 1), `train_loss`, `val_loss`, `val_accuracy`, `val_precision`,
     `val_recall`, `val_f1` (float or None where undefined) and `confusion_matrix` (rows: truth, columns: prediction).
-    `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a trial failed.
+    `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a trial failed. `labels` is
+    the digest of the classes (int64 places) that the kept epoch predicts on validation; None also in older records.
     """
 
     key: str
@@ -66,6 +67,7 @@ class TrialOutcome:
     weights: str | None
     predictions: str | None
     reason: str | None = None
+    labels: str | None = None
 
     @property
     def digest(self) -> str:

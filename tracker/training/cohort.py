@@ -224,6 +224,7 @@ class _Cohort:
             history=tuple(progress.history),
             weights=digest_bytes(weights),
             predictions=digest_arrays({"probabilities": torch.exp(progress.best_log_p).numpy()}),
+            labels=digest_arrays({"labels": progress.best_log_p.argmax(-1).numpy()}),
         )
         self._give(lane, outcome, weights)
 

@@ -162,6 +162,7 @@ class LoopRun:
             metrics=self._scored(outcome.metrics, probabilities),
             weights=digest_bytes(weights),
             predictions=digest_arrays({"probabilities": probabilities}),
+            labels=digest_arrays({"labels": probabilities.argmax(axis=1).astype(np.int64)}),
         )
         return scored, weights
 
