@@ -26,7 +26,8 @@ from tracker.datasets.split import split
 from tracker.datasets.training_data import load_training_data
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import parse_record
-from tracker.deriving.reproduce import Reproduction, reproduce_record
+from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.verdict import EXIT_CODES, Verdict
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import InlineExecutor
 from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, WEIGHT_INITS, active
@@ -53,13 +54,13 @@ def main() -> None:
         print(f"{len(records)} trials trained in {trained - started:.0f} s; lanes per cohort: {lanes:.1f}", flush=True)
         counts: Counter[str] = Counter()
         for done, found in enumerate(derive(records, options.seed), start=1):
-            counts[found.verdict] += 1
-            if found.verdict != "identical":
+            counts[found.state] += 1
+            if found.state != "identical":
                 print(found.name, found.first_difference, [cause.words for cause in found.causes], flush=True)
             if done % 100 == 0:
                 print(f"{done} derived, {time.perf_counter() - trained:.0f} s", flush=True)
         seconds = time.perf_counter() - trained
-    print(", ".join(f"{name} {counts[name]}" for name in ("identical", "differs", "cannot")) + f" in {seconds:.0f} s")
+    print(", ".join(f"{name} {counts[name]}" for name in EXIT_CODES) + f" in {seconds:.0f} s")
     sys.exit(counts["identical"] != len(records))
 
 
@@ -138,7 +139,7 @@ def random_specs(rng: np.random.Generator, data: dict[str, str], environment: st
         )
 
 
-def derive(records: list[tuple[Paths, bytes]], seed: int) -> Iterator[Reproduction]:
+def derive(records: list[tuple[Paths, bytes]], seed: int) -> Iterator[Verdict]:
     """The verdicts on all records, in shuffled order, a fresh process for every few."""
     order = np.random.default_rng([seed, 1]).permutation(len(records))
     for start in range(0, len(order), PER_PROCESS):

@@ -56,7 +56,7 @@ def test_studies_are_verified_from_python(fresh: Project) -> None:
         tracker.tune(config, name, here=here, deliver=False)
     for names, told in (("random", ["random"]), (["tpe", "grid"], ["tpe", "grid"]), ((), list(config.studies))):
         found = list(tracker.verify(config, names, sample=1, here=here))
-        assert all(isinstance(one, tracker.Verification) for one in found)
-        assert [(name, "identical", 1) for name in told] == [(one.study, one.verdict, one.derived) for one in found]
+        assert all(isinstance(one, tracker.Verdict) for one in found)
+        assert [(name, "identical", 1) for name in told] == [(one.name, one.state, one.derived) for one in found]
     with pytest.raises(ConfigError, match="sample: expected a whole number from 1 on, found 0"):
         next(tracker.verify(config, "random", sample=0, here=here))

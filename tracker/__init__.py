@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
-    from tracker.deriving.reproduce import Reproduction
-    from tracker.deriving.verify import Verification
+    from tracker.deriving.verdict import Verdict
     from tracker.errors import (
         ConfigError,
         DataError,
@@ -51,7 +50,6 @@ __all__ = [
     "Pulled",
     "Ranking",
     "ReplayError",
-    "Reproduction",
     "SealError",
     "SpaceError",
     "SplitReport",
@@ -64,7 +62,7 @@ __all__ = [
     "TrackerError",
     "TrackingError",
     "TrainingError",
-    "Verification",
+    "Verdict",
     "compare",
     "load_config",
     "load_model",
@@ -84,11 +82,10 @@ _HOMES = {
     "Final": "evaluation.final",
     "Pulled": "studies.pull",
     "Ranking": "evaluation.ranking",
-    "Reproduction": "deriving.reproduce",
     "SplitReport": "datasets.split",
     "Study": "studies.study",
     "StudyTrial": "studies.study",
-    "Verification": "deriving.verify",
+    "Verdict": "deriving.verdict",
     "compare": "api",
     "load_config": "config",
     "load_model": "standalone.load",

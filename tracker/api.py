@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.datasets.training_data import TrainingData
-    from tracker.deriving.reproduce import Reproduction
-    from tracker.deriving.verify import Verification
+    from tracker.deriving.verdict import Verdict
     from tracker.evaluation.ranking import Ranking
     from tracker.execution.executor import DataSource, Executor
     from tracker.families.own_code import OwnCode
@@ -159,7 +158,7 @@ def split(config: Config, here: Here | None = None) -> SplitReport:
     return stage.split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
 
 
-def reproduce(target: str | StudyTrial, here: Here | None = None) -> Reproduction:
+def reproduce(target: str | StudyTrial, here: Here | None = None) -> Verdict:
     """Derives a recorded trial again in a fresh process and compares it bit for bit.
 
     `target` is a trial of a study, `STUDY/NUMBER`, `final`, an MLflow run id, or the path of a `record.json`. The look at
@@ -171,7 +170,7 @@ def reproduce(target: str | StudyTrial, here: Here | None = None) -> Reproductio
     return reproduce_target(target, here.paths, here.tracking_uri)
 
 
-def record_verdict(config: Config, found: Reproduction, target: str, here: Here | None = None) -> int:
+def record_verdict(config: Config, found: Verdict, target: str, here: Here | None = None) -> int:
     """Writes a verdict to the tags `tracker.reproduced...` of its runs in MLflow; how many there are. Raises TrackingError."""
     from tracker.deriving import targets
 
@@ -189,14 +188,14 @@ def verify(
     workers: int | None = None,
     here: Here | None = None,
     on_step: Callable[[str, int, int], None] = lambda *_: None,
-) -> Iterator[Verification | Reproduction]:
+) -> Iterator[Verdict]:
     """Derives whole studies again, from their specs alone, and compares: a verdict per study, as soon as it is known.
 
     `names` is a study, or several; none: all of the configuration. Nothing runs before the verdicts are asked for:
-    `for found in verify(config, "tpe")`, or `list(...)` of it. Each has a `verdict` (`identical`, `differs`, `cannot`) and,
-    where it differs, a `first_difference`. `sample` trains so many trials of each study only; proposals are all derived.
-    With `pipeline` the ranking, the looks and the final result follow, without a new look. `on_step` hears of a study how many
-    trials were derived, of how many. Writes nothing.
+    `for found in verify(config, "tpe")`, or `list(...)` of it. Each has a `state` (`identical`, `equivalent`, `differs`,
+    `cannot`), a `first_difference` where something differs, and `causes`. `sample` trains so many trials of each study only;
+    proposals are all derived. With `pipeline` the ranking, the looks and the final result follow, without a new look.
+    `on_step` hears of a study how many trials were derived, of how many. Writes nothing.
 
     The store is read against its digests first, and has a verdict of its own, before the others, where `pipeline` is set or
     it is damaged. Raises NotFoundError where a single study is asked for and nothing is recorded of it.
@@ -209,7 +208,7 @@ def verify(
     here = (here or Here.now()).with_workers(workers)
     names = [names] if isinstance(names, str) else list(names) or list(config.studies)
     store = verify_store(here.paths)
-    if store and (pipeline or store.verdict != "identical"):
+    if store and (pipeline or store.state != "identical"):
         yield store
     with FreshProcesses(here.workers) as processes:
         if pipeline:

@@ -174,17 +174,16 @@ def reproduce(
     ] = False,
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
-    """Derive a trial again in a fresh process, compare every bit: 0 identical, 10 differs, 11 cannot be derived."""
+    """Derive a trial again in a fresh process, compare every bit.
+
+    0 identical, 12 equivalent (in another environment), 10 differs, 11 cannot be derived.
+    """
     from tracker import api
-    from tracker.deriving.reproduce import reproduction_json
-    from tracker.terminal.verdicts import reproduction_lines
+    from tracker.deriving.verdict import verdict_json
+    from tracker.terminal.verdicts import verdict_lines
 
     found = api.reproduce(target)
-    _say(
-        json.dumps(reproduction_json(found), indent=1)
-        if output == OneFormat.json
-        else "\n".join(reproduction_lines(found))
-    )
+    _say(json.dumps(verdict_json(found), indent=1) if output == OneFormat.json else "\n".join(verdict_lines(found)))
     if record:
         api.record_verdict(_config(), found, target)
     raise typer.Exit(found.exit_code)
@@ -199,10 +198,14 @@ def verify(
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
     quiet: Quiet = False,
 ) -> None:
-    """Derive whole studies again, proposals and trials, and compare: 0 identical, 10 differs, 11 cannot be derived."""
+    """Derive whole studies again, proposals and trials, and compare.
+
+    0 identical, 12 equivalent (in another environment), 10 differs, 11 cannot be derived.
+    """
     from tracker import api
+    from tracker.deriving.verdict import joint_exit_code, verdict_json
     from tracker.terminal.leaderboard import mixed_notes
-    from tracker.terminal.verdicts import verdict_json, verdict_lines, verify_progress
+    from tracker.terminal.verdicts import verdict_lines, verify_progress
 
     config = _config()
     if everything == bool(names):
@@ -217,7 +220,7 @@ def verify(
     _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == OneFormat.json else "")
     with contextlib.suppress(InputError):  # an unreadable report has a verdict
         _note(mixed_notes(_paths(), names or list(config.studies)))
-    raise typer.Exit(next((verdict.exit_code for verdict in found if verdict.exit_code), 0))
+    raise typer.Exit(joint_exit_code(found))
 
 
 @app.command(rich_help_panel=KEEPING)

@@ -79,7 +79,7 @@ def test_fifty_clean_runs_give_no_alarm(tuned: Tuned, fresh: FreshProcess) -> No
     for number in range(CLEAN):
         recorded = find_recorded(f"random/{number}", tuned.project.paths)
         found = reproduce_record(recorded, tuned.project.paths.root, tuned.project.paths.splits, fresh)
-        assert ("identical", ()) == (found.verdict, found.causes)
+        assert ("identical", ()) == (found.state, found.causes)
     assert () == find_causes(tuned.recorded, tuned.derived)
 
 
@@ -163,7 +163,7 @@ def test_an_altered_record_is_told_by_its_entry(tuned: Tuned, fresh: FreshProces
 
     recorded = tuned.altered(change)
     found = judge(recorded, fresh.derive(recorded.spec, tuned.rows))
-    assert "differs" == found.verdict
+    assert "differs" == found.state
     assert f"record.{place}" == found.causes[0].name
     assert RECORD[place] == found.causes[0].recorded
     assert 1 == len(found.causes)
@@ -189,7 +189,7 @@ def test_other_numerics_are_named(tuned: Tuned) -> None:
     assert ("numerics", 999) == (cause.name, cause.recorded)
 
 
-@pytest.mark.parametrize("name", ["val_f1", "val_loss", "best_epoch", "weights", "predictions"])
+@pytest.mark.parametrize("name", ["val_f1", "val_loss", "best_epoch", "weights", "predictions", "labels"])
 def test_an_altered_outcome_is_told_from_a_different_one(tuned: Tuned, name: str) -> None:
     """Where all else is equal, the one entry that is not was altered after it was found."""
     outcome = tuned.recorded.outcome
@@ -199,7 +199,7 @@ def test_an_altered_outcome_is_told_from_a_different_one(tuned: Tuned, name: str
     else:
         other = dataclasses.replace(outcome, **{name: 77 if name == "best_epoch" else "0" * 64})
     found = judge(dataclasses.replace(tuned.recorded, outcome=other), tuned.derived)
-    assert ("differs", [f"outcome.{name}"]) == (found.verdict, [cause.name for cause in found.causes])
+    assert ("differs", [f"outcome.{name}"]) == (found.state, [cause.name for cause in found.causes])
 
 
 def test_a_record_that_lacks_a_metric_is_the_same_trial(tuned: Tuned) -> None:
@@ -236,7 +236,7 @@ def test_a_changed_byte_of_the_rows_is_named(tuned: Tuned, tmp_path: Path, name:
     content[200] ^= 1  # inside the first column
     path.write_bytes(content)
     found = reproduce_record(tuned.recorded, tuned.project.paths.root, splits)
-    assert ("cannot", [f"data.{name}"]) == (found.verdict, [cause.name for cause in found.causes])
+    assert ("cannot", [f"data.{name}"]) == (found.state, [cause.name for cause in found.causes])
     assert f"{name}.parquet" in found.causes[0].words
 
 
@@ -248,7 +248,7 @@ def test_other_data_is_named(tuned: Tuned, name: str) -> None:
         record["spec"]["data"][name] = "0" * 64
 
     found = reproduce_record(tuned.altered(change), tuned.project.paths.root, tuned.project.paths.splits)
-    assert ("cannot", [f"data.{name}"]) == (found.verdict, [cause.name for cause in found.causes])
+    assert ("cannot", [f"data.{name}"]) == (found.state, [cause.name for cause in found.causes])
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_variables_that_steer_arithmetic_are_caught_at_work(tuned: Tuned, variab
     found = judge(tuned.recorded, derived)
     differences = changes(tuned.recorded.provenance, derived.provenance)
     assert f"variables.{variable}" == differences[0].name
-    if found.verdict == "differs":
+    if found.state == "differs":
         assert f"variables.{variable}" == found.causes[0].name
         assert tuned.recorded.provenance["environment"] != derived.provenance["environment"]
 
@@ -272,7 +272,7 @@ def test_variables_that_change_nothing_give_no_alarm(tuned: Tuned) -> None:
     with FreshProcess({**os.environ, "OMP_NUM_THREADS": "3", "PYTHONHASHSEED": "7", "LANG": "C"}) as process:
         derived = process.derive(tuned.recorded.spec, tuned.rows)
     found = judge(tuned.recorded, derived)
-    assert ("identical", ()) == (found.verdict, found.causes)
+    assert ("identical", ()) == (found.state, found.causes)
     assert tuned.recorded.provenance["environment"] == derived.provenance["environment"]
 
 

@@ -18,9 +18,10 @@ from tracker.canonical import canonical_json
 from tracker.deriving.difference import first_difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
-from tracker.deriving.reproduce import EXIT_CODES, Reproduction, judge, reproduce_record, reproduction_json
+from tracker.deriving.reproduce import judge, reproduce_record
 from tracker.deriving.rows import Missing, find_rows, settings_of
 from tracker.deriving.targets import reproduce_target
+from tracker.deriving.verdict import EXIT_CODES, Verdict, verdict_json
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.recording.runs import trial_record
@@ -46,7 +47,7 @@ def fresh():
         yield process
 
 
-def again(project: Project, recorded: Recorded, fresh: FreshProcess | None = None) -> Reproduction:
+def again(project: Project, recorded: Recorded, fresh: FreshProcess | None = None) -> Verdict:
     return reproduce_record(recorded, project.paths.root, project.paths.splits, fresh)
 
 
@@ -55,7 +56,7 @@ def test_every_trial_is_identical_in_a_process_of_its_own(tuned, fresh) -> None:
     project, result = tuned
     for trial in reversed(result.trials):
         found = again(project, find_recorded(f"random/{trial.number}", project.paths), fresh)
-        assert ("identical", None, ()) == (found.verdict, found.first_difference, found.causes)
+        assert ("identical", None, ()) == (found.state, found.first_difference, found.causes)
         assert (trial.outcome.weights, trial.outcome.epochs) == (found.weights, found.epochs)
         assert 0 == found.exit_code
 
@@ -63,7 +64,7 @@ def test_every_trial_is_identical_in_a_process_of_its_own(tuned, fresh) -> None:
 def test_a_trial_without_a_process_gets_one(tuned) -> None:
     """Without a process at hand one is started, and it is gone afterwards."""
     project, result = tuned
-    assert "identical" == again(project, recorded_trial(result.trials[1], project.paths)).verdict
+    assert "identical" == again(project, recorded_trial(result.trials[1], project.paths)).state
 
 
 def test_a_record_json_is_enough(tuned, fresh, tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_record_json_is_enough(tuned, fresh, tmp_path: Path) -> None:
     (tmp_path / "record.json").write_bytes(content)
     recorded = find_recorded(str(tmp_path / "record.json"), project.paths)
     assert (proposal.spec, outcome) == (recorded.spec, recorded.outcome)
-    assert "identical" == again(project, recorded, fresh).verdict
+    assert "identical" == again(project, recorded, fresh).state
 
 
 def test_records_beside_the_model_are_enough(tuned, fresh, tmp_path: Path) -> None:
@@ -84,26 +85,27 @@ def test_records_beside_the_model_are_enough(tuned, fresh, tmp_path: Path) -> No
     for file in project.paths.store.rglob("*"):
         if file.is_file():
             file.unlink()
-    assert "identical" == again(project, find_recorded("random/3", project.paths), fresh).verdict
+    assert "identical" == again(project, find_recorded("random/3", project.paths), fresh).state
 
 
 def test_the_first_difference_and_the_largest_are_told(tuned, fresh) -> None:
     """Another number in epoch 2 is found there, with the largest difference of any metric."""
     project, result = tuned
     recorded = recorded_trial(result.trials[0], project.paths)
-    history = [dict(entry) for entry in recorded.outcome.history]
+    true = recorded.outcome.history
+    history = [dict(entry) for entry in true]
     history[1]["val_loss"] += 2**-20
     history[2]["train_loss"] += 0.5
     altered = dataclasses.replace(recorded, outcome=dataclasses.replace(recorded.outcome, history=tuple(history)))
     found = again(project, altered, fresh)
     difference = found.first_difference
-    assert ("differs", 10, 2, "val_loss") == (found.verdict, found.exit_code, difference.epoch, difference.metric)
-    assert (history[1]["val_loss"], history[1]["val_loss"] - 2**-20) == (difference.recorded, difference.derived)
-    assert 0.5 == difference.largest
+    assert ("differs", 10, 2, "val_loss") == (found.state, found.exit_code, difference.epoch, difference.metric)
+    assert (history[1]["val_loss"], true[1]["val_loss"]) == (difference.recorded, difference.derived)
+    assert history[2]["train_loss"] - true[2]["train_loss"] == difference.largest
     assert {"outcome.epoch 2.val_loss", "outcome.epoch 3.train_loss"} == {cause.name for cause in found.causes}
 
 
-@pytest.mark.parametrize("name", ["state", "epochs", "best_epoch", "weights", "predictions", "reason"])
+@pytest.mark.parametrize("name", ["state", "epochs", "best_epoch", "weights", "predictions", "labels", "reason"])
 def test_everything_of_an_outcome_is_compared(tuned, name: str) -> None:
     """A difference of the whole trial is found as well, after those of epochs."""
     outcome = tuned[1].trials[0].outcome
@@ -125,7 +127,7 @@ def test_other_rows_cannot_be_derived_and_say_how_to_get_the_right_ones(tuned, t
 
     project.divide(pd.read_csv(table))
     found = again(project, recorded)
-    assert ("cannot", 11) == (found.verdict, found.exit_code)
+    assert ("cannot", 11) == (found.state, found.exit_code)
     assert {cause.name for cause in found.causes} <= {"data.train", "data.validation", "data.schema"}
     assert any(cause.recorded == recorded.spec.data["train"] for cause in found.causes)
     assert "dvc" in found.remedy
@@ -158,7 +160,7 @@ def test_a_diverged_trial_diverges_again(fresh, tmp_path: Path, small_project: P
     wild |= {"hyperparameters": {"optimizer": "sgd", "weight_decay": 1000.0, "hidden_layers": 2, "activation": "relu"}}
     result = project.run(project.plan("random", studies__random__trials=1, **wild))
     assert "failed" == result.trials[0].outcome.state
-    assert "identical" == again(project, recorded_trial(result.trials[0], project.paths), fresh).verdict
+    assert "identical" == again(project, recorded_trial(result.trials[0], project.paths), fresh).state
 
 
 def test_names_that_mean_nothing_are_refused(tuned, tmp_path: Path) -> None:
@@ -182,14 +184,14 @@ def test_a_verdict_as_json(tuned, fresh) -> None:
     project, result = tuned
     recorded = recorded_trial(result.trials[0], project.paths)
     wrong = dataclasses.replace(recorded, outcome=dataclasses.replace(recorded.outcome, best_epoch=99))
-    found = reproduction_json(again(project, wrong, fresh))
+    found = verdict_json(again(project, wrong, fresh))
     assert ("differs", "best_epoch", 99) == (
-        found["verdict"],
+        found["state"],
         found["first_difference"]["metric"],
         found["first_difference"]["recorded"],
     )
     assert json.loads(canonical_json(found))
-    assert {0, 10, 11} == set(EXIT_CODES.values())
+    assert {"identical": 0, "differs": 10, "cannot": 11, "equivalent": 12} == EXIT_CODES
 
 
 def test_parse_record_names_the_trial(tuned, tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_judge_needs_no_process(tuned, fresh) -> None:
     recorded = recorded_trial(result.trials[5], project.paths)
     rows = find_rows(recorded.spec, project.paths.root, project.paths.splits, {})
     assert not isinstance(rows, Missing)
-    assert "identical" == judge(recorded, fresh.derive(recorded.spec, rows)).verdict
+    assert "identical" == judge(recorded, fresh.derive(recorded.spec, rows)).state
 
 
 def test_a_loop_of_the_users_own_is_derived_again(tmp_path: Path, fresh) -> None:
@@ -216,11 +218,11 @@ def test_a_loop_of_the_users_own_is_derived_again(tmp_path: Path, fresh) -> None
     project = LoopProject.with_loop(tmp_path / "own", NETWORK, nets__small=SMALL)
     result = project.run(project.plan("random", studies__random__trials=2), executor=project.executor())
     for trial in result.trials:
-        assert "identical" == again(project, recorded_trial(trial, project.paths), fresh).verdict
+        assert "identical" == again(project, recorded_trial(trial, project.paths), fresh).state
     path = project.paths.root / "nets" / "small.py"
     path.write_text(path.read_text().replace("ReLU", "Tanh"))
     found = again(project, recorded_trial(result.trials[0], project.paths), fresh)
-    assert ("cannot", ["code.nets/small.py"]) == (found.verdict, [cause.name for cause in found.causes])
+    assert ("cannot", ["code.nets/small.py"]) == (found.state, [cause.name for cause in found.causes])
 
 
 def test_an_altered_report_of_the_trial_is_a_difference(tuned, fresh, tmp_path: Path) -> None:
@@ -228,15 +230,15 @@ def test_an_altered_report_of_the_trial_is_a_difference(tuned, fresh, tmp_path: 
     project = tuned[0].copy(tmp_path / "altered")
     path = project.paths.study_reports / "random.json"
     report = json.loads(path.read_text())
-    assert "identical" == reproduce_target("random/2", project.paths, "unused", fresh).verdict
+    assert "identical" == reproduce_target("random/2", project.paths, "unused", fresh).state
     was, report["trials"][2]["metrics"]["val_f1"] = report["trials"][2]["metrics"]["val_f1"], 0.999
     path.write_text(json.dumps(report))
     found = reproduce_target("random/2", project.paths, "unused", fresh)
     difference = found.first_difference
-    assert ("differs", "reports/studies/random.json, metrics.val_f1") == (found.verdict, difference.metric)
+    assert ("differs", "reports/studies/random.json, metrics.val_f1") == (found.state, difference.metric)
     assert (0.999, was) == (difference.recorded, difference.derived)
     assert "tracker tune random" in found.remedy
-    assert "identical" == reproduce_target("random/1", project.paths, "unused", fresh).verdict
+    assert "identical" == reproduce_target("random/1", project.paths, "unused", fresh).state
 
 
 def test_a_number_beyond_the_last_trial_says_which_there_are(tuned) -> None:

@@ -14,4 +14,4 @@ def test_random_trials_are_identical_in_shuffled_order(tmp_path: Path) -> None:
     benchmark = runpy.run_path(str(BENCHMARK))
     records, lanes = benchmark["make_records"](tmp_path, 30, seed=7)
     assert lanes > 1
-    assert {"identical": 30} == Counter(found.verdict for found in benchmark["derive"](records, seed=7))
+    assert {"identical": 30} == Counter(found.state for found in benchmark["derive"](records, seed=7))

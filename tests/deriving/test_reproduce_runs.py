@@ -18,7 +18,7 @@ from tracker.api import Here
 from tracker.cli import app
 from tracker.errors import InputError, NotFoundError, TrackingError
 from tracker.recording.verdicts import fetch_run, find_runs
-from tracker.terminal.verdicts import reproduction_lines
+from tracker.terminal.verdicts import verdict_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 
@@ -47,7 +47,7 @@ def test_a_run_of_mlflow_is_derived_again_and_shows_it(shown) -> None:
     project, here = shown
     run = runs(here, "trial")[0]
     found = api.reproduce(run.info.run_id, here)
-    assert ("identical", run.data.tags["tracker.weights"]) == (found.verdict, found.weights)
+    assert ("identical", run.data.tags["tracker.weights"]) == (found.state, found.weights)
     assert 1 == api.record_verdict(project.config, found, run.info.run_id, here)
     tags = fetch_run(here.tracking_uri, run.info.run_id).tags
     assert "identical" == tags["tracker.reproduced"]
@@ -73,7 +73,7 @@ def test_the_final_result_is_derived_again_without_a_new_look(shown) -> None:
     looks = sorted(path.name for path in project.paths.looks.glob("*.json"))
     report = (project.paths.reports / "final.json").read_bytes()
     found = api.reproduce("final", here)
-    assert ("identical", None) == (found.verdict, found.first_difference)
+    assert ("identical", None) == (found.state, found.first_difference)
     assert looks == sorted(path.name for path in project.paths.looks.glob("*.json"))
     assert report == (project.paths.reports / "final.json").read_bytes()
     assert 1 == api.record_verdict(project.config, found, "final", here)
@@ -89,7 +89,7 @@ def test_an_altered_final_result_is_found_out(shown, tmp_path: Path) -> None:
     path.write_text(json.dumps(final))
     found = api.reproduce("final", Here(copy.paths, "unused", 1, "ada"))
     assert ("differs", "test.f1", 0.999) == (
-        found.verdict,
+        found.state,
         found.first_difference.metric,
         found.first_difference.recorded,
     )
@@ -104,13 +104,13 @@ def test_the_final_result_needs_its_look_and_its_rows(shown, tmp_path: Path) -> 
     final = json.loads(path.read_text())
     path.write_text(json.dumps({**final, "test_digest": "0" * 64}))
     found = api.reproduce("final", here)
-    assert "cannot" == found.verdict
+    assert "cannot" == found.state
     assert "other test rows" in found.causes[0].words
     path.write_text(json.dumps(final))
     shutil.rmtree(copy.paths.looks)
     shutil.rmtree(copy.paths.store)
     found = api.reproduce("final", here)
-    assert "cannot" == found.verdict
+    assert "cannot" == found.state
     assert "no look" in found.causes[0].words
 
 
@@ -132,7 +132,7 @@ def test_the_command_line_leaves_with_the_verdict(shown, monkeypatch: pytest.Mon
     monkeypatch.chdir(copy.paths.root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shown[1].tracking_uri)
     done = CliRunner().invoke(app, ["reproduce", "random/0", "--format", "json", "--record"])
-    assert (0, "identical") == (done.exit_code, json.loads(done.stdout)["verdict"])
+    assert (0, "identical") == (done.exit_code, json.loads(done.stdout)["state"])
     shutil.rmtree(copy.paths.splits)
     done = CliRunner().invoke(app, ["reproduce", "random/0"])
     assert 11 == done.exit_code
@@ -145,6 +145,6 @@ def test_a_trial_of_a_notebook(shown) -> None:
     project, here = shown
     study = api.tune(project.config, "random", here=here, deliver=False)
     found = tracker.reproduce(study.trials[2], here)
-    assert isinstance(found, tracker.Reproduction)
-    assert ("identical", None, ()) == (found.verdict, found.first_difference, found.causes)
-    assert ["random/2: identical"] == [line.partition(" (")[0] for line in reproduction_lines(found)]
+    assert isinstance(found, tracker.Verdict)
+    assert ("identical", None, ()) == (found.state, found.first_difference, found.causes)
+    assert ["random/2: identical"] == [line.partition(" (")[0] for line in verdict_lines(found)]

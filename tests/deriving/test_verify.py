@@ -18,8 +18,8 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.cli import app
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.recorded_study import find_study
-from tracker.deriving.reproduce import Reproduction
-from tracker.deriving.verify import FreshProcesses, Verification, sample_numbers, verification_json, verify_study
+from tracker.deriving.verdict import Verdict, verdict_json
+from tracker.deriving.verify import FreshProcesses, sample_numbers, verify_study
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
@@ -83,8 +83,8 @@ def test_everything_is_derived_again(tuned: Project) -> None:
     found = list(
         api.verify(tuned.config, STUDIES, pipeline=True, here=here_of(tuned), on_step=lambda *step: steps.append(step))
     )
-    assert ["identical"] * 6 == [verdict.verdict for verdict in found]
-    assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.study, v.derived, v.trials) for v in found[1:3]]
+    assert ["identical"] * 6 == [verdict.state for verdict in found]
+    assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.name, v.derived, v.counted) for v in found[1:3]]
     assert [("tpe", done, 6) for done in range(7)] == [step for step in steps if step[0] == "tpe"]
     assert before == {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
     assert verdict_lines(found[0])[0].startswith("store: identical (")
@@ -98,7 +98,7 @@ def test_a_sample_is_drawn_by_a_named_seed(tuned: Project, processes: FreshProce
     assert 3 == len(set(sample_numbers(study, 3)))
     assert list(range(6)) == sample_numbers(study, 99) == sample_numbers(study, None)
     found = verify_study("tpe", tuned.paths, processes, sample=2)
-    assert ("identical", 2, 6) == (found.verdict, found.derived, found.trials)
+    assert ("identical", 2, 6) == (found.state, found.derived, found.counted)
 
 
 def test_another_sampler_is_found_by_its_first_proposal(
@@ -108,8 +108,8 @@ def test_another_sampler_is_found_by_its_first_proposal(
     copy = moved(tuned, tmp_path / "copy")
     forge(copy, lambda records: [records[1], records[0], records[2]])
     found = verify_study("random", copy.paths, processes)
-    assert ("differs", 0) == (found.verdict, found.derived)
-    assert "trial 0" in found.first_difference
+    assert ("differs", 0) == (found.state, found.derived)
+    assert "trial 0" in found.first_difference.words
 
 
 def test_an_altered_outcome_is_found(tuned: Project, processes: FreshProcesses, tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_an_altered_outcome_is_found(tuned: Project, processes: FreshProcesses, 
 
     forge(copy, change)
     found = verify_study("random", copy.paths, processes)
-    assert ("differs", 1) == (found.verdict, found.derived)
-    assert found.first_difference.startswith("trial 1: epoch 2, val_loss")
-    assert 0.25 == pytest.approx(found.trial.first_difference.largest)
-    assert json.loads(json.dumps(verification_json(found)))["trial"]["verdict"] == "differs"
+    assert ("differs", 1) == (found.state, found.derived)
+    assert found.first_difference.words.startswith("trial 1: epoch 2, val_loss")
+    assert 0.25 == pytest.approx(found.inner.first_difference.largest)
+    assert json.loads(json.dumps(verdict_json(found)))["inner"]["state"] == "differs"
 
 
 def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, t
     report["trials"][2]["value"] = 0.999
     path.write_text(json.dumps(report))
     found = verify_study("random", copy.paths, processes, sample=1)
-    assert "differs" == found.verdict
-    assert "random.json: trials.2.value is 0.999 there" in found.first_difference
+    assert "differs" == found.state
+    assert "random.json: trials.2.value is 0.999 there" in found.first_difference.words
 
 
 def test_an_altered_report_is_not_ranked(tuned: Project, tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:
     rewrite(path, '"rank": 1', '"rank": 2')
     content = path.read_bytes()
     found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
-    assert ["identical"] * 3 + ["differs"] == [verdict.verdict for verdict in found[:4]]
-    assert found[3].first_difference.startswith("ranking.json: rows.0.rank is 2 there, 1 follows from")
+    assert ["identical"] * 3 + ["differs"] == [verdict.state for verdict in found[:4]]
+    assert found[3].first_difference.words.startswith("ranking.json: rows.0.rank is 2 there, 1 follows from")
     assert content == path.read_bytes()
 
 
@@ -173,7 +173,7 @@ def test_changed_rows_cannot_be_verified(tuned: Project, tmp_path: Path) -> None
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.splits)
     [found] = api.verify(copy.config, ["random"], here=here_of(copy))
-    assert ("cannot", 11) == (found.verdict, found.exit_code)
+    assert ("cannot", 11) == (found.state, found.exit_code)
     assert "dvc" in "\n".join(verdict_lines(found))
 
 
@@ -185,14 +185,14 @@ def test_a_damaged_store_is_told_and_hides_nothing(tuned: Project, tmp_path: Pat
     link.close()
     found = list(api.verify(damaged.config, STUDIES, sample=1, pipeline=True, here=here_of(damaged)))
     assert [("store", "differs"), ("tpe", "cannot"), ("random", "identical"), ("ranking", "cannot")] == [
-        (verdict.study, verdict.verdict) for verdict in found[:4]
+        (verdict.name, verdict.state) for verdict in found[:4]
     ]
-    assert "rests on the reports of tpe" in found[3].first_difference
+    assert "rests on the reports of tpe" in found[3].causes[0].words
     damaged = moved(tuned, tmp_path / "weights")
     next(damaged.paths.store.glob("weights/*/*.safetensors")).write_bytes(b"x")
     store, study = api.verify(damaged.config, ["random"], sample=1, here=here_of(damaged))
-    assert ("differs", "identical") == (store.verdict, study.verdict)
-    assert "safetensors" in store.first_difference
+    assert ("differs", "identical") == (store.state, study.state)
+    assert "safetensors" in store.first_difference.words
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_altered_files_of_a_study_are_found(
     else:
         rewrite(path, old, new)
     found = verify_study("random", copy.paths, processes, sample=1)
-    assert "differs" == found.verdict
-    assert told in found.first_difference
+    assert "differs" == found.state
+    assert told in found.first_difference.words
     assert "tracker tune random" in found.remedy
 
 
@@ -231,10 +231,10 @@ def test_a_missing_file_of_a_study_is_found(
     copy = moved(tuned, tmp_path / "copy")
     (copy.paths.root / name).unlink()
     found = verify_study("random", copy.paths, processes, sample=1)
-    assert ("differs", f"{name} is not there") == (found.verdict, found.first_difference)
+    assert ("differs", f"{name} is not there") == (found.state, found.first_difference.words)
     shutil.rmtree(copy.paths.reports)
     shutil.rmtree(copy.paths.models)
-    assert "identical" == verify_study("random", copy.paths, processes, sample=1).verdict
+    assert "identical" == verify_study("random", copy.paths, processes, sample=1).state
 
 
 def test_an_unreadable_report_hides_nothing(tuned: Project, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_an_unreadable_report_hides_nothing(tuned: Project, tmp_path: Path) -> N
     (copy.paths.study_reports / "tpe.json").write_text("")
     (copy.paths.reports / "final.json").unlink()
     found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
-    assert ["identical", "cannot", "identical", "cannot", "identical", "cannot"] == [one.verdict for one in found]
+    assert ["identical", "cannot", "identical", "cannot", "identical", "cannot"] == [one.state for one in found]
     assert "final.json" in "\n".join(verdict_lines(found[5]))
 
 
@@ -263,7 +263,7 @@ def test_an_altered_final_result_is_found(
     rewrite(copy.paths.reports / name, old, new)
     found = reproduce_final(copy.paths)
     assert found.first_difference is not None
-    assert ("differs", told) == (found.verdict, found.first_difference.metric)
+    assert ("differs", told) == (found.state, found.first_difference.metric)
 
 
 def renamed(path: Path, change: Callable[[dict], object]) -> None:
@@ -310,12 +310,12 @@ def test_an_altered_or_missing_look_is_found(tuned: Project, tmp_path: Path, cha
     told = told.format(name="{study}/{trial}".format(**json.loads(result.read_text())))
     change(copy.paths.looks, look, result)
     found = looks_of(copy)
-    assert "differs" == found.verdict
+    assert "differs" == found.state
     assert told in "\n".join(verdict_lines(found))
 
 
-def looks_of(project: Project) -> Verification:
-    [found] = [one for one in verified(project) if isinstance(one, Verification) and one.study == "looks"]
+def looks_of(project: Project) -> Verdict:
+    [found] = [one for one in verified(project) if one.kind == "looks"]
     return found
 
 
@@ -325,12 +325,12 @@ def test_a_deleted_look_comes_back_as_the_message_says(tuned: Project, tmp_path:
     before = {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
     shutil.rmtree(copy.paths.looks)
     found = looks_of(copy)
-    assert "differs" == found.verdict
-    assert "is in the store and not in" in found.first_difference
+    assert "differs" == found.state
+    assert "is in the store and not in" in found.first_difference.words
     assert "`tracker sync`" in found.remedy
     api.sync(copy.config, Here(copy.paths, f"sqlite:///{tmp_path / 'mlflow.db'}", 1, "ada"))
     assert before == {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
-    assert "identical" == looks_of(copy).verdict
+    assert "identical" == looks_of(copy).state
 
 
 def later_look(folder: Path, look: Path) -> None:
@@ -341,7 +341,7 @@ def later_look(folder: Path, look: Path) -> None:
     look.unlink()
 
 
-def verified(project: Project) -> list[Verification | Reproduction]:
+def verified(project: Project) -> list[Verdict]:
     return list(api.verify(project.config, STUDIES, sample=1, pipeline=True, here=here_of(project)))
 
 
@@ -349,7 +349,7 @@ def test_verifying_without_a_store_makes_none(tuned: Project, tmp_path: Path) ->
     """Records beside the models, looks in git: everything is verified from them, and nothing is written."""
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.store)
-    assert {"identical"} == {one.verdict for one in verified(copy)}
+    assert {"identical"} == {one.state for one in verified(copy)}
     assert not copy.paths.store.exists()
 
 
@@ -363,11 +363,11 @@ def test_the_store_may_have_more_trials_than_the_report(
     kept |= {path: path.read_bytes() for path in (copy.paths.reports / "curves").iterdir()}
     api.tune(copy.config.with_("studies.random.trials", 5), "random", here=here_of(copy), deliver=False)
     longer = verify_study("random", copy.paths, processes, sample=1)
-    assert ("identical", 5) == (longer.verdict, longer.trials)
+    assert ("identical", 5) == (longer.state, longer.counted)
     for path, content in kept.items():
         path.write_bytes(content)
     found = verify_study("random", copy.paths, processes)
-    assert ("identical", 3, 3) == (found.verdict, found.derived, found.trials)
+    assert ("identical", 3, 3) == (found.state, found.derived, found.counted)
 
 
 def test_a_study_that_is_not_there(processes: FreshProcesses, tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_the_command_line(tuned: Project, monkeypatch: pytest.MonkeyPatch, tmp_p
     copy = moved(tuned, tmp_path / "copy")
     monkeypatch.chdir(copy.paths.root)
     done = CliRunner().invoke(app, ["verify", "random", "--sample", "1", "--format", "json"])
-    assert (0, "identical") == (done.exit_code, json.loads(done.stdout)[0]["verdict"])
+    assert (0, "identical") == (done.exit_code, json.loads(done.stdout)[0]["state"])
     report = copy.paths.study_reports / "random.json"
     rewrite(report, '"best_value": ', '"best_value": 1')
     done = CliRunner().invoke(app, ["verify", "random", "--sample", "1"])

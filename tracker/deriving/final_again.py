@@ -1,4 +1,4 @@
-"""Turns `reports/final.json` into a verdict: the scored trial is derived again, and its test scores from what it gave."""
+"""Derives the scored trial of `reports/final.json` again, and its test scores from what came of that, without a new look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tracker.deriving.difference import Difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import describe_again
 from tracker.deriving.recorded import Recorded, recorded_key
-from tracker.deriving.reproduce import Reproduction, reproduce_record
+from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.verdict import Verdict
 from tracker.errors import DataError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
@@ -30,7 +31,7 @@ AGAIN = "`tracker compare --test` writes it again without a new look"
 SEALED = "`dvc repro split` writes data/splits and data/sealed again"
 
 
-def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Reproduction:
+def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
     """Derives the scored trial again, scores what came of it on the test rows, compares with the report; no new look.
 
     Raises NotFoundError where there is no report, or its trial is in no record.
@@ -40,22 +41,36 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Reproduc
     recorded = recorded_key(paths, str(final["key"]), name)
     with TemporaryDirectory(prefix="tracker-") as folder:
         weights = Path(folder) / "weights.safetensors"
-        found = reproduce_record(recorded, paths.root, paths.splits, fresh, weights)
-        if found.verdict != "identical":
+        found = replace(reproduce_record(recorded, paths.root, paths.splits, fresh, weights), kind="final")
+        if not found.is_sound:
             return found
         try:
-            again, looks = _score(paths, recorded, final, Path(folder), weights)
+            again, looks = _score(paths, _with_weights(recorded, found.weights), final, Path(folder), weights)
         except TrackerError as error:
             cause = Cause("test", None, None, str(error))
             remedy = SEALED if isinstance(error, DataError) else None
-            return replace(found, verdict="cannot", causes=(cause,), remedy=remedy)
+            return replace(found, state="cannot", first_difference=None, causes=(cause,), remedy=remedy)
     told = [*_differences(final, again), *_other_telling(final, again, looks, paths)]
     difference = next(iter(told), None)
     if difference is None:
         return found
-    words = f"weights and validation are equal, so the report was altered: {difference.metric}"
+    if found.state == "equivalent" and _matrix(final) != _matrix(again):
+        return replace(found, state="differs", first_difference=difference)  # of what was derived, or of the report
+    equal = "weights and validation are equal" if found.state == "identical" else "the trial is equivalent"
+    words = f"{equal}, so the report was altered: {difference.metric}"
     cause = Cause(difference.metric, difference.recorded, difference.derived, words)
-    return replace(found, verdict="differs", first_difference=difference, causes=(cause,), remedy=AGAIN)
+    return replace(found, state="differs", first_difference=difference, causes=(cause,), remedy=AGAIN)
+
+
+def _with_weights(recorded: Recorded, weights: str | None) -> Recorded:
+    """The record with the digest of the weights that were derived, which are those that are scored."""
+    return replace(recorded, outcome=replace(recorded.outcome, weights=weights))
+
+
+def _matrix(result: Mapping[str, Any]) -> Any:
+    """The confusion matrix on the test rows, from which every score follows."""
+    test = result.get("test")
+    return test.get("confusion_matrix") if isinstance(test, Mapping) else None
 
 
 def _score(

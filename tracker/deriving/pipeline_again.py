@@ -1,18 +1,20 @@
-"""Turns a whole project into verdicts: its store, each study, the ranking, the final result; one fault hides no other."""
+"""Derives a whole project again: its store, each study, the ranking, the looks, the final result; one fault hides no other."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracker.canonical import digest_file, first_leaf, parse_canonical
+from tracker.canonical import digest_bytes, first_leaf, parse_canonical
 from tracker.config import Compare
+from tracker.deriving.difference import Difference
 from tracker.deriving.final_again import reproduce_final
-from tracker.deriving.reproduce import Reproduction
-from tracker.deriving.verify import FreshProcesses, OnStep, Verification, verify_study
+from tracker.deriving.verdict import Verdict, cannot
+from tracker.deriving.verify import FreshProcesses, OnStep, verify_study
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
 from tracker.evaluation.files import read_report
@@ -20,11 +22,10 @@ from tracker.evaluation.final import RESULT, name_candidate, read_results
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
-from tracker.surroundings.changes import Cause
 from tracker.recording.store import FILE, Store
 
 
-def verify_store(paths: Paths) -> Verification | None:
+def verify_store(paths: Paths) -> Verdict | None:
     """Reads every row of the store and every weights file in it against its digest; None where there is no store."""
     if not (paths.store / FILE).is_file():
         return None
@@ -32,8 +33,8 @@ def verify_store(paths: Paths) -> Verification | None:
         with Store.open(paths.store) as store:
             read = store.check()
     except StoreCorrupt as error:
-        return Verification("store", "differs", 0, 0, "", str(error))
-    return Verification("store", "identical", read, read, "")
+        return Verdict("store", "store", "differs", Difference.told("store", str(error)))
+    return Verdict("store", "store", "identical", counted=read, derived=read)
 
 
 def verify_studies(
@@ -42,7 +43,7 @@ def verify_studies(
     processes: FreshProcesses,
     sample: int | None = None,
     on_step: OnStep = lambda *_: None,
-) -> Iterator[Verification]:
+) -> Iterator[Verdict]:
     """The verdict on each study; one whose records are damaged or missing cannot be derived. Raises NotFoundError for one."""
     for name in dict.fromkeys(names):
         try:
@@ -50,7 +51,7 @@ def verify_studies(
         except TrackerError as error:
             if len(names) == 1 and isinstance(error, NotFoundError):
                 raise
-            yield Verification(name, "cannot", 0, 0, "", str(error))
+            yield cannot("study", name, str(error))
 
 
 def verify_pipeline(
@@ -60,12 +61,12 @@ def verify_pipeline(
     processes: FreshProcesses,
     sample: int | None,
     on_step: OnStep,
-) -> Iterator[Verification | Reproduction]:
+) -> Iterator[Verdict]:
     """The verdict on each study, then on the ranking, on the looks, on the final result, where there are any."""
     unsound = []
     for found in verify_studies(names, paths, processes, sample, on_step):
         yield found
-        unsound += [found.study] if found.verdict != "identical" else []
+        unsound += [] if found.is_sound else [found.name]
     yield _verify_ranking(paths, settings, list(names), unsound)
     if looks := _verify_looks(paths):
         yield looks
@@ -73,29 +74,29 @@ def verify_pipeline(
         try:
             yield reproduce_final(paths)
         except TrackerError as error:
-            yield Reproduction("cannot", causes=(Cause("final", None, None, str(error)),), name="final")
+            yield cannot("final", "final", str(error))
 
 
-def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound: list[str]) -> Verification:
+def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound: list[str]) -> Verdict:
     """Ranks again from the reports, which the studies have been compared with, and compares the report byte for byte."""
     path, remedy = paths.reports / "ranking.json", "`tracker compare` writes it again"
     if unsound:
-        words = f"it rests on the reports of {', '.join(unsound)}, see above"
-        return Verification("ranking", "cannot", 0, 0, "", words)
+        return cannot("ranking", "ranking", f"it rests on the reports of {', '.join(unsound)}, see above")
     try:
         ranking = rank_again(paths, settings, studies)
     except TrackerError as error:
-        return Verification("ranking", "cannot", 0, 0, "", str(error))
+        return cannot("ranking", "ranking", str(error))
     with TemporaryDirectory(prefix="tracker-") as folder:
         derived = Path(folder) / "ranking.json"
         write_ranking(derived, ranking)
-        found = digest_file(derived)
         content = derived.read_bytes()
-    rows = len(ranking.rows)
+    rows, found = len(ranking.rows), digest_bytes(content)
     if not path.is_file():
-        return Verification("ranking", "cannot", rows, 0, found, f"{path.name} is not there", remedy=remedy)
-    if digest_file(path) == found:
-        return Verification("ranking", "identical", rows, rows, found)
+        return replace(cannot("ranking", "ranking", f"{path.name} is not there", remedy), counted=rows, digest=found)
+    same = Verdict("ranking", "ranking", "identical", counted=rows, derived=rows, digest=found)
+    if path.read_bytes() == content:
+        return same
+    leaf = None
     try:
         leaf = first_leaf(parse_canonical(path.read_bytes()), parse_canonical(content))
         where = (
@@ -106,16 +107,18 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
     except (ValueError, TypeError):
         where = "it cannot be read"
     words = f"{path.name}: {where}: a report is newer, or the ranking was altered"
-    return Verification("ranking", "differs", rows, rows, found, words, remedy=remedy)
+    what, *values = leaf or ("form", None, None)
+    difference = Difference.told(f"{path.name}, {what}", words, *values)
+    return replace(same, state="differs", first_difference=difference, remedy=remedy)
 
 
-def _verify_looks(paths: Paths) -> Verification | None:
+def _verify_looks(paths: Paths) -> Verdict | None:
     """Reads every look, in files and store, and every result against its digest and each other; None without any."""
     remedy = "`git checkout reports/looks` brings back what was committed, `tracker sync` what the store has"
     try:
         ledger, results = known_looks(paths), read_results(paths.looks)
     except TrackerError as error:
-        return Verification("looks", "differs", 0, 0, "", str(error))
+        return Verdict("looks", "looks", "differs", Difference.told("looks", str(error)))
     count = len(ledger.looks) + len(results)
     taken = {(look.candidate, look.test_digest) for look in ledger.looks.values()}
     words = [f"look {name[:12]} is in the store and not in {paths.looks}" for name in _without_file(ledger, paths)]
@@ -133,8 +136,8 @@ def _verify_looks(paths: Paths) -> Verification | None:
     ]
     words += _other_report(paths, ledger, results)
     if words:
-        return Verification("looks", "differs", count, 0, "", words[0], remedy=remedy)
-    return Verification("looks", "identical", count, 0, "") if count else None
+        return Verdict("looks", "looks", "differs", Difference.told("looks", words[0]), remedy=remedy, counted=count)
+    return Verdict("looks", "looks", "identical", counted=count) if count else None
 
 
 def _without_file(ledger: Ledger, paths: Paths) -> list[str]:

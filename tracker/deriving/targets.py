@@ -1,4 +1,4 @@
-"""Turns whatever names a trial (STUDY/NUMBER, `final`, an MLflow run id, a record.json, a notebook's trial) into a verdict."""
+"""Finds what people name (STUDY/NUMBER, `final`, an MLflow run id, a record.json, a notebook's trial) and derives it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tracker.deriving.difference import Difference
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
-from tracker.deriving.reproduce import Reproduction, reproduce_record
+from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.verdict import Verdict
 from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR
@@ -29,7 +30,7 @@ RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 def reproduce_target(
     target: str | StudyTrial, paths: Paths, tracking_uri: str, fresh: FreshProcess | None = None
-) -> Reproduction:
+) -> Verdict:
     """The verdict on a target. Raises NotFoundError, InputError where it names nothing that can be derived."""
     if isinstance(target, StudyTrial):
         return _reproduce(recorded_trial(target.trial, paths), paths, fresh)
@@ -39,12 +40,12 @@ def reproduce_target(
         return _reproduce_run(target, paths, tracking_uri, fresh)
     recorded = find_recorded(target, paths)
     found = _reproduce(recorded, paths, fresh)
-    if found.verdict != "identical" or target.endswith(".json"):
+    if not found.is_sound or target.endswith(".json"):
         return found
     return _compare_report(found, recorded, paths)
 
 
-def _compare_report(found: Reproduction, recorded: Recorded, paths: Paths) -> Reproduction:
+def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict:
     """What people read of a trial is the report of its study; another number in it than was derived is a difference."""
     study, _, number = recorded.name.rpartition("/")
     path = paths.study_reports / f"{study}.json"
@@ -60,21 +61,19 @@ def _compare_report(found: Reproduction, recorded: Recorded, paths: Paths) -> Re
     if leaf is None:
         return found
     name = path.relative_to(paths.root)
-    cause = Cause(
-        f"report.{leaf[0]}", leaf[1], leaf[2], f"the record is derived again bit for bit, so {name} was altered"
-    )
+    how = "bit for bit" if found.state == "identical" else "within the tolerance"
+    words = f"the record is derived again {how}, so {name} was altered"
+    cause = Cause(f"report.{leaf[0]}", leaf[1], leaf[2], words)
     return replace(
         found,
-        verdict="differs",
+        state="differs",
         first_difference=Difference(None, f"{name}, {leaf[0]}", leaf[1], leaf[2]),
         causes=(cause,),
         remedy=f"`dvc repro`, or `tracker tune {study}`, writes it again",
     )
 
 
-def record_verdict(
-    found: Reproduction, target: str, tracking_uri: str, experiment: str, now_s: float, host: str
-) -> int:
+def record_verdict(found: Verdict, target: str, tracking_uri: str, experiment: str, now_s: float, host: str) -> int:
     """Writes a verdict to the tags of the run, or of the runs with its key; how many. Raises TrackingError for none."""
     kind = FINAL if target == FINAL else "trial"
     runs = [target] if RUN_ID.fullmatch(target) else find_runs(tracking_uri, experiment, kind, found.key)
@@ -82,11 +81,11 @@ def record_verdict(
         raise TrackingError(f"MLflow has no run of {found.name} in {experiment!r}; run `tracker sync`, then this again")
     when = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")
     where = f"{host} {found.environment or ''}".strip()
-    tag_runs(tracking_uri, runs, dict(zip(TAGS, (found.verdict, when, where), strict=True)))
+    tag_runs(tracking_uri, runs, dict(zip(TAGS, (found.state, when, where), strict=True)))
     return len(runs)
 
 
-def _reproduce_run(run_id: str, paths: Paths, tracking_uri: str, fresh: FreshProcess | None) -> Reproduction:
+def _reproduce_run(run_id: str, paths: Paths, tracking_uri: str, fresh: FreshProcess | None) -> Verdict:
     run = fetch_run(tracking_uri, run_id)
     kind = run.tags.get("tracker.kind")
     if kind == FINAL:
@@ -99,5 +98,5 @@ def _reproduce_run(run_id: str, paths: Paths, tracking_uri: str, fresh: FreshPro
     return _reproduce(recorded, paths, fresh)
 
 
-def _reproduce(recorded: Recorded, paths: Paths, fresh: FreshProcess | None) -> Reproduction:
+def _reproduce(recorded: Recorded, paths: Paths, fresh: FreshProcess | None) -> Verdict:
     return reproduce_record(recorded, paths.root, Path(paths.splits), fresh)

@@ -1,4 +1,4 @@
-"""Turns a recorded study into a verdict: sampler and trials are run again from its spec, step by step, and compared.
+"""Runs sampler and trials of a recorded study again from its spec, step by step, and compares them.
 
 A generation is proposed from the outcomes that were derived before it, so when all are equal the whole study is.
 """
@@ -13,10 +13,12 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from tracker.deriving.difference import Difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import other_model
 from tracker.deriving.recorded_study import RecordedStudy, find_study
-from tracker.deriving.reproduce import EXIT_CODES, Reproduction, Verdict, reproduce_record, reproduction_json
+from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.verdict import Verdict
 from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR, other_entry
@@ -29,32 +31,6 @@ from tracker.studies.plan import propose_trial
 from tracker.studies.report import study_files
 
 OnStep = Callable[[str, int, int], None]  # study, trials derived, trials to derive
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What came of deriving a study again.
-
-    `derived` counts the trials that were trained again out of `trials`; proposals are always derived, all of them.
-    `first_difference` says where it went another way, `trial` is the verdict on that trial, where it was a trial.
-    `sample` are the numbers of the trials that were to be trained again, None for all; `remedy` says what to do.
-    `store`, `ranking` and `looks` are verified like studies, `trials` then counts rows, or files.
-    """
-
-    study: str
-    verdict: Verdict
-    trials: int
-    derived: int
-    digest: str
-    first_difference: str | None = None
-    trial: Reproduction | None = None
-    sample: tuple[int, ...] | None = None
-    remedy: str | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """What `tracker verify` leaves with."""
-        return EXIT_CODES[self.verdict]
 
 
 class FreshProcesses:
@@ -80,10 +56,10 @@ class FreshProcesses:
         for process in self._processes:
             process.close()
 
-    def reproduce(self, study: RecordedStudy, numbers: Sequence[int], paths: Paths) -> Iterator[Reproduction]:
+    def reproduce(self, study: RecordedStudy, numbers: Sequence[int], paths: Paths) -> Iterator[Verdict]:
         """The verdicts on trials, in their order."""
 
-        def one(number: int) -> Reproduction:
+        def one(number: int) -> Verdict:
             process = self._free.get()
             try:
                 return reproduce_record(study.trial(number), paths.root, paths.splits, process)
@@ -99,8 +75,10 @@ def verify_study(
     processes: FreshProcesses,
     sample: int | None = None,
     on_step: OnStep = lambda *_: None,
-) -> Verification:
+) -> Verdict:
     """Derives a study again and compares proposals, outcomes, winner, digest and report; stops at the first difference.
+
+    Proposals are always derived, all of them, from the recorded values: they are the same where trials are equivalent.
 
     `sample` trains so many trials only, drawn by a seed that is named after the study. Raises NotFoundError.
     """
@@ -127,8 +105,9 @@ class _Verifying:
     chosen: Collection[int]
     on_step: OnStep
     derived: int = 0
+    farthest: Verdict | None = None  # the equivalent trial that deviates most
 
-    def verify(self) -> Verification:
+    def verify(self) -> Verdict:
         self.on_step(self.study.spec.name, 0, len(self.chosen))
         spec, outcomes = self.study.spec, self.study.outcomes
         sampler = open_sampler(spec)
@@ -137,21 +116,23 @@ class _Verifying:
             proposals = [propose_trial(spec, start + i, generation, values) for i, values in enumerate(searched)]
             if found := self._other_proposal(proposals) or self._other_outcome(range(start, start + count)):
                 return found
-            # Derived outcomes equal the recorded ones, or were not asked for.
-            trials = self.study.result.trials[start : start + count]
-            sampler.tell([Told(trial.number, (trial.value,)) for trial in trials])
+            # Derived outcomes equal the recorded ones, are equivalent, or were not asked for.
+            values = [trial.value for trial in self.study.result.trials[start : start + count]]
+            sampler.tell(values)
         other = next(_other_files(self.study, self.paths), None)
-        if other is None:
-            return self._verdict("identical")
-        remedy = f"`dvc repro`, or `tracker tune {spec.name}`, writes it again"
-        return replace(self._verdict("differs", other), remedy=remedy)
+        if other is not None:
+            remedy = f"`dvc repro`, or `tracker tune {spec.name}`, writes it again"
+            return replace(self._verdict(), state="differs", first_difference=other, remedy=remedy)
+        return self._verdict() if self.farthest is None else self._like(self.farthest)
 
-    def _other_proposal(self, proposals: Sequence[Proposal]) -> Verification | None:
+    def _other_proposal(self, proposals: Sequence[Proposal]) -> Verdict | None:
         for proposal in proposals:
             try:
                 refuse_other_proposal(proposal, self.study.proposals[proposal.number])
             except ReplayError as error:
-                return self._verdict("differs", str(error).partition(". The study")[0] + self._other_versions())
+                words = str(error).partition(". The study")[0] + self._other_versions()
+                difference = Difference.told(f"proposal {proposal.number}", words)
+                return replace(self._verdict(), state="differs", first_difference=difference)
         return None
 
     def _other_versions(self) -> str:
@@ -161,25 +142,54 @@ class _Verifying:
         words = [f"{name} {old} recorded, {present.get(name)} here" for name, old in spec.versions.items()]
         return f" ({', '.join(words)})" if dict(spec.versions) != present else ""
 
-    def _other_outcome(self, numbers: Sequence[int]) -> Verification | None:
+    def _other_outcome(self, numbers: Sequence[int]) -> Verdict | None:
         wanted = [number for number in numbers if number in self.chosen]
-        for number, found in zip(wanted, self.processes.reproduce(self.study, wanted, self.paths), strict=True):
-            if found.verdict != "identical":
-                difference = found.first_difference
-                words = f"trial {number}: {difference.words if difference else found.causes[0].words}"
-                return self._verdict(found.verdict, words, found)
+        for found in self.processes.reproduce(self.study, wanted, self.paths):
+            if not found.is_sound:
+                return self._like(found)
+            if found.state == "equivalent" and (self.farthest is None or _reach(found) > _reach(self.farthest)):
+                self.farthest = found
             self.derived += 1
             self.on_step(self.study.spec.name, self.derived, len(self.chosen))
         return None
 
-    def _verdict(self, verdict: Verdict, words: str | None = None, trial: Reproduction | None = None) -> Verification:
+    def _verdict(self) -> Verdict:
+        """All that was derived so far is the same."""
         result = self.study.result
-        sample = tuple(self.chosen) if len(self.chosen) < len(result.trials) else None
         total = len(result.trials)
-        return Verification(result.spec.name, verdict, total, self.derived, result.digest, words, trial, sample)
+        sample = tuple(self.chosen) if len(self.chosen) < total else None
+        return Verdict(
+            "study",
+            result.spec.name,
+            "identical",
+            counted=total,
+            derived=self.derived,
+            sample=sample,
+            digest=result.digest,
+        )
+
+    def _like(self, trial: Verdict) -> Verdict:
+        """The verdict on the study that one of its trials decides."""
+        difference = trial.first_difference
+        if difference is not None:
+            words = f"trial {trial.name.rpartition('/')[2]}: {difference.words}"
+            difference = replace(difference, sentence=words)
+        return replace(
+            self._verdict(),
+            state=trial.state,
+            first_difference=difference,
+            causes=trial.causes,
+            remedy=trial.remedy,
+            inner=trial,
+        )
 
 
-def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[str]:
+def _reach(found: Verdict) -> float:
+    """The largest deviation of an equivalent trial."""
+    return (found.first_difference and found.first_difference.largest) or 0.0
+
+
+def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[Difference]:
     """Where a file that the study has left is missing, or holds something else than what was derived."""
     files = study_files(study.result, paths.reports, paths.models)
     if not any(path.is_file() for path in files):
@@ -187,24 +197,19 @@ def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[str]:
     for path, text in files.items():
         name = path.relative_to(paths.root)
         if not path.is_file():
-            yield f"{name} is not there"
+            yield Difference.told(str(name), f"{name} is not there")
             continue
         if path.suffix == ".json":
             if leaf := other_entry(read_report(path, REPAIR), text):
-                yield f"{name}: {leaf[0]} is {_short(leaf[1])} there, {_short(leaf[2])} was derived"
+                words = f"{name}: {leaf[0]} is {_short(leaf[1])} there, {_short(leaf[2])} was derived"
+                yield Difference.told(f"{name}, {leaf[0]}", words, *leaf[1:])
         elif path.read_bytes() != text.encode():
             lines = zip(path.read_bytes().splitlines(), text.encode().splitlines(), strict=False)
             line = next((number for number, (old, new) in enumerate(lines, 1) if old != new), None)
-            yield f"{name}: {f'line {line}' if line else 'the number of lines'} is not what was derived"
+            words = f"{name}: {f'line {line}' if line else 'the number of lines'} is not what was derived"
+            yield Difference.told(str(name), words)
     if (best := study.result.best) and (other := other_model(study.spec.name, study.trial(best.number), paths)):
-        yield other
-
-
-def verification_json(found: Verification) -> dict[str, Any]:
-    """A verdict on a study as plain mappings and lists."""
-    names = ("study", "verdict", "trials", "derived", "sample", "digest", "first_difference", "remedy")
-    value = {name: getattr(found, name) for name in names}
-    return value | {"trial": None if found.trial is None else reproduction_json(found.trial)}
+        yield Difference.told("model", other)
 
 
 def _short(value: Any) -> str:

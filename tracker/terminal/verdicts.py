@@ -1,61 +1,73 @@
-"""Turns verdicts on trials and studies into lines for people."""
+"""Verdicts on what was derived again, in lines for people."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracker.deriving.reproduce import Reproduction
-    from tracker.deriving.verify import Verification
+    from tracker.deriving.verdict import Verdict
 
 MOST_CAUSES = 8
 MOST_ALTERED = 2  # entries of a record; many are altered by one slip
 
 
-def reproduction_lines(found: Reproduction) -> list[str]:
-    """The verdict in a line, what differs first, and the causes, the likeliest first."""
-    if found.verdict == "identical":
-        return [f"{found.name}: identical ({found.epochs} epochs, predictions, weights {str(found.weights)[:12]})"]
-    lines = [f"{found.name}: {found.verdict}"]
-    if found.first_difference is not None:
-        lines.append(f"  first difference: {found.first_difference.words}")
-    title = "missing" if found.verdict == "cannot" else "possible causes, the likeliest first"
-    if found.causes:
-        most = sum(not cause.name.startswith("outcome.") for cause in found.causes) + MOST_ALTERED
-        shown = found.causes[: min(MOST_CAUSES, most)]
-        lines += [f"  {title}:", *(f"    {cause.words}" for cause in shown)]
-        if len(found.causes) > len(shown):
-            lines.append(f"    and {len(found.causes) - len(shown)} more: --format json")
-    elif found.verdict == "differs":
-        lines.append("  nothing that is recorded differs; another CPU may compute otherwise, or memory may be faulty")
-    return [*lines, f"  to do: {found.remedy}"] if found.remedy else lines
-
-
-def verification_lines(found: Verification) -> list[str]:
-    """The verdict on a study in a line; where it differs, the first place, and the trial's causes."""
-    lines = [f"{found.study}: {found.verdict}{_counted(found)}"]
-    if found.trial:
-        return lines + [f"  {line}" for line in reproduction_lines(found.trial)]
+def verdict_lines(found: Verdict) -> list[str]:
+    """The verdict in a line; what differs first, what is missing, or what may be the causes; what to do."""
+    lines = [f"{found.name}: {found.state}{_counted(found)}"]
+    if found.inner:
+        lines += ["  the trial that deviates most:"] if found.state == "equivalent" else []
+        return lines + [f"  {line}" for line in verdict_lines(found.inner)]
     if found.first_difference:
-        lines.append(f"  {'missing' if found.verdict == 'cannot' else 'first difference'}: {found.first_difference}")
+        lines.append(f"  first difference: {found.first_difference.words}")
+    lines += _listed_causes(found) if found.kind in {"trial", "final"} else _missing(found)
     return [*lines, f"  to do: {found.remedy}"] if found.remedy else lines
 
 
-def _counted(found: Verification) -> str:
+def _counted(found: Verdict) -> str:
     """How much was read or derived, in brackets; nothing where there was nothing."""
-    if not found.trials:
+    if found.kind in {"trial", "final"}:
+        return _compared(found)
+    if not found.counted:
         return ""
-    if found.study == "store":
-        return f" ({found.trials} rows and weights)"
-    if found.study == "looks":
-        return f" ({found.trials} looks and results)"
-    if found.study == "ranking":
-        return f" ({found.trials} trials, digest {found.digest[:12]})"
+    if found.kind == "store":
+        return f" ({found.counted} rows and weights)"
+    if found.kind == "looks":
+        return f" ({found.counted} looks and results)"
+    if found.kind == "ranking":
+        return f" ({found.counted} trials, digest {found.digest[:12]})"
     which = f": {', '.join(map(str, found.sample))}" if found.sample else ""
-    return f" ({found.derived} of {found.trials} trials derived again{which}; digest {found.digest[:12]})"
+    return f" ({found.derived} of {found.counted} trials derived again{which}; digest {found.digest[:12]})"
+
+
+def _compared(found: Verdict) -> str:
+    """What of a trial is the same."""
+    if found.state == "identical":
+        return f" ({found.epochs} epochs, predictions, weights {str(found.weights)[:12]})"
+    if found.state != "equivalent" or found.first_difference is None:
+        return ""
+    reach = f"{found.first_difference.largest:.3g}, at most {found.tolerance:g}"
+    return f" ({found.epochs} epochs, kept epoch, predicted labels; the largest deviation of any metric is {reach})"
+
+
+def _listed_causes(found: Verdict) -> list[str]:
+    """The causes on a line each, the likeliest first, many altered entries of a record cut short."""
+    if not found.causes:
+        words = "nothing that is recorded differs; another CPU may compute otherwise, or memory may be faulty"
+        return [f"  {words}"] if found.state == "differs" else []
+    most = sum(not cause.name.startswith("outcome.") for cause in found.causes) + MOST_ALTERED
+    shown = found.causes[: min(MOST_CAUSES, most)]
+    title = "missing" if found.state == "cannot" else "possible causes, the likeliest first"
+    lines = [f"  {title}:", *(f"    {cause.words}" for cause in shown)]
+    if len(found.causes) > len(shown):
+        lines.append(f"    and {len(found.causes) - len(shown)} more: --format json")
+    return lines
+
+
+def _missing(found: Verdict) -> list[str]:
+    return [f"  missing: {cause.words}" for cause in found.causes]
 
 
 @contextmanager
@@ -77,18 +89,3 @@ def verify_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], N
             bar.update(tasks[study], completed=done)  # type: ignore[arg-type]
 
         yield advance
-
-
-def verdict_lines(found: Verification | Reproduction) -> list[str]:
-    """The lines of a verdict of either kind."""
-    from tracker.deriving.verify import Verification
-
-    return verification_lines(found) if isinstance(found, Verification) else reproduction_lines(found)
-
-
-def verdict_json(found: Verification | Reproduction) -> dict[str, Any]:
-    """A verdict of either kind as plain mappings and lists."""
-    from tracker.deriving.reproduce import reproduction_json
-    from tracker.deriving.verify import Verification, verification_json
-
-    return verification_json(found) if isinstance(found, Verification) else reproduction_json(found)
