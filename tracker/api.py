@@ -18,9 +18,9 @@ from tracker.execution.fork_server import start_early
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.recording.outbox import Outbox
-from tracker.surroundings.provenance import provenance, trained_with
 from tracker.recording.report import Delivered
 from tracker.recording.store import Store
+from tracker.surroundings.provenance import provenance, trained_with
 
 if TYPE_CHECKING:
     from tracker.datasets.prepare import DataReport

@@ -35,6 +35,8 @@ ROWS = (
     SamplerRow("grid", "tracker.search.listed:open_grid", needs_trials=False),
     SamplerRow("random", "tracker.search.optuna_samplers:open_random", libraries=("optuna",)),
     SamplerRow("qmc", "tracker.search.qmc:open_qmc", libraries=("scipy",)),
-    SamplerRow("tpe", "tracker.search.optuna_samplers:open_tpe", learns=True, generation=GENERATION, libraries=("optuna",)),
+    SamplerRow(
+        "tpe", "tracker.search.optuna_samplers:open_tpe", learns=True, generation=GENERATION, libraries=("optuna",)
+    ),
 )
 SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in ROWS}

@@ -59,7 +59,9 @@ class Config(Part):
         """The training settings of a study: the common ones with the study's own entries in their place."""
         own = self.studies[study].training
         return (
-            type(self.training).model_validate({**self.training.model_dump(exclude_unset=True), **own}) if own else self.training
+            type(self.training).model_validate({**self.training.model_dump(exclude_unset=True), **own})
+            if own
+            else self.training
         )
 
     def space_of(self, study: str) -> Mapping[str, Form]:

@@ -34,7 +34,8 @@ class TrainingData:
     """Arrays for training: `x` float32 (rows, features), `y` int64 (rows) as places in `labels`.
 
     `positive` is the class of binary metrics, None for macro averages; `preprocessing` is the fitted state that
-    `tracker.standalone.transform` applies; `digests` has the digests `train`, `validation`, `schema`, and the settings of `preprocessing`.
+    `tracker.standalone.transform` applies; `digests` has `train`, `validation`, `schema`, and
+    the settings of `preprocessing`.
     """
 
     x_train: np.ndarray[Any, np.dtype[np.float32]]

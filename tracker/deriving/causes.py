@@ -1,4 +1,4 @@
-"""Turns a record, what deriving it again gave, and both surroundings into the causes of a difference, the likeliest first."""
+"""What may have caused a difference between a record and what deriving it again gave, the likeliest first."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from tracker.canonical import digest
 from tracker.deriving.difference import DIGESTS
 from tracker.deriving.fresh import Derived
 from tracker.deriving.recorded import Recorded
-from tracker.surroundings.changes import Cause, changes
+from tracker.hyperparameters import FAMILIES
 from tracker.recording.conflicts import told_by_both
 from tracker.records import TrialOutcome, TrialSpec, record_json
+from tracker.surroundings.changes import Cause, changes
 
 
 def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
@@ -59,8 +60,9 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
-    if spec.numerics != TRAINING_VERSION:
-        yield Cause.of("numerics", "the version of tracker's training arithmetic", spec.numerics, TRAINING_VERSION)
+    present = FAMILIES[spec.family].numerics
+    if spec.numerics != present:
+        yield Cause.of("numerics", f"the version of tracker's arithmetic for {spec.family}", spec.numerics, present)
 
 
 def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[Cause]:

@@ -1,4 +1,4 @@
-"""Turns a spec into its outcome in a fresh process, which knows nothing of what this one has computed or set."""
+"""Trains a spec in a fresh process, which knows nothing of what this one has computed or set."""
 
 from __future__ import annotations
 
@@ -64,8 +64,11 @@ class FreshProcess:
                 with contextlib.suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]
 
-    def derive(self, spec: TrialSpec, rows: Rows, weights: Path | None = None) -> Derived:
-        """Trains a trial; its weights go to the file `weights`. Raises TrackerError where the process cannot."""
+    def derive(self, spec: TrialSpec, rows: Rows, weights: Path | None = None, until: int | None = None) -> Derived:
+        """Trains a run to its end, or until an epoch; its weights go to the file `weights`.
+
+        Raises TrackerError where the process cannot.
+        """
         self._take_numerics(str(spec.training.get("numerics", "native")))
         job = {
             "spec": record_json(spec),
@@ -73,6 +76,7 @@ class FreshProcess:
             "splits": str(rows.splits),
             "preprocessing": rows.preprocessing.model_dump(mode="json"),
             "weights": None if weights is None else str(weights),
+            "until": until,
         }
         answer = self._ask(canonical_json(job) + b"\n")
         if "problem" in answer:

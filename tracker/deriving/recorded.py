@@ -1,20 +1,22 @@
-"""Turns what people name (STUDY/NUMBER, a record.json, a trial in a notebook) into the exact record of one trial."""
+"""Finds the exact record of one trial, by what people name: STUDY/NUMBER, a record.json, a trial in a notebook."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.recording.store import FILE, Store
-from tracker.records import Proposal, StudySpec, TrialOutcome, TrialSpec, record_from
+from tracker.recording.runs import stored_from
+from tracker.recording.store import FILE, Store, StoredTrial, outcome_slot
+from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.studies.adopt import read_study
+from tracker.studies.result import StudyResult
 
 if TYPE_CHECKING:
     from tracker.records import Trial
@@ -24,10 +26,10 @@ REMEDY = "bring it back with `tracker pull` (from MLflow) or `dvc pull`, or run 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was recorded of one trial: what it was told, what it gave, what it was computed with (empty: not known).
+    """What was recorded of a trial's run: what it was told, what it gave, what it was computed with (empty: not known).
 
-    `searched` are the values that the sampler proposed; `elsewhere` is the same trial's spec from another place, which
-    shows what was altered where a record contradicts its key.
+    `searched` are the values that the sampler proposed; `elsewhere` is the same run's spec from another place, which
+    shows what was altered where a record contradicts its key. `others` are the trial's further runs, where it has several.
     """
 
     name: str
@@ -36,6 +38,19 @@ class Recorded:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     searched: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: TrialSpec | None = None
+    others: tuple[Recorded, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, stored: StoredTrial) -> Recorded:
+        """The record of a trial: that of its first run, with the others beside it."""
+        searched = stored.proposal.searched
+        runs = zip(stored.proposal.runs, stored.outcomes, stored.provenances, strict=True)
+        total = len(stored.outcomes)
+        first, *others = [
+            cls(name if place == 1 else f"{name} (run {place} of {total})", spec, outcome, about, searched)
+            for place, (spec, outcome, about) in enumerate(runs, start=1)
+        ]
+        return replace(first, others=tuple(others))
 
 
 def find_recorded(target: str, paths: Paths) -> Recorded:
@@ -55,9 +70,9 @@ def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
     """The record of a trial as it lies in MLflow (`record.json`). Raises InputError where it is none."""
     try:
         record = parse_canonical(content)
-        spec, outcome = record_from(TrialSpec, record["spec"]), record_from(TrialOutcome, record["outcome"])
         name = f"{_name_of(paths, str(record['study']))}/{record['number']}"
-        return Recorded(name, spec, outcome, record["provenance"], record["searched"], _proposed(paths, outcome.key))
+        found = Recorded.of(name, stored_from(record))
+        return replace(found, elsewhere=_proposed(paths, found.outcome.key))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"it has no entry {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
@@ -67,26 +82,27 @@ def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
 
 def recorded_trial(trial: Trial, paths: Paths) -> Recorded:
     """The record of a trial that a notebook holds, with its provenance where the store has it."""
-    return Recorded(
-        f"{trial.study}/{trial.number}",
-        trial.spec,
-        trial.outcome,
-        _provenance(paths, trial.spec.key),
-        trial.proposal.searched,
-    )
+    abouts = tuple(_provenance(paths, outcome_slot(outcome)) for outcome in trial.outcomes)
+    return Recorded.of(f"{trial.study}/{trial.number}", _stored_like(trial, abouts))
+
+
+def _stored_like(trial: Trial, abouts: tuple[Mapping[str, Any], ...] | None = None) -> StoredTrial:
+    """A trial whose times are not known, and perhaps not what it was computed with."""
+    none = tuple({} for _ in trial.outcomes)
+    return StoredTrial(trial.proposal, trial.outcomes, tuple(Timing(0.0, 0.0) for _ in none), abouts or none)
 
 
 def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
-    """The record of a trial key, from the store or from beside a model. Raises NotFoundError."""
+    """The record of the run with that key, from the store or from beside a model. Raises NotFoundError."""
     if (paths.store / FILE).is_file():
         with Store.open(paths.store) as store:
             outcome = store.outcomes([key]).get(key)
             if outcome is not None:
                 return Recorded(name, store.spec(key), outcome, store.provenance(key))
     for path in sorted(paths.models.glob("*/trials.jsonl")):
-        for proposal, outcome in zip(*read_study(path)[1:], strict=True):
-            if outcome.key == key:
-                return Recorded(name, proposal.spec, outcome, {}, proposal.searched)
+        for trial in read_study(path).trials:
+            if trial.spec.key == key:
+                return replace(Recorded.of(name, _stored_like(trial)), others=())
     raise NotFoundError(f"trial {key[:12]} ({name}) is neither in {paths.store} nor in {paths.models}; {REMEDY}")
 
 
@@ -99,12 +115,11 @@ def _of_study(paths: Paths, study: str, number: int) -> Recorded:
             wanted = [reported[0]] if reported else known[:1]
             for key in [key for key in wanted if key in known]:
                 return _stored(store, key, study, number)
-    spec, proposals, outcomes = read_beside_model(paths, study)
-    if reported and reported[0] != spec.key:
+    result = read_beside_model(paths, study)
+    if reported and reported[0] != result.spec.key:
         raise NotFoundError(f"models/{study} holds another study than reports/studies/{study}.json; {REMEDY}")
-    _require_number(study, number, len(proposals))
-    proposal, outcome = proposals[number], outcomes[number]
-    return Recorded(f"{study}/{number}", proposal.spec, outcome, {}, proposal.searched)
+    _require_number(study, number, len(result.trials))
+    return Recorded.of(f"{study}/{number}", _stored_like(result.trials[number]))
 
 
 def _require_number(study: str, number: int, count: int) -> None:
@@ -114,12 +129,10 @@ def _require_number(study: str, number: int, count: int) -> None:
 
 def _stored(store: Store, key: str, study: str, number: int) -> Recorded:
     _require_number(study, number, len(store.proposals(key)))
-    proposal = store.proposal(key, number)
-    outcome = store.outcomes([proposal.spec.key]).get(proposal.spec.key)
-    if outcome is None:
-        raise NotFoundError(f"{study}/{number} has no outcome yet; run `tracker tune {study}`")
-    about = store.provenance(outcome.key)
-    return Recorded(f"{study}/{number}", proposal.spec, outcome, about, proposal.searched)
+    try:
+        return Recorded.of(f"{study}/{number}", store.trial(key, number))
+    except NotFoundError:
+        raise NotFoundError(f"{study}/{number} has no outcome yet; run `tracker tune {study}`") from None
 
 
 def reported_study(paths: Paths, study: str) -> tuple[str, int] | None:
@@ -135,7 +148,7 @@ def reported_study(paths: Paths, study: str) -> tuple[str, int] | None:
         return None
 
 
-def read_beside_model(paths: Paths, study: str) -> tuple[StudySpec, list[Proposal], list[TrialOutcome]]:
+def read_beside_model(paths: Paths, study: str) -> StudyResult:
     """The records beside a study's best model. Raises NotFoundError, StoreCorrupt."""
     path = paths.models / study / "trials.jsonl"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Turns the name of a study into everything that was recorded of it, from the store or from beside its best model."""
+"""Finds everything that was recorded of a study, in the store or beside its best model."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ from typing import Any
 from tracker.deriving.recorded import Recorded, read_beside_model, reported_study
 from tracker.errors import NotFoundError
 from tracker.paths import Paths
-from tracker.recording.store import FILE, Store
-from tracker.records import Proposal, StudySpec, TrialOutcome
-from tracker.studies.result import StudyResult, trial_of
+from tracker.recording.store import FILE, Store, StoredTrial, outcome_slot
+from tracker.records import Proposal, StudySpec, Timing
+from tracker.studies.result import StudyResult, study_result
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedStudy:
-    """A study's spec, its proposals in order, their outcomes, and what each trial was computed with (by trial key)."""
+    """A study as it was found, and what each run was computed with (by the key of its outcome)."""
 
-    spec: StudySpec
-    proposals: tuple[Proposal, ...]
-    outcomes: tuple[TrialOutcome, ...]
+    result: StudyResult
     provenances: Mapping[str, Mapping[str, Any]]
 
     @property
-    def result(self) -> StudyResult:
-        """The study as it was found, with its digest and its best trial."""
-        trials = tuple(map(trial_of(self.spec), self.proposals, self.outcomes))
-        return StudyResult(self.spec, trials, len(trials))
+    def spec(self) -> StudySpec:
+        """What decided it."""
+        return self.result.spec
+
+    @property
+    def proposals(self) -> tuple[Proposal, ...]:
+        """All of them, in order."""
+        return tuple(trial.proposal for trial in self.result.trials)
 
     def trial(self, number: int) -> Recorded:
         """The record of one trial."""
-        proposal, outcome = self.proposals[number], self.outcomes[number]
-        about = self.provenances.get(outcome.key, {})
-        return Recorded(f"{self.spec.name}/{number}", proposal.spec, outcome, about, proposal.searched)
+        trial = self.result.trials[number]
+        abouts = tuple(self.provenances.get(outcome_slot(outcome), {}) for outcome in trial.outcomes)
+        times = tuple(Timing(0.0, 0.0) for _ in abouts)
+        stored = StoredTrial(trial.proposal, trial.outcomes, times, abouts)
+        return Recorded.of(f"{self.spec.name}/{number}", stored)
 
 
 def find_study(name: str, paths: Paths) -> RecordedStudy:
@@ -45,15 +49,22 @@ def find_study(name: str, paths: Paths) -> RecordedStudy:
             key, count = reported or (next(iter(known), None), None)
             if key in known:
                 return _stored(store, str(key), name, count)
-    spec, proposals, outcomes = read_beside_model(paths, name)
-    return RecordedStudy(spec, tuple(proposals), tuple(outcomes), {})
+    return RecordedStudy(read_beside_model(paths, name), {})
 
 
 def _stored(store: Store, key: str, name: str, count: int | None) -> RecordedStudy:
-    proposals = store.proposals(key)[:count]
-    outcomes = store.outcomes([proposal.spec.key for proposal in proposals])
-    if missing := [proposal.number for proposal in proposals if proposal.spec.key not in outcomes]:
-        raise NotFoundError(f"{name} has not ended, trial {missing[0]} has no outcome; run `tracker tune {name}`")
-    found = tuple(outcomes[proposal.spec.key] for proposal in proposals)
-    about = {outcome.key: store.provenance(outcome.key) for outcome in found}
-    return RecordedStudy(store.study(key), tuple(proposals), found, about)
+    trials = []
+    for proposal in store.proposals(key)[:count]:
+        try:
+            trials.append(store.trial(key, proposal.number))
+        except NotFoundError:
+            raise NotFoundError(
+                f"{name} has not ended, trial {proposal.number} has no outcome; run `tracker tune {name}`"
+            ) from None
+    result = study_result(store.study(key), [one.proposal for one in trials], [one.outcomes for one in trials])
+    about = {
+        outcome_slot(outcome): found
+        for one in trials
+        for outcome, found in zip(one.outcomes, one.provenances, strict=True)
+    }
+    return RecordedStudy(result, about)

@@ -1,7 +1,8 @@
 """Trains trials again, in a process of its own: jobs come as lines of JSON on standard input, answers go to standard output.
 
 `python -m tracker.deriving.retrain` is started by `tracker.deriving.fresh`. A job holds `spec`, `root`, `splits`,
-`preprocessing` and `weights` (a file to write, or null); an answer holds `outcome`, `data` and `provenance`, or `problem`.
+`preprocessing`, `weights` (a file to write, or null) and `until` (an epoch, or null); an answer holds `outcome` and
+`provenance`, or `problem`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData
 from tracker.errors import TrackerError
 from tracker.execution.executor import DataSource, InlineExecutor
-from tracker.surroundings.provenance import trained_with
+from tracker.execution.trainer import Segment
 from tracker.records import TrialSpec, record_from, record_json
+from tracker.surroundings.provenance import trained_with
 
 WATCH_S = 0.5
 Loaded = dict[tuple[str, str, str], TrainingData]
@@ -62,11 +64,11 @@ def retrain(job: Mapping[str, Any], loaded: Loaded) -> dict[str, Any]:
     spec = record_from(TrialSpec, job["spec"])
     data = _data(job, loaded)
     executor = InlineExecutor(data, most_lanes=1, root=Path(job["root"]))
-    [[result]] = list(executor.run([spec]))
-    assert result.outcome is not None
+    [[result]] = list(executor.run([Segment(spec, job["until"])]))
+    executor.close()
     if job["weights"] and result.weights is not None:
         Path(job["weights"]).write_bytes(result.weights)
-    return {"outcome": record_json(result.outcome), "data": data.digests}
+    return {"outcome": record_json(result.outcome)}
 
 
 def _data(job: Mapping[str, Any], loaded: Loaded) -> TrainingData:

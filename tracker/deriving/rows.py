@@ -1,21 +1,21 @@
-"""Turns the data digests of a record into the rows to derive it from, or into what is missing and how to get it."""
+"""Finds the rows to derive a record from, by its digests, or says what is missing and how to get it."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from tracker.config import Categorical, Numeric, Preprocessing
-from tracker.datasets.preprocess import settings_digest
+from pydantic import ValidationError
+
+from tracker.config import Preprocessing
 from tracker.datasets.training_data import identify_data, read_split
 from tracker.deriving.fresh import Rows
 from tracker.errors import ConfigError, DataError
 from tracker.families.own_code import read_code
-from tracker.surroundings.changes import Cause
 from tracker.records import TrialSpec
+from tracker.surroundings.changes import Cause
 
 ALTERED = "another content"  # than its own manifest names
 
@@ -30,30 +30,15 @@ class Missing:
 
 def find_rows(spec: TrialSpec, root: Path, splits: Path, provenance: Mapping[str, Any]) -> Rows | Missing:
     """The rows with the digests of the spec, each file checked against its digest; Missing where one differs."""
-    settings = settings_of(spec.data.get("preprocessing", ""))
-    causes = [*_other_rows(spec, splits, settings or Preprocessing()), *_other_code(spec, root)]
-    if settings is None:
-        known = "no settings that this release knows"
-        causes.append(Cause.of("data.preprocessing", "preprocessing", spec.data.get("preprocessing"), known))
-    if causes or settings is None:
+    try:
+        settings = Preprocessing.model_validate(spec.data["preprocessing"])
+    except (KeyError, ValidationError):
+        told = spec.data.get("preprocessing")
+        cause = Cause.of("data.preprocessing", "preprocessing", told, "no settings that this release knows")
+        return Missing((cause,), _remedy([cause], spec, provenance))
+    if causes := [*_other_rows(spec, splits, settings), *_other_code(spec, root)]:
         return Missing(tuple(causes), _remedy(causes, spec, provenance))
     return Rows(root, splits, settings)
-
-
-def settings_of(digest: str) -> Preprocessing | None:
-    """The preprocessing settings of a digest, found among all there are; None where there are none."""
-    for numeric, categorical in itertools.product(_all(Numeric), _all(Categorical)):
-        settings = Preprocessing(numeric=Numeric(**numeric), categorical=Categorical(**categorical))
-        if settings_digest(settings) == digest:
-            return settings
-    return None
-
-
-def _all(part: type[Numeric | Categorical]) -> Iterator[dict[str, Any]]:
-    """Every combination of a section's entries."""
-    entries = {name: get_args(field.annotation) for name, field in part.model_fields.items()}
-    for values in itertools.product(*entries.values()):
-        yield dict(zip(entries, values, strict=True))
 
 
 def _other_rows(spec: TrialSpec, splits: Path, settings: Preprocessing) -> Iterator[Cause]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from tracker.aggregation import aggregate
 from tracker.canonical import first_leaf
 from tracker.deriving.difference import Difference
 from tracker.deriving.final_again import reproduce_final
@@ -19,10 +22,11 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR
 from tracker.ordering import objective_value
 from tracker.paths import Paths
-from tracker.surroundings.changes import Cause
 from tracker.recording.verdicts import TAGS, fetch_run, find_runs, tag_runs
+from tracker.records import Proposal, Trial
 from tracker.studies.report import trial_row
 from tracker.studies.study import StudyTrial
+from tracker.surroundings.changes import Cause
 
 FINAL = "final"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -55,9 +59,7 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
     row = next((row for row in report.get("trials", []) if row.get("number") == int(number)), None)
     if row is None or row.get("key") != recorded.outcome.key:
         return found  # the store may have more trials than the report, or another study of that name
-    outcome = recorded.outcome
-    value = objective_value(outcome.state, outcome.metrics, report.get("objective", {}).get("metric"))
-    leaf = first_leaf(row, trial_row(int(number), recorded.spec, outcome, value))
+    leaf = first_leaf(row, _row_again(recorded, row, report))
     if leaf is None:
         return found
     name = path.relative_to(paths.root)
@@ -71,6 +73,17 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
         causes=(cause,),
         remedy=f"`dvc repro`, or `tracker tune {study}`, writes it again",
     )
+
+
+def _row_again(recorded: Recorded, row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a trial as its record gives it; how runs become a value is taken from the study's spec."""
+    runs = (recorded, *recorded.others)
+    proposal = Proposal(row["number"], 0, recorded.searched, tuple(run.spec for run in runs))
+    objective, aggregation = report.get("objective", {}), report.get("runs", {})
+    outcomes = tuple(run.outcome for run in runs)
+    values = [objective_value(one.state, one.metrics, str(objective.get("metric"))) for one in outcomes]
+    value = aggregate(values, aggregation.get("aggregate", "mean"), str(objective.get("direction")))
+    return trial_row(Trial(recorded.name.rpartition("/")[0], proposal, outcomes, (value,)), values)
 
 
 def record_verdict(found: Verdict, target: str, tracking_uri: str, experiment: str, now_s: float, host: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from tracker.deriving.difference import EQUIVALENT_WITHIN, Difference
-from tracker.recording.changes import Cause
+from tracker.surroundings.changes import Cause
 
 Kind = Literal["trial", "study", "store", "ranking", "looks", "final"]
 State = Literal["identical", "equivalent", "differs", "cannot"]

@@ -17,18 +17,19 @@ from tracker.deriving.difference import Difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.model_again import other_model
 from tracker.deriving.recorded_study import RecordedStudy, find_study
-from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.reproduce import reach_of, reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR, other_entry
 from tracker.paths import Paths
 from tracker.recording.conflicts import refuse_other_proposal
-from tracker.records import Proposal
-from tracker.search.samplers import Told, open_sampler, plan_generations, versions
+from tracker.records import Proposal, Trial
+from tracker.search.samplers import open_sampler, plan_generations, versions
 from tracker.seeds import bit_generator
-from tracker.studies.plan import propose_trial
+from tracker.studies.plan import Planner
 from tracker.studies.report import study_files
+from tracker.studies.rungs import Decisions, told
 
 OnStep = Callable[[str, int, int], None]  # study, trials derived, trials to derive
 
@@ -109,16 +110,18 @@ class _Verifying:
 
     def verify(self) -> Verdict:
         self.on_step(self.study.spec.name, 0, len(self.chosen))
-        spec, outcomes = self.study.spec, self.study.outcomes
-        sampler = open_sampler(spec)
-        for generation, (start, count) in enumerate(plan_generations(spec, len(outcomes))):
+        spec, trials = self.study.spec, self.study.result.trials
+        sampler, planner = open_sampler(spec), Planner(spec)
+        decisions = Decisions(spec)
+        for generation, (start, count) in enumerate(plan_generations(spec, len(trials))):
             searched = sampler.propose(generation, count, start)
-            proposals = [propose_trial(spec, start + i, generation, values) for i, values in enumerate(searched)]
-            if found := self._other_proposal(proposals) or self._other_outcome(range(start, start + count)):
-                return found
+            proposals = [planner.propose(start + place, generation, values) for place, values in enumerate(searched)]
+            found = self._other_proposal(proposals) or self._other_outcome(range(start, start + count))
             # Derived outcomes equal the recorded ones, are equivalent, or were not asked for.
-            values = [trial.value for trial in self.study.result.trials[start : start + count]]
-            sampler.tell(values)
+            found = found or self._other_decision(decisions, trials[start : start + count])
+            if found is not None:
+                return found
+            sampler.tell([told(spec, trial) for trial in trials[start : start + count]])
         other = next(_other_files(self.study, self.paths), None)
         if other is not None:
             remedy = f"`dvc repro`, or `tracker tune {spec.name}`, writes it again"
@@ -135,10 +138,18 @@ class _Verifying:
                 return replace(self._verdict(), state="differs", first_difference=difference)
         return None
 
+    def _other_decision(self, decisions: Decisions, trials: Sequence[Trial]) -> Verdict | None:
+        """Where a pruner decides otherwise than the outcomes of a generation say."""
+        words = decisions.first_other(trials)
+        if words is None:
+            return None
+        difference = Difference.told("pruner", words + self._other_versions())
+        return replace(self._verdict(), state="differs", first_difference=difference)
+
     def _other_versions(self) -> str:
         """The releases that shape proposals, where they are others than they were."""
         spec = self.study.spec
-        present = versions(spec.sampler["name"])
+        present = versions(spec.sampler["name"], spec.pruner.get("name"))
         words = [f"{name} {old} recorded, {present.get(name)} here" for name, old in spec.versions.items()]
         return f" ({', '.join(words)})" if dict(spec.versions) != present else ""
 
@@ -147,7 +158,7 @@ class _Verifying:
         for found in self.processes.reproduce(self.study, wanted, self.paths):
             if not found.is_sound:
                 return self._like(found)
-            if found.state == "equivalent" and (self.farthest is None or _reach(found) > _reach(self.farthest)):
+            if found.state == "equivalent" and (self.farthest is None or reach_of(found) > reach_of(self.farthest)):
                 self.farthest = found
             self.derived += 1
             self.on_step(self.study.spec.name, self.derived, len(self.chosen))
@@ -182,11 +193,6 @@ class _Verifying:
             remedy=trial.remedy,
             inner=trial,
         )
-
-
-def _reach(found: Verdict) -> float:
-    """The largest deviation of an equivalent trial."""
-    return (found.first_difference and found.first_difference.largest) or 0.0
 
 
 def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[Difference]:

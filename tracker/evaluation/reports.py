@@ -12,7 +12,6 @@ from tracker.errors import InputError
 from tracker.evaluation.files import read_report
 from tracker.studies.adopt import read_study
 from tracker.studies.report import study_report
-from tracker.studies.result import study_result
 
 REPAIR = "run dvc repro"
 
@@ -33,7 +32,7 @@ def check_study_report(report: Mapping[str, Any], path: Path, models: Path) -> N
     records = models / path.stem / "trials.jsonl"
     if not records.is_file():
         return
-    if leaf := other_entry(report, json.dumps(study_report(study_result(*read_study(records))))):
+    if leaf := other_entry(report, json.dumps(study_report(read_study(records)))):
         place, there, recorded = leaf
         raise InputError(
             f"{path}: {place} is {there}, but {recorded} follows from {records}; one of them was altered or is of another "

@@ -144,6 +144,7 @@ class LoopEngine:
 
     def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
         """A generator cannot be read back."""
+        del lane, state, epoch
         raise ValueError("a loop of the user's own begins again; it has no checkpoint")
 
     def close(self) -> None:

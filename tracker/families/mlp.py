@@ -87,7 +87,8 @@ class MlpEngine:
         self.log_p = self.lanes.log_probabilities(self.tables.x_validation)[:, :rows, :classes]
         val_losses, confusions = validate(self.log_p, self.tables.y_validation, classes)
         return [
-            Epoch(validation_row(*row, self.arrays.positive)) for row in zip(losses, val_losses, confusions, strict=True)
+            Epoch(validation_row(*row, self.arrays.positive))
+            for row in zip(losses, val_losses, confusions, strict=True)
         ]
 
     def keep(self, lanes: Sequence[int]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from tracker.families.family import train, train_cohort
 from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, active
 from tracker.records import TrialSpec
 from tracker.seeds import bit_generator
 from tracker.training.arrays import Arrays
-from tracker.families.family import train, train_cohort
 
 CASES = ((7, 31, 3, False), (33, 8, 2, False), (16, 16, 10, True), (100, 32, 3, False))
 

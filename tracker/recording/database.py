@@ -264,7 +264,17 @@ def _make_table(link: sqlite3.Connection, table: str) -> None:
 def _from_1_to_2(link: sqlite3.Connection) -> None:
     """Records of format `tracker/1` have other keys: their tables stay under another name; looks and self-tests go on."""
     link.execute("DROP INDEX IF EXISTS proposals_by_trial")
-    for table in ("studies", "proposals", "outcomes", "attempts", "provenances", "serving", "finishes", "finals", "outbox"):
+    for table in (
+        "studies",
+        "proposals",
+        "outcomes",
+        "attempts",
+        "provenances",
+        "serving",
+        "finishes",
+        "finals",
+        "outbox",
+    ):
         link.execute(f"ALTER TABLE {table} RENAME TO format_1_{table}")
         link.execute("UPDATE tallies SET name = ? WHERE name = ?", (f"format_1_{table}", table))
         _make_table(link, table)

@@ -11,9 +11,9 @@ from itertools import dropwhile
 from typing import Any
 
 from tracker.errors import EnvironmentChanged
-from tracker.surroundings.changes import changes
 from tracker.recording.store import Store
 from tracker.records import StudySpec
+from tracker.surroundings.changes import changes
 
 MOST_CHANGES = 5
 

@@ -76,7 +76,9 @@ def best_numbers(store: Store, study: str, count: int) -> list[int]:
     """The trial numbers of a study's best, best first; ties go to the lower val_loss, then to the lower number."""
     spec, proposals = store.study(study), store.proposals(study)
     outcomes = store.outcomes([key for proposal in proposals for key in proposal.keys])
-    stopped = {number for generation in {p.generation for p in proposals} for number in store.stopped(study, generation)}
+    stopped = {
+        number for generation in {p.generation for p in proposals} for number in store.stopped(study, generation)
+    }
     whole = [p for p in proposals if p.number not in stopped and all(key in outcomes for key in p.keys)]
     trials = [Trial.of(spec, proposal, [outcomes[key] for key in proposal.keys]) for proposal in whole]
     best = best_first(trials, standing_of, spec.objective["direction"])

@@ -24,7 +24,6 @@ from tracker.records import (
     run_value,
 )
 
-CURVES = ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1")
 FORMAT = 2  # of record.json
 RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
 RECORD_TAG = "tracker.record"  # SHA-256 of record.json

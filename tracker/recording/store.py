@@ -239,7 +239,9 @@ class Store:
                 if slot not in present:
                     self._insert_outcome(writer, slot, one)
             if rung is not None:
-                first = min((*rung.stopped, *rung.going))  # of a generation that grew, the new trials have a row of their own
+                first = min(
+                    (*rung.stopped, *rung.going)
+                )  # of a generation that grew, the new trials have a row of their own
                 key = f"{numbered(study_key, rung.generation)}/{rung.epoch:08d}/{first:08d}"
                 value = {"epoch": rung.epoch, "stopped": list(rung.stopped), "going": list(rung.going)}
                 writer.insert("rungs", key, value)

@@ -40,7 +40,8 @@ class Pruner(Protocol):
     def decide(self, epoch: int, rows: Sequence[Rung], known: Mapping[int, bool] | None = None) -> tuple[int, ...]:
         """The numbers of the trials that stop after this epoch; a row for every trial that has neither ended nor stopped.
 
-        What is `known` (number to whether it stops) was decided before and is not decided again. Raises TrackerError where rows or epochs are missing.
+        What is `known` (number to whether it stops) was decided before and is not decided again. Raises TrackerError where
+        rows or epochs are missing.
         """
 
     def end(self, rows: Sequence[Rung]) -> None:

@@ -73,6 +73,11 @@ def _weights(folder: Path) -> dict[str | None, bytes]:
     return {digest_bytes(content): content} if content else {}
 
 
+def _require_format(head: Mapping[str, Any]) -> None:
+    if head.get("format") != FORMAT:
+        raise ValueError(f"format {head.get('format')}; this release reads {FORMAT}")
+
+
 def read_study(path: Path) -> StudyResult:
     """The study of a `trials.jsonl`.
 
@@ -80,8 +85,7 @@ def read_study(path: Path) -> StudyResult:
     """
     try:
         head, *lines = [parse_canonical(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if head.get("format") != FORMAT:
-            raise ValueError(f"format {head.get('format')}, this release reads {FORMAT}")
+        _require_format(head)
         spec = record_from(StudySpec, head["study"])
         proposals = [record_from(Proposal, line["proposal"]) for line in lines]
         outcomes = [records_from(TrialOutcome, line["outcomes"]) for line in lines]

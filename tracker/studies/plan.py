@@ -10,9 +10,9 @@ from tracker.config import Config, pruner_settings
 from tracker.errors import InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, table_of, without_neutral
 from tracker.records import Proposal, StudySpec, TrialSpec
+from tracker.samplers import GENERATION
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import assemble, compile_space, space_from
-from tracker.samplers import GENERATION
 from tracker.seeds import derive_seed
 
 

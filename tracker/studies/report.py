@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.aggregation import spread
 from tracker.canonical import canonical_json
 from tracker.errors import StoreError
 from tracker.metrics import CURVES
@@ -14,7 +15,7 @@ from tracker.recording.environments import earlier_environments
 from tracker.recording.files import sync_folder, write_whole
 from tracker.recording.model_folder import describe_model, remove_model, write_model
 from tracker.recording.store import Store
-from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_spread, run_value
+from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_value
 from tracker.studies.result import StudyResult
 
 if TYPE_CHECKING:
@@ -75,8 +76,11 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
             for state in STATES
             if (count := sum(t.state == state for t in result.trials)) or state != "pruned" or spec.pruner
         },
-        "trials": [trial_row(result, trial) for trial in result.trials],
+        "trials": [
+            trial_row(trial, [run_value(spec, outcome) for outcome in trial.outcomes]) for trial in result.trials
+        ],
     }
+    report |= {name: dict(value) for name, value in (("runs", spec.runs), ("pruner", spec.pruner)) if value}
     return report | {"mixed": list(mixed)} if mixed else report
 
 
@@ -101,8 +105,8 @@ def _plain_cell(cell: Any) -> Any:
     return None if pd.isna(plain) else plain
 
 
-def trial_row(result: StudyResult, trial: Trial) -> dict[str, Any]:
-    """A trial as the report of its study tells it; its runs are told apart where there are several."""
+def trial_row(trial: Trial, values: Sequence[float | None]) -> dict[str, Any]:
+    """A trial as the report of its study tells it; where it has several runs, each with its own of the `values`."""
     spec, outcome = trial.spec, trial.outcome
     row = {
         "number": trial.number,
@@ -119,8 +123,7 @@ def trial_row(result: StudyResult, trial: Trial) -> dict[str, Any]:
         "weights": outcome.weights,
     }
     if len(trial.outcomes) > 1:
-        values = [run_value(result.spec, one) for one in trial.outcomes]
-        row |= {"spread": run_spread(result.spec, trial), "runs": list(map(_run_row, trial.proposal.runs, trial.outcomes, values))}
+        row |= {"spread": spread(values), "runs": list(map(_run_row, trial.proposal.runs, trial.outcomes, values))}
     return row if trial.reason is None else row | {"reason": trial.reason}
 
 

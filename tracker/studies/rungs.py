@@ -7,13 +7,12 @@ as it is; `verify` decides again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
 from tracker.recording.store import Decision, Finished, Store, paused_slot
 from tracker.records import Proposal, StudySpec, Timing, Trial, TrialOutcome
-from tracker.search.pruners import Pruner, Rung
+from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
 from tracker.training.keeper import paused_outcome
 from tracker.training.loop import Checkpoint, Result
@@ -31,9 +30,7 @@ def curve_of(spec: StudySpec, outcome: TrialOutcome) -> tuple[tuple[int, float |
     return tuple((int(row["epoch"]), row.get(metric)) for row in outcome.history)
 
 
-def rung_rows(
-    spec: StudySpec, running: Mapping[int, TrialOutcome], since: int, until: int | None = None
-) -> list[Rung]:
+def rung_rows(spec: StudySpec, running: Mapping[int, TrialOutcome], since: int, until: int | None = None) -> list[Rung]:
     """What a pruner sees of the trials that are not settled: the values of the epochs after `since`, up to `until`."""
     rows = []
     for number, outcome in sorted(running.items()):
@@ -157,3 +154,37 @@ class Race:
         cut = Timing(timing.started, times[-1] if times else timing.ended, times)
         return Finished(spec, paused_outcome(spec.key, outcome.history[:epoch]), cut, None, provenance)
 
+
+class Decisions:
+    """Decides again, generation by generation, what the outcomes of a study say was decided."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._pruner = pruner_of(spec)
+
+    def first_other(self, trials: Sequence[Trial]) -> str | None:
+        """Where the pruner decides otherwise about a whole generation; None where it decides as recorded."""
+        if self._pruner is None:
+            return None
+        since, open_trials = 0, {trial.number: trial for trial in trials}
+        self._pruner.begin(list(open_trials))
+        for epoch in self._pruner.rungs(self._spec.training["epochs"]):
+            if not open_trials:
+                break
+            recorded = {n: t.state == "pruned" and t.outcome.epochs == epoch for n, t in open_trials.items()}
+            rows = rung_rows(self._spec, {n: t.outcome for n, t in open_trials.items()}, since, epoch)
+            decided = set(self._pruner.decide(epoch, rows))
+            for number, stops in recorded.items():
+                if stops is not (number in decided):
+                    word = "stopped" if stops else "went on"
+                    return f"trial {number} {word} after epoch {epoch}, the pruner now decides otherwise"
+            ended = {row.number for row in rows if row.state != "running"}
+            open_trials = {n: t for n, t in open_trials.items() if n not in decided | ended}
+            since = epoch
+        self._pruner.end(rung_rows(self._spec, {n: t.outcome for n, t in open_trials.items()}, since))
+        return None
+
+
+def pruner_of(spec: StudySpec) -> Pruner | None:
+    """The pruner of a study at its beginning; None where it has none."""
+    return open_pruner(spec.pruner, spec.objective["direction"], spec.name) if spec.pruner else None

@@ -12,12 +12,12 @@ from tracker.execution.trainer import Segment
 from tracker.recording.conflicts import refuse_other_proposal
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
-from tracker.search.pruners import Pruner, open_pruner
+from tracker.search.pruners import Pruner
 from tracker.search.samplers import Sampler, open_sampler, plan_generations, row_of
 from tracker.studies.changed import describe_change
 from tracker.studies.plan import Planner, StudyPlan
 from tracker.studies.result import StudyResult, best_trial, summarise_study
-from tracker.studies.rungs import Race, told
+from tracker.studies.rungs import Race, pruner_of, told
 from tracker.training.loop import Checkpoint, Result
 
 
@@ -49,16 +49,12 @@ def run_study(
     is not proposed again where the sampler can be given it back; `verify` proposes everything again.
     """
     run = _Run(plan, store, executor, provenance, on_progress)
-    sampler, pruner = open_sampler(plan.spec), _open_pruner(plan.spec)
+    sampler, pruner = open_sampler(plan.spec), pruner_of(plan.spec)
     for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
         proposals = run.propose(sampler, generation, count, start)
         trials = run.complete(proposals) if pruner is None else run.prune(proposals, generation, pruner)
         sampler.tell([told(plan.spec, trial) for trial in trials])
     return run.finish()
-
-
-def _open_pruner(spec: StudySpec) -> Pruner | None:
-    return open_pruner(spec.pruner, spec.objective["direction"], spec.name) if spec.pruner else None
 
 
 def regain_weights(

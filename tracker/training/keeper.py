@@ -1,4 +1,4 @@
-"""Keeps the history of one run: which epoch is the best, when to stop, and the outcome that follows; the same for every family."""
+"""Keeps the history of one run of any family: which epoch is the best, when to stop, and the outcome that follows."""
 
 from __future__ import annotations
 
@@ -128,9 +128,7 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, float | None]:
     return {name: value for name, value in row.items() if name not in {"epoch", MATRIX}}
 
 
-def _scored(
-    yielded: Mapping[str, float | None], probabilities: np.ndarray, arrays: Arrays
-) -> dict[str, float | None]:
+def _scored(yielded: Mapping[str, float | None], probabilities: np.ndarray, arrays: Arrays) -> dict[str, float | None]:
     """The metrics of an epoch, and those of ours that it lacks, from the predictions of the kept model.
 
     Raises TrainingError where the accuracy is another model's: what is ranked must be what is kept.

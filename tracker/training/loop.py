@@ -102,17 +102,15 @@ class Training:
         improved, done = [], []
         for lane, answer in enumerate(engine.run_epoch()):
             keeper = self._keepers[lane]
+            reason = answer.reason if isinstance(answer, Ended) else None
             try:
-                if isinstance(answer, Epoch):
-                    if keeper.take(answer, self._clock()) and self._matters(engine, keeper):
-                        improved.append(lane)
-                elif answer.reason is not None:
-                    raise TrainingError(answer.reason)
+                if isinstance(answer, Epoch) and keeper.take(answer, self._clock()) and self._matters(engine, keeper):
+                    improved.append(lane)
             except TrainingError as error:
-                results.append(self._result(keeper, keeper.failed(str(error)), None))
-                done.append(lane)
-                continue
-            if isinstance(answer, Ended) or self._is_over(engine, keeper):
+                reason = str(error)
+            if reason is not None:
+                results.append(self._result(keeper, keeper.failed(reason), None))
+            if reason is not None or isinstance(answer, Ended) or self._is_over(engine, keeper):
                 done.append(lane)
         if improved:
             engine.keep(improved)

@@ -29,8 +29,8 @@ def validate(log_p: Tensor, y: Tensor, classes: int) -> tuple[list[float], np.nd
 
 def validation_row(
     train_loss: float, val_loss: float, confusion: np.ndarray, positive: int | None
-) -> dict[str, float | None | list[list[int]]]:
+) -> dict[str, float | list[list[int]] | None]:
     """What one epoch of one of our own families tells: both losses, the scores, the confusion matrix itself."""
-    row: dict[str, float | None | list[list[int]]] = {"train_loss": train_loss, "val_loss": val_loss}
+    row: dict[str, float | list[list[int]] | None] = {"train_loss": train_loss, "val_loss": val_loss}
     row |= {f"val_{name}": value for name, value in scores(confusion, positive).items()}
     return row | {"confusion_matrix": confusion.tolist()}
