@@ -10,19 +10,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.studies.loops import NETWORK, SMALL, LoopProject
 from tests.studies.project import Project
 from tracker import api
 from tracker.api import Here
+from tracker.canonical import digest_arrays
 from tracker.deriving.difference import EQUIVALENT_WITHIN
 from tracker.deriving.final_again import reproduce_final
 from tracker.deriving.fresh import Derived, FreshProcess
-from tracker.deriving.recorded import Recorded, find_recorded
+from tracker.deriving.recorded import Recorded, find_recorded, recorded_trial
 from tracker.deriving.reproduce import judge, reproduce_record
 from tracker.deriving.targets import reproduce_target
 from tracker.deriving.verdict import Verdict, joint_exit_code, verdict_json
 from tracker.records import TrialOutcome
+from tracker.standalone.load import load_model
 from tracker.terminal.verdicts import verdict_lines
 
 STUDIES = {"random": {"sampler": "random", "trials": 4}}
@@ -80,6 +84,26 @@ def test_trials_of_another_cpu_are_equivalent(tuned: Project, elsewhere: FreshPr
             assert "variables.ATEN_CPU_CAPABILITY" == found.causes[0].name
             assert recorded.spec.environment != found.environment
             assert 12 == found.exit_code
+
+
+def test_an_outcome_holds_the_digest_of_its_predicted_labels(tuned: Project) -> None:
+    """It is that of the classes which the saved model predicts for the validation rows, as int64 places."""
+    described = json.loads((tuned.paths.models / "random" / "model.json").read_text())
+    model = load_model(tuned.paths.models / "random")
+    places = model.predict_proba(tuned.rows()).argmax(axis=1)
+    number = next(n for n in range(4) if find_recorded(f"random/{n}", tuned.paths).spec.key == described["key"])
+    outcome = find_recorded(f"random/{number}", tuned.paths).outcome
+    assert digest_arrays({"labels": places.astype(np.int64)}) == outcome.labels
+
+
+def test_loops_of_another_cpu_are_equivalent(elsewhere: FreshProcess, tmp_path: Path) -> None:
+    """A training loop of one's own is judged alike; its outcomes have the digest of labels as well."""
+    project = LoopProject.with_loop(tmp_path / "own", NETWORK, nets__small=SMALL)
+    result = project.run(project.plan("random", studies__random__trials=2), executor=project.executor())
+    for trial in result.trials:
+        assert trial.outcome.labels is not None
+        recorded = recorded_trial(trial, project.paths)
+        assert reproduce_record(recorded, project.paths.root, project.paths.splits, elsewhere).state in SOUND
 
 
 def test_what_another_machine_gives_is_equivalent(recorded: Recorded) -> None:
