@@ -165,6 +165,20 @@ class Study(Part):
     training: Mapping[str, Any] | None = None
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
+    pruner: Pruner | None = None
+
+    @model_validator(mode="after")
+    def _fits_runs(self) -> Study:
+        faults = {
+            "aggregate says how the runs of a trial become its value; give repeats: 2 or more": (
+                self.repeats == 1 and "aggregate" in self.model_fields_set
+            ),
+            "pruner and repeats cannot go together: a trial of several runs has no curve of its own": (
+                self.repeats > 1 and self.pruner is not None
+            ),
+        }
+        raise_faults(faults)
+        return self
 
     @model_validator(mode="after")
     def _fits_sampler(self) -> Study:

@@ -88,8 +88,9 @@ def recorded_trial(trial: Trial, paths: Paths) -> Recorded:
 
 def _stored_like(trial: Trial, abouts: tuple[Mapping[str, Any], ...] | None = None) -> StoredTrial:
     """A trial whose times are not known, and perhaps not what it was computed with."""
-    none = tuple({} for _ in trial.outcomes)
-    return StoredTrial(trial.proposal, trial.outcomes, tuple(Timing(0.0, 0.0) for _ in none), abouts or none)
+    unknown: tuple[Mapping[str, Any], ...] = tuple({} for _ in trial.outcomes)
+    times = tuple(Timing(0.0, 0.0) for _ in trial.outcomes)
+    return StoredTrial(trial.proposal, trial.outcomes, times, abouts or unknown)
 
 
 def recorded_key(paths: Paths, key: str, name: str) -> Recorded:

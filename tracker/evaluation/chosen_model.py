@@ -17,7 +17,6 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import index_labels
-from tracker.hyperparameters import OWN_CODE
 from tracker.metrics import Z, count_confusion, score_intervals
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
 
 
 def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> StandaloneModel | DerivedModel:
-    if described.get("family") in OWN_CODE:
+    if "code" in described:
         from tracker.studies.derived_model import derive_model
 
         return derive_model(folder, described["key"], described["weights"], splits)

@@ -262,9 +262,9 @@ def _waits_for(name: str, compiled: Compiled, table: Table) -> list[str]:
 
 def _effective(compiled: Compiled, fixed: Mapping[str, Value | None], table: Table) -> dict[str, Value]:
     return {
-        name: fixed[name]
+        name: value
         for name in table
-        if fixed.get(name) is not None and not (name in compiled and _always_searched(compiled[name], table))
+        if (value := fixed.get(name)) is not None and not (name in compiled and _always_searched(compiled[name], table))
     }
 
 

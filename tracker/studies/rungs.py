@@ -7,6 +7,7 @@ as it is; `verify` decides again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
@@ -37,9 +38,12 @@ def rung_rows(spec: StudySpec, running: Mapping[int, TrialOutcome], since: int, 
         curve = curve_of(spec, outcome)
         values = tuple(point for point in curve if since < point[0] and (until is None or point[0] <= until))
         ended = outcome.state != "paused" and (until is None or outcome.epochs <= until)
-        state = "running" if not ended else "complete" if outcome.state == "complete" else "failed"
-        rows.append(Rung(number, values, state))
+        rows.append(Rung(number, values, _ending(outcome) if ended else "running"))
     return rows
+
+
+def _ending(outcome: TrialOutcome) -> Literal["complete", "failed"]:
+    return "complete" if outcome.state == "complete" else "failed"
 
 
 class Race:
@@ -55,6 +59,7 @@ class Race:
     ) -> None:
         self.spec, self.key, self.store, self.executor, self.finished = spec, key, store, executor, finished
         self.replayed = 0
+        self.trained: set[int] = set()  # trials that ended by themselves on the way
         self.proposals: dict[int, Proposal] = {}
         self.running: dict[int, TrialOutcome] = {}
         self.paused: dict[str, Finished] = {}
@@ -116,6 +121,7 @@ class Race:
             if done:
                 numbers = [missing[result.spec.key] for result in done]
                 self.store.put_outcomes(self.key, [self.finished(result) for result in done], numbers)
+                self.trained |= set(numbers)
                 ended |= self.store.outcomes([result.spec.key for result in done])
             for result in results:
                 self.running[missing[result.spec.key]] = ended.get(result.spec.key, result.outcome)
@@ -146,8 +152,9 @@ class Race:
     def _stopped_at(self, number: int, epoch: int) -> Finished:
         """A trial as it is after an epoch; one that another study ran to its end is cut there."""
         spec, outcome = self.proposals[number].spec, self.running[number]
-        if spec.key in self.paused and outcome.state == "paused":
-            return self.paused[spec.key]
+        paused = self.paused.get(spec.key)
+        if paused is not None and paused.outcome is outcome:
+            return paused
         slot = paused_slot(spec.key, epoch) if outcome.state == "paused" else spec.key
         timing, provenance = self.store.timing(slot), self.store.provenance(slot)
         times = timing.epochs[:epoch]

@@ -148,7 +148,7 @@ class _Run:
         stopped = race.run(proposals, generation, pruner)
         for proposal, outcome in stopped:
             self.trials[proposal.number] = Trial.of(self.plan.spec, proposal, [outcome])
-        self.replayed += race.replayed
+        self.replayed += race.replayed - len(race.trained)
         self.report()
         going = [proposal for proposal in proposals if proposal.number not in self.trials]
         self.complete(going)

@@ -157,7 +157,10 @@ class Training:
         if len({checkpoint.epoch for checkpoint in checkpoints}) != 1:
             raise ValueError("checkpoints of one cohort must be of the same epoch")
         for lane, checkpoint in enumerate(checkpoints):
-            progress = {name: list(v) if isinstance(v, list | tuple) else v for name, v in checkpoint.progress.items()}
+            progress: dict[str, Any] = {
+                name: list(value) if isinstance(value, list | tuple) else value
+                for name, value in checkpoint.progress.items()
+            }
             self._keepers[lane] = Keeper(engine.specs[lane], **progress)
             engine.restore(lane, load(checkpoint.tensors), checkpoint.epoch)
 
