@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors.numpy import save
 
 from tracker.canonical import canonical_json, digest, digest_bytes
@@ -68,6 +69,10 @@ class Project:
         y = names[np.digitize(noisy, [0.0] if classes == 2 else [-0.7, 0.7])]
         lines = [f"{i},{a!r},{b!r},{c!r},{name}" for i, ((a, b, c), name) in enumerate(zip(x.tolist(), y, strict=True))]
         (self.paths.root / "table.csv").write_text("\n".join(["who,a,b,c,kind", *lines]) + "\n")
+        self.resplit()
+
+    def resplit(self) -> None:
+        """Prepares and splits the table as it lies there."""
         data = Data(source="table.csv", target="kind", id="who")
         prepare(data, Preprocessing(), self.paths.root, self.paths.prepared)
         split(Split(), 3, self.paths.prepared, self.paths.splits, self.paths.sealed, self.paths.salts)
@@ -117,6 +122,15 @@ class Project:
         self.hour += 1
         now = 1_800_000_000.0 + 3600 * self.hour
         return compare(self.paths, Compare(test_looks=looks), clock=lambda: now, user="ada", studies=studies)
+
+    def correct_labels(self) -> None:
+        """Corrects some labels in the test split, and splits again; train and validation stay as they are."""
+        table = pd.read_csv(self.paths.root / "table.csv")
+        sealed = pd.read_parquet(self.paths.sealed / "test.parquet")["who"].astype(int)
+        wrong = table["who"].isin(sealed) & (table["kind"] == "ham") & (table["who"] % 2 == 0)
+        table.loc[wrong, "kind"] = "spam"
+        table.to_csv(self.paths.root / "table.csv", index=False)
+        self.resplit()
 
     def final(self) -> dict[str, Any]:
         """What reports/final.json says."""

@@ -13,7 +13,9 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from tests.evaluation.project import Project, fit_linear, report, trial, write_study
+from tracker.config import Compare
 from tracker.errors import DataError, InputError, NotFoundError, SealError, TestLooksSpent
+from tracker.evaluation.compare import compare
 from tracker.paths import Paths
 from tracker.recording.store import Store
 from tracker.standalone.load import load_model
@@ -334,13 +336,8 @@ def test_the_confusion_file_has_a_line_per_test_row(project):
 def test_test_bytes_decide_nothing_that_was_chosen(project):
     """Other labels in the test split leave ranking and choice as they are; only the final scores move."""
     before = project.compare()
-    rows = pd.read_csv(project.paths.root / "table.csv")
-    sealed = set(pd.read_parquet(project.paths.sealed / "test.parquet")["who"].astype(int))
-    flip = rows["who"].isin(sealed) & (rows["kind"] == "ham") & (rows["who"] % 2 == 0)
-    rows.loc[flip, "kind"] = "spam"
-    rows.to_csv(project.paths.root / "table.csv", index=False)
     first = before.test()
-    resplit(project)
+    project.correct_labels()
     project.tune("tpe")
     after = project.compare()
     assert [(row.trial, row.key, row.weights, row.value) for row in before.rows] == [
@@ -349,15 +346,53 @@ def test_test_bytes_decide_nothing_that_was_chosen(project):
     assert after.test().f1 != first.f1
 
 
-def resplit(project):
-    """Prepares and splits the table as it lies there."""
-    from tracker.config import Data, Preprocessing, Split
-    from tracker.datasets.prepare import prepare
-    from tracker.datasets.split import split
+def test_rows_with_corrected_labels_are_looked_at_anew(project):
+    """A label corrected in the test split: the same candidate and rows, no further count, and a look file of its own."""
+    project.compare().test()
+    project.correct_labels()
+    final = project.compare().test()
+    looks = [json.loads(path.read_bytes()) for path in project.looks()]
+    assert (False, 1) == (final.stale, final.looks)
+    assert (1, 1, 2) == tuple(len({look[name] for look in looks}) for name in ("candidate", "rows", "test_digest"))
+    assert final.result["test_digest"] in {look["test_digest"] for look in looks}
 
-    paths = project.paths
-    prepare(Data(source="table.csv", target="kind", id="who"), Preprocessing(), paths.root, paths.prepared)
-    split(Split(), 3, paths.prepared, paths.splits, paths.sealed, paths.salts)
+
+def test_sealed_rows_that_are_exchanged_after_the_look_are_refused(project):
+    """Rows that are written anew between the look and the opening are not scored, though they are whole."""
+    other = Project(Paths.of(shutil.copytree(project.paths.root, project.paths.root.parent / "other"), {}))
+    other.correct_labels()
+
+    def exchange() -> float:
+        shutil.rmtree(project.paths.sealed)
+        shutil.copytree(other.paths.sealed, project.paths.sealed)
+        return 1_800_000_000.0
+
+    ranking = compare(project.paths, Compare(test_looks=1), clock=exchange)
+    with pytest.raises(SealError, match="was written anew while a look was recorded"):
+        ranking.test()
+    assert 1 == len(project.looks())
+    assert not (project.paths.looks / "results").exists()
+
+
+@pytest.mark.parametrize("units", [range(6), range(5, -1, -1)], ids=["up", "down"])
+def test_a_spent_budget_repeats_the_last_of_several_results(project, units):
+    """Look after look, then another choice: what is repeated is the result of the latest look, whatever its digest."""
+    for count, unit in enumerate(units, start=1):
+        project.tune("tpe", "better", units=unit)
+        last = project.compare(looks=count).test()
+        project.tune("tpe", "another")
+        stale = project.compare(looks=count).test(or_stale=True)
+        assert (True, last.result, count) == (stale.stale, stale.result, stale.looks)
+        taken = [look["candidate"] for look in stale.stale_because["looks_taken"]]
+        assert (count, last.result["candidate"]) == (len(taken), taken[-1])
+
+
+def test_a_raised_budget_queues_no_second_run(project):
+    """The result of one trial is one `final` run in MLflow, though each report of it tells another budget."""
+    for looks in (1, 2, 3, 1):
+        assert looks == project.compare(looks).test().budget
+    with Store.open(project.paths.store) as store:
+        assert ["final"] == [item.kind for item in store.items()]
 
 
 def test_the_fixture_learns_something():

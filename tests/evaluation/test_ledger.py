@@ -76,6 +76,23 @@ def test_further_rows_are_recorded_without_a_new_count(place):
     assert (len(ledger.looks), ledger.count(mark_rows(more)), ledger.count(frozenset({"f" * 16}))) == (2, 1, 1)
 
 
+def test_the_same_rows_with_other_labels_are_recorded_without_a_new_count(place):
+    """A corrected label gives the rows another digest: the look at them is a file of its own, and no further count."""
+    take(place, "a", budget=1)
+    ledger = take(place, "a", budget=1, test_digest="t2")
+    assert ({"t1", "t2"}, 1) == ({look.test_digest for look in ledger.looks.values()}, ledger.count(mark_rows(ROWS)))
+    assert ledger.looks == take(place, "a", budget=1, test_digest="t1").looks
+
+
+def test_looks_are_in_the_order_of_their_times(place):
+    """Whatever their digests, the latest look is the last one."""
+    for number in range(12):
+        ledger = take(place, str(number), budget=12, at=1_800_000_000.0 + 60 * number)
+    assert [look(str(number)).candidate for number in range(12)] == [
+        one.candidate for one in ledger.at(mark_rows(ROWS))
+    ]
+
+
 def test_a_look_counts_on_another_branch(place, tmp_path):
     """Files gone with a git checkout come back from the store; a lost store is filled from the files."""
     folder, store = place
