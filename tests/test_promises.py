@@ -22,7 +22,7 @@ from tracker.execution.processes import ProcessExecutor
 from tracker.records import TrialOutcome, record_from
 from tracker.studies.plan import plan_study, propose_trial
 from tracker.studies.result import StudyResult
-from tracker.training.cohort import train
+from tracker.families.family import train
 
 ANEW = """
 import sys

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.training.cases import spec
 from tracker.execution.cohorts import CACHE_NUMBERS, MOST_LANES, form_cohorts
-from tracker.families.mlp import shape_of
+from tracker.families.mlp_layout import shape_of
 from tracker.records import TrialSpec
 
 FEATURES, CLASSES = 13, 3

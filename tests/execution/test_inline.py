@@ -13,7 +13,7 @@ from tracker.errors import TrackerError
 from tracker.execution.executor import InlineExecutor, arrays_of, run_cohort
 from tracker.records import TrialSpec
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import Result, train_cohort
+from tracker.training.loop import Result, train_cohort
 
 
 class TestInline(ExecutorContract):

@@ -8,10 +8,10 @@ from safetensors.torch import load
 from tests.training.cases import arrays, spec
 from tracker.canonical import digest_arrays
 from tracker.hyperparameters import ACTIVATIONS, WEIGHT_INITS
-from tracker.families.mlp import initial_tensors, lane_sizes, shape_of
+from tracker.families.mlp_layout import initial_tensors, lane_sizes, shape_of
 from tracker.families.mlp_lanes import MlpLanes, Rows
 from tracker.standalone.mlp import load_module, padded_width, probabilities
-from tracker.training.cohort import train
+from tracker.families.family import train
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])

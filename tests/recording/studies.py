@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec
 
-DATA = {"train": "a" * 64, "validation": "b" * 64, "schema": "c" * 64, "preprocessing": "d" * 64}
+DATA = {"train": "a" * 64, "validation": "b" * 64, "schema": "c" * 64, "preprocessing": {"numeric": {"impute": "median"}}}
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}
 EXPERIMENT = "breast-cancer"
@@ -77,7 +77,7 @@ def proposal(number: int, study: str = "tpe", **params: Any) -> Proposal:
         environment=ENVIRONMENT,
         numerics=1,
     )
-    return Proposal(number, number // 4, {"learning_rate": rate}, spec)
+    return Proposal(number, number // 4, {"learning_rate": rate}, (spec,))
 
 
 def weights(seed: int) -> bytes:
@@ -105,7 +105,7 @@ def finished(planned: Proposal, epochs: int = 3, **changes: Any) -> Finished:
     } | changes
     start = STARTED + 100 * planned.number
     timing = Timing(start, start + epochs + 0.5, tuple(start + epoch for epoch in range(1, epochs + 1)))
-    return Finished(TrialOutcome(**fields), timing, content if fields["weights"] else None, PROVENANCE)
+    return Finished(planned.spec, TrialOutcome(**fields), timing, content if fields["weights"] else None, PROVENANCE)
 
 
 def failed(planned: Proposal) -> Finished:
@@ -141,8 +141,14 @@ def run_trials(store: Store, key: str, numbers: Iterable[int], name: str = "tpe"
     """Proposes trials and stores their ends."""
     planned = [proposal(number, name) for number in numbers]
     store.put_proposals(key, planned)
-    store.put_outcomes(key, [finished(one) for one in planned])
+    settle(store, key, planned)
     return planned
+
+
+def settle(store: Store, key: str, planned: Iterable[Proposal], **changes: Any) -> None:
+    """Stores the ends of trials."""
+    ends = [(one.number, finished(one, **changes)) for one in planned]
+    store.put_outcomes(key, [end for _, end in ends], [number for number, _ in ends])
 
 
 def end_study(store: Store, key: str, trials: int, best: int = 9) -> None:

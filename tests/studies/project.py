@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracker.canonical import digest
 from tracker.config import Config, parse_config, read_yaml
 from tracker.datasets.prepare import prepare
 from tracker.datasets.split import split
 from tracker.datasets.training_data import TrainingData, load_training_data, read_split
 from tracker.execution.executor import DataSource, Executor, InlineExecutor
+from tracker.execution.trainer import Segment
 from tracker.paths import Paths
 from tracker.recording.store import Store
 from tracker.records import TrialSpec
@@ -28,10 +28,11 @@ from tracker.studies.report import describe_serving, write_reports
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress, run_study
 from tracker.studies.study import Study
-from tracker.training.cohort import Result
+from tracker.surroundings.environment import environment
+from tracker.training.loop import Result
 
 REPOSITORY = Path(__file__).parents[2]
-ENVIRONMENT = digest("environment", "of these tests")
+ENVIRONMENT = environment()[0]
 PARAMS = """
 seed: 7
 data: {source: table.csv, target: kind, id: who}
@@ -170,11 +171,15 @@ class Shuffled:
     def __init__(self, inner: Executor, seed: int) -> None:
         self.inner, self.rng = inner, np.random.default_rng(seed)
 
-    def run(self, specs: Sequence[TrialSpec]) -> Iterator[list[Result]]:
+    def run(self, segments: Sequence[Segment]) -> Iterator[list[Result]]:
         """All results, each alone, shuffled."""
-        results = [result for cohort in self.inner.run(specs) for result in cohort]
+        results = [result for cohort in self.inner.run(segments) for result in cohort]
         for place in self.rng.permutation(len(results)):
             yield [results[place]]
+
+    def forget(self) -> None:
+        """As the inner one."""
+        self.inner.forget()
 
     def close(self) -> None:
         """Ends the inner one."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, active
+from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, active
 from tracker.records import TrialSpec
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import TRAINING_VERSION
 
 STOPPING = {"monitor": "val_loss", "patience": 2}
 
@@ -15,7 +14,7 @@ STOPPING = {"monitor": "val_loss", "patience": 2}
 def spec(seed: int = 1, epochs: int = 3, stopping: dict | None = None, **params: object) -> TrialSpec:
     """A trial of a small network."""
     training = {"epochs": epochs, "early_stopping": stopping, "device": "cpu"}
-    return TrialSpec("mlp", active("mlp", params), training, seed, {}, "test", TRAINING_VERSION)
+    return TrialSpec("mlp", active("mlp", params), training, seed, {}, "test", FAMILIES["mlp"].numerics)
 
 
 def arrays(rows: int = 67, features: int = 5, classes: int = 3, seed: int = 0, validation: int = 29) -> Arrays:

@@ -10,11 +10,11 @@ from safetensors.torch import load
 
 from tests.training.cases import STOPPING, any_spec, arrays, spec
 from tracker.canonical import digest_bytes
-from tracker.families.mlp import shape_of
+from tracker.families.mlp_layout import shape_of
 from tracker.records import record_json
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import TRAINING_VERSION, train, train_cohort
-from tracker.families.selftest import lanes_agree
+from tracker.families.family import train, train_cohort
+from tracker.families.mlp_selftest import lanes_agree
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "training.json"
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_survives_json_and_safetensors() -> None:
     """A checkpoint that went through text and bytes resumes to the same outcome."""
     from safetensors.torch import save
 
-    from tracker.training.cohort import Checkpoint
+    from tracker.training.loop import Checkpoint
 
     data, one = arrays(), spec(3, 6, STOPPING, units=16)
     paused = train(one, data, until=2).checkpoint

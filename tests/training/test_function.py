@@ -19,7 +19,7 @@ from tracker.errors import TrackerError
 from tracker.execution.executor import one_thread
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import Result
+from tracker.training.loop import Result
 from tracker.families.loop import HAND_OUT_S, LoopRun, train_functions
 
 STOPPING = {"monitor": "val_loss", "patience": 2}

@@ -9,7 +9,7 @@ from safetensors.torch import load
 from tests.training.cases import arrays, spec
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import train, train_cohort
+from tracker.families.family import train, train_cohort
 
 
 def outcome_of(one: TrialSpec, data: Arrays) -> TrialOutcome:
