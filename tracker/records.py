@@ -70,7 +70,8 @@ class TrialOutcome:
     `history` has one mapping per epoch: `epoch` (from 1), `train_loss`, `val_loss`, `val_accuracy`, `val_precision`,
     `val_recall`, `val_f1` (float or None where undefined) and `confusion_matrix` (rows: truth, columns: prediction).
     `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a run failed. `labels` is
-    the digest of the predicted classes.
+    the digest of the predicted classes. `example` has the class probabilities of the first two training rows where the
+    network is the user's own code.
 
     A `paused` outcome is what is known after `epochs` epochs of a run that could go on: its metrics are those of the last
     of them, nothing is kept.
@@ -86,6 +87,7 @@ class TrialOutcome:
     predictions: str | None
     reason: str | None = None
     labels: str | None = None
+    example: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def digest(self) -> str:
@@ -283,6 +285,7 @@ def records_from(kind: type[Record], values: Any) -> tuple[Record, ...]:
 
 NESTED: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TrialOutcome, "history"): tuple,
+    (TrialOutcome, "example"): lambda rows: None if rows is None else tuple(map(tuple, rows)),
     (Timing, "epochs"): tuple,
     (Proposal, "runs"): lambda runs: records_from(TrialSpec, runs),
     (Trial, "proposal"): lambda proposal: record_from(Proposal, proposal),

@@ -77,13 +77,17 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
 
 
 def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> StandaloneModel | DerivedModel:
-    if "code" in described:
-        from tracker.studies.derived_model import derive_model
-
-        return derive_model(folder, described["key"], described["weights"], splits)
+    """A network of the user's own that its recorded code does not give again is trained again."""
     from tracker.standalone.load import load_model
 
-    return load_model(folder)
+    try:
+        return load_model(folder)
+    except ValueError:
+        if "code" not in described:
+            raise
+    from tracker.studies.derived_model import derive_model
+
+    return derive_model(folder, described["key"], described["weights"], splits)
 
 
 def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFrame, actual: Sequence[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracker.errors import ConfigError, TrackerError
 from tracker.families.family import OwnFunction, open_family, start_training
-from tracker.families.own_code import OwnCode, read_code
+from tracker.families.own_code import OwnCode, load, read_code
 from tracker.hyperparameters import FAMILIES
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.surroundings.environment import environment
@@ -35,10 +35,13 @@ class Segment:
 
 
 class Trainer:
-    """Trains segments of any family on one thread; `root` is the folder of params.yaml, where the user's own code lies."""
+    """Trains segments of any family on one thread; `root` is the folder of params.yaml, where the user's own code lies.
 
-    def __init__(self, arrays: Arrays, root: Path | None = None) -> None:
-        self._arrays, self._root = arrays, root
+    `clock` (seconds) says when a hand-out has lasted long enough.
+    """
+
+    def __init__(self, arrays: Arrays, root: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._arrays, self._root, self._clock = arrays, root, clock
         self._loaded: dict[tuple[str, str], tuple[OwnCode, OwnFunction]] = {}
         self._held: dict[str, Training] = {}
         self._environments: dict[str, str] = {}
@@ -68,10 +71,10 @@ class Trainer:
     def _one_by_one(
         self, segments: Sequence[Segment], own: OwnFunction | None, most_s: float = float("inf")
     ) -> list[Result]:
-        begun, results = time.monotonic(), []
+        begun, results = self._clock(), []
         for segment in segments:
             results += self._safely([segment], own)
-            if time.monotonic() - begun > most_s:
+            if self._clock() - begun > most_s:
                 break
         return results
 
@@ -105,6 +108,7 @@ class Trainer:
         return training
 
     def _started(self, segments: Sequence[Segment], own: OwnFunction | None) -> Training:
+        self.forget([segment.spec.key for segment in segments])
         checkpoints = [segment.checkpoint for segment in segments if segment.checkpoint is not None]
         usable = len(checkpoints) == len(segments) and len({checkpoint.epoch for checkpoint in checkpoints}) == 1
         specs = [segment.spec for segment in segments]
@@ -144,7 +148,7 @@ def load_own(root: Path | None, family: str, entry: str) -> tuple[OwnCode, OwnFu
 
 def function_of(code: OwnCode, family: str) -> OwnFunction:
     """The function that a code's entry names. Raises ConfigError where it is not what the family needs."""
-    function = code.load()
+    function = load(code)
     open_family(family).require(function, code.entry)
     return function
 

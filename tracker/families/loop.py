@@ -6,7 +6,8 @@ seed, the global generators, the rows (copies for each run). A loop that pauses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,7 @@ from tracker.seeds import AmbientRandomness
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.memory import refuse_without_memory
-from tracker.training.module import class_probabilities, copy_state
+from tracker.training.module import EXAMPLES, class_probabilities, copy_state
 
 ARGUMENTS = ("hyperparameters", "train", "validation", "seed")
 MOST_EPOCHS = 1_000_000
@@ -90,48 +91,39 @@ class LoopEngine:
         self._module: torch.nn.Module | None = None
         self._state: dict[str, Tensor] | None = None
         self._is_running = True
+        self._fault: TrainingError | None = None
 
     def run_epoch(self) -> list[Epoch | Ended]:
         """Advances the generator to its next yield; what goes wrong in it is the run's failure."""
-        with self._ambient.active():
-            try:
+        try:
+            self._raise_fault()
+            with self._own_code():
                 return [self._advance()]
-            except TrainingError as error:
-                return [Ended(str(error))]
-            except (Exception, SystemExit) as error:
-                refuse_without_memory(error, self.specs[0])
-                return [Ended(describe(error))]
+        except TrainingError as error:
+            return [Ended(str(error))]
 
     def keep(self, lanes: Sequence[int]) -> None:
-        """Copies the state of the module that came with this epoch."""
+        """Copies the state of the module that came with this epoch; where that fails, so does the run."""
         del lanes
         self._module = self._last
-        with self._ambient.active():
-            self._state = None if self._module is None else copy_state(self._module)
+        try:
+            with self._own_code():
+                self._state = None if self._module is None else copy_state(self._module)
+        except TrainingError as error:
+            self._fault = error
 
     def kept(self, lane: int) -> Kept:
         """The kept epoch's model, or the one that the loop returned."""
         del lane
-        module = self.restore_module()
-        if module is None:
-            return Kept(None, None)
-        with self._ambient.active():
-            try:
-                state = copy_state(module)
-                return Kept(state, class_probabilities(module, self.arrays.x_validation, self.arrays.classes))
-            except TrainingError:
-                raise
-            except (Exception, SystemExit) as error:
-                refuse_without_memory(error, self.specs[0])
-                raise TrainingError(describe(error)) from error
-
-    def restore_module(self) -> torch.nn.Module | None:
-        """The kept epoch's module with the weights it had then."""
-        self.close()
-        with self._ambient.active():
-            if self._module is not None and self._state is not None:
-                self._module.load_state_dict(self._state)
-        return self._module
+        self._raise_fault()
+        with self._own_code():
+            self._end_loop()
+            module = self._restored()
+            if module is None:
+                return Kept(None, None)
+            state, arrays = copy_state(module), self.arrays
+            example = class_probabilities(module, arrays.x_train[:EXAMPLES], arrays.classes)
+            return Kept(state, class_probabilities(module, arrays.x_validation, arrays.classes), example)
 
     def select(self, lanes: Sequence[int]) -> LoopEngine:
         """There is one lane."""
@@ -148,11 +140,36 @@ class LoopEngine:
         raise ValueError("a loop of the user's own begins again; it has no checkpoint")
 
     def close(self) -> None:
-        """The loop ends where it waits."""
+        """The loop ends where it waits; whatever it says to that, nobody asks for its outcome any more."""
+        with suppress(TrainingError), self._own_code():
+            self._end_loop()
+
+    @contextmanager
+    def _own_code(self) -> Iterator[None]:
+        """Global state is the loop's inside. What goes wrong there is a TrainingError, too little memory a TrackerError."""
+        with self._ambient.active():
+            try:
+                yield
+            except TrainingError:
+                raise
+            except (Exception, SystemExit) as error:
+                refuse_without_memory(error, self.specs[0])
+                raise TrainingError(describe(error)) from error
+
+    def _raise_fault(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def _end_loop(self) -> None:
         if self._loop is not None and self._is_running:
             self._is_running = False
-            with self._ambient.active():
-                self._loop.close()
+            self._loop.close()
+
+    def _restored(self) -> torch.nn.Module | None:
+        """The kept epoch's module with the weights it had then."""
+        if self._module is not None and self._state is not None:
+            self._module.load_state_dict(self._state)
+        return self._module
 
     def _advance(self) -> Epoch | Ended:
         self._loop = loop = self._loop or self._begin()

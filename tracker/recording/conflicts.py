@@ -54,5 +54,13 @@ def _differences(stored: Any, given: Any, place: str) -> Iterator[str]:
     if isinstance(stored, Mapping) and isinstance(given, Mapping):
         for name in sorted(set(stored) | set(given)):
             yield from _differences(stored.get(name), given.get(name), f"{place}.{name}".lstrip("."))
+    elif _are_rows(stored) and _are_rows(given) and len(stored) == len(given):
+        for number, (old, new) in enumerate(zip(stored, given, strict=True)):
+            yield from _differences(old, new, f"{place}.{number}")
     elif canonical_json(stored) != canonical_json(given):
         yield f"{place} was {stored!r}, is {given!r}"
+
+
+def _are_rows(value: Any) -> bool:
+    """Whether these are the runs of a trial, or the epochs of a curve."""
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)

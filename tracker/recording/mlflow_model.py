@@ -1,4 +1,4 @@
-"""Turns a model description and its weights into an MLflow model folder that opens without this project.
+"""An MLflow model folder, from a model description and its weights, that opens without this project.
 
 `mlflow.pyfunc.save_model` takes 15 ms, so it runs once per kind of data; each trial then gets a copy with its own stamp.
 """
@@ -27,25 +27,29 @@ with warnings.catch_warnings():
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
-SOURCES = ("__init__.py", "load.py", "mlp.py", "transform.py")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
 DATA = "data/model"
 _BLANKS = {name: f"BLANK-{name}" for name in ("run_id", "model_uuid", "utc_time_created", "model_size_bytes")}
 
 
 class ModelTemplate:
-    """An MLflow model folder without weights, for one kind of data; `write` makes it the model of one trial."""
+    """An MLflow model folder without weights, for one kind of data; `write` makes it the model of one trial.
 
-    def __init__(self, folder: Path, serving: Mapping[str, Any]) -> None:
+    `code` are the files of the user's own network, by place: they lie beside the loader, where people look for them. What
+    runs is their text in `model.json`.
+    """
+
+    def __init__(self, folder: Path, serving: Mapping[str, Any], code: Mapping[str, str] | None = None) -> None:
         self._folder = folder / "model"
         package = _copy_sources(folder / "code")
+        own = _write_own(folder / "own_code", code or {})
         (folder / "empty" / "model").mkdir(parents=True)
         (folder / "empty" / "model" / "model.json").write_text("{}")
         _save(
             path=str(self._folder),
             loader_module=f"{package.name}.load",
             data_path=str(folder / "empty" / "model"),
-            code_paths=[str(package)],
+            code_paths=[str(package), *own],
             signature=signature(serving),
             input_example=example_frame(serving),
             pip_requirements=requirements(),
@@ -75,6 +79,14 @@ class ModelTemplate:
         for field, value in stamps.items():
             text = text.replace(_BLANKS[field], value)
         (folder / "MLmodel").write_text(text)
+
+
+def _write_own(folder: Path, code: Mapping[str, str]) -> list[str]:
+    for place, text in code.items():
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [str(folder)] if code else []
 
 
 def _save(**model: Any) -> None:
@@ -146,8 +158,9 @@ def _is_gap(cell: Any) -> bool:
 def _copy_sources(folder: Path) -> Path:
     """The loader as a package whose name tells its content, so that models of two releases open in one process."""
     origin = Path(tracker.standalone.__file__).parent
-    contents = {name: (origin / name).read_bytes() for name in SOURCES}
-    content_digest = hashlib.sha256(b"\0".join(contents[name] for name in SOURCES)).hexdigest()
+    names = sorted(path.name for path in origin.glob("*.py"))
+    contents = {name: (origin / name).read_bytes() for name in names}
+    content_digest = hashlib.sha256(b"\0".join(contents[name] for name in names)).hexdigest()
     package = folder / f"tracker_model_{content_digest[:12]}"
     package.mkdir(parents=True)
     for name, content in contents.items():

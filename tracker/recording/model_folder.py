@@ -1,4 +1,4 @@
-"""Turns a trial's weights, parameters and preprocessing into the folder that `tracker.standalone.load` opens."""
+"""The folder of a model: a trial's weights, parameters and preprocessing, as `tracker.standalone.load` opens it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracker.errors import StoreError
 from tracker.recording.files import sync_file, sync_folder
 from tracker.records import TrialOutcome, TrialSpec, record_json
 
-FORMAT = 1
+FORMAT = 2
 
 
 def describe_model(
@@ -20,10 +20,10 @@ def describe_model(
 ) -> dict[str, Any]:
     """The content of `model.json`: all that is needed beside the weights to read raw rows. No times, no hosts.
 
-    Where the user's own code trained, it goes along as `code` (texts by file), with the whole spec to run it again.
+    Where the user's own code trained, it goes along as `code` (texts by file), with the whole spec to run it again, two raw
+    rows as `example`, and as `check` the class probabilities that they got when it was trained.
     """
-    own = {"spec": record_json(spec), "code": dict(code or {})} if spec.code else {}
-    return own | {
+    return _own(spec, outcome, serving, code) | {
         "format": FORMAT,
         "family": spec.family,
         "params": dict(spec.params),
@@ -34,6 +34,16 @@ def describe_model(
         "key": spec.key,
         "weights": outcome.weights,
     }
+
+
+def _own(
+    spec: TrialSpec, outcome: TrialOutcome, serving: Mapping[str, Any], code: Mapping[str, str] | None
+) -> dict[str, Any]:
+    if not spec.code:
+        return {}
+    check = [list(row) for row in outcome.example or ()]
+    example = list(serving.get("example", ()))[: len(check)]
+    return {"spec": record_json(spec), "code": dict(code or {}), "example": example, "check": check}
 
 
 def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:

@@ -11,8 +11,8 @@ from tracker.canonical import digest
 from tracker.config import BestModels
 from tracker.errors import NotFoundError, StoreError
 from tracker.ordering import best_first
-from tracker.recording.mlflow_model import DATA, ModelTemplate
-from tracker.recording.model_folder import describe_model, fill_model
+from tracker.recording.mlflow_model import ModelTemplate
+from tracker.recording.model_folder import describe_model
 from tracker.recording.report import Policy
 from tracker.recording.store import Store
 from tracker.records import Proposal, Trial, standing_of
@@ -57,16 +57,12 @@ class RunModels:
         if serving is None or outcome.weights is None:
             raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
         weights = self._store.weights(outcome.weights)
-        if spec.code:  # only its own code can open it: the same files at the same place, but no MLmodel
-            code = self._store.provenance(spec.key).get("code")
-            (folder / DATA).mkdir(parents=True, exist_ok=True)
-            fill_model(folder / DATA, describe_model(spec, outcome, serving, code), weights)
-            return
-        name = digest("serving", dict(spec.data))
+        code = self._store.provenance(spec.key).get("code") if spec.code else None
+        name = digest("serving", [dict(spec.data), dict(spec.code)])
         if name not in self._templates:
-            self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), serving)
+            self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), serving, code)
         created = self._store.timing(spec.key).ended
-        self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving), weights)
+        self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving, code), weights)
 
     def _serving(self, proposal: Proposal) -> Mapping[str, Any] | None:
         return self._store.serving(proposal.spec.data)

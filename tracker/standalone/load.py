@@ -1,4 +1,4 @@
-"""Turns a model folder (`model.json`, `weights.safetensors`) into a label and class probabilities for raw rows.
+"""Opens a model folder (`model.json`, `weights.safetensors`): raw rows in, a label and class probabilities out.
 
 It is also what MLflow calls (`_load_pyfunc`), in an environment that knows nothing of this project.
 """
@@ -6,6 +6,7 @@ It is also what MLflow calls (`_load_pyfunc`), in an environment that knows noth
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,27 +17,27 @@ import pandas as pd
 import torch
 from safetensors.torch import load as read_safetensors
 
-from . import mlp
+from .network import Network
+from .recorded_code import require_same
 from .transform import transform
 
-FORMAT = 1
-FAMILIES = {"mlp": mlp}
+FORMAT = 2
+OTHERS = {"load", "network", "own_code", "recorded_code", "transform"}  # files beside this one that are no family
+FAMILIES = tuple(sorted({path.stem for path in Path(__file__).parent.glob("[a-z]*.py")} - OTHERS))
 
 
 class StandaloneModel:
     """A trained model with its preprocessing; `description` is the content of `model.json`."""
 
-    def __init__(self, description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, description: Mapping[str, Any], network: Network) -> None:
         self.description = description
         self.labels: list[str] = [str(label) for label in description["labels"]]
-        self._tensors = tensors
+        self._network = network
 
     @property
     def module(self) -> torch.nn.Module:
         """The network alone, in evaluation mode; it reads the features that `features` gives."""
-        family = FAMILIES[self.description["family"]]
-        network: torch.nn.Module = family.load_module(self.description["params"], self._tensors)
-        return network
+        return self._network.module
 
     def features(self, frame: pd.DataFrame) -> np.ndarray:
         """The preprocessed features of raw rows, float32 (rows, features)."""
@@ -44,7 +45,7 @@ class StandaloneModel:
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Class probabilities of raw rows, float32 (rows, classes), classes in the order of `labels`."""
-        return probabilities(self.description, self._tensors, self.features(frame))
+        return self._network.probabilities(self.features(frame))
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Column `label` and a column `probability_CLASS` per class, one row per raw row, with its index."""
@@ -58,15 +59,12 @@ def label_frame(found: np.ndarray, labels: Sequence[str], index: pd.Index) -> pd
     return pd.DataFrame({"label": names, **columns}, index=index)
 
 
-def probabilities(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], x: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (rows, classes), of preprocessed features, computed as the trainer computes them."""
-    family = FAMILIES[description["family"]]
-    found: np.ndarray = family.probabilities(description["params"], tensors, x)
-    return found
-
-
 def load_model(folder: str | Path) -> StandaloneModel:
-    """Opens a model folder. Raises ValueError when a file is missing, of a newer format, or differs from its digest."""
+    """Opens a model folder; where the network is the user's own code, that code runs: open such a model only if you trust it.
+
+    Raises ValueError when a file is missing, of another format, or differs from its digest, or when the recorded code no
+    longer gives the network that was trained.
+    """
     description = json.loads(_read(Path(folder) / "model.json"))
     if description.get("format") != FORMAT or description.get("family") not in FAMILIES:
         raise ValueError(
@@ -76,7 +74,11 @@ def load_model(folder: str | Path) -> StandaloneModel:
     weights = _read(Path(folder) / "weights.safetensors")
     if hashlib.sha256(weights).hexdigest() != description["weights"]:
         raise ValueError(f"{folder}: weights.safetensors differs from the digest in model.json; fetch the model again")
-    return StandaloneModel(description, read_safetensors(weights))
+    family = importlib.import_module(f".{description['family']}", __package__)
+    model = StandaloneModel(description, family.open_network(description, read_safetensors(weights)))
+    if "code" in description:
+        require_same(description, model.predict_proba(pd.DataFrame(description.get("example") or [])))
+    return model
 
 
 def _read(path: Path) -> bytes:

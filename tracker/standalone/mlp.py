@@ -1,4 +1,4 @@
-"""Turns the weights of a fully connected network and rows of features into class probabilities, bit for bit as in training.
+"""Class probabilities of a fully connected network, bit for bit as in training.
 
 Sizes are zero-padded exactly as the trainer pads them, because a matrix product of another size may round differently.
 """
@@ -74,6 +74,27 @@ def load_module(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tor
     net = module([features, *hidden, output.shape[0]], params["activation"], params["batch_norm"], params["dropout"])
     net.load_state_dict(dict(tensors))
     return net
+
+
+class MlpNetwork:
+    """A fully connected network from its hyperparameters and the tensors of its weights file; see `network.Network`."""
+
+    def __init__(self, params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self._params, self._tensors = params, tensors
+
+    @property
+    def module(self) -> torch.nn.Sequential:
+        """As a plain torch module in evaluation mode."""
+        return load_module(self._params, self._tensors)
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Computed as the trainer computes them."""
+        return probabilities(self._params, self._tensors, x)
+
+
+def open_network(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> MlpNetwork:
+    """The network of a description, with its weights."""
+    return MlpNetwork(description["params"], tensors)
 
 
 def probabilities(params: Mapping[str, Any], tensors: Mapping[str, Tensor], x: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if store.serving(spec.data) is None:
             serving = {name: description[name] for name in ("labels", "positive", "columns", "preprocessing")}
-            store.put_serving(spec.data, serving | {"example": []})
+            store.put_serving(spec.data, serving | {"example": description.get("example", [])})
         if "code" in description:  # of the user's own, without which no model of these trials can be opened
             about = {**provenance, "code": description["code"]}
     timing = Timing(now, now)

@@ -83,7 +83,7 @@ class StudyTrial:
 
     @cached_property
     def model(self) -> StandaloneModel | DerivedModel:
-        """The model with its preprocessing; one of the user's own code is trained again for it.
+        """The model with its preprocessing; one of the user's own code is built again by that code.
 
         Raises NotFoundError where the trial has none, ReplayError where training again gives other weights.
         """
@@ -96,19 +96,20 @@ class StudyTrial:
             if self.source is not None and not store.has_weights(digest):
                 executor = InlineExecutor(self.source.load(), 1, self.source.root)
                 regain_weights(store, self.study_key, self.trial.spec, executor, {})
-            if self.trial.spec.code:
-                return self._rebuilt(store, store.weights(digest))
+            code = store.provenance(self.trial.spec.key).get("code") if self.trial.spec.code else None
+            weights = store.weights(digest)
             target = Path(folder) / "model"
-            description = describe_model(self.trial.spec, self.trial.outcome, self.serving)
-            write_model(target, description, store.weights(digest))
-            return load_model(target)
+            write_model(target, describe_model(self.trial.spec, self.trial.outcome, self.serving, code), weights)
+            try:
+                return load_model(target)
+            except ValueError:
+                if not self.trial.spec.code or self.source is None:
+                    raise
+                return self._rebuilt(code, weights)
 
-    def _rebuilt(self, store: Store, weights: bytes) -> DerivedModel:
-        if self.source is None:
-            raise NotFoundError(
-                f"{self.trial.study}/{self.number}: its model is trained again from rows, and none are known"
-            )
-        code = store.provenance(self.trial.spec.key).get("code")
+    def _rebuilt(self, code: Mapping[str, str] | None, weights: bytes) -> DerivedModel:
+        """Trained again, because the recorded code alone does not give this network."""
+        assert self.source is not None
         description = describe_model(self.trial.spec, self.trial.outcome, self.serving, code)
         return rebuild(description, weights, self.source.splits)
 

@@ -105,6 +105,7 @@ class Keeper:
             weights=weights,
             predictions=predictions,
             labels=labels,
+            example=None if kept.example is None else tuple(map(tuple, kept.example.tolist())),
         )
         return outcome, content
 

@@ -1,0 +1,61 @@
+"""What an opened network gives: class probabilities of preprocessed rows, and itself as a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import numpy as np
+import torch
+
+ROWS_AT_ONCE = 8192
+
+
+class Network(Protocol):
+    """A trained network without its preprocessing."""
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """It as a torch module in evaluation mode; rows (rows, features) to logits (rows, classes)."""
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 (rows, classes), of float32 rows (rows, features)."""
+
+
+class ModuleNetwork:
+    """A network that is a torch module; `inside` is what must be entered while its code runs."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        classes: int,
+        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.module = module.eval()
+        self._classes, self._inside = classes, inside
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """See `Network`. Raises ValueError where the module gives something else than logits."""
+        with self._inside():
+            return class_probabilities(self.module, x, self._classes)
+
+
+def class_probabilities(module: torch.nn.Module, x: np.ndarray, classes: int) -> np.ndarray:
+    """Softmax of a module's outputs in evaluation mode, float32 (rows, classes).
+
+    Raises ValueError where it gives something else than logits (rows, classes).
+    """
+    module.eval()
+    parts = [np.empty((0, classes), np.float32)]
+    with torch.no_grad():
+        for start in range(0, len(x), ROWS_AT_ONCE):
+            rows = torch.from_numpy(x[start : start + ROWS_AT_ONCE].copy())
+            logits = module(rows)
+            if not isinstance(logits, torch.Tensor) or logits.shape != (len(rows), classes):
+                found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+                raise ValueError(
+                    f"the model gives {found} for {len(rows)} rows; expected logits ({len(rows)}, {classes})"
+                )
+            parts.append(torch.softmax(logits.to(torch.float32), dim=1).numpy())
+    return np.concatenate(parts)
