@@ -90,7 +90,7 @@ def _trained(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> t
     engine = training.engine
     with one_thread(), code.importable():
         [result] = training.advance()
-        module: torch.nn.Module | None = engine.restore_module()
+        module: torch.nn.Module | None = engine.module
     if result.outcome.state != "complete" or module is None:
         raise SealError(f"the loop of {spec.key[:12]} gave no model when it ran again: {result.outcome.reason}")
     return module

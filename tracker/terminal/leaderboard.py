@@ -184,8 +184,8 @@ def _history(paths: Paths, study: str, key: str) -> list[dict[str, Any]]:
         return []
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
         record = parse_canonical(line)
-        if record["outcome"]["key"] == key:
-            return list(record["outcome"]["history"])
+        if record["outcomes"][0]["key"] == key:
+            return list(record["outcomes"][0]["history"])
     return []
 
 
