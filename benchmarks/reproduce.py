@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +31,13 @@ from tracker.deriving.reproduce import reproduce_record
 from tracker.deriving.verdict import EXIT_CODES, Verdict
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import InlineExecutor
-from tracker.hyperparameters import ACTIVATIONS, OPTIMIZERS, WEIGHT_INITS, active
+from tracker.execution.trainer import Segment
+from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, WEIGHT_INITS, active
 from tracker.paths import Paths
-from tracker.surroundings.provenance import trained_with
 from tracker.recording.runs import trial_record
+from tracker.recording.store import StoredTrial
 from tracker.records import Proposal, TrialSpec
-from tracker.training.cohort import TRAINING_VERSION
+from tracker.surroundings.provenance import trained_with
 
 PER_TABLE = 25  # trials of one table
 PER_SHAPE = 5  # trials drawn with one width and batch size, which may share a cohort
@@ -78,12 +80,12 @@ def make_records(folder: Path, trials: int, seed: int) -> tuple[list[tuple[Paths
             :count
         ]
         cohorts += len(form_cohorts(specs, data.x_train.shape[1], len(data.labels)))
-        outcomes = {result.spec.key: result for cohort in InlineExecutor(data).run(specs) for result in cohort}
+        segments = [Segment(spec) for spec in specs]
+        results = {result.spec.key: result for cohort in InlineExecutor(data).run(segments) for result in cohort}
         for number, spec in enumerate(specs):
-            result = outcomes[spec.key]
-            assert result.outcome is not None
-            proposal = Proposal(number, 0, dict(spec.params), spec)
-            records.append((paths, trial_record(paths.root.name, proposal, result.outcome, result.timing, about)))
+            result, proposal = results[spec.key], Proposal(number, 0, dict(spec.params), (spec,))
+            stored = StoredTrial(proposal, (result.outcome,), (result.timing,), (about,))
+            records.append((paths, trial_record(paths.root.name, stored)))
     return records, len(records) / cohorts
 
 
@@ -106,7 +108,7 @@ def make_table(root: Path, rng: np.random.Generator) -> Paths:
     return paths
 
 
-def random_specs(rng: np.random.Generator, data: dict[str, str], environment: str) -> Iterator[TrialSpec]:
+def random_specs(rng: np.random.Generator, data: dict[str, Any], environment: str) -> Iterator[TrialSpec]:
     """A few trials of about one width and one batch size, all else drawn for each."""
     widest, batch_size = int(rng.integers(1, 201)), int(rng.choice([1, 2, 3, 7, 16, 31, 32, 64, 99, 128, 200]))
     batch_norm = bool(rng.random() < 0.3) and batch_size > 1
@@ -135,7 +137,7 @@ def random_specs(rng: np.random.Generator, data: dict[str, str], environment: st
             seed=int(rng.integers(2**32)),
             data=data,
             environment=environment,
-            numerics=TRAINING_VERSION,
+            numerics=FAMILIES["mlp"].numerics,
         )
 
 

@@ -22,8 +22,11 @@ from tracker.canonical import (
     first_leaf,
     parse_canonical,
 )
+from tracker.datasets.keys import content_keys, hex_keys, text_keys, uniform
+from tracker.datasets.salts import lineage_digest
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "canonical.json").read_text())
+FIRST = GOLDEN["tracker/1"]
 VALUES = {
     "null": None,
     "mapping": {"b": [1, 1.0, True, "é"], "a": {"x": None}},
@@ -91,6 +94,22 @@ def test_what_has_no_canonical_form_is_refused(value):
 def test_digests_are_pinned(name):
     """These digests are in every store; if one changes on purpose, raise FORMAT and renew tests/golden/canonical.json."""
     assert GOLDEN[name] == digest("golden", VALUES[name])
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_digests_of_the_first_format_stay(name):
+    """Who names `tracker/1` gets the digests of that format, for ever; see tests/golden/canonical.json."""
+    assert FIRST[name] == digest("golden", VALUES[name], "tracker/1")
+
+
+def test_no_row_moves_with_the_format():
+    """Row keys and the lineages of salts stay those of `tracker/1`, or rows would move between splits."""
+    frame = pd.DataFrame({"n": [1, 2], "x": [0.5, None], "t": ["a", None]})
+    keys = content_keys(frame, {"n": "numeric", "x": "numeric", "t": "categorical"})
+    assert FIRST["rows"] == hex_keys(keys)
+    assert FIRST["names"] == hex_keys(text_keys(frame["t"], "name"))
+    assert FIRST["places"] == uniform(keys, 5).tolist()
+    assert FIRST["lineage"] == lineage_digest({"method": "stratified", "seed": 7})
 
 
 def test_digests_ignore_the_process():

@@ -19,12 +19,38 @@ from tracker.records import (
 )
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "records.json").read_text())
+TRAINING = {
+    "epochs": 30,
+    "early_stopping": {"monitor": "val_loss", "patience": 10},
+    "device": "cpu",
+    "numerics": "native",
+}
+DATA = {
+    "train": "a" * 64,
+    "validation": "b" * 64,
+    "schema": "c" * 64,
+    "preprocessing": {
+        "numeric": {"impute": "median", "scale": "none"},
+        "categorical": {"impute": "none", "encode": "onehot"},
+    },
+}
 TRIAL = TrialSpec(
     family="mlp",
-    params={"units": [32, 64], "learning_rate": 1e-3, "optimizer": "adamw"},
-    training={"epochs": 30, "early_stopping": {"monitor": "val_loss", "patience": 10}, "device": "cpu"},
+    params={
+        "hidden_layers": 2,
+        "units": [32, 64],
+        "activation": "relu",
+        "dropout": 0.25,
+        "batch_norm": False,
+        "weight_init": "default",
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "batch_size": 32,
+    },
+    training=TRAINING,
     seed=1234567890,
-    data={"train": "a" * 64, "validation": "b" * 64, "schema": "c" * 64, "preprocessing": "d" * 64},
+    data=DATA,
     environment="e" * 64,
     numerics=1,
 )
@@ -47,23 +73,24 @@ STUDY = StudySpec(
     sampler={"name": "tpe"},
     space={"entries": []},
     fixed={"units": 64},
-    training={"epochs": 30},
+    training=TRAINING,
     objective={"metric": "val_f1", "direction": "maximize"},
     generation=8,
     seed=2026,
-    data={"train": "a" * 64},
+    data=DATA,
     environment="e" * 64,
     numerics=1,
     versions={"optuna": "5.0.0"},
 )
-PROPOSAL = Proposal(3, 0, {"units_0": 32}, TRIAL)
+PROPOSAL = Proposal(3, 0, {"units_0": 32}, (TRIAL, dataclasses.replace(TRIAL, seed=7)))
+PAUSED = dataclasses.replace(OUTCOME, state="paused", best_epoch=None, weights=None)
 RECORDS = [
     TRIAL,
     OUTCOME,
     STUDY,
     PROPOSAL,
     Timing(1.5, 2.5, (2.0, 2.25)),
-    Trial(STUDY.key, PROPOSAL, OUTCOME, 0.75),
+    Trial(STUDY.name, PROPOSAL, (OUTCOME, PAUSED), (0.75, None)),
 ]
 
 
@@ -75,7 +102,7 @@ def test_round_trip(record):
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_fields_are_exact(record):
-    """A missing or an unknown field is an error, not a default."""
+    """An unknown field is an error, and so is a missing one that has no default."""
     value = record_json(record)
     with pytest.raises(TypeError):
         record_from(type(record), {**value, "extra": 1})
@@ -132,5 +159,5 @@ def test_every_field_is_in_the_key(name):
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(StudySpec)])
 def test_every_field_is_in_the_study_key(name):
     """A change of any field makes another study."""
-    changed = dataclasses.replace(STUDY, **{name: {"changed": "yes"}})
+    changed = dataclasses.replace(STUDY, **{name: "other" if name in {"name", "family"} else {"changed": "yes"}})
     assert STUDY.key != changed.key

@@ -14,7 +14,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden" / "seeds.json").read_text(
 
 
 def test_seeds_are_pinned():
-    """A change here would change every trial ever run; see tests/golden/seeds.json."""
+    """Whatever the format of records is: a change here would change every trial; see tests/golden/seeds.json."""
     assert GOLDEN["seeds"] == [
         derive_seed(2026, "study", "tpe", "trial", 42),
         derive_seed(0),

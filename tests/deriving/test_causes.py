@@ -20,12 +20,12 @@ from tracker.deriving.fresh import Derived, FreshProcess, Rows
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record
 from tracker.deriving.reproduce import judge, reproduce_record
 from tracker.execution.executor import InlineExecutor
-from tracker.surroundings.changes import changes
-from tracker.surroundings.provenance import trained_with
 from tracker.recording.runs import trial_record
 from tracker.recording.store import Store
 from tracker.studies.plan import StudyPlan, plan_study
 from tracker.studies.runner import run_study
+from tracker.surroundings.changes import changes
+from tracker.surroundings.provenance import trained_with
 
 PACKAGE = Path(__file__).parents[2] / "tracker"
 CLEAN = 50
@@ -65,10 +65,8 @@ def tuned(small_project: Project, tmp_path_factory, fresh: FreshProcess) -> Tune
     environment, about = trained_with([], project.paths.root)
     plan: StudyPlan = plan_study(config, "random", project.data.digests, environment)
     with Store.open(project.paths.store) as store:
-        result = run_study(plan, store, InlineExecutor(project.data), about)
-        first = result.trials[0]
-        timing = store.timing(first.spec.key)
-        content = trial_record(plan.spec.key, first.proposal, first.outcome, timing, about)
+        run_study(plan, store, InlineExecutor(project.data), about)
+        content = trial_record(plan.spec.key, store.trial(plan.spec.key, 0))
     recorded = parse_record(content, "a test", project.paths)
     rows = Rows(project.paths.root, project.paths.splits, project.config.preprocessing)
     return Tuned(project, content, recorded, fresh.derive(recorded.spec, rows))
@@ -102,8 +100,8 @@ SURROUNDINGS: dict[str, Any] = {
     "libraries.torch_build": "0" * 64,
     "libraries.parallel": "native",
     "libraries.threads": 64,
-    "sources.training/cohort.py": "0" * 16,
-    "sources.models/mlp_lanes.py": "0" * 16,
+    "sources.training/loop.py": "0" * 16,
+    "sources.families/mlp_lanes.py": "0" * 16,
     "cpu_flags": ["sse", "sse2"],
     "packages.scikit-learn": "1.5.2",
     "packages.safetensors": "0.4.5",
@@ -156,10 +154,11 @@ def test_an_altered_record_is_told_by_its_entry(tuned: Tuned, fresh: FreshProces
     """The key no longer follows from the spec; the entry that was altered is named with both values."""
 
     def change(record: dict[str, Any]) -> None:
+        [place_in_record] = record["runs"]
         *way, name = ["spec", *place.split(".")]
         for step in way:
-            record = record[step]
-        record[name] = RECORD[place]
+            place_in_record = place_in_record[step]
+        place_in_record[name] = RECORD[place]
 
     recorded = tuned.altered(change)
     found = judge(recorded, fresh.derive(recorded.spec, tuned.rows))
@@ -173,7 +172,7 @@ def test_an_altered_record_is_told_without_the_store(tuned: Tuned) -> None:
     """What the sampler proposed stands in the record twice; else only that it was altered can be said."""
 
     def change(record: dict[str, Any]) -> None:
-        record["spec"]["params"]["batch_size"] = 31
+        record["runs"][0]["spec"]["params"]["batch_size"] = 31
 
     recorded = dataclasses.replace(tuned.altered(change), elsewhere=None)
     assert "record.params.batch_size" == find_causes(recorded, tuned.derived)[0].name
@@ -206,14 +205,15 @@ def test_a_record_that_lacks_a_metric_is_the_same_trial(tuned: Tuned) -> None:
     """A release that computes one more metric derives the trial as it was; what both tell is compared as ever."""
 
     def lacking(record: dict[str, Any]) -> None:
-        for entry in (record["outcome"]["metrics"], *record["outcome"]["history"]):
+        outcome = record["runs"][0]["outcome"]
+        for entry in (outcome["metrics"], *outcome["history"]):
             del entry["val_recall"]
 
     old = tuned.altered(lacking)
-    assert "identical" == judge(old, tuned.derived).verdict
+    assert "identical" == judge(old, tuned.derived).state
     outcome = dataclasses.replace(old.outcome, metrics={**old.outcome.metrics, "val_f1": 0.123})
     found = judge(dataclasses.replace(old, outcome=outcome), tuned.derived)
-    assert ("differs", ["outcome.metrics.val_f1"]) == (found.verdict, [cause.name for cause in found.causes])
+    assert ("differs", ["outcome.metrics.val_f1"]) == (found.state, [cause.name for cause in found.causes])
 
 
 def test_an_unknown_environment_is_told_by_its_digest(tuned: Tuned) -> None:
@@ -245,7 +245,7 @@ def test_other_data_is_named(tuned: Tuned, name: str) -> None:
     """A record of other rows, columns or settings names the one of them that is not at hand."""
 
     def change(record: dict[str, Any]) -> None:
-        record["spec"]["data"][name] = "0" * 64
+        record["runs"][0]["spec"]["data"][name] = "0" * 64
 
     found = reproduce_record(tuned.altered(change), tuned.project.paths.root, tuned.project.paths.splits)
     assert ("cannot", [f"data.{name}"]) == (found.state, [cause.name for cause in found.causes])

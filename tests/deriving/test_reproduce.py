@@ -19,13 +19,14 @@ from tracker.deriving.difference import first_difference
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
 from tracker.deriving.reproduce import judge, reproduce_record
-from tracker.deriving.rows import Missing, find_rows, settings_of
+from tracker.deriving.rows import Missing, find_rows
 from tracker.deriving.targets import reproduce_target
 from tracker.deriving.verdict import EXIT_CODES, Verdict, verdict_json
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.recording.runs import trial_record
 from tracker.recording.store import Store
+from tracker.records import TrialSpec, record_from, record_json
 from tracker.studies.result import StudyResult
 
 EPOCH = "val_loss"
@@ -71,11 +72,10 @@ def test_a_record_json_is_enough(tuned, fresh, tmp_path: Path) -> None:
     """The artifact that lies in MLflow is derived again, wherever the file lies."""
     project, result = tuned
     with Store.open(project.paths.store) as store:
-        proposal, outcome = result.trials[2].proposal, result.trials[2].outcome
-        content = trial_record(result.spec.key, proposal, outcome, store.timing(outcome.key), {"who": "tests"})
+        content = trial_record(result.spec.key, store.trial(result.spec.key, 2))
     (tmp_path / "record.json").write_bytes(content)
     recorded = find_recorded(str(tmp_path / "record.json"), project.paths)
-    assert (proposal.spec, outcome) == (recorded.spec, recorded.outcome)
+    assert (result.trials[2].spec, result.trials[2].outcome) == (recorded.spec, recorded.outcome)
     assert "identical" == again(project, recorded, fresh).state
 
 
@@ -142,15 +142,28 @@ def test_missing_rows_cannot_be_derived(tuned, tmp_path: Path) -> None:
     assert "`dvc repro split` writes data/splits again" == rows.remedy
 
 
-def test_settings_are_found_by_their_digest(tuned) -> None:
-    """The record holds a digest of the preprocessing settings; they are found among all there are."""
+def test_settings_come_from_the_record(tuned) -> None:
+    """The record holds the preprocessing settings themselves, whatever params.yaml says now."""
     project = tuned[0]
+    spec = project.specs()[0]
     for changes in ({}, {"numeric": {"impute": "mean", "scale": "robust"}, "categorical": {"impute": "missing"}}):
         settings = project.config.with_("preprocessing", changes).preprocessing
-        from tracker.datasets.preprocess import settings_digest
+        told = dataclasses.replace(spec, data={**spec.data, "preprocessing": settings.model_dump(mode="json")})
+        read = record_from(TrialSpec, json.loads(canonical_json(record_json(told))))
+        rows = find_rows(read, project.paths.root, project.paths.splits, {})
+        assert not isinstance(rows, Missing)
+        assert settings == rows.preprocessing
 
-        assert settings == settings_of(settings_digest(settings))
-    assert settings_of("0" * 64) is None
+
+@pytest.mark.parametrize("settings", ["0" * 64, None, {"numeric": {"impute": "oracle"}}, {"images": {"crop": 3}}])
+def test_settings_that_are_not_known_cannot_be_derived(tuned, settings) -> None:
+    """Of a newer release, or altered: nothing is trained, and the entry is named."""
+    project = tuned[0]
+    spec = project.specs()[0]
+    other = dataclasses.replace(spec, data={**spec.data, "preprocessing": settings})
+    rows = find_rows(other, project.paths.root, project.paths.splits, {})
+    assert isinstance(rows, Missing)
+    assert ["data.preprocessing"] == [cause.name for cause in rows.causes]
 
 
 def test_a_diverged_trial_diverges_again(fresh, tmp_path: Path, small_project: Project) -> None:
@@ -198,8 +211,7 @@ def test_parse_record_names_the_trial(tuned, tmp_path: Path) -> None:
     """A record from MLflow is named by its study and its number; by the study's key where the store does not know it."""
     project, result = tuned
     with Store.open(project.paths.store) as store:
-        outcome = result.trials[4].outcome
-        content = trial_record(result.spec.key, result.trials[4].proposal, outcome, store.timing(outcome.key), {})
+        content = trial_record(result.spec.key, store.trial(result.spec.key, 4))
     assert "random/4" == parse_record(content, "a run", project.paths).name
     assert f"{result.spec.key[:12]}/4" == parse_record(content, "a run", Paths.of(tmp_path, {})).name
 

@@ -22,7 +22,7 @@ from tracker.deriving.verdict import Verdict, verdict_json
 from tracker.deriving.verify import FreshProcesses, sample_numbers, verify_study
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
+from tracker.records import Proposal, StudySpec, TrialOutcome, record_from, records_from
 from tracker.studies.result import study_result
 from tracker.terminal.verdicts import verdict_lines
 
@@ -65,7 +65,7 @@ def forge(project: Project, change: Callable[[list[dict]], list[dict]]) -> None:
     head, *records = [parse_canonical(line) for line in path.read_text().splitlines()]
     records = change(records)
     proposals = [record_from(Proposal, record["proposal"]) for record in records]
-    outcomes = [record_from(TrialOutcome, record["outcome"]) for record in records]
+    outcomes = [records_from(TrialOutcome, record["outcomes"]) for record in records]
     head["digest"] = study_result(record_from(StudySpec, head["study"]), proposals, outcomes).digest
     path.write_bytes(b"\n".join(map(canonical_json, [head, *records])) + b"\n")
 
@@ -117,7 +117,7 @@ def test_an_altered_outcome_is_found(tuned: Project, processes: FreshProcesses, 
     copy = moved(tuned, tmp_path / "copy")
 
     def change(records: list[dict]) -> list[dict]:
-        records[1]["outcome"]["history"][1]["val_loss"] += 0.25
+        records[1]["outcomes"][0]["history"][1]["val_loss"] += 0.25
         return records
 
     forge(copy, change)

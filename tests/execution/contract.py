@@ -8,8 +8,8 @@ from dataclasses import replace
 from tests.studies.project import Project
 from tracker.execution.executor import Executor, arrays_of, one_thread
 from tracker.execution.trainer import Segment
-from tracker.records import TrialOutcome, TrialSpec
 from tracker.families.family import train
+from tracker.records import TrialOutcome, TrialSpec
 from tracker.surroundings.environment import environment
 from tracker.training.loop import Result
 
@@ -87,7 +87,9 @@ class ExecutorContract:
 
     def test_results_say_where_they_were_computed(self, executor: Executor, small_project: Project) -> None:
         """Each result bears the environment of the process that computed it."""
-        found = {result.environment for batch in executor.run(segments(small_project.specs("manual"))) for result in batch}
+        found = {
+            result.environment for batch in executor.run(segments(small_project.specs("manual"))) for result in batch
+        }
         assert {environment()[0]} == found
 
     def test_nothing_to_run(self, executor: Executor) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.execution.contract import ExecutorContract, alone, outcomes
+from tests.execution.contract import ExecutorContract, alone, outcomes, segments
 from tests.studies.project import Project, command, surroundings
 from tracker.errors import DataError, TrackerError
 from tracker.execution.cohorts import form_cohorts
@@ -31,9 +31,9 @@ class Killed(ProcessExecutor):
         self.left = dict.fromkeys(victims, deaths)
         self.sizes: list[int] = []  # of the cohorts that died
 
-    def _hand_out(self, worker, queue) -> None:
-        super()._hand_out(worker, queue)
-        doomed = [one.key for one in worker.cohort if self.left.get(one.key)]
+    def _hand_out(self, worker, queue, place=0) -> None:
+        super()._hand_out(worker, queue, place)
+        doomed = [one.spec.key for one in worker.cohort if self.left.get(one.spec.key)]
         if doomed:
             self.left[doomed[0]] -= 1
             self.sizes.append(len(worker.cohort))
@@ -91,10 +91,10 @@ def living() -> set[int]:
 def test_killed_workers_change_nothing(small_project: Project, specs: list[TrialSpec], deaths: int) -> None:
     """A worker of every cohort is killed with its trials in hand, once or twice: all complete, with the same bits."""
     features, classes = small_project.data.x_train.shape[1], len(small_project.data.labels)
-    victims = [cohort[0].key for cohort in form_cohorts(specs, features, classes, 2)]
+    victims = [cohort[0].spec.key for cohort in form_cohorts(segments(specs), features, classes, 2)]
     executor = Killed(small_project.source, 2, victims, deaths)
     try:
-        assert alone(small_project, specs) == outcomes(executor.run(specs))
+        assert alone(small_project, specs) == outcomes(executor.run(segments(specs)))
     finally:
         executor.close()
     assert deaths * len(victims) == len(executor.sizes)
@@ -105,10 +105,12 @@ def test_workers_killed_in_the_middle_of_their_work_change_nothing(small_project
     specs = small_project.specs("random", studies__random__trials=16, training__epochs=30)
     executor, found, kills = ProcessExecutor(small_project.source, 3), [], 0
     try:
-        for batch in executor.run(specs):
+        for batch in executor.run(segments(specs)):
             found.append(batch)
             for worker in executor.workers:
-                spared = max((executor.deaths[one.key] for one in worker.cohort), default=ALONE_AFTER) >= ALONE_AFTER
+                spared = (
+                    max((executor.deaths[one.spec.key] for one in worker.cohort), default=ALONE_AFTER) >= ALONE_AFTER
+                )
                 if worker.process.is_alive() and not spared and kills < 6:
                     os.kill(worker.process.pid, signal.SIGKILL)
                     kills += 1
@@ -128,10 +130,10 @@ def test_a_trial_that_kills_its_workers_runs_alone_and_then_ends_the_run(small_p
     executor, found = Killed(small_project.source, 1, [bad], deaths=GIVEN_UP_AFTER), []
     try:
         with pytest.raises(TrackerError, match=r"ended 3 times \(SIGKILL\): seed \d+, {.*fewer workers"):
-            found.extend(executor.run(specs))
+            found.extend(executor.run(segments(specs)))
         assert [4, 4, 1] == executor.sizes
         assert alone(small_project, [one for one in specs if one.key != bad]) == outcomes(found)
-        assert alone(small_project, [specs[1]]) == outcomes(executor.run([specs[1]]))
+        assert alone(small_project, [specs[1]]) == outcomes(executor.run(segments([specs[1]])))
     finally:
         executor.close()
 
@@ -140,11 +142,11 @@ def test_a_worker_that_dies_with_empty_hands_is_replaced(small_project: Project,
     """Killed between two runs, a worker costs no trial a death."""
     executor = ProcessExecutor(small_project.source, 2)
     try:
-        outcomes(executor.run(specs))
+        outcomes(executor.run(segments(specs)))
         for worker in executor.workers:
             os.kill(worker.process.pid, signal.SIGKILL)
             worker.process.join()
-        assert alone(small_project, specs) == outcomes(executor.run(specs))
+        assert alone(small_project, specs) == outcomes(executor.run(segments(specs)))
         assert {} == executor.deaths
     finally:
         executor.close()
@@ -154,7 +156,7 @@ def test_close_leaves_no_process(small_project: Project, specs: list[TrialSpec])
     """close() ends workers in the middle of a run, a paused one too."""
     before = living()
     executor = ProcessExecutor(small_project.source, 3)
-    next(executor.run(specs))
+    next(executor.run(segments(specs)))
     mine = {worker.process.pid for worker in executor.workers}
     assert mine == living() - before
     os.kill(min(mine), signal.SIGSTOP)
@@ -170,6 +172,7 @@ def test_the_driver_takes_its_workers_along(small_project: Project, tmp_path: Pa
 import sys
 from tests.studies.project import Project
 from tracker.execution.processes import ProcessExecutor
+from tracker.execution.trainer import Segment
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -178,11 +181,11 @@ if __name__ == "__main__":
     specs = project.specs("manual", training=training)
 
     class Told(ProcessExecutor):
-        def _hand_out(self, worker, queue):
-            super()._hand_out(worker, queue)
+        def _hand_out(self, worker, queue, place=0):
+            super()._hand_out(worker, queue, place)
             print(worker.process.pid, flush=True)
 
-    list(Told(project.source, 2).run(specs))
+    list(Told(project.source, 2).run([Segment(spec) for spec in specs]))
 """
     (tmp_path / "driver.py").write_text(program)
     arguments = [sys.executable, str(tmp_path / "driver.py"), str(small_project.paths.root)]
@@ -205,7 +208,7 @@ def test_splits_that_changed_since_are_refused(fresh: Project) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     try:
         with pytest.raises(DataError, match=r"train\.parquet"):
-            list(executor.run(specs))
+            list(executor.run(segments(specs)))
     finally:
         executor.close()
 
@@ -217,9 +220,10 @@ import sys
 from pathlib import Path
 from tests.studies.project import Project
 from tracker.execution.processes import ProcessExecutor
+from tracker.execution.trainer import Segment
 
 project = Project(Path(sys.argv[1]))
-for batch in ProcessExecutor(project.source, 1).run(project.specs("grid")):
+for batch in ProcessExecutor(project.source, 1).run([Segment(spec) for spec in project.specs("grid")]):
     print("a result")
 """
     (tmp_path / "script.py").write_text(program)
@@ -249,8 +253,117 @@ def test_the_process_that_starts_workers_may_be_killed_while_it_does(
     executor = ProcessExecutor(small_project.source, 2)
     try:
         killer.start()
-        assert alone(small_project, specs) == outcomes(executor.run(specs))
+        assert alone(small_project, specs) == outcomes(executor.run(segments(specs)))
     finally:
         killer.join()
         executor.close()
     assert executor.stillborn == 0
+
+
+class Watched(ProcessExecutor):
+    """A pool that notes which process got which runs, cohort by cohort."""
+
+    def __init__(self, source: DataSource, workers: int) -> None:
+        super().__init__(source, workers)
+        self.given: list[tuple[int, set[str]]] = []
+
+    def _hand_out(self, worker, queue, place=0) -> None:
+        super()._hand_out(worker, queue, place)
+        if worker.cohort:
+            self.given.append((worker.process.pid, {one.spec.key for one in worker.cohort}))
+
+    def homes(self) -> dict[str, int]:
+        """The process that each run went to last."""
+        return {key: pid for pid, keys in self.given for key in keys}
+
+
+@pytest.fixture
+def going(small_project: Project) -> list[TrialSpec]:
+    """A dozen trials of several shapes, none of which stops by itself before its sixth epoch."""
+    training = {"epochs": 6, "early_stopping": None}
+    return small_project.specs("random", studies__random__trials=12, training=training)
+
+
+@pytest.fixture
+def watched(small_project: Project) -> Iterator[Watched]:
+    executor = Watched(small_project.source, 2)
+    yield executor
+    executor.close()
+
+
+def pause(executor: ProcessExecutor, specs: list[TrialSpec], until: int) -> None:
+    """Runs them all to a pause."""
+    assert {"paused"} == {one.state for one in outcomes(executor.run(segments(specs, until))).values()}
+
+
+def test_a_paused_cohort_goes_back_to_the_worker_that_holds_it(
+    small_project: Project, watched: Watched, going: list[TrialSpec]
+) -> None:
+    """Whatever order the next call has, each run goes on where it waits, in the company it paused in; bits are as ever."""
+    pause(watched, going, 1)
+    first, before = watched.homes(), [keys for _, keys in watched.given]
+    watched.given.clear()
+    pause(watched, going[::-1], 2)
+    assert first == watched.homes()
+    assert sorted(map(sorted, before)) == sorted(sorted(keys) for _, keys in watched.given)
+    watched.given.clear()
+    chosen = going[::2]
+    assert alone(small_project, chosen) == outcomes(watched.run(segments(chosen)))
+    assert {spec.key: first[spec.key] for spec in chosen} == watched.homes()
+
+
+def test_what_a_killed_worker_held_begins_again(
+    small_project: Project, watched: Watched, going: list[TrialSpec]
+) -> None:
+    """One of two workers dies while its runs wait: they are trained from the start elsewhere, the others go on."""
+    pause(watched, going, 2)
+    first, dead = watched.homes(), watched.workers[0].process
+    os.kill(dead.pid, signal.SIGKILL)
+    dead.join()
+    lost = dead.pid
+    watched.given.clear()
+    assert alone(small_project, going) == outcomes(watched.run(segments(going)))
+    second = watched.homes()
+    kept = {key for key, pid in first.items() if pid != lost}
+    assert {key: first[key] for key in kept} == {key: second[key] for key in kept}
+    assert lost in first.values()
+    assert lost not in {second[key] for key in first.keys() - kept}
+    assert {} == watched.deaths
+
+
+@pytest.mark.parametrize("deaths", [1, ALONE_AFTER])
+def test_workers_killed_while_they_go_on_change_nothing(
+    small_project: Project, going: list[TrialSpec], deaths: int
+) -> None:
+    """Every held cohort loses its worker in the moment it is handed back, once or twice: all complete with the same bits."""
+    executor = Killed(small_project.source, 2, [], 0)
+    try:
+        pause(executor, going, 2)
+        executor.left = dict.fromkeys((spec.key for spec in going[::3]), deaths)
+        assert alone(small_project, going) == outcomes(executor.run(segments(going)))
+    finally:
+        executor.close()
+    assert len(executor.sizes) >= deaths
+
+
+def test_a_run_left_early_lets_go_of_what_its_workers_held(small_project: Project, going: list[TrialSpec]) -> None:
+    """Workers that were busy are ended, with all that waited in them; the next call gives the same bits."""
+    executor = ProcessExecutor(small_project.source, 2)
+    try:
+        pause(executor, going, 1)
+        left = executor.run(segments(going, 3))
+        next(left)
+        left.close()
+        assert alone(small_project, going) == outcomes(executor.run(segments(going)))
+    finally:
+        executor.close()
+
+
+def test_forgetting_reaches_the_workers(small_project: Project, watched: Watched, going: list[TrialSpec]) -> None:
+    """After forget() no worker is the home of a run, and one that has died meanwhile does no harm."""
+    pause(watched, going, 1)
+    os.kill(watched.workers[0].process.pid, signal.SIGKILL)
+    watched.workers[0].process.join()
+    watched.forget()
+    assert [set(), set()] == [worker.holds for worker in watched.workers]
+    assert alone(small_project, going) == outcomes(watched.run(segments(going)))

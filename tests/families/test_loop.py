@@ -1,4 +1,4 @@
-"""A loop of the user's own: what its outcome holds, which epoch is kept, what breaks the contract, what cannot leak."""
+"""The family of loops of the user's own: what an outcome holds, which epoch is kept, what breaks the contract or could leak."""
 # ruff: noqa: NPY002, TID251  these loops are careless on purpose
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 
 from tests.training import cases
 from tracker.canonical import digest_bytes
 from tracker.errors import TrackerError
 from tracker.execution.executor import one_thread
+from tracker.families import family
+from tracker.families.family import start_training
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
-from tracker.training.loop import Result
-from tracker.families.loop import HAND_OUT_S, LoopRun, train_functions
+from tracker.training.loop import Checkpoint, Result, Training
 
 STOPPING = {"monitor": "val_loss", "patience": 2}
 
@@ -34,20 +35,24 @@ def spec(seed: int = 1, epochs: int = 4, stopping: Any = None, **params: Any) ->
     return TrialSpec("function", params, training, seed, {}, "test", 1, {"entry": "loop:fit", "loop.py": "0"})
 
 
-def run(fit: Callable[..., Any], given: TrialSpec | None = None, until: int | None = None) -> Result:
+def run(fit: Callable[..., Any], given: TrialSpec | None = None) -> Result:
     with one_thread():
-        return LoopRun(given or spec(), arrays(), fit).advance(until)
+        return family.train(given or spec(), arrays(), fit)
+
+
+def begun(fit: Callable[..., Any], given: TrialSpec | None = None) -> Training:
+    """A run that has not trained yet."""
+    return start_training([given or spec()], arrays(), fit)
 
 
 def outcome(fit: Callable[..., Any], given: TrialSpec | None = None) -> TrialOutcome:
-    found = run(fit, given).outcome
-    assert found is not None
-    return found
+    return run(fit, given).outcome
 
 
 def reason(fit: Callable[..., Any], given: TrialSpec | None = None) -> str:
     found = outcome(fit, given)
     assert ("failed", None, None, {}) == (found.state, found.weights, found.best_epoch, found.metrics)
+    assert len(found.history) == found.epochs
     assert found.reason is not None
     return found.reason
 
@@ -155,7 +160,7 @@ def test_the_state_of_the_world_is_put_back() -> None:
     given = arrays()
     before = random.getstate(), np.random.get_state(), torch.get_rng_state(), given.x_train.copy()
     with one_thread():
-        LoopRun(spec(), given, fit).advance()
+        family.train(spec(), given, fit)
         after = random.getstate(), np.random.get_state(), torch.get_rng_state(), given.x_train
         assert 1 == torch.get_num_threads()
     assert before[0] == after[0]
@@ -172,24 +177,35 @@ def test_a_trial_hears_nothing_of_its_neighbours() -> None:
     specs = [spec(seed) for seed in range(3)]
     alone = [outcome(train, one).digest for one in specs]
     with one_thread():
-        results = [result for one in reversed(specs) for result in train_functions([one], arrays(), train)]
+        rows = arrays()
+        results = [family.train(one, rows, train) for one in reversed(specs)]
     assert alone == [result.outcome.digest for result in reversed(results)]
 
 
 def test_a_pause_changes_nothing() -> None:
-    """A trial that waits between epochs, while others draw from the global generators, ends as one that never did."""
-    waiting = LoopRun(spec(), arrays(), train)
+    """A run that waits between epochs, while others draw from the global generators, ends as one that never did."""
+    whole, waiting = outcome(train), begun(train)
     with one_thread():
         for until in (1, 2, 3):
-            paused = waiting.advance(until)
-            assert (None, None, until) == (paused.outcome, paused.weights, len(paused.timing.epochs))
+            [paused] = waiting.advance(until)
+            assert ("paused", until, None) == (paused.outcome.state, paused.outcome.epochs, paused.weights)
+            assert whole.history[:until] == paused.outcome.history
             torch.rand(3), random.random()
-            LoopRun(spec(5), arrays(), train).advance()
-        assert outcome(train).digest == waiting.advance().outcome.digest
+            family.train(spec(5), arrays(), train)
+        [ended] = waiting.advance()
+    assert whole == ended.outcome
 
 
-def test_a_trial_that_is_given_up_is_closed() -> None:
-    """Closing reaches the loop at its yield, before it began too."""
+def test_a_loop_cannot_be_written_down() -> None:
+    """A pause has no checkpoint: a loop that is gone begins again, and one that is given a checkpoint is refused."""
+    [paused] = begun(train).advance(1)
+    assert paused.checkpoint is None
+    with pytest.raises(ValueError, match="has no checkpoint"):
+        family.train(spec(), arrays(), train, checkpoint=Checkpoint(save({}), {"history": []}))
+
+
+def test_a_run_that_is_given_up_is_closed() -> None:
+    """Closing reaches the loop at its yield, before it began too; and so does letting go of all runs."""
     closed = []
 
     def fit(hyperparameters, train, validation, seed):
@@ -197,14 +213,24 @@ def test_a_trial_that_is_given_up_is_closed() -> None:
             yield {"val_loss": 0.0}
             yield {"val_loss": 0.0}
         finally:
-            closed.append(True)
+            closed.append(torch.initial_seed())
 
-    trial = LoopRun(spec(), arrays(), fit)
-    trial.close()
+    never = begun(fit)
+    never.close()
     assert [] == closed
-    trial.advance(1)
-    trial.close()
-    assert [True] == closed
+    for count, end in enumerate((lambda one: one.close(), lambda one: one.select([])), start=1):
+        training = begun(fit)
+        training.advance(1)
+        end(training)
+        assert (count, []) == (len(closed), training.advance())
+    assert {torch.initial_seed()} != set(closed)  # the loop ends in its own world of generators
+
+
+def test_one_loop_at_a_time_and_not_without_its_function() -> None:
+    """Loops never share a cohort, and the family says what is missing."""
+    assert None is family.open_family("function").shape(spec(), 5, 3)
+    with pytest.raises(ValueError, match="cannot run without its function"):
+        family.train(spec(), arrays())
 
 
 def test_early_stopping_keeps_the_best_epoch_of_a_loop_that_yields_its_model() -> None:
@@ -335,6 +361,40 @@ def test_a_loop_that_does_not_let_itself_be_closed_has_failed() -> None:
     assert "RuntimeError: generator ignored GeneratorExit" == reason(fit, spec(stopping=STOPPING))
 
 
+def test_a_run_that_is_given_up_may_say_what_it_likes() -> None:
+    """A loop that raises when it is closed, or goes on yielding, is let go all the same: nobody asks for its outcome."""
+
+    def fit(hyperparameters, train, validation, seed):
+        try:
+            yield {"val_loss": 1.0}
+        except GeneratorExit:
+            raise ValueError("no") from None
+
+    training = begun(fit)
+    training.advance(1)
+    training.close()
+    assert () == training.keys
+
+
+def test_a_model_that_cannot_be_copied_is_a_failed_run() -> None:
+    """A state that raises when it is the epoch's to keep: paused or not, the run fails after that epoch, with its reason."""
+
+    class Odd(torch.nn.Linear):
+        def state_dict(self, *args, **kwargs):
+            raise KeyError("no state")
+
+    def fit(hyperparameters, train, validation, seed):
+        for loss in (3.0, 2.0, 1.0):
+            yield {"val_loss": loss, "model": network() if loss > 2.0 else Odd(5, 3)}
+
+    given = spec(stopping=STOPPING)
+    found = outcome(fit, given)
+    assert ("failed", 2, "KeyError: 'no state'") == (found.state, found.epochs, found.reason)
+    training = begun(fit, given)
+    assert ["paused", "paused"] == [training.advance(until)[0].outcome.state for until in (1, 2)]
+    assert [found] == [result.outcome for result in training.advance()]
+
+
 def test_numbers_that_are_not_finite_count_as_undefined() -> None:
     """Metrics apart from losses may be undefined, as 0/0 is elsewhere; a value of ours takes the place of None."""
     found = outcome(yields({"a": float("nan"), "b": float("inf"), "val_f1": None}))
@@ -368,21 +428,6 @@ def test_models_with_shared_or_no_weights_are_kept() -> None:
         load(run(yields({"a": 1}, returns=Tied())).weights)
     )
     assert {} == load(run(yields({"a": 1}, returns=Constant())).weights)
-
-
-def test_a_hand_out_ends_after_a_moment() -> None:
-    """Trials that take long come back at once, one by one; cheap ones come back together."""
-    now = [0.0]
-
-    def fit(hyperparameters, train, validation, seed):
-        now[0] += hyperparameters["seconds"]
-        yield {"a": 1}
-
-    def count(seconds: float) -> int:
-        specs = [spec(seed, seconds=seconds) for seed in range(10)]
-        return len(train_functions(specs, arrays(), fit, lambda: now[0]))
-
-    assert [1, 3, 10] == [count(2 * HAND_OUT_S), count(HAND_OUT_S * 0.4), count(0.0)]
 
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 55), lambda: np.zeros(1 << 58)], ids=["torch", "numpy"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import ConfigError
-from tracker.families.own_code import OwnCode, code_from, read_code, require_generator
+from tracker.families.loop import LoopFamily
+from tracker.families.own_code import OwnCode, code_from, load, read_code, require_generator
 
 FIT = "def fit(hyperparameters, train, validation, seed):\n    yield {}\n"
 ARGUMENTS = ("hyperparameters", "train", "validation", "seed")
@@ -31,7 +32,7 @@ def sha(root: Path, name: str) -> str:
 
 def value(code: OwnCode) -> object:
     """What the function of a test's module returns."""
-    function = code.load()
+    function = load(code)
     with code.importable():
         return function()
 
@@ -98,7 +99,7 @@ def test_modules_of_two_projects_do_not_meet(tmp_path: Path) -> None:
         root.mkdir()
         write(root, loop="import helpers\ndef fit():\n    import helpers as late\n    return helpers.n, late.n\n")
         codes.append(read_code(write(root, helpers=f"n = {number}\n"), "loop:fit"))
-    functions = [code.load() for code in codes]
+    functions = [load(code) for code in codes]
     found = []
     for code, function in zip(codes, functions, strict=True):
         with code.importable():
@@ -109,12 +110,12 @@ def test_modules_of_two_projects_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_module_that_the_process_knows_stays_as_it_was(tmp_path: Path) -> None:
     """A module of the same name that was imported before is there again afterwards."""
-    import tests.models as known
+    import tests.families as known
 
-    write(tmp_path, tests____init__="", loop="from tests.models import n\ndef fit():\n    return n\n")
-    (tmp_path / "tests" / "models.py").write_text("n = 5\n")
+    write(tmp_path, tests____init__="", loop="from tests.families import n\ndef fit():\n    return n\n")
+    (tmp_path / "tests" / "families.py").write_text("n = 5\n")
     assert 5 == value(read_code(tmp_path, "loop:fit"))
-    assert sys.modules["tests.models"] is known
+    assert sys.modules["tests.families"] is known
 
 
 def test_a_local_file_that_the_key_does_not_cover_cannot_be_imported(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_faults_of_the_code_are_named(tmp_path: Path, content: str, message: str
     """Whatever is wrong with the code is a ConfigError that says what and where."""
     write(tmp_path, loop=content)
     with pytest.raises(ConfigError) as caught:
-        require_generator(read_code(tmp_path, "loop:fit").load(), "loop:fit", ARGUMENTS)
+        LoopFamily().require(load(read_code(tmp_path, "loop:fit")), "loop:fit")
     assert message in str(caught.value)
 
 
@@ -173,4 +174,4 @@ def test_wrapped_generators_are_generators(tmp_path: Path) -> None:
     """A decorator that keeps the function's signature does no harm."""
     text = "import functools\n\ndef plain(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n    return g\n"
     write(tmp_path, loop=f"{text}\n@plain\n{FIT}")
-    require_generator(read_code(tmp_path, "loop:fit").load(), "loop:fit", ARGUMENTS)
+    require_generator(load(read_code(tmp_path, "loop:fit")), "loop:fit", ARGUMENTS)

@@ -10,8 +10,8 @@ from tests.studies.project import ENVIRONMENT, Project, make_table
 from tracker.api import Here
 from tracker.execution.executor import DataSource, Executor, InlineExecutor
 from tracker.execution.processes import ProcessExecutor
+from tracker.execution.trainer import load_own
 from tracker.studies.plan import StudyPlan, plan_study
-from tracker.training.trainers import load_loop
 
 PARAMS = """
 seed: 7
@@ -102,7 +102,7 @@ class LoopProject(Project):
         config = self.config
         for path, value in changes.items():
             config = config.with_(path.replace("__", "."), value)
-        code = load_loop(self.paths.root, config.model.entry or "")[0]
+        code = load_own(self.paths.root, config.model.family, config.model.entry or "")[0]
         return plan_study(config, study, self.data.digests, ENVIRONMENT, code.identity)
 
     def executor(self, workers: int = 1) -> Executor:

@@ -57,19 +57,21 @@ def test_altered_records_are_refused(pulled: Project, old: str, new: str) -> Non
 
 
 def test_an_edited_metric_is_refused(pulled: Project) -> None:
-    """A number that no key covers is covered by the study's digest; a file without a digest is not taken either."""
+    """A number that no key covers is covered by the study's digest; a file without digest or format is not taken either."""
     path = pulled.paths.models / "random" / "trials.jsonl"
     before = path.read_text()
     head, first, *rest = before.splitlines()
     record = parse_canonical(first)
-    record["outcome"]["metrics"]["val_f1"] = 0.999
+    record["outcomes"][0]["metrics"]["val_f1"] = 0.999
     path.write_text("\n".join([head, canonical_json(record).decode(), *rest]) + "\n")
     with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* digest on the first line; .*`dvc repro`"):
         adopt(pulled)
-    study = parse_canonical(head)["study"]
-    path.write_text("\n".join([canonical_json({"study": study}).decode(), first, *rest]) + "\n")
-    with pytest.raises(StoreCorrupt, match="digest on the first line"):
-        adopt(pulled)
+    about = parse_canonical(head)
+    for name, message in (("digest", "digest on the first line"), ("format", "format None; this release reads 2")):
+        without = {key: value for key, value in about.items() if key != name}
+        path.write_text("\n".join([canonical_json(without).decode(), first, *rest]) + "\n")
+        with pytest.raises(StoreCorrupt, match=message):
+            adopt(pulled)
     path.write_text(before)
     assert ["random"] == adopt(pulled)
 

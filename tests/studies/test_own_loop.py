@@ -13,6 +13,7 @@ from tests.studies.loops import COST, NETWORK, PARAMS, SMALL, LoopProject
 from tests.studies.project import Shuffled
 from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.execution.executor import InlineExecutor
+from tracker.execution.trainer import Segment
 from tracker.recording.run_models import RunModels
 from tracker.recording.runs import trial_run
 from tracker.recording.store import Store
@@ -142,7 +143,7 @@ def test_slow_trials_come_back_one_by_one(cheap: LoopProject, tmp_path: Path, wo
     (project.paths.root / "loop.py").write_text(SLOW)
     executor = project.executor(workers)
     try:
-        batches = [len(batch) for batch in executor.run(project.specs("random"))]
+        batches = [len(batch) for batch in executor.run(list(map(Segment, project.specs("random"))))]
     finally:
         executor.close()
     assert (12, 2) == (sum(batches), max(batches))

@@ -16,7 +16,7 @@ from tracker.metrics import CURVES
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from
 from tracker.standalone.load import load_model
 
-REPORT = {"study", "key", "digest", "environment", "sampler", "objective", "best", "trials"}
+REPORT = {"format", "study", "key", "digest", "environment", "sampler", "objective", "best", "trials"}
 TRIAL = {
     "number",
     "key",
@@ -126,7 +126,7 @@ def test_every_exact_record_travels_with_the_model(told: tuple[Project, dict]) -
     outcomes = {row.number: row.outcome for row in project.run(project.plan("random")).trials}
     for line, row in zip(trials, report["trials"], strict=True):
         assert row["key"] == record_from(Proposal, line["proposal"]).spec.key
-        assert outcomes[row["number"]].digest == record_from(TrialOutcome, line["outcome"]).digest
+        assert outcomes[row["number"]].digest == record_from(TrialOutcome, line["outcomes"][0]).digest
 
 
 def test_the_curve_is_the_best_trials(told: tuple[Project, dict]) -> None:

@@ -12,13 +12,13 @@ import pytest
 from tests.execution.contract import raising
 from tests.studies.project import Project
 from tracker.errors import ReplayError
-from tracker.execution.executor import InlineExecutor, failed
+from tracker.execution.executor import InlineExecutor
+from tracker.execution.trainer import Segment, failed
 from tracker.recording.store import Finished, Store
 from tracker.records import Proposal, Timing, Trial, TrialOutcome
 from tracker.search.samplers import Told, open_sampler, plan_generations
 from tracker.studies.result import StudyResult, best_trial
 from tracker.studies.runner import Progress
-from tracker.training.cohort import TRAINING_VERSION
 
 WILD = {  # half of the trials diverge
     "hyperparameters": {"optimizer": "sgd", "weight_decay": 100.0, "units": 8},
@@ -29,8 +29,8 @@ WILD = {  # half of the trials diverge
 class Forbidden(InlineExecutor):
     """An executor that must not be asked for anything."""
 
-    def run(self, specs):
-        assert not specs, "everything is in the store"
+    def run(self, segments):
+        assert not segments, "everything is in the store"
         return iter(())
 
 
@@ -102,10 +102,10 @@ def test_a_generation_is_written_down_before_it_runs(fresh: Project) -> None:
     plan, seen = fresh.plan("tpe"), []
 
     class Watching(InlineExecutor):
-        def run(self, specs):
+        def run(self, segments):
             with Store.open(fresh.paths.store) as store:
-                seen.append((len(specs), len(store.proposals(plan.spec.key))))
-            return super().run(specs)
+                seen.append((len(segments), len(store.proposals(plan.spec.key))))
+            return super().run(segments)
 
     fresh.run(plan, executor=Watching(fresh.data))
     assert [(4, 4), (4, 8), (4, 12), (4, 16)] == seen
@@ -129,12 +129,12 @@ def test_another_proposal_in_the_store_is_refused(fresh: Project, name: str) -> 
     with Store.open(fresh.paths.store) as store:
         key = store.put_study(plan.spec, {})
         logged = open_sampler(plan.spec).propose(0, 1, 2)[0]
-        store.put_proposals(key, [Proposal(2, 0, logged, replace(specs[2], **{name: other}))])
+        store.put_proposals(key, [Proposal(2, 0, logged, (replace(specs[2], **{name: other}),))])
     with pytest.raises(ReplayError) as caught:
         fresh.run(plan, executor=Forbidden(fresh.data))
     place, before, now = {
-        "seed": ("spec.seed", specs[2].seed + 1, specs[2].seed),
-        "params": ("spec.params.units", 64, specs[2].params["units"]),
+        "seed": ("runs.0.seed", specs[2].seed + 1, specs[2].seed),
+        "params": ("runs.0.params.units", 64, specs[2].params["units"]),
     }[name]
     message = str(caught.value)
     assert message.startswith("study random, trial 2: the sampler now proposes something else than was logged: ")
@@ -189,10 +189,10 @@ def test_a_study_of_failures_ends_without_a_best(fresh: Project) -> None:
     """Every trial raises or diverges: the study ends, says why each failed, and has no best trial."""
 
     class Raising(InlineExecutor):
-        def run(self, specs):
-            for batch in super().run([raising(spec) for spec in specs]):
-                by_params = {(r.spec.seed): r for r in batch}
-                yield [failed(spec, by_params[spec.seed].outcome.reason) for spec in specs if spec.seed in by_params]
+        def run(self, segments):
+            by_seed = {segment.spec.seed: segment.spec for segment in segments}
+            for batch in super().run([Segment(raising(segment.spec)) for segment in segments]):
+                yield [failed(by_seed[result.spec.seed], str(result.outcome.reason)) for result in batch]
 
     result = fresh.run(fresh.plan("tpe"), executor=Raising(fresh.data))
     assert (16, None) == (len(result.trials), result.best)
@@ -204,8 +204,7 @@ def trial(number: int, value: float | None, loss: float | None) -> Trial:
     """A trial with nothing but a value and a validation loss."""
     metrics: Mapping[str, float | None] = {"val_loss": loss}
     outcome = TrialOutcome("k", "complete" if value is not None else "failed", 1, 1, metrics, (), None, None)
-    spec = replace(Proposal(number, 0, {}, None), number=number)  # type: ignore[arg-type]
-    return Trial("study", spec, outcome, value)
+    return Trial("study", Proposal(number, 0, {}, ()), (outcome,), (value,))
 
 
 @pytest.mark.parametrize(
@@ -235,13 +234,13 @@ def test_the_digest_sees_every_bit(fresh: Project) -> None:
     """Another outcome, proposal, or spec gives another digest; times, hosts and the store's place do not enter."""
     result = fresh.run(fresh.plan("random"))
     one = result.trials[0]
-    outcome = replace(one, outcome=replace(one.outcome, predictions="0" * 64))
+    outcome = replace(one, outcomes=(replace(one.outcome, predictions="0" * 64),))
     proposal = replace(one, proposal=replace(one.proposal, generation=1))
     changed = [
         replace(result, trials=(outcome, *result.trials[1:])),
         replace(result, trials=(proposal, *result.trials[1:])),
         replace(result, trials=result.trials[:-1]),
-        replace(result, spec=replace(result.spec, numerics=TRAINING_VERSION + 1)),
+        replace(result, spec=replace(result.spec, numerics=result.spec.numerics + 1)),
     ]
     assert 1 + len(changed) == len({other.digest for other in (result, *changed)})
     assert result.digest == replace(result, replayed=3).digest
@@ -262,4 +261,4 @@ def test_another_outcome_under_a_key_is_refused(fresh: Project) -> None:
     result = fresh.run(fresh.plan("manual"))
     other = replace(result.trials[0].outcome, predictions="0" * 64)
     with Store.open(fresh.paths.store) as store, pytest.raises(ReplayError):
-        store.put_outcomes(result.spec.key, [Finished(other, Timing(0.0, 0.0), None, {})])
+        store.put_outcomes(result.spec.key, [Finished(result.trials[0].spec, other, Timing(0.0, 0.0), None, {})])

@@ -1,6 +1,8 @@
-"""The cohort loop: lanes equal solo training, pausing changes nothing, epochs are kept as early stopping says."""
+"""The training loop: lanes equal solo training, pausing changes nothing, epochs are kept as early stopping says."""
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +12,30 @@ from safetensors.torch import load
 
 from tests.training.cases import STOPPING, any_spec, arrays, spec
 from tracker.canonical import digest_bytes
+from tracker.families.family import start_training, train, train_cohort
 from tracker.families.mlp_layout import shape_of
-from tracker.records import record_json
-from tracker.training.arrays import Arrays
-from tracker.families.family import train, train_cohort
 from tracker.families.mlp_selftest import lanes_agree
+from tracker.hyperparameters import FAMILIES
+from tracker.records import TrialOutcome, record_json
+from tracker.training.arrays import Arrays
+from tracker.training.keeper import paused_outcome
+from tracker.training.loop import Checkpoint, Result
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "training.json"
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def checkpoint_of(result: Result) -> Checkpoint:
+    """The checkpoint of a run that paused."""
+    assert result.checkpoint is not None
+    return result.checkpoint
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -69,27 +80,121 @@ def test_pausing_and_going_on_gives_the_same_bits(until: int) -> None:
             if part.checkpoint is None:
                 assert part.outcome == full.outcome
                 continue
-            assert part.checkpoint.progress["epoch"] == until
+            assert part.checkpoint.epoch == until
             assert train(one, data, checkpoint=part.checkpoint).outcome == full.outcome
 
 
 def test_a_checkpoint_survives_json_and_safetensors() -> None:
-    """A checkpoint that went through text and bytes resumes to the same outcome."""
-    from safetensors.torch import save
+    """A checkpoint that went through files and text, in another order, resumes its runs to the same outcomes."""
+    data = arrays()
+    specs = [
+        spec(seed, 6, STOPPING, units=16, optimizer=kind, dropout=0.2) for seed, kind in enumerate(("adam", "sgd"))
+    ]
+    found = [checkpoint_of(result) for result in train_cohort(specs, data, until=2)]
+    stored = [(one.tensors, json.dumps(one.progress)) for one in found]
+    restored = [Checkpoint(bytes(tensors), json.loads(progress)) for tensors, progress in stored]
+    assert [2, 2] == [one.epoch for one in restored]
+    again = train_cohort(specs[::-1], data, checkpoints=restored[::-1])
+    assert [train(one, data).outcome for one in specs] == [result.outcome for result in again[::-1]]
 
-    from tracker.training.loop import Checkpoint
 
+def test_a_checkpoint_serves_more_than_once() -> None:
+    """What is resumed from it leaves the checkpoint as it was."""
     data, one = arrays(), spec(3, 6, STOPPING, units=16)
-    paused = train(one, data, until=2).checkpoint
-    assert paused is not None
-    restored = Checkpoint(load(save(dict(paused.tensors))), json.loads(json.dumps(dict(paused.progress))))
-    assert train(one, data, checkpoint=restored).outcome == train(one, data).outcome
+    checkpoint = checkpoint_of(train(one, data, until=2))
+    before = json.dumps(checkpoint.progress)
+    first, second = (train(one, data, checkpoint=checkpoint) for _ in range(2))
+    assert first.outcome == second.outcome
+    assert (2, before) == (checkpoint.epoch, json.dumps(checkpoint.progress))
+
+
+def test_the_times_of_all_epochs_come_along() -> None:
+    """A run that was paused and resumed from its checkpoint knows when each of its epochs ended."""
+    data, one, ticks = arrays(), spec(1, 4), itertools.count()
+    clock = lambda: float(next(ticks))  # noqa: E731
+    [paused] = train_cohort([one], data, until=2, clock=clock)
+    [ended] = train_cohort([one], data, checkpoints=[checkpoint_of(paused)], clock=clock)
+    assert paused.timing.epochs == ended.timing.epochs[:2]
+    assert 4 == len(ended.timing.epochs)
+    assert list(ended.timing.epochs) == sorted(ended.timing.epochs)
+
+
+def test_checkpoints_of_different_epochs_do_not_train_together() -> None:
+    """Lanes are always at one epoch."""
+    data, specs = arrays(), [spec(1, 6), spec(2, 6)]
+    checkpoints = [checkpoint_of(train(one, data, until=until)) for one, until in zip(specs, (1, 2), strict=True)]
+    with pytest.raises(ValueError, match="of the same epoch"):
+        train_cohort(specs, data, checkpoints=checkpoints)
+
+
+def test_a_pause_tells_all_that_is_known() -> None:
+    """A paused outcome has the history so far and the numbers of its last epoch, and keeps no model."""
+    data, one = arrays(), spec(1, 6)
+    whole, paused = train(one, data).outcome, train(one, data, until=2)
+    last = {name: value for name, value in whole.history[1].items() if name not in {"epoch", "confusion_matrix"}}
+    assert TrialOutcome(one.key, "paused", 2, None, last, whole.history[:2], None, None) == paused.outcome
+    assert None is paused.weights
+    assert paused.outcome == paused_outcome(one.key, whole.history[:2])
+
+
+def test_a_pause_after_the_end_is_none() -> None:
+    """Runs that end before, or with, the epoch of the pause are complete."""
+    data, one = arrays(), spec(1, 3)
+    assert [train(one, data).outcome] * 2 == [train(one, data, until=until).outcome for until in (3, 9)]
+
+
+def test_only_the_way_of_a_while_is_written_down() -> None:
+    """A pause has checkpoints where the way there took as long as that was asked for, counted from the last pause."""
+    now = [0.0]
+    training = start_training([spec(1, 9), spec(2, 9)], arrays(), clock=lambda: now[0])
+
+    def pause(until: int, seconds: float) -> list[bool]:
+        engine, run_epoch = training.engine, training.engine.run_epoch
+
+        def slow() -> object:
+            now[0] += seconds
+            return run_epoch()
+
+        engine.run_epoch = slow
+        results = training.advance(until, checkpoint_after_s=5.0)
+        engine.run_epoch = run_epoch
+        return [result.checkpoint is not None for result in results]
+
+    assert [False, False] == pause(1, 4.0)
+    assert [False, False] == pause(2, 4.0)
+    assert [True, True] == pause(4, 2.5)
+
+
+def test_some_go_on_as_if_the_others_had_never_been() -> None:
+    """Of five runs that pause three go on, then one: each gives the bits of the same run alone, and no other comes back."""
+    data = arrays()
+    specs = [spec(seed, 9, STOPPING, units=16, dropout=0.2, hidden_layers=1 + seed % 2) for seed in range(5)]
+    whole = {one.key: train(one, data).outcome for one in specs}
+    training = start_training(specs, data)
+    assert ["paused"] * 5 == [result.outcome.state for result in training.advance(1)]
+    going = [one.key for one in specs[::2]]
+    training.select(going)
+    assert sorted(going) == sorted(training.keys)
+    assert sorted(going) == sorted(result.spec.key for result in training.advance(2))
+    training.select(going[1:2])
+    [last] = training.advance()
+    assert (going[1], whole[going[1]]) == (last.spec.key, last.outcome)
+    assert () == training.keys
+
+
+def test_a_closed_training_holds_and_gives_nothing() -> None:
+    """After close() there is nothing left to train, whoever asks; as when all runs have been let go."""
+    for end in (lambda training: training.close(), lambda training: training.select([])):
+        training = start_training([spec(1, 5), spec(2, 5)], arrays())
+        training.advance(1)
+        end(training)
+        assert ((), 0, None, []) == (training.keys, training.epoch, training.engine, training.advance())
+        training.close()
 
 
 def test_early_stopping_keeps_the_best_epoch() -> None:
     """The kept epoch is the first with the lowest monitored loss, and training ends `patience` epochs after it."""
     result = train(spec(5, 60, {"monitor": "val_loss", "patience": 3}, learning_rate=0.05), arrays()).outcome
-    assert result is not None
     losses = [entry["val_loss"] for entry in result.history]
     assert result.best_epoch == losses.index(min(losses)) + 1
     assert result.epochs == result.best_epoch + 3 < 60
@@ -99,7 +204,6 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
 def test_without_early_stopping_the_last_epoch_is_kept() -> None:
     """All epochs run and the last one's metrics are the trial's."""
     result = train(spec(5, 7, None), arrays()).outcome
-    assert result is not None
     assert (result.epochs, result.best_epoch) == (7, 7)
     assert result.metrics["val_loss"] == result.history[-1]["val_loss"]
 
@@ -107,7 +211,6 @@ def test_without_early_stopping_the_last_epoch_is_kept() -> None:
 def test_training_learns() -> None:
     """Classes that can be told apart are told apart: far above chance, and the training loss falls."""
     result = train(spec(1, 30, None, units=32, learning_rate=0.01), arrays(300, validation=100)).outcome
-    assert result is not None
     assert result.metrics["val_accuracy"] > 0.6
     assert result.history[-1]["train_loss"] < 0.5 * result.history[0]["train_loss"]
 
@@ -118,10 +221,10 @@ def test_divergence_is_a_failed_trial_with_a_reason() -> None:
     wild = spec(1, 30, None, optimizer="sgd", learning_rate=1000.0, units=16, weight_decay=900.0)
     calm = spec(2, 30, None, units=16)
     results = train_cohort([wild, calm], data)
-    assert results[0].outcome is not None
     assert results[0].outcome.state == "failed"
     assert "not finite in epoch" in str(results[0].outcome.reason)
     assert results[0].outcome.metrics == {}
+    assert results[0].outcome.epochs == len(results[0].outcome.history)
     assert results[1].outcome == train(calm, data).outcome
 
 
@@ -129,8 +232,6 @@ def test_a_different_seed_gives_other_weights() -> None:
     """The seed matters; the folder, the clock and the order of specs do not."""
     data = arrays()
     one, two = train_cohort([spec(1), spec(2)], data)
-    assert one.outcome is not None
-    assert two.outcome is not None
     assert one.outcome.weights != two.outcome.weights
     assert [r.outcome for r in train_cohort([spec(2), spec(1)], data)] == [two.outcome, one.outcome]
 
@@ -147,7 +248,6 @@ def test_changed_validation_rows_change_no_weights() -> None:
 def test_weights_are_content_addressed_safetensors() -> None:
     """The weights' digest is the SHA-256 of the bytes, which hold tensors in true sizes."""
     result = train(spec(1, units=[9, 12], hidden_layers=2), arrays())
-    assert result.outcome is not None
     assert result.weights is not None
     assert result.outcome.weights == digest_bytes(result.weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in load(result.weights).items()}
@@ -170,7 +270,6 @@ def test_one_shape_per_cohort() -> None:
 def test_logistic_regression_is_a_network_without_hidden_layers() -> None:
     """hidden_layers 0 trains."""
     result = train(spec(1, 20, None, hidden_layers=0, learning_rate=0.05), arrays()).outcome
-    assert result is not None
     assert result.state == "complete"
     assert result.metrics["val_accuracy"] > 0.5
 
@@ -181,17 +280,16 @@ def test_the_engine_tests_itself() -> None:
 
 
 def test_numbers_have_not_changed() -> None:
-    """The golden curve holds to 1e-4 on any machine; a change of arithmetic raises TRAINING_VERSION and renews it.
+    """The golden curve holds to 1e-5 on any CPU level; a change of arithmetic raises mlp's numerics and renews it.
 
+    Levels round differently, and nothing in training blows that up: no bias stands before a batch norm.
     To renew: python -m tests.training.renew_golden
     """
     golden = json.loads(GOLDEN.read_text())
-    assert golden["version"] == TRAINING_VERSION
+    assert golden["version"] == FAMILIES["mlp"].numerics
     for case in golden["cases"]:
-        outcome = train(spec(case["seed"], 5, STOPPING, **case["params"]), arrays()).outcome
-        assert outcome is not None
-        history = record_json(outcome)["history"]
+        history = record_json(train(spec(case["seed"], 5, STOPPING, **case["params"]), arrays()).outcome)["history"]
         assert len(history) == len(case["history"])
         for entry, expected in zip(history, case["history"], strict=True):
-            assert entry["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-4)
-            assert entry["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-4)
+            assert entry["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-5)
+            assert entry["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-5)

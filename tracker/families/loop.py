@@ -93,6 +93,11 @@ class LoopEngine:
         self._is_running = True
         self._fault: TrainingError | None = None
 
+    @property
+    def module(self) -> torch.nn.Module | None:
+        """The network that was kept, with the weights that it has at the moment."""
+        return self._module
+
     def run_epoch(self) -> list[Epoch | Ended]:
         """Advances the generator to its next yield; what goes wrong in it is the run's failure."""
         try:
