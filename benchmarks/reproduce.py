@@ -79,8 +79,8 @@ def make_records(folder: Path, trials: int, seed: int) -> tuple[list[tuple[Paths
         specs = [spec for _ in range(0, count, PER_SHAPE) for spec in random_specs(rng, data.digests, environment)][
             :count
         ]
-        cohorts += len(form_cohorts(specs, data.x_train.shape[1], len(data.labels)))
         segments = [Segment(spec) for spec in specs]
+        cohorts += len(form_cohorts(segments, data.x_train.shape[1], len(data.labels)))
         results = {result.spec.key: result for cohort in InlineExecutor(data).run(segments) for result in cohort}
         for number, spec in enumerate(specs):
             result, proposal = results[spec.key], Proposal(number, 0, dict(spec.params), (spec,))
