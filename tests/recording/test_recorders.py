@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -70,7 +71,10 @@ def test_an_upload_can_stop_half_way() -> None:
     recorder = MemoryRecorder()
     made = recorder.create(RUN, None)
     recorder.fail(1)
-    with pytest.raises(TrackingError), recorder.files(made) as folder:
-        for name in ("a", "b", "c"):
-            (folder / name).write_bytes(b"")
+    uploading = contextlib.ExitStack()
+    folder = uploading.enter_context(recorder.files(made))
+    for name in ("a", "b", "c"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(TrackingError):
+        uploading.close()
     assert [sorted(run.files) for run in recorder.runs()] == [["a"]]
