@@ -213,9 +213,11 @@ def acknowledge(progress: Any) -> None:
 def deliver(call: Mapping[str, Any], here: Any) -> None:
     """What the delivery process does between its first and its last line."""
     from tracker.recording.delivery import Delivery
+    from tracker.recording.mlflow_recorder import MlflowRecorder
     from tracker.recording.store import Store
 
-    with Store.open(here.paths.store) as store, Delivery(store, here.tracking_uri, "tests", call["policy"]) as delivery:
+    recorder = MlflowRecorder(here.tracking_uri, "tests")
+    with Store.open(here.paths.store) as store, Delivery(store, recorder, call["policy"]) as delivery:
         report = delivery.deliver(call.get("compare", ()))
     os.write(1, f"waiting {report.waiting} {report.problem}\n".encode())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,8 @@ from tracker.canonical import parse_canonical
 from tracker.config import BestModels
 from tracker.errors import TrackingError
 from tracker.recording.delivery import Delivery
+from tracker.recording.items import queue
+from tracker.recording.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.recording.mlflow_recorder import MlflowRecorder
 from tracker.recording.report import Delivered, Policy, policy_from, policy_text
 from tracker.recording.runs import trial_run
@@ -35,9 +40,24 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 START_MS = int(STARTED * 1000)
 
 
-def deliver(store: Store, uri: str, policy: Policy = "none", compare: tuple[str, ...] | None = ()) -> Delivered:
-    with Delivery(store, uri, EXPERIMENT, policy) as delivery:
+def deliver(
+    store: Store, place: str | MemoryRecorder, policy: Policy = "none", compare: tuple[str, ...] | None = ()
+) -> Delivered:
+    """One delivery to the MLflow of an address, or to a recorder."""
+    recorder = MlflowRecorder(place, EXPERIMENT) if isinstance(place, str) else place
+    with Delivery(store, recorder, policy) as delivery:
         return delivery.deliver(compare)
+
+
+def there(recorder: MemoryRecorder) -> Counter[tuple[str, str]]:
+    """How many runs there are of each kind and status."""
+    return Counter((run.tags["tracker.kind"], run.status) for run in recorder.runs())
+
+
+def named(recorder: MemoryRecorder, name: str) -> MemoryRun:
+    """The one run of a name."""
+    [run] = [run for run in recorder.runs() if run.name == name]
+    return run
 
 
 def test_a_trial_shows_all_it_was_and_did(tmp_path: Path, uri: str) -> None:
@@ -121,56 +141,57 @@ def test_a_study_runs_until_it_ends_and_ends_again_when_extended(tmp_path: Path,
         assert parent.info.start_time == START_MS
 
 
-def test_nothing_is_delivered_twice(tmp_path: Path, uri: str) -> None:
+def test_nothing_is_delivered_twice(tmp_path: Path) -> None:
     """A second delivery, and one whose notes were lost, create nothing; they compare by identity."""
-    store, key = begin(tmp_path / ".tracker")
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
     with store:
         run_trials(store, key, range(3))
         end_study(store, key, 3)
-        assert deliver(store, uri) == Delivered(5, 0)
-        before = [run.to_dictionary() for run in all_runs(uri)]
-        assert deliver(store, uri) == Delivered(0, 0)
+        assert deliver(store, recorder) == Delivered(5, 0)
+        before = deepcopy(recorder.runs())
+        assert deliver(store, recorder) == Delivered(0, 0)
         for note in (tmp_path / ".tracker" / "delivered").iterdir():
             note.write_bytes(b"+trial/torn li")
-        assert deliver(store, uri).waiting == 0
-        assert deliver(store, uri, compare=None) == Delivered(0, 0)
-        assert [run.to_dictionary() for run in all_runs(uri)] == before
+        assert deliver(store, recorder).waiting == 0
+        assert deliver(store, recorder, compare=None) == Delivered(0, 0)
+        assert recorder.runs() == before
 
 
-def test_two_destinations_are_told_apart(tmp_path: Path, uri: str) -> None:
+def test_two_destinations_are_told_apart(tmp_path: Path) -> None:
     """What one experiment has is still delivered to another."""
     store, key = begin(tmp_path / ".tracker")
     with store:
         run_trials(store, key, [0])
-        deliver(store, uri)
-        with Delivery(store, uri, "other", "none") as delivery:
-            assert delivery.deliver() == Delivered(2, 0)
-        assert len(all_runs(uri, "other")) == len(all_runs(uri)) == 2
+        for recorder in (MemoryRecorder("here"), MemoryRecorder("there")):
+            assert deliver(store, recorder) == Delivered(2, 0)
+            assert len(recorder.runs()) == 2
 
 
-def test_runs_that_were_deleted_in_mlflow_come_back(tmp_path: Path, uri: str) -> None:
-    """Comparing restores what is no longer there: a trial, and a whole experiment's runs."""
-    store, key = begin(tmp_path / ".tracker")
-    with store:
+def test_runs_that_were_deleted_in_mlflow_come_back(tmp_path: Path) -> None:
+    """Comparing restores what is no longer there, also where the same process has delivered it."""
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
+    with store, Delivery(store, recorder, "none") as delivery:
         run_trials(store, key, range(3))
-        deliver(store, uri)
-        MlflowRecorder(uri, EXPERIMENT).delete(MlflowRecorder(uri, EXPERIMENT).search("tracker.trial", "1")[0])
-        assert deliver(store, uri) == Delivered(0, 0)
-        assert deliver(store, uri, compare=(key,)) == Delivered(1, 0)
-        assert statuses(uri) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 3}
+        delivery.deliver()
+        for compare in ((key,), None):
+            recorder.delete(recorder.search("tracker.trial", "1")[0])
+            assert delivery.deliver().waiting == 0
+            assert len(recorder.runs()) == 3
+            assert delivery.deliver(compare).problem is None
+            assert there(recorder) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 3}
 
 
-def test_a_run_that_two_machines_created_is_kept_once(tmp_path: Path, uri: str) -> None:
-    """Of two runs with one identity the complete one stays."""
-    store, key = begin(tmp_path / ".tracker")
+def test_a_run_that_two_machines_created_is_kept_once(tmp_path: Path) -> None:
+    """Of runs with one identity the complete one stays, whatever their ids are."""
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
     with store:
         run_trials(store, key, range(2))
-        deliver(store, uri)
-        keep = run_named(uri, "tpe/1").info.run_id
-        recorder = MlflowRecorder(uri, EXPERIMENT)
-        recorder.create(trial_run(store, key, 1), None)
-        assert deliver(store, uri, compare=None) == Delivered(0, 0)
-        assert run_named(uri, "tpe/1").info.run_id == keep
+        deliver(store, recorder)
+        keep = named(recorder, "tpe/1").run_id
+        twins = [recorder.create(trial_run(store, key, 1), None).run_id for _ in range(8)]
+        assert min(twins) < keep < max(twins)
+        assert deliver(store, recorder, compare=None) == Delivered(0, 0)
+        assert named(recorder, "tpe/1").run_id == keep
 
 
 def test_an_interrupted_run_is_completed_without_doubled_points(tmp_path: Path, uri: str) -> None:
@@ -244,16 +265,17 @@ def test_a_final_result_is_a_run_of_its_own(tmp_path: Path, uri: str) -> None:
     assert shown["confusion_matrix"] == matrix
 
 
-def test_a_restored_final_is_no_second_result(tmp_path: Path, uri: str) -> None:
+def test_a_restored_final_is_no_second_result(tmp_path: Path) -> None:
     """The same trial on the same test rows is one run, though its report counts more looks by now."""
     final = {"study": "tpe", "trial": 5, "key": "4" * 64, "test_digest": "7" * 64, "looks": 1, "stale": False}
+    recorder = MemoryRecorder()
     for number, looks in enumerate((1, 2)):
         store, _ = begin(tmp_path / str(number))
         with store:
             store.put_final({**final, "looks": looks})
-            assert deliver(store, uri).problem is None
-            assert deliver(store, uri, compare=None) == Delivered(0, 0)
-    assert statuses(uri) == {("study", "RUNNING"): 1, ("final", "FINISHED"): 1}
+            assert deliver(store, recorder).problem is None
+            assert deliver(store, recorder, compare=None) == Delivered(0, 0)
+    assert there(recorder) == {("study", "RUNNING"): 1, ("final", "FINISHED"): 1}
 
 
 def test_a_server_that_is_away_is_a_report_and_not_an_exception(tmp_path: Path) -> None:
@@ -270,18 +292,92 @@ def test_a_server_that_is_away_is_a_report_and_not_an_exception(tmp_path: Path) 
             assert "hunter2" not in report.problem
 
 
-def test_a_refused_record_does_not_hold_up_the_others(tmp_path: Path, uri: str) -> None:
+def test_a_refused_record_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """What the server refuses, or the store cannot read, waits; all else is delivered."""
-    store, key = begin(tmp_path / ".tracker")
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
     with store:
         planned = run_trials(store, key, range(3))
         name = finished(planned[1]).outcome.weights or ""
         (tmp_path / ".tracker" / "weights" / name[:2] / f"{name}.safetensors").write_bytes(b"torn")
-        report = deliver(store, uri, "all")
+        report = deliver(store, recorder, "all")
         assert (report.delivered, report.waiting) == (3, 1)
         assert report.problem is not None
         assert name in report.problem
-        assert statuses(uri)["trial", "FINISHED"] == 2
+        assert there(recorder)["trial", "FINISHED"] == 2
+
+
+KILLED = KeyboardInterrupt("the process is gone")  # no TrackerError: nothing that a delivery would go on after
+
+
+@pytest.mark.parametrize("error", [None, KILLED], ids=["refused", "killed"])
+@pytest.mark.parametrize("answer_lost", [False, True], ids=["not done", "answer lost"])
+def test_a_failure_at_any_call_doubles_and_loses_nothing(
+    tmp_path: Path, answer_lost: bool, error: BaseException | None
+) -> None:
+    """Whichever call fails, or is the last of its process: the next delivery leaves each record one whole run."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        end_study(store, key, 2)
+        deliver(store, whole := MemoryRecorder())
+        for call in range(whole.calls):
+            recorder = MemoryRecorder(f"memory {call}")
+            recorder.fail(call, error, answer_lost=answer_lost)
+            with Delivery(store, recorder, "none") as delivery:
+                with contextlib.suppress(KeyboardInterrupt):
+                    delivery.deliver()
+                if error is None:
+                    assert (delivery.deliver().waiting, call) == (0, call)
+            assert (deliver(store, recorder).waiting, call) == (0, call)
+            assert [shown(run) for run in recorder.runs()] == [shown(run) for run in whole.runs()], call
+
+
+def shown(run: MemoryRun) -> dict[str, object]:
+    """All of a run but its id and that of its parent."""
+    tags = {name: value for name, value in run.tags.items() if name != "mlflow.parentRunId"}
+    ours = (run.name, run.start_ms, run.end_ms, run.status, run.params, run.points, run.files)
+    return {"tags": tags, "ours": ours}
+
+
+def test_what_another_process_did_is_noticed(tmp_path: Path) -> None:
+    """A process that knows what is there asks again after another one delivered, and was killed at whatever call."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        for number, call in enumerate(range(1, 6)):
+            recorder = MemoryRecorder(f"memory {call}")
+            with Delivery(store, recorder, "none") as first:
+                first.deliver()
+                run_trials(store, key, [number])
+                recorder.fail(call, KILLED, answer_lost=True)
+                with contextlib.suppress(KeyboardInterrupt):
+                    deliver(store, recorder)
+                assert first.deliver().waiting == 0
+            assert there(recorder) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): number + 1}
+
+
+def test_a_study_without_its_record_is_not_there(tmp_path: Path) -> None:
+    """Killed between the run of a study and its record, the record comes with the next comparison."""
+    recorder, (store, _) = MemoryRecorder(), begin(tmp_path / ".tracker")
+    with store:
+        recorder.fail(2, KILLED, answer_lost=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            deliver(store, recorder)
+        assert [run.files for run in recorder.runs()] == [{}]
+        assert deliver(store, recorder, compare=None).problem is None
+        assert [set(run.files) for run in recorder.runs()] == [{"record.json"}]
+
+
+def test_a_record_of_a_later_release_waits(tmp_path: Path) -> None:
+    """A kind that is not in the table is no crash: it waits, the message names it, the others are delivered."""
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
+    with store:
+        with store._database.writing() as writer:
+            queue(writer, "alias/champion", key)
+        run_trials(store, key, [0])
+        report = deliver(store, recorder)
+        assert (report.delivered, report.waiting) == (2, 1)
+        assert report.problem is not None
+        assert "alias/champion: kind 'alias' is unknown here" in report.problem
 
 
 def test_an_experiment_that_was_deleted_is_said(tmp_path: Path, uri: str) -> None:
@@ -302,6 +398,7 @@ from tracker.recording.mlflow_settings import settle
 settle(os.environ)
 from tests.recording.studies import EXPERIMENT, begin, end_study, run_trials
 from tracker.recording.delivery import Delivery
+from tracker.recording.mlflow_recorder import MlflowRecorder
 from tracker.recording.store import Store
 
 folder, uri, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -313,7 +410,7 @@ for number in range(rounds):
     store.close()
     child = os.fork()
     if child == 0:
-        with Store.open(folder) as store, Delivery(store, uri, EXPERIMENT, 'all') as delivery:
+        with Store.open(folder) as store, Delivery(store, MlflowRecorder(uri, EXPERIMENT), 'all') as delivery:
             delivery.deliver()
         os._exit(0)
     time.sleep(draw.uniform(0.05, 0.6))

@@ -18,6 +18,7 @@ from tests.recording.runs_in_mlflow import statuses
 from tests.recording.studies import EXPERIMENT, begin, run_trials
 from tracker.recording.delivery import Delivery
 from tracker.recording.mlflow_database import SETTLED_S, database_path, make_database, put_aside_half_made
+from tracker.recording.mlflow_recorder import MlflowRecorder
 from tracker.recording.report import Delivered
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
@@ -65,7 +66,7 @@ def kill_while_made(path: Path, rounds: int) -> tuple[int, int]:
 
 def deliver(folder: Path, path: Path) -> Delivered:
     store, key = begin(folder)
-    with store, Delivery(store, f"sqlite:///{path}", EXPERIMENT, "none") as delivery:
+    with store, Delivery(store, MlflowRecorder(f"sqlite:///{path}", EXPERIMENT), "none") as delivery:
         run_trials(store, key, range(2))
         return delivery.deliver()
 

@@ -16,6 +16,7 @@ from tests.recording.studies import EXPERIMENT, SERVING, begin, finished, propos
 from tracker.errors import StoreError
 from tracker.recording.delivery import Delivery
 from tracker.recording.mlflow_model import example_frame, requirements, signature
+from tracker.recording.mlflow_recorder import MlflowRecorder
 from tracker.recording.model_folder import describe_model, write_model
 from tracker.standalone.load import StandaloneModel, load_model
 
@@ -110,7 +111,7 @@ assert not [name for name in sys.modules if name.split('.')[0] == 'tracker']
 def test_a_logged_model_predicts_the_same_without_this_project(tmp_path: Path, uri: str) -> None:
     """Where `tracker` cannot be imported, MLflow opens the models of two trials, and they predict what ours predict."""
     store, key = begin(tmp_path / ".tracker")
-    with store, Delivery(store, uri, EXPERIMENT, "all") as delivery:
+    with store, Delivery(store, MlflowRecorder(uri, EXPERIMENT), "all") as delivery:
         run_trials(store, key, range(2))
         assert delivery.deliver().problem is None
     places = [str(artifact(uri, run_named(uri, f"tpe/{n}"), "model", tmp_path / f"down{n}")) for n in range(2)]

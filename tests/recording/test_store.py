@@ -32,6 +32,8 @@ from tracker.errors import NotFoundError, ReplayError, StoreBusy, StoreCorrupt, 
 from tracker.recording.store import Store
 from tracker.records import Timing
 
+PRAGMAS = {"journal_mode": b"delete", "synchronous": 3, "fullfsync": 1, "trusted_schema": 0}
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -171,6 +173,49 @@ def test_each_record_waits_once_and_an_extended_study_ends_again(folder: Path) -
         assert store.finish(key) == ({"best_trial": 9, "best_value": 0.92, "trials": 3}, STARTED)
 
 
+def test_a_study_that_shrinks_and_grows_again_ends_each_time(folder: Path) -> None:
+    """48, 96, 48, 96 trials: four ends wait, and the last one counts, though it is equal to an earlier one."""
+    store, key = begin(folder)
+    with store:
+        for number, trials in enumerate((48, 96, 48, 96), start=1):
+            end_study(store, key, trials)
+            assert [item.kind for item in store.items()] == ["study", *["finish"] * number]
+            summary, _ = store.finish(key) or ({}, None)
+            assert summary["trials"] == trials
+
+
+def test_the_outbox_of_an_earlier_release_is_read(folder: Path) -> None:
+    """Release 0.1 wrote `study` where `subject` stands now, of final results too: the items are the same."""
+    store, key = begin(folder)
+    with store:
+        with store._database.writing() as writer:
+            writer.insert("outbox", f"trial/{key}/00000004", {"study": key, "number": 4})
+            writer.insert("outbox", "final/" + "7" * 64, {"study": "7" * 64, "number": None})
+        items = [(item.kind, item.subject, item.number) for item in store.items()]
+        assert items == [("study", key, None), ("trial", key, 4), ("final", "7" * 64, None)]
+
+
+def test_weights_are_on_disk_before_the_row_that_names_them(folder: Path) -> None:
+    """Where the weights cannot be written, no outcome names them: nothing of the batch is stored or queued."""
+    store, key = begin(folder)
+    with store:
+        planned = proposal(0)
+        store.put_proposals(key, [planned])
+        before = store.items()
+        (folder / "weights").write_text("a file where the folder should be")
+        with pytest.raises(StoreError):
+            store.put_outcomes(key, [finished(planned)])
+        assert store.outcomes([planned.spec.key]) == {}
+        assert store.items() == before
+
+
+def test_a_commit_is_on_disk_when_it_returns(folder: Path) -> None:
+    """An open store has the rollback journal and waits for the disk, the folder included (synchronous = EXTRA = 3)."""
+    with Store.open(folder) as store:
+        asked = {name: store._database._link.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
+    assert asked == PRAGMAS
+
+
 def test_replayed_trials_are_announced_under_their_own_study(folder: Path) -> None:
     """A second study that takes an outcome from the store shows its trial too."""
     store, key = begin(folder)
@@ -179,7 +224,7 @@ def test_replayed_trials_are_announced_under_their_own_study(folder: Path) -> No
         other = store.put_study(study_spec(seed=7), PROVENANCE)
         store.put_proposals(other, planned)
         store.announce(other, [0, 1])
-        assert [item.number for item in store.items() if item.study == other and item.kind == "trial"] == [0, 1]
+        assert [item.number for item in store.items() if item.subject == other and item.kind == "trial"] == [0, 1]
 
 
 def test_unknown_keys_are_said_to_be_unknown(folder: Path) -> None:
@@ -245,6 +290,38 @@ def test_a_removed_row_is_missed(folder: Path) -> None:
     link.close()
     with Store.open(folder) as store, pytest.raises(StoreCorrupt, match="rows of table outcomes are missing"):
         store.check()
+
+
+def test_a_row_in_the_place_of_another_is_seen(folder: Path, tmp_path: Path) -> None:
+    """A check sees that a row was exchanged for a valid one of another store, though their number is right."""
+    fill(folder)
+    store, key = begin(tmp_path / "other")
+    with store:
+        run_trials(store, key, [50])
+    with sqlite3.connect(folder / "store.db") as link:
+        link.execute("ATTACH ? AS other", (str(tmp_path / "other" / "store.db"),))
+        link.execute("DELETE FROM outcomes WHERE id = 3")
+        columns = "key, ref, content, sha256"
+        link.execute(f"INSERT INTO outcomes (id, {columns}) SELECT 3, {columns} FROM other.outcomes")
+    link.close()
+    with Store.open(folder) as store:
+        assert len(store.outcomes([proposal(50).spec.key])) == 1  # the row itself is sound
+        with pytest.raises(StoreCorrupt, match="rows of table outcomes are missing"):
+            store.check()
+
+
+@pytest.mark.parametrize(("table", "ask"), [("studies", "name"), ("proposals", "trial")])
+def test_an_altered_reference_is_seen(folder: Path, table: str, ask: str) -> None:
+    """What a row refers to, the name of a study or the key of a trial, is under its digest as its content is."""
+    fill(folder)
+    with sqlite3.connect(folder / "store.db") as link:
+        link.execute(f"UPDATE {table} SET ref = 'another' WHERE id = 1")
+    link.close()
+    with Store.open(folder) as store:
+        with pytest.raises(StoreCorrupt, match=f"table {table}.*differs from its digest"):
+            store.check()
+        with pytest.raises(StoreCorrupt, match=f"table {table}.*differs from its digest"):
+            store.studies("another") if ask == "name" else store.spec("another")
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\x00", None])

@@ -160,6 +160,18 @@ def test_equal_trials_of_two_studies_train_once(fresh: Project, tmp_path: Path) 
     assert first.digest != second.digest == fresh.run(accuracy, store=tmp_path / "another").digest
 
 
+def test_a_study_shows_the_trials_that_another_one_ran(fresh: Project) -> None:
+    """A study that finds all its outcomes in the store queues its own trials for MLflow, each once, run again or not."""
+    accuracy = fresh.plan("random", objective={"metric": "val_accuracy"})
+    fresh.run(fresh.plan("random"))
+    for _ in range(2):
+        fresh.run(accuracy, executor=Forbidden(fresh.data))
+        with Store.open(fresh.paths.store) as store:
+            own = [item for item in store.items() if item.subject == accuracy.spec.key]
+        assert ("study", "finish") == (own[0].kind, own[-1].kind)
+        assert [("trial", number) for number in range(6)] == sorted((item.kind, item.number) for item in own[1:-1])
+
+
 def test_failed_trials_are_never_best_and_told_as_failed(fresh: Project) -> None:
     """Diverged trials have no value, are told to TPE as failed, and never win, whatever the direction."""
     plan = fresh.plan("tpe", **WILD, studies__tpe__trials=24)

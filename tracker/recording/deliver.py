@@ -50,8 +50,10 @@ def main() -> int:
 
 def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
     from tracker.recording.delivery import Delivery  # here, because it imports mlflow, which takes a second
+    from tracker.recording.mlflow_recorder import MlflowRecorder
     from tracker.recording.store import Store
 
+    recorder = MlflowRecorder(settings["tracking_uri"], settings["experiment"])
     policy = policy_from(settings["policy"])
 
     def progress(delivered: int, waiting: int) -> None:
@@ -59,7 +61,7 @@ def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
 
     with (
         Store.open(Path(settings["store"])) as store,
-        Delivery(store, settings["tracking_uri"], settings["experiment"], policy, progress) as delivery,
+        Delivery(store, recorder, policy, progress) as delivery,
     ):
         return _deliver_until_finished(delivery, settings["compare"], lines)
 

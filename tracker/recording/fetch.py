@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from tracker.canonical import digest, digest_bytes, parse_canonical
 from tracker.errors import NotFoundError, TrackingError
-from tracker.recording.mlflow_recorder import Found, MlflowRecorder
-from tracker.recording.run_models import MODEL_TAG
-from tracker.recording.runs import FINAL, RECORD, RECORD_TAG, stored_from
+from tracker.recording.mlflow_recorder import MlflowRecorder
+from tracker.recording.recorder import Found
+from tracker.recording.runs import FINAL, MODEL_TAG, RECORD, RECORD_TAG, stored_from
 from tracker.recording.store import StoredTrial
 from tracker.records import StudySpec, record_from
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +21,19 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from tracker.errors import TrackerError, TrackingError
 from tracker.recording.addresses import hide_secrets, shown_address
+from tracker.recording.delivered import destination
 from tracker.recording.mlflow_database import close_old, database_path, make_database, put_aside_half_made
+from tracker.recording.recorder import PAGE, Found, cut
 from tracker.recording.runs import Run
-
-PAGE = 1000  # runs per answer of a search
-TEXT_LIMIT = 5000  # characters of a tag or param; the exact value is in record.json
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A run that MLflow has."""
-
-    run_id: str
-    status: str
-    tags: Mapping[str, str]
-    artifacts: str
-    name: str = ""
-    start_ms: int = 0
-    end_ms: int = 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was completed; a run is ended last."""
-        return self.status in {"FINISHED", "FAILED", "KILLED"}
 
 
 class MlflowRecorder:
-    """One experiment of one MLflow server or database."""
+    """One experiment of one MLflow server or database; a search asks for `page` runs at a time."""
 
-    def __init__(self, tracking_uri: str, experiment: str, *, create: bool = True) -> None:
+    def __init__(self, tracking_uri: str, experiment: str, *, create: bool = True, page: int = PAGE) -> None:
+        self.destination = destination(tracking_uri, experiment)
         self._create = create
+        self._page = page
         self._uri = tracking_uri
         self._experiment = experiment
         self._link: tuple[MlflowClient, str] | None = None
@@ -74,7 +56,7 @@ class MlflowRecorder:
         with self._translated("search runs"):
             while True:
                 page = client.search_runs(
-                    [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, PAGE, page_token=token
+                    [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, self._page, page_token=token
                 )
                 found.extend(_found(run) for run in page)
                 token = page.token
@@ -84,7 +66,7 @@ class MlflowRecorder:
     def create(self, run: Run, parent: str | None) -> Found:
         """Creates a run as RUNNING, with all its tags, from which it is known again."""
         client, experiment_id = self._client()
-        tags = {name: _cut(value) for name, value in run.tags.items()}
+        tags = {name: cut(value) for name, value in run.tags.items()}
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
         with self._translated(f"create run {run.name}"):
@@ -93,8 +75,8 @@ class MlflowRecorder:
     def fill(self, found: Found, run: Run) -> None:
         """Logs params, points and the tags that differ."""
         client, _ = self._client()
-        tags = [RunTag(name, _cut(value)) for name, value in run.tags.items() if found.tags.get(name) != _cut(value)]
-        params = [Param(name, _cut(value)) for name, value in run.params.items()]
+        tags = [RunTag(name, cut(value)) for name, value in run.tags.items() if found.tags.get(name) != cut(value)]
+        params = [Param(name, cut(value)) for name, value in run.params.items()]
         # The newest point first: MLflow then sets the latest value of a metric once instead of once per epoch.
         points = [Metric(point.name, point.value, point.time_ms, point.step) for point in reversed(run.points)]
         with self._translated(f"fill run {run.name}"):
@@ -224,7 +206,3 @@ def _found(run: Any) -> Found:
     info = run.info
     times = (info.start_time or 0, info.end_time or 0)
     return Found(info.run_id, info.status, dict(run.data.tags), info.artifact_uri, info.run_name or "", *times)
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= TEXT_LIMIT else value[: TEXT_LIMIT - 1] + "…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tracker.recording.mlflow_recorder import Found, MlflowRecorder
+from tracker.recording.recorder import Found, Recorder
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class StudyRuns:
 class Presence:
     """What MLflow has, asked once per study and remembered until forgotten."""
 
-    def __init__(self, recorder: MlflowRecorder) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._studies: dict[str, StudyRuns] = {}
         self._finals: dict[str, Found] | None = None

@@ -17,8 +17,6 @@ from tracker.recording.report import Policy
 from tracker.recording.store import Store
 from tracker.records import Proposal, Trial, standing_of
 
-MODEL_TAG = "tracker.model"  # the run's folder `model` is whole; on a run that has not ended it says nothing yet
-
 
 class RunModels:
     """The models of one store's trials, under one policy."""

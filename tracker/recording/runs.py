@@ -27,6 +27,7 @@ from tracker.records import (
 FORMAT = 2  # of record.json
 RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
 RECORD_TAG = "tracker.record"  # SHA-256 of record.json
+MODEL_TAG = "tracker.model"  # the run's folder `model` is whole; on a run that has not ended it says nothing yet
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 _ENDS: Mapping[str, Status] = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
 

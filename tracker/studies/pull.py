@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracker.canonical import digest
 from tracker.recording.delivered import DeliveredItems, destination
-from tracker.recording.items import Item
+from tracker.recording.kinds import Taken, kind_of
 from tracker.recording.mlflow_settings import settle
 from tracker.recording.store import Finished, Store
 from tracker.studies.adopt import put_decisions
@@ -130,18 +130,17 @@ def _note(
     store: Store, place: str, studies: Sequence[FetchedStudy], results: Sequence[StudyResult | None], finals: set[str]
 ) -> None:
     """What came from there need not be delivered there; `tracker sync` compares nevertheless."""
-    by_key = dict(zip([study.spec.key for study in studies], zip(studies, results, strict=True), strict=True))
-
-    def came(item: Item) -> bool:
-        if item.kind == "final" or item.study not in by_key:
-            return item.study in finals
-        study, result = by_key[item.study]
-        if item.kind == "finish":
-            tag = study.run.tags.get("tracker.finish")
-            return result is not None and tag == digest("finish", summarise_study(result))
-        return item.kind == "study" or item.number in study.trials
-
+    finished = [(study, result) for study, result in zip(studies, results, strict=True) if result is not None]
+    taken = Taken(
+        {study.spec.key: study.trials.keys() for study in studies},
+        {study.spec.key for study, result in finished if study.run.tags.get("tracker.finish") == _end(result)},
+        finals,
+    )
     with store.lock(f"outbox-{place}", OUTBOX_LOCK_S):
         log = DeliveredItems(store.folder, place)
         log.refresh()
-        log.add([item.name for item in store.items() if came(item)])
+        log.add([item.name for item in store.items() if kind_of(item).came(taken, item)])
+
+
+def _end(result: StudyResult) -> str:
+    return digest("finish", summarise_study(result))
