@@ -143,6 +143,7 @@ class FamilyRow:
 
 FAMILIES: Mapping[str, FamilyRow] = {
     "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **TRAINING}),
+    "build": FamilyRow("tracker.families.build", 1, TRAINING, entry="function"),
     "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
 }
 
