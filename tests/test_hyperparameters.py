@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tracker.canonical import canonical_json
 from tracker.hyperparameters import FAMILIES, active
 
-MLP = FAMILIES["mlp"]
+MLP = FAMILIES["mlp"].knobs
 
 
 @pytest.mark.parametrize(

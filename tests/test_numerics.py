@@ -19,8 +19,8 @@ pin_numerics(sys.argv[1], os.environ, sys.modules)
 import torch
 torch.set_num_threads(1)
 from tracker.surroundings.environment import environment
-from tracker.training.cohort import train_cohort
-from tracker.families.selftest import CASES, _arrays, _spec
+from tracker.families.family import train_cohort
+from tracker.families.mlp_selftest import CASES, _arrays, _spec
 name, parts = environment(sys.argv[1])
 outcomes = [
     result.outcome.digest

@@ -14,7 +14,7 @@ import pytest
 from tests.datasets.place import Place
 from tracker.config import Preprocessing
 from tracker.datasets.sealed import open_test, test_identity
-from tracker.datasets.training_data import data_digests, identify_data, load_training_data, read_split
+from tracker.datasets.training_data import identify_data, load_training_data, read_split
 from tracker.errors import DataError
 
 
@@ -42,12 +42,14 @@ def test_three_classes_have_no_positive(place: Place, table: pd.DataFrame) -> No
 
 
 def test_digests_have_four_names(place: Place, table: pd.DataFrame) -> None:
-    """The digests say train, validation, schema and preprocessing, and can be had without reading a table."""
+    """The digests say train, validation and schema, beside the settings of preprocessing; no table is read for them."""
     place.split(table)
     digests = load_training_data(place.splits, Preprocessing()).digests
     assert ["preprocessing", "schema", "train", "validation"] == sorted(digests)
-    assert digests == data_digests(place.splits, Preprocessing())
-    other = data_digests(place.splits, Preprocessing.model_validate({"numeric": {"scale": "minmax"}}))
+    assert Preprocessing().model_dump(mode="json") == digests["preprocessing"]
+    assert digests == identify_data(place.splits, Preprocessing()).digests
+    settings = Preprocessing.model_validate({"numeric": {"scale": "minmax"}})
+    other = identify_data(place.splits, settings).digests
     assert {"preprocessing"} == {name for name in digests if digests[name] != other[name]}
 
 
@@ -56,8 +58,8 @@ def test_digests_need_no_heavy_library(place: Place, table: pd.DataFrame) -> Non
     place.split(table)
     code = (
         "import sys; from pathlib import Path\n"
-        "from tracker.config import Preprocessing; from tracker.datasets.training_data import data_digests\n"
-        f"data_digests(Path({str(place.splits)!r}), Preprocessing())\n"
+        "from tracker.config import Preprocessing; from tracker.datasets.training_data import identify_data\n"
+        f"identify_data(Path({str(place.splits)!r}), Preprocessing())\n"
         "print([name for name in ('torch', 'sklearn', 'pandas', 'pyarrow') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
@@ -104,7 +106,7 @@ def test_schema_of_another_split_is_found(place: Place, table: pd.DataFrame) -> 
     place.split(table, positive="no")
     (place.splits / "schema.json").write_bytes(old)
     with pytest.raises(DataError, match=r"schema.json"):
-        data_digests(place.splits, Preprocessing())
+        identify_data(place.splits, Preprocessing())
 
 
 def test_gap_in_validation_without_imputer_is_named(place: Place, table: pd.DataFrame) -> None:

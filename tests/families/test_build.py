@@ -192,7 +192,7 @@ def test_a_changed_code_or_example_is_refused(project: Project) -> None:
     path = project.paths.models / "own" / "model.json"
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "code": {"model.py": NET.replace("ReLU", "Tanh")}}))
-    with pytest.raises(ValueError, match="is not what its key names: model.py"):
+    with pytest.raises(ValueError, match=r"is not what its key names: model\.py"):
         load_model(path.parent)
     wrong = (np.asarray(told["check"])[:, ::-1]).tolist()
     path.write_text(json.dumps({**told, "check": wrong}))

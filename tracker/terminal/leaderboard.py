@@ -117,13 +117,24 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
     lines.append(f"seed      {found['seed']}")
     lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
-    lines += [f"{name:<14}{_text(value)}" for name, value in found["metrics"].items()]
+    width = max((len(name) for name in found["metrics"]), default=0) + 2
+    lines += [f"{name:<{width}}{_text(value)}" for name, value in found["metrics"].items()]
+    lines += _runs_lines(found)
     losses = [entry["val_loss"] for entry in found["history"]]
     if losses:
         lines.append(f"val_loss  {sparkline(losses)}  {losses[0]:.4g} to {losses[-1]:.4g}")
     lines.append(f"key       {found['key']}")
     lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
     return lines
+
+
+def _runs_lines(found: Mapping[str, Any]) -> list[str]:
+    """The score of each seed, where a trial has several runs; its metrics above are their means."""
+    runs = found.get("runs") or []
+    if not runs:
+        return []
+    scores = ", ".join(f"{_text(run['value'])} (seed {run['seed']})" for run in runs)
+    return [f"runs      {len(runs)}: {scores}", f"spread    {_text(found.get('spread'))} (standard deviation)"]
 
 
 def closing_lines(paths: Paths) -> list[str]:
