@@ -29,6 +29,7 @@ from tracker.records import Proposal
 
 DELIVERERS = (("here", 0), ("here", 1), ("there", 0))  # two of one destination: another process delivers too
 SHM = "/dev/shm"  # memory, where there is such a folder: this is about the order of things, not about disks
+NEXT = (1, 0, 2)  # who delivers to the same destination
 KILLED = "killed"
 KINDS_THERE = ("study", "trial", "final")
 NAMES = st.sampled_from(["here", "there"])
@@ -131,11 +132,11 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @rule(attempts=ATTEMPTS)
     def attempt(self, attempts: list[Attempt]) -> None:
-        """Deliverers take turns; one that failed and lives tries again."""
+        """Deliverers take turns; one that failed tries again, after one that was killed another one goes on."""
         for who, everything, fault in attempts:
             report = self.deliver(who, everything, fault)
-            if report.problem is not None and report.problem != KILLED:
-                self.deliver(who, False, None)
+            if report.problem is not None:
+                self.deliver(NEXT[who] if report.problem == KILLED else who, False, None)
 
     def deliver(self, who: int, everything: bool, fault: Fault | None) -> Delivered:
         """One delivery, with a fault or without; what is then said to be delivered is looked at."""
