@@ -19,9 +19,11 @@ from torch import Tensor
 
 from benchmarks.padding import draw, table
 from tracker.execution.cohorts import MOST_LANES, form_cohorts
-from tracker.families import mlp
+from tracker.execution.trainer import Segment
+from tracker.families import mlp, mlp_layout
+from tracker.families.family import train_cohort
 from tracker.records import TrialSpec
-from tracker.training import arrays, cohort, draws, optimizers
+from tracker.training import arrays, optimizers
 
 DEFAULT_THREADS = torch.get_num_threads()
 
@@ -36,7 +38,7 @@ def torch_order(_seed: int, _epoch: int, count: int, size: int, padded: int) -> 
     return batches.numpy()
 
 
-def torch_masks(self: draws.Dropout, steps: int) -> list[Tensor] | None:
+def torch_masks(self: mlp.Dropout, steps: int) -> list[Tensor] | None:
     """Dropout for all lanes at once from the global generator."""
     if not any(self.rates):
         return None
@@ -78,15 +80,15 @@ def identity(size: int) -> int:
 
 CHANGES: dict[str, tuple[Callable[[], AbstractContextManager[object]], ...]] = {
     "generators of its own per lane, purpose and epoch": (
-        lambda: mock.patch.object(cohort, "draw_batches", torch_order),
-        lambda: mock.patch.object(draws.Dropout, "masks", torch_masks),
+        lambda: mock.patch.object(mlp, "draw_batches", torch_order),
+        lambda: mock.patch.object(mlp.Dropout, "masks", torch_masks),
     ),
     "correctly rounded square root": (lambda: mock.patch.object(optimizers, "np", TorchSqrt()),),
-    "losses summed lane by lane": (lambda: mock.patch.object(cohort, "mean_losses", torch_losses),),
+    "losses summed lane by lane": (lambda: mock.patch.object(mlp, "mean_losses", torch_losses),),
     "padded rows, features and classes": (
-        lambda: mock.patch.object(cohort, "multiple_of_8", identity),
-        lambda: mock.patch.object(arrays, "multiple_of_8", identity),
         lambda: mock.patch.object(mlp, "multiple_of_8", identity),
+        lambda: mock.patch.object(arrays, "multiple_of_8", identity),
+        lambda: mock.patch.object(mlp_layout, "multiple_of_8", identity),
     ),
     "one thread": (threads,),
 }
@@ -106,7 +108,7 @@ def seconds(cohorts: list[list[TrialSpec]]) -> float:
     rows = table()
     started = time.perf_counter()
     for specs in cohorts:
-        cohort.train_cohort(specs, rows)
+        train_cohort(specs, rows)
     return time.perf_counter() - started
 
 
@@ -125,7 +127,8 @@ def main() -> None:
     print("| torch's defaults in the place of | trials in cohorts | trials alone |\n| --- | --- | --- |")
     columns = {}
     for lanes in (MOST_LANES, 1):
-        cohorts = form_cohorts(specs, 30, 2, 1, lanes)
+        formed = form_cohorts([Segment(spec) for spec in specs], 30, 2, 1, lanes)
+        cohorts = [[segment.spec for segment in cohort] for cohort in formed]
         taken: dict[str, list[float]] = {name: [] for name in cases}
         for _ in range(arguments.rounds + 1):
             for name, changes in cases.items():

@@ -1,4 +1,4 @@
-"""Random SIGKILLs and what survived: python -m benchmarks.kills [--cheap 800 --networks 120 --deliveries 200 --processes 60]
+"""Random SIGKILLs and what survived: python -m benchmarks.kills [--cheap 800 --networks 120 --build 60 --deliveries 200 ...]
 
 After the kills the same command runs to its end, and all it leaves is compared with a life that was never interrupted.
 Drivers are real processes, forked from one that has everything imported; see tests/faults/nursery.py.
@@ -8,12 +8,13 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.faults import deliveries, lives
-from tests.faults.lives import SAMPLERS, Tally
+from tests.faults.lives import STUDIES, Tally
 from tests.faults.nursery import Nursery
 from tests.faults.processes import hunt_processes
 from tests.faults.stages import copy_project, ending, hunt_stage, make_split_project
@@ -32,25 +33,28 @@ def repeat(name: str, wanted: int, life: Callable[[int, Path], Tally], folder: P
     return total
 
 
-def drivers(nursery: Nursery, folder: Path, wanted: int, *, networks: bool, seed: int) -> Iterator[Tally]:
-    origin = lives.make_project(folder / "origin", networks=networks)
-    for place, study in enumerate(SAMPLERS):
+def drivers(
+    nursery: Nursery, folder: Path, wanted: int, seed: int, *, kind: str, studies: Sequence[str] = STUDIES, **call: Any
+) -> Iterator[Tally]:
+    """Drivers; `call` is what they are told beside their study."""
+    origin = lives.make_project(folder / "origin", kind)
+    said = "".join(f", {name} {value}" for name, value in call.items())
+    for place, study in enumerate(studies):
         expected = lives.bear(nursery, origin, folder / f"whole-{study}", study)
-        span = lives.length(nursery, origin, folder / "timed", study)
-        kind = "networks" if networks else "function"
+        span = lives.length(nursery, origin, folder / "timed", study, **call)
 
         def life(number: int, root: Path, study=study, expected=expected, span=span, place=place) -> Tally:
             draw = lives.rng(seed, place, number)
-            return lives.hunt(nursery, origin, root, study, expected, draw, span, MOST)
+            return lives.hunt(nursery, origin, root, study, expected, draw, span, MOST, **call)
 
-        yield repeat(f"driver, {kind}, {study}", wanted // len(SAMPLERS), life, folder)
+        yield repeat(f"driver, {kind}, {study}{said}", -(-wanted // len(studies)), life, folder)
 
 
 def processes(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
     """Workers, the process they are forked from, the delivery process, and the driver."""
-    origin = lives.make_project(folder / "origin", networks=True, trials=24)
+    origin = lives.make_project(folder / "origin", "networks", trials=24)
     deliveries.make_database(origin.paths.root / "mlflow.db")
-    study = "tpe"
+    study = "median"
     whole = lives.bear(nursery, origin, folder / "whole", study)
     runs, _ = deliveries.deliver_once(nursery, lives.at(origin, folder / "whole"), folder / "delivered")
     span = lives.length(nursery, origin, folder / "timed", study, workers=2, deliver=True)
@@ -58,12 +62,12 @@ def processes(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterato
     def life(number: int, root: Path) -> Tally:
         return hunt_processes(nursery, origin, root, study, (whole, runs), lives.rng(seed, number), span)
 
-    yield repeat("worker, delivery process, driver of two workers, networks, tpe", wanted, life, folder)
+    yield repeat("worker, delivery process, driver of two workers, networks, median", wanted, life, folder)
 
 
 def delivered(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
-    finished = lives.make_project(folder / "origin", networks=False, trials=12)
-    for study in SAMPLERS:
+    finished = lives.make_project(folder / "origin", "function", trials=12)
+    for study in STUDIES:
         assert nursery.run(finished.paths.root, folder / "log", do="tune", study=study) == 0
     deliveries.make_database(finished.paths.root / "mlflow.db")
     expected, span = deliveries.deliver_once(nursery, finished, folder / "whole")
@@ -71,7 +75,7 @@ def delivered(nursery: Nursery, folder: Path, wanted: int, seed: int) -> Iterato
     def life(number: int, root: Path) -> Tally:
         return deliveries.hunt_delivery(nursery, finished, root, expected, lives.rng(seed, number), span, MOST)
 
-    yield repeat("delivery, four studies to one MLflow database", wanted, life, folder)
+    yield repeat("delivery, six studies to one MLflow database", wanted, life, folder)
 
 
 def stages(_: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
@@ -91,22 +95,19 @@ def stages(_: Nursery, folder: Path, wanted: int, seed: int) -> Iterator[Tally]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (
-        ("cheap", 800),
-        ("networks", 120),
-        ("deliveries", 200),
-        ("processes", 60),
-        ("stages", 40),
-        ("seed", 1),
-    ):
+    defaults = {"cheap": 800, "networks": 120, "checkpoints": 60, "build": 60, "workers": 60}
+    for name, default in {**defaults, "deliveries": 200, "processes": 60, "stages": 40, "seed": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     wanted = parser.parse_args()
     total = Tally()
     with tempfile.TemporaryDirectory() as folder, Nursery(*deliveries.MODULES) as nursery:
         place = Path(folder)
         parts = [
-            (wanted.cheap, partial(drivers, networks=False)),
-            (wanted.networks, partial(drivers, networks=True)),
+            (wanted.cheap, partial(drivers, kind="function")),
+            (wanted.networks, partial(drivers, kind="networks")),
+            (wanted.checkpoints, partial(drivers, kind="networks", studies=["median"], checkpoint_after_s=0)),
+            (wanted.build, partial(drivers, kind="build", studies=["random", "median"])),
+            (wanted.workers, partial(drivers, kind="build", studies=["median", "repeats"], workers=2)),
             (wanted.deliveries, delivered),
             (wanted.processes, processes),
             (wanted.stages, stages),

@@ -14,15 +14,16 @@ from sklearn.datasets import load_breast_cancer
 
 from tracker import config
 from tracker.execution.cohorts import form_cohorts
-from tracker.hyperparameters import active
-from tracker.families import mlp
+from tracker.execution.trainer import Segment
+from tracker.families import mlp_layout
+from tracker.families.family import train, train_cohort
+from tracker.hyperparameters import FAMILIES, active
 from tracker.records import StudySpec, TrialSpec
 from tracker.search.samplers import open_sampler
 from tracker.search.space import assemble, compile_space
 from tracker.seeds import derive_seed
 from tracker.standalone.mlp import multiple_of_8, padded_width
 from tracker.training.arrays import Arrays
-from tracker.training.cohort import TRAINING_VERSION, train, train_cohort
 
 RULES = {
     "multiple of 8": multiple_of_8,
@@ -70,20 +71,20 @@ def draw(space: str, count: int, seed: int) -> list[TrialSpec]:
 
 def measure(rule: str, space: str, generation: int, trials: int, data: Arrays) -> tuple[float, float]:
     """Lanes per cohort and processor seconds per trial when `generation` trials are known at a time."""
-    mlp.padded_width = RULES[rule]
+    mlp_layout.padded_width = RULES[rule]
     cohorts, started = 0, time.process_time()
     specs = draw(space, trials, 1)
     started = time.process_time()
     for first in range(0, trials, generation):
-        for cohort in form_cohorts(specs[first : first + generation], 30, 2):
-            train_cohort(cohort, data)
+        for cohort in form_cohorts([Segment(spec) for spec in specs[first : first + generation]], 30, 2):
+            train_cohort([segment.spec for segment in cohort], data)
             cohorts += 1
     return trials / cohorts, (time.process_time() - started) / trials
 
 
 def exactness(rule: str, cases: int) -> tuple[int, int]:
     """Lanes that differ from solo training, over odd widths, batches, features, classes and random knobs."""
-    mlp.padded_width = RULES[rule]
+    mlp_layout.padded_width = RULES[rule]
     rng, done, different = np.random.default_rng(7), 0, 0
     while done < cases:
         features, classes = int(rng.integers(1, 60)), int(rng.choice([2, 3, 5, 7, 10, 37]))
@@ -92,10 +93,10 @@ def exactness(rule: str, cases: int) -> tuple[int, int]:
         y = rng.integers(0, classes, rows + held)
         data = Arrays(x[:rows], y[:rows], x[rows:], y[rows:], classes, None)
         specs = [odd_spec(rng, lane) for lane in range(16)]
-        for cohort in form_cohorts(specs, features, classes):
-            for one, result in zip(cohort, train_cohort(cohort, data), strict=True):
+        for cohort in form_cohorts([Segment(spec) for spec in specs], features, classes):
+            for result in train_cohort([segment.spec for segment in cohort], data):
                 done += len(cohort) > 1
-                different += len(cohort) > 1 and result.outcome != train(one, data).outcome
+                different += len(cohort) > 1 and result.outcome != train(result.spec, data).outcome
     return different, done
 
 
@@ -109,7 +110,7 @@ def odd_spec(rng: np.random.Generator, seed: int) -> TrialSpec:
         "learning_rate": float(10 ** rng.uniform(-4, 0)), "weight_decay": float(rng.choice([0, 1e-3])),
         "batch_size": int(rng.choice([1, 7, 31, 32])),
     })  # fmt: skip
-    return TrialSpec("mlp", params, {**TRAINING, "epochs": 2}, seed, {}, "bench", TRAINING_VERSION)
+    return TrialSpec("mlp", params, {**TRAINING, "epochs": 2}, seed, {}, "bench", FAMILIES["mlp"].numerics)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from tracker.execution.trainer import Segment
 from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, WEIGHT_INITS, active
 from tracker.paths import Paths
 from tracker.recording.runs import trial_record
-from tracker.recording.store import StoredTrial
+from tracker.recording.stored import StoredTrial
 from tracker.records import Proposal, TrialSpec
 from tracker.surroundings.provenance import trained_with
 

@@ -41,31 +41,24 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def tree_entries() -> Iterator[tuple[str, str]]:
-    """Path and description of each line of the README's tree."""
-    folders: list[str] = []
-    for line in between(README, "tree").strip().strip("`").strip().splitlines():
-        name, _, about = line.strip().partition(" ")
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders[depth:] = [name]
-        yield "".join(folders), about.strip()
+def folder_entries() -> list[tuple[str, str]]:
+    """Path and description of each row of the table of folders."""
+    table = between(ROOT / "docs/architecture.md", "folders")
+    return re.findall(r"^\| `([^`]+)` \| (.*) \|$", table, re.MULTILINE)
 
 
-def test_the_tree_of_the_readme_equals_the_folders() -> None:
-    """Every file of tracker/ and pipelines/ has one line in the README, and every line has a file."""
-    files = [path for folder in ("tracker", "pipelines") for path in (ROOT / folder).rglob("*.py")]
-    modules = {name for name in names_of(files) if not name.endswith("/__init__.py")}
-    packages = {f"{path.parent.relative_to(ROOT).as_posix()}/" for path in files if path.name == "__init__.py"}
-    named = [name for name, _ in tree_entries()]
-    inside = {name for name in named if name.startswith(("tracker/", "pipelines/"))}
-    assert modules | packages == inside
+def test_the_table_of_folders_equals_the_folders() -> None:
+    """Every folder and every ground-floor module of tracker/ has one row, and every row has one of them."""
+    packages = {f"{path.parent.name}/" for path in (ROOT / "tracker").glob("*/__init__.py")}
+    modules = {path.name for path in (ROOT / "tracker").glob("*.py")} - {"__init__.py"}
+    named = [name for name, _ in folder_entries()]
     assert len(set(named)) == len(named)
-    assert [] == [name for name in named if not (ROOT / name).exists()]
+    assert {"pipelines/", *(f"tracker/{name}" for name in packages | modules)} == set(named)
 
 
-def test_every_line_of_the_tree_says_something() -> None:
-    """No file is named without what it is for."""
-    assert [] == [name for name, about in tree_entries() if len(about) < 10]
+def test_every_row_of_the_table_of_folders_says_something() -> None:
+    """No folder is named without what it is for."""
+    assert [] == [name for name, about in folder_entries() if len(about) < 10]
 
 
 def test_commands_exist() -> None:
@@ -191,7 +184,7 @@ def test_every_entry_of_params_yaml_is_in_the_readme() -> None:
     known = {name for name in entries(config.Config) if name != "studies"}
     known |= {f"studies.NAME.{name}" for name in config.Study.model_fields}
     assert known == named
-    assert all(f"`{name}`" in table for table_of in FAMILIES.values() for name in table_of)
+    assert all(f"`{name}`" in table for row in FAMILIES.values() for name in row.knobs)
 
 
 def test_yaml_blocks_are_configurations() -> None:

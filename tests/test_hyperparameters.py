@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.canonical import canonical_json
-from tracker.hyperparameters import FAMILIES, active
+from tracker.families.family import open_family
+from tracker.hyperparameters import FAMILIES, active, with_neutral, without_neutral
 
 MLP = FAMILIES["mlp"].knobs
 
@@ -54,10 +55,62 @@ def test_sound_values_have_a_type_and_a_canonical_form(name, value):
 def test_defaults_are_sound_and_typed(name):
     """Every default passes its own check, and every name says what it means."""
     entry = MLP[name]
-    assert entry.default is not None
+    assert entry.usual is not None
     assert entry.meaning
-    assert None is entry.fault(entry.default)
-    assert canonical_json(entry.default) == canonical_json(entry.typed(entry.default))
+    for value in {entry.usual, entry.neutral} - {None}:
+        assert None is entry.fault(value)
+        assert canonical_json(value) == canonical_json(entry.typed(value))
+
+
+def test_neutral_values_are_fixed_for_ever():
+    """What identities leave out; a name that a later release adds has such a value too, or it would change all keys."""
+    assert {
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "batch_norm": False,
+        "weight_init": "default",
+    } == {name: entry.neutral for name, entry in MLP.items() if entry.neutral is not None}
+    assert {"hidden_layers", "units", "activation", "optimizer", "learning_rate", "batch_size"} == {
+        name for name, entry in MLP.items() if entry.neutral is None
+    }
+
+
+KNOBS = st.fixed_dictionaries(
+    {},
+    optional={
+        "optimizer": st.sampled_from(["sgd", "adam"]),
+        "momentum": st.sampled_from([0.0, 0.9]),
+        "weight_decay": st.sampled_from([0.0, 0.1]),
+        "dropout": st.sampled_from([0.0, 0.5]),
+        "batch_norm": st.booleans(),
+        "weight_init": st.sampled_from(["default", "orthogonal"]),
+        "units": st.sampled_from([64, [8, 16]]),
+    },
+)
+
+
+@given(KNOBS)
+def test_what_is_neutral_is_left_out_and_comes_back(params):
+    """Nothing neutral is in an identity, nothing else is missing from it, and all of it can be read back."""
+    whole = active("mlp", params)
+    identity = without_neutral("mlp", whole)
+    assert identity == {name: value for name, value in whole.items() if value != MLP[name].neutral}
+    assert canonical_json(whole) == canonical_json(with_neutral("mlp", identity))
+
+
+def test_names_of_the_users_own_are_never_neutral():
+    """Nobody knows what they mean; a family that is not known here keeps all it has."""
+    assert {"dropout": 0.0, "batch_norm": False} == without_neutral("function", {"dropout": 0.0, "batch_norm": False})
+    assert {"dropout": 0.0} == without_neutral("later", {"dropout": 0.0}) == with_neutral("later", {"dropout": 0.0})
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_every_family_has_its_file(name):
+    """The module that a row names holds a family, and its arithmetic has a version."""
+    family = open_family(name)
+    assert {"shape", "start", "require", "lanes_agree"} <= set(dir(family))
+    assert FAMILIES[name].numerics >= 1
 
 
 def test_momentum_belongs_to_sgd():

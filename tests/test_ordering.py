@@ -33,7 +33,7 @@ def random_study(rng: np.random.Generator, name: str, direction: str) -> StudyRe
         metrics = {"val_f1": VALUES[rng.integers(len(VALUES))], "val_loss": LOSSES[rng.integers(len(LOSSES))]}
         kept = {key: metrics[key] for key in metrics if key == "val_f1" or rng.random() < 0.8}
         state = "failed" if rng.random() < 0.15 else "complete"
-        outcomes.append(finished(one, state=state, metrics=kept, history=()).outcome)
+        outcomes.append([finished(one, state=state, metrics=kept, history=()).outcome])
     return study_result(spec, planned, outcomes)
 
 
@@ -46,7 +46,7 @@ def stored_best(result: StudyResult, folder: Path) -> list[int]:
         ends = [
             dataclasses.replace(finished(p), outcome=t.outcome) for p, t in zip(proposals, result.trials, strict=True)
         ]
-        store.put_outcomes(key, ends)
+        store.put_outcomes(key, ends, [proposal.number for proposal in proposals])
         return best_numbers(store, key, len(ends))
 
 

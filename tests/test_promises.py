@@ -19,10 +19,10 @@ from tracker.evaluation.ranking import Ranking
 from tracker.execution.executor import InlineExecutor, arrays_of, one_thread
 from tracker.execution.fork_server import worker_context
 from tracker.execution.processes import ProcessExecutor
+from tracker.families.family import train
 from tracker.records import TrialOutcome, record_from
 from tracker.studies.plan import plan_study, propose_trial
 from tracker.studies.result import StudyResult
-from tracker.families.family import train
 
 ANEW = """
 import sys
@@ -74,10 +74,10 @@ def test_a_trial_is_the_same_in_a_fresh_process(fresh: Project) -> None:
     fresh.report(result)
     lines = (fresh.paths.models / "tpe" / "trials.jsonl").read_text().splitlines()[1:]
     records = [parse_canonical(line) for line in lines[::-1]]
-    specs = canonical_json([record["proposal"]["spec"] for record in records]).decode()
+    specs = canonical_json([record["proposal"]["runs"][0] for record in records]).decode()
     done = command(fresh.paths.root, "-c", ANEW, str(fresh.paths.root), stdin=specs)
     assert "" == done.stderr
-    assert [record_from(TrialOutcome, record["outcome"]).digest for record in records] == done.stdout.split()
+    assert [record_from(TrialOutcome, record["outcomes"][0]).digest for record in records] == done.stdout.split()
 
 
 def test_lanes_do_not_matter(small_project: Project, truth: StudyResult, tmp_path: Path) -> None:

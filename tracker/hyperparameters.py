@@ -159,14 +159,16 @@ def table_of(family: str, *named: Iterable[str]) -> Mapping[str, Hyperparameter]
 def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
     """The parameters that have an effect, typed, defaults filled in: no momentum without sgd, one width as it is given.
 
-    Equal networks get equal parameters, so equal keys.
+    Equal networks get equal parameters, so equal keys, in the order in which a record gives them back: names of the user's
+    own sorted, then the table. The user's code sees that order.
     """
-    table = table_of(family, params)
+    table, knobs = table_of(family, params), _knobs(family)
     filled = {name: params.get(name, entry.usual) for name, entry in table.items()}
+    ordered = (*sorted(name for name in table if name not in knobs), *knobs)
     return {
-        name: entry.typed(filled[name])
-        for name, entry in table.items()
-        if filled[name] is not None and _has_effect(entry, filled)
+        name: table[name].typed(filled[name])
+        for name in ordered
+        if filled[name] is not None and _has_effect(table[name], filled)
     }
 
 

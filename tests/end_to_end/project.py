@@ -27,8 +27,9 @@ class Project:
 
     @classmethod
     def new(cls, folder: Path, studies: dict[str, Any] | None = None, **entries: Any) -> Project:
-        """Copies the tracked files, sets the studies and other entries of params.yaml, and commits."""
-        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        """Copies the files that git does not ignore, sets the studies and other entries of params.yaml, and commits."""
+        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
         for name in filter(None, names.decode().split("\0")):
             if not name.startswith(("tests/", "docs/", "benchmarks/")) and (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,7 @@ class Project:
         )
         write_study(self.paths.study_reports, report(study, [best, trial(1, 0.05, study=study)]))
         described = {
-            "format": 1,
+            "format": 2,
             "family": "mlp",
             "params": best["params"],
             "labels": list(data.labels),

@@ -23,14 +23,14 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project of cheap trials; only to be copied."""
-    return lives.make_project(tmp_path_factory.mktemp("origin") / "project", networks=False, trials=12)
+    return lives.make_project(tmp_path_factory.mktemp("origin") / "project", "function", trials=12)
 
 
 @pytest.fixture(scope="session")
 def endings(nursery: Nursery, origin: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ending]:
     """How each study ends when nothing interrupts it."""
     folder = tmp_path_factory.mktemp("whole")
-    return {study: lives.bear(nursery, origin, folder / study, study) for study in lives.SAMPLERS}
+    return {study: lives.bear(nursery, origin, folder / study, study) for study in lives.STUDIES}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,19 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tests.faults.nursery import Nursery
+from tests.faults.nursery import POLL_S, Driver, Nursery
 from tests.studies.project import Project, make_table
+from tracker.errors import NotFoundError
 from tracker.recording.store import Store
+from tracker.recording.stored import StoredTrial
 
-SAMPLERS = ("manual", "grid", "random", "tpe")
+STUDIES = ("manual", "grid", "random", "tpe", "median", "repeats")
 PARAMS = """
 seed: 7
 data: {{source: table.csv, target: kind, id: who}}
 model: {model}
 training: {{epochs: 2}}
+objective: {{metric: val_loss}}
 hyperparameters: {{{fixed}units: 8, learning_rate: 1e-2, batch_size: 32, dropout: 0.0}}
 search_space:
   units: [8, 12, 20]
@@ -37,6 +41,13 @@ studies:
   grid: {{sampler: grid, search_space: {{units: [8, 20], batch_size: [16, 32], dropout: [0.0, 0.5]}}}}
   random: {{sampler: random, trials: {trials}}}
   tpe: {{sampler: tpe, trials: {trials}, generation: 4}}
+  median:
+    sampler: tpe
+    trials: {trials}
+    generation: 4
+    training: {{epochs: 5, early_stopping: {{monitor: val_loss, patience: 1}}}}
+    pruner: {{name: median, n_startup_trials: 1, n_min_trials: 1}}
+  repeats: {{sampler: tpe, trials: {trials}, generation: 4, repeats: 2}}
 tracking: {{experiment: tests}}
 """
 LOOP = """
@@ -52,6 +63,24 @@ def fit(hyperparameters, train, validation, seed):
         yield {"train_loss": loss / 2, "val_loss": loss}
     return net
 """
+
+
+MODEL = """
+import torch
+
+
+def build(hyperparameters, input_shape, classes):
+    units = hyperparameters["units"]
+    return torch.nn.Sequential(
+        torch.nn.Linear(*input_shape, units), torch.nn.ReLU(), torch.nn.Dropout(hyperparameters["dropout"]),
+        torch.nn.Linear(units, classes),
+    )
+"""
+MODELS = {  # `model` and fixed hyperparameters, by what trials are
+    "function": ("{family: function, entry: loop:fit}", ""),
+    "networks": ("{family: mlp}", "hidden_layers: 1, "),
+    "build": ("{family: build, entry: model:build}", ""),
+}
 
 
 # Trials from the third on wait until a file is there: a test decides how long the study lasts.
@@ -70,11 +99,15 @@ def fit(hyperparameters, train, validation, seed):
 """
 
 
-def make_project(root: Path, *, networks: bool, trials: int = 16) -> Project:
-    """A small project on disk, split, with a study for each sampler; trials are networks or the cheapest loop there is."""
-    model, fixed = ("{family: mlp}", "hidden_layers: 1, ") if networks else ("{family: function, entry: loop:fit}", "")
+def make_project(root: Path, kind: str, trials: int = 16) -> Project:
+    """A small project on disk, split, with a study of each kind; trials are a loop of a millisecond, or networks.
+
+    Networks are of our family (`networks`) or the user's own (`build`).
+    """
+    model, fixed = MODELS[kind]
     root.mkdir(parents=True, exist_ok=True)
     (root / "loop.py").write_text(LOOP)
+    (root / "model.py").write_text(MODEL)
     return Project.made(root, make_table(), PARAMS.format(model=model, fixed=fixed, trials=trials))
 
 
@@ -105,13 +138,23 @@ class Tally:
         return "\n".join([counts, *self.notes])
 
 
+AFTER_S = 0.2  # about as long as two workers train a generation
+TABLES = ("studies", "proposals", "runs", "rungs", "outcomes", "attempts", "finishes", "outbox")
+
+
 @dataclass(frozen=True)
 class Ending:
-    """All that a finished study left: its report files, and what its store holds."""
+    """All that a finished study left: its report files, and what its store holds.
+
+    `outcomes` has a digest for each run, by trial and place; `decisions` what the pruner decided, by generation and epoch.
+    """
 
     files: dict[str, bytes]
     proposals: list[Any]
-    outcomes: dict[str, str]
+    outcomes: dict[tuple[int, int], str]
+    states: dict[int, str]
+    decisions: list[dict[int, dict[int, bool]]]
+    rows: dict[str, int]
 
     @classmethod
     def of(cls, project: Project, study: str) -> Ending:
@@ -119,8 +162,25 @@ class Ending:
             store.check()
             [(key, _)] = store.studies(study)
             proposals = store.proposals(key)
-            outcomes = store.outcomes([one.spec.key for one in proposals])
-        return cls(project.written(), proposals, {key: outcome.digest for key, outcome in outcomes.items()})
+            settled = settled_trials(store, key)
+            generations = range(proposals[-1].generation + 1)
+            decisions = [store.decisions(key, generation) for generation in generations]
+        outcomes = {
+            (number, place): outcome.digest
+            for number, trial in settled.items()
+            for place, outcome in enumerate(trial.outcomes)
+        }
+        states = {number: trial.outcomes[0].state for number, trial in settled.items()}
+        return cls(project.written(), proposals, outcomes, states, decisions, count_rows(project))
+
+
+def settled_trials(store: Store, key: str) -> dict[int, StoredTrial]:
+    """The trials of a study that have ended or were stopped, by their number."""
+    found = {}
+    for proposal in store.proposals(key):
+        with suppress(NotFoundError):
+            found[proposal.number] = store.trial(key, proposal.number)
+    return found
 
 
 def bear(nursery: Nursery, origin: Project, root: Path, study: str) -> Ending:
@@ -153,13 +213,22 @@ def hunt(
     draw: np.random.Generator,
     span_s: float,
     most: int,
+    **call: Any,
 ) -> Tally:
-    """A life whose driver is killed at random moments, at most `most` times, then left alone; the folder is removed."""
+    """A life whose driver is killed at random moments, at most `most` times, then left alone; the folder is removed.
+
+    `call` is for the drivers that are killed; the last one has one worker and takes its time.
+    """
     project, log = copy(origin, root), root.with_suffix(".log")
     tally = Tally(lives=1)
     while tally.kills < most:
-        driver = nursery.start(root, log, do="tune", study=study)
-        if not driver.kill_after(float(draw.uniform(0, span_s))):
+        driver = nursery.start(root, log, do="tune", study=study, **call)
+        if call.get("workers", 1) > 1 and draw.integers(2):  # which take longer to start than to train
+            wait_for_more(driver, log, said(log))
+            moment = draw.uniform(0, AFTER_S)
+        else:
+            moment = draw.uniform(0, span_s)
+        if not driver.kill_after(float(moment)):
             if driver.code:
                 tally.notes.append(f"{study}: left with {driver.code}: {log.read_text()[-2000:]}")
             break
@@ -204,23 +273,24 @@ def tally_of(project: Project, study: str, expected: Ending) -> Tally:
     tally, ending = Tally(), Ending.of(project, study)
     tally.trials = len(ending.proposals)
     tally.lost = len(set(expected.outcomes) - set(ending.outcomes))
-    tally.double = (
-        rows(project, "proposals") - len(expected.proposals) + rows(project, "outcomes") - len(expected.outcomes)
-    )
+    tally.double = sum(max(0, ending.rows[table] - count) for table, count in expected.rows.items())
     tally.different = int(expected != ending)
+    if odd := [one.name for one in fields(Ending) if getattr(expected, one.name) != getattr(ending, one.name)]:
+        tally.notes.append(f"{study}: other {', '.join(odd)}")
     if expected.files != ending.files:
-        odd = {name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)}
-        tally.notes.append(f"{study}: other files: {sorted(odd)}")
-    if leftovers := sorted(str(path) for path in project.paths.store.rglob("*.part")):
+        names = {name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)}
+        tally.notes.append(f"{study}: other files: {sorted(names)}")
+    store = project.paths.store
+    if leftovers := sorted(str(path) for path in [*store.rglob("*.part"), *store.rglob("*.checkpoint")]):
         tally.notes.append(f"{study}: left behind: {leftovers}")
     return tally
 
 
-def rows(project: Project, table: str) -> int:
-    with sqlite3.connect(f"file:{project.paths.store / 'store.db'}?mode=ro", uri=True) as link:
-        (count,) = link.execute(f"SELECT count(*) FROM {table}").fetchone()
-    link.close()
-    return int(count)
+def count_rows(project: Project) -> dict[str, int]:
+    """How many rows each table of a project's store has."""
+    with closing(sqlite3.connect(f"file:{project.paths.store / 'store.db'}?mode=ro", uri=True)) as link:
+        counts = {table: link.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES}
+    return {table: int(count) for table, (count,) in counts.items()}
 
 
 def said(log: Path) -> int:
@@ -229,13 +299,19 @@ def said(log: Path) -> int:
     return max((int(line.split()[1]) for line in lines if line.startswith("acknowledged ")), default=0)
 
 
+def wait_for_more(driver: Driver, log: Path, before: int) -> None:
+    """Waits until a driver acknowledges more trials than so far, or has ended."""
+    while driver.poll() is None and said(log) <= before:
+        time.sleep(POLL_S)
+
+
 def kept(project: Project, study: str) -> int:
-    """How many trials of a study the store has outcomes of."""
+    """How many settled trials of a study the store has."""
     if not (project.paths.store / "store.db").exists():
         return 0
     with Store.open(project.paths.store) as store:
         found = store.studies(study)
-        return len(store.outcomes([one.spec.key for one in store.proposals(found[0][0])])) if found else 0
+        return len(settled_trials(store, found[0][0])) if found else 0
 
 
 def children(pid: int) -> list[int]:

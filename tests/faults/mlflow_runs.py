@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HOLDS_TIMES = "tracker.record"  # the digest of a record with times
+ENDS = {"pruned": "KILLED", "failed": "FAILED"}
 IDENTITY = ("tracker.kind", "tracker.study", "tracker.trial", "tracker.final")
 
 
@@ -45,4 +46,5 @@ def _points(link: sqlite3.Connection, run: str, identity: tuple[str, ...]) -> li
 
 
 def unfinished(runs: dict[tuple[str, ...], dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [identity for identity, run in runs.items() if run["status"] != "FINISHED"]
+    """The runs that have not the status of what they are of."""
+    return [one for one, run in runs.items() if run["status"] != ENDS.get(run["tags"].get("tracker.state"), "FINISHED")]

@@ -8,6 +8,7 @@ nursery kills what it started. It has one thread, because a fork copies one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -156,13 +157,16 @@ PRELOADED = (
     "tracker.datasets.training_data",
     "tracker.execution.executor",
     "tracker.execution.processes",
+    "tracker.search.optuna_pruners",
     "tracker.search.optuna_samplers",
     "tracker.standalone.load",
     "tracker.studies.plan",
     "tracker.studies.report",
     "tracker.studies.runner",
     "tracker.terminal.endings",
-    "tracker.families.selftest",
+    "tracker.families.build",
+    "tracker.families.loop",
+    "tracker.families.mlp_selftest",
 )
 
 
@@ -197,11 +201,35 @@ def work(call: Mapping[str, Any]) -> None:
     from tracker import api
 
     here = api.Here.now(workers=call.get("workers", 1))
+    watch(call)
     if call["do"] == "deliver":
         deliver(call, here)
         return
     config = api.load_config(here.paths.params)
     api.tune(config, call["study"], here=here, deliver=call.get("deliver", False), on_progress=acknowledge)
+
+
+def watch(call: Mapping[str, Any]) -> None:
+    """What a call wants beside the command itself, in this process alone.
+
+    `checkpoint_after_s` is when a paused run is worth a checkpoint; with `watched` the log tells the epochs of each run of
+    our networks that are trained here; before the epoch of number `die_before` the process kills itself.
+    """
+    from tracker.execution import trainer
+    from tracker.families.mlp import MlpEngine
+
+    trainer.CHECKPOINT_AFTER_S = call.get("checkpoint_after_s", trainer.CHECKPOINT_AFTER_S)
+    if not call.get("watched"):
+        return
+    run_epoch, epochs = MlpEngine.run_epoch, itertools.count()
+
+    def watched(engine: MlpEngine) -> Any:
+        if next(epochs) == call.get("die_before"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.write(1, f"trained {len(engine.specs)}\n".encode())
+        return run_epoch(engine)
+
+    MlpEngine.run_epoch = watched  # type: ignore[method-assign]
 
 
 def acknowledge(progress: Any) -> None:

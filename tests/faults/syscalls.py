@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.faults.lives import Ending, Tally, clear, copy, finish
 from tests.faults.nursery import Nursery
@@ -38,10 +38,10 @@ def reason_without_strace() -> str | None:
     return f"strace may not trace here: {probe.stderr.strip()}" if probe.returncode else None
 
 
-def live_under_strace(nursery: Nursery, root: Path, study: str, *options: str) -> tuple[int, str]:
-    """A driver under strace; its exit code and what strace wrote."""
+def live_under_strace(nursery: Nursery, root: Path, study: str, *options: str, **call: Any) -> tuple[int, str]:
+    """A driver under strace; its exit code and what strace wrote. `call` is for the driver, here and below."""
     log, trace = root.with_suffix(".log"), root.with_suffix(".trace")
-    driver = nursery.start(root, log, held=True, do="tune", study=study)
+    driver = nursery.start(root, log, held=True, do="tune", study=study, **call)
     # The driver has no threads that write; what it starts (git) is not followed.
     strace = subprocess.Popen(["strace", "-qq", "-y", "-o", trace, *options, "-p", str(driver.pid)])
     try:
@@ -74,10 +74,10 @@ class Moment(NamedTuple):
         return f"{self.name} {self.count}: {self.line[:160]}"
 
 
-def list_calls(nursery: Nursery, origin: Project, root: Path, study: str) -> list[Moment]:
+def list_calls(nursery: Nursery, origin: Project, root: Path, study: str, **call: Any) -> list[Moment]:
     """The write-type system calls of a whole life, in order."""
     copy(origin, root)
-    code, text = live_under_strace(nursery, root, study, "-e", f"trace={CALLS}")
+    code, text = live_under_strace(nursery, root, study, "-e", f"trace={CALLS}", **call)
     assert code == 0, root.with_suffix(".log").read_text()
     clear(root, root.with_suffix(".log"))
     seen: Counter[str] = Counter()
@@ -89,10 +89,12 @@ def list_calls(nursery: Nursery, origin: Project, root: Path, study: str) -> lis
     return moments
 
 
-def crash_at(nursery: Nursery, origin: Project, root: Path, study: str, expected: Ending, moment: Moment) -> Tally:
+def crash_at(
+    nursery: Nursery, origin: Project, root: Path, study: str, expected: Ending, moment: Moment, **call: Any
+) -> Tally:
     """Killed at a call, before it does anything, then run again to the end."""
     project = copy(origin, root)
-    code, _ = live_under_strace(nursery, root, study, *inject(moment, "signal=SIGKILL"))
+    code, _ = live_under_strace(nursery, root, study, *inject(moment, "signal=SIGKILL"), **call)
     tally = Tally(lives=1, kills=int(code == -signal.SIGKILL))
     if code != -signal.SIGKILL:
         tally.notes.append(f"{moment}: was never made; left with {code}")
@@ -102,11 +104,11 @@ def crash_at(nursery: Nursery, origin: Project, root: Path, study: str, expected
 
 
 def fail_at(
-    nursery: Nursery, origin: Project, root: Path, study: str, expected: Ending, moment: Moment, error: str
+    nursery: Nursery, origin: Project, root: Path, study: str, expected: Ending, moment: Moment, error: str, **call: Any
 ) -> tuple[Tally, str]:
     """A call fails once; the command must say what failed and what to do, and go on when it is run again."""
     project, log = copy(origin, root), root.with_suffix(".log")
-    code, text = live_under_strace(nursery, root, study, *inject(moment, f"error={error}"))
+    code, text = live_under_strace(nursery, root, study, *inject(moment, f"error={error}"), **call)
     tally, said = Tally(lives=1), "\n".join(line for line in log.read_text().splitlines() if "acknowledged" not in line)
     if "INJECTED" not in text:
         tally.notes.append(f"{moment}: was never made")

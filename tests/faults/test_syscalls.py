@@ -14,7 +14,7 @@ from tests.studies.project import Project
 
 REASON = syscalls.reason_without_strace()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-STUDY = "manual"
+STUDY = "median"
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,21 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tracker.recording.store import Finished, Store
+from tracker.hyperparameters import active
+from tracker.recording.store import Store
+from tracker.recording.stored import Finished
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec
 
-DATA = {"train": "a" * 64, "validation": "b" * 64, "schema": "c" * 64, "preprocessing": {"numeric": {"impute": "median"}}}
+DATA = {
+    "train": "a" * 64,
+    "validation": "b" * 64,
+    "schema": "c" * 64,
+    "preprocessing": {
+        "numeric": {"impute": "median", "scale": "standard"},
+        "categorical": {"impute": "most_frequent", "encode": "onehot"},
+    },
+}
+TRAINING = {"epochs": 3, "early_stopping": None, "device": "cpu", "numerics": "native"}
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}
 EXPERIMENT = "breast-cancer"
@@ -51,13 +62,13 @@ def study_spec(name: str = "tpe", **changes: Any) -> StudySpec:
         "sampler": {"name": "tpe"},
         "space": {"learning_rate": {"low": 1e-4, "high": 0.1, "log": True}},
         "fixed": {"hidden_layers": 1, "units": 8},
-        "training": {"epochs": 3, "early_stopping": None, "device": "cpu"},
+        "training": TRAINING,
         "objective": {"metric": "val_f1", "direction": "maximize"},
         "generation": 4,
         "seed": 2026,
         "data": DATA,
         "environment": ENVIRONMENT,
-        "numerics": 1,
+        "numerics": 2,
         "versions": {"optuna": "5.0.0"},
     }
     return StudySpec(**(fields | changes))
@@ -67,15 +78,15 @@ def proposal(number: int, study: str = "tpe", **params: Any) -> Proposal:
     """One planned trial; its seed differs by study and number, as real ones do."""
     rate = 0.001 * (number + 1)
     seed = int(hashlib.sha256(f"{study}/{number}".encode()).hexdigest()[:8], 16)
-    values = {"hidden_layers": 1, "units": 8, "activation": "relu", "dropout": 0.1, "batch_norm": False}
+    values = {"hidden_layers": 1, "units": 8, "dropout": 0.1}
     spec = TrialSpec(
         family="mlp",
-        params={**values, "optimizer": "adamw", "learning_rate": rate, "batch_size": 32, **params},
-        training={"epochs": 3, "early_stopping": None, "device": "cpu"},
+        params={**active("mlp", {**values, "learning_rate": rate}), **params},
+        training=TRAINING,
         seed=seed,
         data=DATA,
         environment=ENVIRONMENT,
-        numerics=1,
+        numerics=2,
     )
     return Proposal(number, number // 4, {"learning_rate": rate}, (spec,))
 

@@ -23,6 +23,7 @@ from tests.recording.studies import (
     finished,
     proposal,
     run_trials,
+    settle,
 )  # fmt: skip
 from tracker.canonical import parse_canonical
 from tracker.config import BestModels
@@ -70,7 +71,7 @@ def test_a_trial_shows_all_it_was_and_did(tmp_path: Path, uri: str) -> None:
     assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", start, start + 3500)
     assert run.data.params == {
         "hidden_layers": "1", "units": "8", "activation": "relu", "dropout": "0.1", "batch_norm": "false",
-        "optimizer": "adamw", "learning_rate": "0.043000000000000003", "batch_size": "32",
+        "weight_init": "default", "optimizer": "adamw", "weight_decay": "0.0", "learning_rate": "0.043000000000000003", "batch_size": "32",
         "seed": str(planned.spec.seed), "epochs": "3",
     } | {"learning_rate": repr(planned.spec.params["learning_rate"])}  # fmt: skip
     for name in ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1"):
@@ -96,17 +97,19 @@ def test_the_record_is_exact_where_mlflow_rounds(tmp_path: Path, uri: str) -> No
     store, key = begin(tmp_path / ".tracker")
     with store:
         planned = proposal(0, note="x" * 20_000)
-        end = finished(planned, metrics={"val_loss": float("inf"), "val_f1": float("nan")})
+        metrics = {"val_loss": float("inf"), "val_f1": float("nan")}
+        end = finished(planned, metrics=metrics)
         store.put_proposals(key, [planned])
-        store.put_outcomes(key, [end])
+        settle(store, key, [planned], metrics=metrics)
         assert deliver(store, uri).problem is None
     run = run_named(uri, "tpe/0")
     assert len(run.data.params["note"]) < 6001
     record = parse_canonical(artifact(uri, run, "record.json", tmp_path / "down").read_bytes())
-    assert record_from(TrialOutcome, record["outcome"]).digest == end.outcome.digest
-    assert record["spec"] == record_json(planned.spec)
-    assert record["timing"] == record_json(end.timing)
-    assert (record["study"], record["number"], record["provenance"]) == (key, 0, PROVENANCE)
+    [run_record] = record["runs"]
+    assert record_from(TrialOutcome, run_record["outcome"]).digest == end.outcome.digest
+    assert run_record["spec"] == record_json(planned.spec)
+    assert run_record["timing"] == record_json(end.timing)
+    assert (record["format"], record["study"], record["number"], record["provenance"]) == (2, key, 0, PROVENANCE)
 
 
 def test_a_failed_trial_is_a_failed_run(tmp_path: Path, uri: str) -> None:
@@ -114,7 +117,7 @@ def test_a_failed_trial_is_a_failed_run(tmp_path: Path, uri: str) -> None:
     store, key = begin(tmp_path / ".tracker")
     with store:
         store.put_proposals(key, [proposal(0)])
-        store.put_outcomes(key, [failed(proposal(0))])
+        store.put_outcomes(key, [failed(proposal(0))], [0])
         assert deliver(store, uri, "all") == Delivered(2, 0)
         run = run_named(uri, "tpe/0")
         assert (run.info.status, run.data.tags["tracker.reason"]) == ("FAILED", "loss became nan in epoch 1")

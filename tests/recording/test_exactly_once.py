@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.recording.studies import DATA, PROVENANCE, SERVING, finished, proposal, study_spec
+from tests.recording.studies import DATA, PROVENANCE, SERVING, finished, proposal, settle, study_spec
 from tracker.canonical import canonical_json, digest, digest_bytes, parse_canonical
 from tracker.recording.delivery import Delivery
 from tracker.recording.memory_recorder import MemoryRecorder, MemoryRun
@@ -105,7 +105,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         first = len(self.trials)
         planned = [proposal(first + number) for number in range(trials)]
         self.store.put_proposals(self.key, planned)
-        self.store.put_outcomes(self.key, [finished(one, weights=None) for one in planned])
+        settle(self.store, self.key, planned, weights=None)
         self.trials += planned
         if ends:
             self.end(1.0, [])
@@ -227,7 +227,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         assert {*run.points} == {*described.points}
         assert described.tags.items() <= run.tags.items()
         assert digest_bytes(run.files["record.json"]) == run.tags["tracker.record"]
-        assert parse_canonical(run.files["record.json"])["outcome"]["predictions"] == outcome.predictions
+        assert parse_canonical(run.files["record.json"])["runs"][0]["outcome"]["predictions"] == outcome.predictions
 
     def check_study(self, run: MemoryRun) -> None:
         end, described = self.last_end, study_run(self.store, self.key)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from tracker.canonical import canonical_json, digest
-from tracker.surroundings.provenance import provenance, trained_with
 from tracker.surroundings.environment import environment, variables
+from tracker.surroundings.provenance import provenance, trained_with
 
 
 def git(root: Path, *words: str) -> str:
@@ -55,7 +55,7 @@ def test_what_trained_is_told_with_its_environment(tmp_path: Path) -> None:
     assert (name, found["environment"]) == environment()
     assert {"python", "packages", "kernel", "libc", "locale", "cpu", "cpu_flags", "variables", "sources"} <= set(found)
     assert {"torch_build", "threads", "parallel"} <= set(found["libraries"])
-    assert "training/cohort.py" in found["sources"]
+    assert "training/loop.py" in found["sources"]
     assert canonical_json(found)
 
 
@@ -73,7 +73,7 @@ def test_what_libraries_set_themselves_is_no_setting() -> None:
 def test_the_build_of_torch_is_the_same_for_other_kernels() -> None:
     """What `ATEN_CPU_CAPABILITY` changes is told apart, as the CPU level."""
     program = (
-        "from tracker.recording import surroundings as s; "
+        "from tracker.surroundings import environment as s; "
         "print(s.libraries()['torch_build'], s.environment()[1]['cpu_capability'])"
     )
     found = []

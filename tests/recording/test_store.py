@@ -29,6 +29,7 @@ from tests.recording.studies import (
     study_spec,
 )  # fmt: skip
 from tracker.errors import NotFoundError, ReplayError, StoreBusy, StoreCorrupt, StoreError
+from tracker.recording.database import VERSION
 from tracker.recording.store import Store
 from tracker.records import Timing
 
@@ -85,7 +86,7 @@ def test_what_was_stored_is_read_back_equal(folder: Path) -> None:
 def test_unusual_values_are_exact(folder: Path, value: object) -> None:
     """NaN, infinities, -0.0, denormals, large integers, any Unicode: what comes back has the same digest."""
     with Store.open(folder) as store:
-        planned = proposal(0, momentum=value)
+        planned = proposal(0, note=value)
         key = store.put_study(study_spec(), PROVENANCE)
         store.put_proposals(key, [planned])
         end = finished(planned, metrics={"val_loss": value if isinstance(value, float) else None})
@@ -122,8 +123,8 @@ def test_a_different_proposal_for_a_number_is_refused(folder: Path) -> None:
     store, key = begin(folder)
     with store:
         run_trials(store, key, range(4))
-        with pytest.raises(ReplayError, match=r"trial 2: .*spec\.params\.units was 8, is 16"):
-            store.put_proposals(key, [proposal(3), replace(proposal(2), spec=proposal(2, units=16).spec)])
+        with pytest.raises(ReplayError, match=r"trial 2: .*runs\.0\.params\.units was 8, is 16"):
+            store.put_proposals(key, [proposal(3), replace(proposal(2), runs=proposal(2, units=16).runs)])
         assert store.proposals(key) == [proposal(number) for number in range(4)]
 
 
@@ -340,7 +341,7 @@ def test_a_newer_store_asks_for_an_upgrade(folder: Path) -> None:
     """A store of a later release is not touched, and the message says what to do."""
     fill(folder)
     with sqlite3.connect(folder / "store.db") as link:
-        link.execute("UPDATE meta SET value = '2'")
+        link.execute("UPDATE meta SET value = ?", (str(VERSION + 1),))
     link.close()
     with pytest.raises(StoreError, match="upgrade repro-tracker"):
         Store.open(folder)

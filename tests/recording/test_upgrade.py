@@ -38,9 +38,15 @@ MOVED = (
 OPENING = """
 import sys
 from pathlib import Path
+from tracker.recording.database import Database
 from tracker.recording.store import Store
-print("ready", flush=True)
-sys.stdin.readline()
+
+upgrade = Database._upgrade
+def told(database):
+    print("upgrading", flush=True)
+    upgrade(database)
+
+Database._upgrade = told
 with Store.open(Path(sys.argv[1])) as store:
     print(len(store.looks()), store.check(), flush=True)
 """
@@ -125,17 +131,16 @@ def test_a_new_study_runs_in_it(fresh: Project) -> None:
 
 
 def test_commands_that_open_it_at_once_upgrade_it_once(older: Path) -> None:
-    """One does it, the others wait for it; all of them see the whole store."""
+    """All have found version 1 when they begin: one does it, the others wait for it; all of them see the whole store."""
     before = rows(older)
     with ExitStack() as stack:
+        writer = stack.enter_context(closing(sqlite3.connect(older / FILE, isolation_level=None)))
+        writer.execute("BEGIN IMMEDIATE")  # nobody else can write as long
         commands = [stack.enter_context(opening(older)) for _ in range(3)]
         for command in commands:
             assert command.stdout is not None
-            assert "ready\n" == command.stdout.readline()
-        for command in commands:
-            assert command.stdin is not None
-            command.stdin.write("go\n")
-            command.stdin.flush()
+            assert "upgrading\n" == command.stdout.readline()
+        writer.execute("ROLLBACK")
         ends = [command.communicate(timeout=60) for command in commands]
     assert [("1 2\n", "")] * 3 == ends
     assert [0] * 3 == [command.returncode for command in commands]
@@ -143,12 +148,11 @@ def test_commands_that_open_it_at_once_upgrade_it_once(older: Path) -> None:
 
 
 def opening(folder: Path) -> subprocess.Popen[str]:
-    """A process that opens the store as soon as it is told to."""
+    """A process that opens the store and says when it goes to upgrade it."""
     pipe = subprocess.PIPE
     return subprocess.Popen(
         [sys.executable, "-c", OPENING, str(folder)],
         env=surroundings(folder.parent, {}),
-        stdin=pipe,
         stdout=pipe,
         stderr=pipe,
         text=True,

@@ -9,6 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from tracker.config import Entry
+from tracker.hyperparameters import without_neutral
+from tracker.neutral import TRAINING
 from tracker.records import StudySpec
 from tracker.search.samplers import default_generation, versions
 from tracker.search.space import Space, compile_space
@@ -32,8 +34,8 @@ def build_spec(sampler: str, entries: Mapping[str, Any], **changes: Any) -> Stud
         family="mlp",
         sampler={"name": sampler, **listed},
         space=space.canonical(),
-        fixed=dict(space.fixed),
-        training={},
+        fixed=without_neutral("mlp", space.fixed),
+        training=dict(TRAINING),
         objective={"metric": "val_f1", "direction": changes.get("direction", "maximize")},
         generation=changes.get("generation", default_generation(sampler)),
         seed=changes.get("seed", 2026),

@@ -42,15 +42,22 @@ Stops = list[tuple[int, int]]
 def stops_by_hand(
     rule: optuna.pruners.BasePruner, direction: str, generations: Iterable[Sequence[Curve]], name: str = NAME
 ) -> Stops:
-    """Epoch and number of every stop, where each running trial asks after each of its reports but the last."""
+    """Epoch and number of every stop, where each running trial asks after each of its reports but the last.
+
+    Trials that end by themselves are told when their generation has ended, in trial order.
+    """
     stops: Stops = []
     with optuna_border():
         sampler = optuna.samplers.RandomSampler(0)
         study = optuna.create_study(study_name=name, direction=direction, pruner=rule, sampler=sampler)
         for curves in generations:
-            running = [(study.ask(), curve) for curve in curves]
+            begun = running = [(study.ask(), curve) for curve in curves]
             for epoch in range(1, EPOCHS + 1):
                 running = [(trial, curve) for trial, curve in running if _goes_on(study, trial, curve, epoch, stops)]
+            stopped = {number for _, number in stops}
+            for trial, curve in begun:
+                if trial.number not in stopped:
+                    _tell(study, trial, curve)
     return stops
 
 
@@ -58,16 +65,19 @@ def _goes_on(study: optuna.Study, trial: optuna.Trial, curve: Curve, epoch: int,
     value = curve.values[epoch - 1]
     trial.report(math.nan if value is None else value, epoch)
     if epoch == len(curve.values):
-        if curve.ends == "complete":
-            study.tell(trial, [value for value in curve.values if value is not None][-1])
-        else:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return False
     if trial.should_prune():
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         stops.append((epoch, trial.number))
         return False
     return True
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, curve: Curve) -> None:
+    if curve.ends == "complete":
+        study.tell(trial, [value for value in curve.values if value is not None][-1])
+    else:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
 
 def stops_of(pruner: Pruner, generations: Iterable[Sequence[Curve]], backwards: bool = False) -> Stops:

@@ -41,7 +41,7 @@ def make_trial(spec, space, number, searched):
         weights=None,
         predictions=None,
     )
-    return Trial(spec.key, Proposal(number, 0, searched, trial), outcome, None if failed else curve[-1])
+    return Trial.of(spec, Proposal(number, 0, searched, (trial,)), [outcome])
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_manual_and_grid_studies_export_too(make_spec):
 def test_a_value_that_is_not_finite_shows_as_failed(spec):
     """A complete trial without objective value has nothing to rank by."""
     trial = make_trials(spec, 1)[0]
-    without = Trial(trial.study, trial.proposal, trial.outcome, None)
+    without = Trial(trial.study, trial.proposal, trial.outcomes, (None,))
     assert "FAIL" == to_optuna(spec, [without], "maximize", None).trials[0].state.name
     assert not math.isnan(trial.value)
 

@@ -33,11 +33,21 @@ def test_decisions_are_optunas(rule, generations, direction):
     assert expected == stops_of(pruner_of(rule, direction), generations, backwards=True)
 
 
-def test_a_completed_trial_counts_at_once():
-    """A trial that ends by itself counts for those behind it in the same epoch, not for those before."""
+def test_a_completed_trial_counts_from_the_next_generation_on():
+    """One that ends by itself stops nobody of its own generation, so that more trials in it change no decision."""
     curves = [Curve((0.1, 0.1)), Curve((0.9,)), Curve((0.1, 0.1))]
     pruner = pruner_of(lambda: optuna.pruners.MedianPruner(n_startup_trials=1))
-    assert [(1, 2)] == stops_of(pruner, [curves])
+    assert [(1, 3)] == stops_of(pruner, [curves, [Curve((0.05, 0.1)), Curve((0.95, 0.1))]])
+
+
+def test_known_decisions_are_kept():
+    """What was decided before stands, whatever the rule says now; the others are decided by the rule."""
+    pruner = pruner_of(lambda: optuna.pruners.MedianPruner(n_startup_trials=1))
+    pruner.begin([0])
+    pruner.end([Rung(0, ((1, 0.5), (2, 0.5)), "complete")])
+    pruner.begin([1, 2, 3, 4])
+    rows = [Rung(number, ((1, value),)) for number, value in ((1, 0.9), (2, 0.1), (3, 0.1), (4, 0.9))]
+    assert (1, 3) == pruner.decide(1, rows, {1: True, 2: False})
 
 
 def test_rungs_are_below_the_last_epoch():

@@ -161,13 +161,13 @@ def test_some_models_come_with_their_weights(delivered: Project, tmp_path: Path)
 
 def edit_metric(path: Path) -> None:
     record = parse_canonical(path.read_bytes())
-    record["outcome"]["metrics"]["val_f1"] = 0.999
+    record["runs"][0]["outcome"]["metrics"]["val_f1"] = 0.999
     path.write_bytes(canonical_json(record))
 
 
 def edit_spec(path: Path) -> None:
     record = parse_canonical(path.read_bytes())
-    record["spec"]["seed"] = 1
+    record["runs"][0]["spec"]["seed"] = 1
     path.write_bytes(canonical_json(record))
 
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from tests.execution.contract import raising
-from tests.studies.project import Project
-from tracker.errors import ReplayError
+from tests.studies.project import ENVIRONMENT, Project
+from tracker.errors import EnvironmentChanged, ReplayError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment, failed
-from tracker.recording.store import Finished, Store
+from tracker.recording.store import Store
+from tracker.recording.stored import Finished
 from tracker.records import Proposal, Timing, Trial, TrialOutcome
 from tracker.search.samplers import Told, open_sampler, plan_generations
 from tracker.studies.result import StudyResult, best_trial
@@ -118,6 +120,47 @@ def test_progress_is_told(fresh: Project) -> None:
     assert (0, 6, 0, None) == (told[0].finished, told[0].wanted, told[0].replayed, told[0].best)
     assert sorted(progress.finished for progress in told) == [progress.finished for progress in told]
     assert (6, result.best) == (told[-1].finished, told[-1].best)
+
+
+@pytest.mark.parametrize("study", ["random", "tpe"])
+def test_a_finished_generation_is_not_proposed_again(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch, study: str
+) -> None:
+    """A sampler that goes on from results asks Optuna for new trials alone: for none in a replay, and to the same study."""
+    asks, ask = [], optuna.Study.ask
+    monkeypatch.setattr(optuna.Study, "ask", lambda *args: asks.append(args) or ask(*args))
+    name = f"studies__{study}__trials"
+    asked, digests_at = [], []
+    for trials in (16, 16, 14, 20):
+        result = fresh.run(fresh.plan(study, **{name: trials}))
+        asked.append(len(asks))
+        digests_at.append(result.digest)
+        asks.clear()
+    # tpe: 14 trials end in a generation that is logged whole, 20 begin one; the one generation of random grows
+    assert {"tpe": [16, 0, 0, 4], "random": [16, 0, 0, 20]}[study] == asked
+    at_once = fresh.run(fresh.plan(study, **{name: 20}), store=fresh.paths.root / "another")
+    assert (digests_at[0], at_once.digest) == tuple(digests_at[1::2])
+
+
+class Lying(InlineExecutor):
+    """Says that its results come from elsewhere, as a worker on another machine would."""
+
+    def run(self, segments):
+        for results in super().run(segments):
+            yield [replace(result, environment="0" * 64) for result in results]
+
+
+def test_results_of_another_environment_are_refused(fresh: Project) -> None:
+    """A trial that was computed elsewhere than its key says ends the study, and nothing of it is stored."""
+    plan = fresh.plan("random")
+    with pytest.raises(EnvironmentChanged, match=f"computed in environment 0{{12}}, planned in {ENVIRONMENT[:12]}"):
+        fresh.run(plan, executor=Lying(fresh.data))
+    with Store.open(fresh.paths.store) as store:
+        proposals = store.proposals(plan.spec.key)
+        assert (6, {}) == (len(proposals), store.outcomes([proposal.spec.key for proposal in proposals]))
+        assert {"study"} == {item.kind for item in store.items()}
+    assert [] == list((fresh.paths.store / "weights").rglob("*.safetensors"))
+    assert 0 == fresh.run(plan).replayed
 
 
 @pytest.mark.parametrize("name", ["params", "seed"])

@@ -13,7 +13,8 @@ from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.recording.runs import stored_from
-from tracker.recording.store import FILE, Store, StoredTrial, outcome_slot
+from tracker.recording.store import FILE, Store
+from tracker.recording.stored import StoredTrial, outcome_slot
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.studies.adopt import read_study
 from tracker.studies.result import StudyResult

@@ -85,8 +85,8 @@ class Trainer:
             raise
         except Exception as error:
             self.forget([segment.spec.key for segment in segments])
-            if len(segments) > 1:
-                return self._one_by_one(segments, own)
+            if len(segments) > 1 or segments[0].checkpoint is not None:  # which may be another release's
+                return self._one_by_one([replace(segment, checkpoint=None) for segment in segments], own)
             spec = segments[0].spec
             refuse_without_memory(error, spec)
             return [failed(spec, f"{type(error).__name__}: {error}")]

@@ -7,8 +7,8 @@ begins each epoch with a state that follows from the run's seed and the number o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn.functional import log_softmax
 
 from tracker.errors import TrainingError
 from tracker.families.family import OwnFunction
-from tracker.families.own_code import describe, require_arguments
+from tracker.families.own_code import require_arguments, running
 from tracker.metrics import count_confusion
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
@@ -25,7 +25,6 @@ from tracker.training.arrays import Arrays
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import validation_row
-from tracker.training.memory import refuse_without_memory
 from tracker.training.module import EXAMPLES, class_probabilities, copy_state
 from tracker.training.optimizers import Optimizer
 
@@ -118,17 +117,9 @@ class BuildEngine:
     def close(self) -> None:
         """Memory alone is held."""
 
-    @contextmanager
-    def _own_code(self, *purpose: str | int) -> Iterator[None]:
-        """Inside, the global generators are as the run's seed and the purpose say. Raises TrainingError for what goes wrong."""
-        with AmbientRandomness(derive_seed(self._spec.seed, "build", *purpose)).active():
-            try:
-                yield
-            except TrainingError:
-                raise
-            except (Exception, SystemExit) as error:
-                refuse_without_memory(error, self._spec)
-                raise TrainingError(describe(error)) from error
+    def _own_code(self, *purpose: str | int) -> AbstractContextManager[None]:
+        """The user's code runs inside, its draws as the run's seed and the purpose say. Raises TrainingError."""
+        return running(self._spec, AmbientRandomness(derive_seed(self._spec.seed, "build", *purpose)))
 
     def _built(self) -> torch.nn.Module:
         copies = {n: list(v) if isinstance(v, list) else v for n, v in self._spec.params.items()}

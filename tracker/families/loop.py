@@ -6,8 +6,8 @@ seed, the global generators, the rows (copies for each run). A loop that pauses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +17,12 @@ from torch import Tensor
 
 from tracker.errors import TrainingError
 from tracker.families.family import OwnFunction
-from tracker.families.own_code import describe, require_arguments, require_generator
+from tracker.families.own_code import require_arguments, require_generator, running
 from tracker.families.yielded import MODEL, read_epoch, read_module
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Ended, Epoch, Kept
-from tracker.training.memory import refuse_without_memory
 from tracker.training.module import EXAMPLES, class_probabilities, copy_state
 
 ARGUMENTS = ("hyperparameters", "train", "validation", "seed")
@@ -149,17 +148,9 @@ class LoopEngine:
         with suppress(TrainingError), self._own_code():
             self._end_loop()
 
-    @contextmanager
-    def _own_code(self) -> Iterator[None]:
-        """Global state is the loop's inside. What goes wrong there is a TrainingError, too little memory a TrackerError."""
-        with self._ambient.active():
-            try:
-                yield
-            except TrainingError:
-                raise
-            except (Exception, SystemExit) as error:
-                refuse_without_memory(error, self.specs[0])
-                raise TrainingError(describe(error)) from error
+    def _own_code(self) -> AbstractContextManager[None]:
+        """The user's code runs inside. Raises TrainingError."""
+        return running(self.specs[0], self._ambient)
 
     def _raise_fault(self) -> None:
         if self._fault is not None:

@@ -11,11 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, TrainingError
+from tracker.records import TrialSpec
+from tracker.seeds import AmbientRandomness
 from tracker.standalone import own_code
 from tracker.standalone.own_code import CodeError, OwnCode, Source, describe
+from tracker.training.memory import refuse_without_memory
 
-__all__ = ["OwnCode", "Source", "code_from", "describe", "load", "read_code", "require_arguments", "require_generator"]
+__all__ = [
+    "OwnCode",
+    "Source",
+    "code_from",
+    "describe",
+    "load",
+    "read_code",
+    "require_arguments",
+    "require_generator",
+    "running",
+]
 COUNTS = {3: "three", 4: "four"}
 
 
@@ -25,6 +38,22 @@ def _as_config_error() -> Iterator[None]:
         yield
     except CodeError as error:
         raise ConfigError(str(error)) from error
+
+
+@contextmanager
+def running(spec: TrialSpec, ambient: AmbientRandomness) -> Iterator[None]:
+    """Runs the user's code inside: the global generators are the run's, and put back behind it.
+
+    What goes wrong in it is raised as TrainingError with its text; too little memory is a TrackerError, no fault of a run.
+    """
+    with ambient.active():
+        try:
+            yield
+        except TrainingError:
+            raise
+        except (Exception, SystemExit) as error:
+            refuse_without_memory(error, spec)
+            raise TrainingError(describe(error)) from error
 
 
 def read_code(root: Path, entry: str) -> OwnCode:

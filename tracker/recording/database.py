@@ -106,7 +106,7 @@ class Database:
         with self._translated():
             faults = [text(row[0]) for row in self._link.execute("PRAGMA integrity_check").fetchall()]
             tallies = {
-                text(name): (rows, text(total))
+                _shown(name): (rows, _shown(total))
                 for name, rows, total in self._link.execute("SELECT name, rows, total FROM tallies")
             }
         if faults != ["ok"]:
@@ -127,8 +127,7 @@ class Database:
         except (UnicodeDecodeError, AttributeError, TypeError):
             valid = False
         if not valid:
-            shown = key.decode(errors="replace") if isinstance(key, bytes) else key
-            raise StoreCorrupt(f"{self.path}: table {table}, key {shown}: differs from its digest; {_REMEDY}")
+            raise StoreCorrupt(f"{self.path}: table {table}, key {_shown(key)}: differs from its digest; {_REMEDY}")
         return Row(place, text(key), text(ref), parse_canonical(content))
 
     def _version(self) -> int:
@@ -197,6 +196,11 @@ def text(value: Any) -> str:
     """A text cell as read (bytes, so that a damaged one reaches its digest and not a decoder)."""
     decoded: str = value.decode()
     return decoded
+
+
+def _shown(value: Any) -> str:
+    """A cell that may be damaged."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _sha256(table: str, key: str, ref: str, content: bytes) -> str:

@@ -12,7 +12,7 @@ from tracker.errors import NotFoundError, TrackingError
 from tracker.recording.mlflow_recorder import MlflowRecorder
 from tracker.recording.recorder import Found
 from tracker.recording.runs import FINAL, MODEL_TAG, RECORD, RECORD_TAG, stored_from
-from tracker.recording.store import StoredTrial
+from tracker.recording.stored import StoredTrial
 from tracker.records import StudySpec, record_from
 
 AT_ONCE = 8  # artifacts on their way from a server

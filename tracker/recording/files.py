@@ -7,7 +7,7 @@ import fcntl
 import glob
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +161,23 @@ class CheckpointFiles:
         progress, _, tensors = body.partition(b"\n")
         return dict(parse_canonical(progress)), tensors
 
-    def drop(self, keys: Iterable[str]) -> None:
+    def kept(self) -> list[str]:
+        """The runs of which there is a checkpoint, or what a killed writer left of one; sorted."""
+        return sorted({self._key(path) for path in self._files()})
+
+    def drop(self, keys: Collection[str]) -> None:
         """Runs that have ended need none."""
-        if self.folder.is_dir():
-            for key in keys:
+        for path in self._files():
+            if self._key(path) in keys:
                 with contextlib.suppress(OSError):
-                    self._path(key).unlink()
+                    _clear(path) if path.suffix == ".part" else path.unlink()
+
+    def _files(self) -> list[Path]:
+        return list(self.folder.iterdir()) if self.folder.is_dir() else []
+
+    @staticmethod
+    def _key(path: Path) -> str:
+        return path.name.lstrip(".").partition(".")[0]
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.checkpoint"

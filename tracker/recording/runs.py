@@ -10,7 +10,8 @@ from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
 from tracker.metrics import CURVES, TEST
 from tracker.recording.environments import earlier_environments
-from tracker.recording.store import Store, StoredTrial
+from tracker.recording.store import Store
+from tracker.recording.stored import StoredTrial
 from tracker.records import (
     Proposal,
     StudySpec,
@@ -78,8 +79,8 @@ def finished_study(store: Store, study_key: str) -> Run | None:
         return None
     run, (summary, ended) = study_run(store, study_key), finish
     numbers = {name: value for name, value in summary.items() if _is_number(value)}
-    step = max(0, int(numbers.get("trials", 0)))
-    points = [Point(name, float(value), _ms(ended), step) for name, value in numbers.items()]
+    # One step for all ends: MLflow shows the value of the highest step, and a study may end with fewer trials than before.
+    points = [Point(name, float(value), _ms(ended), 0) for name, value in numbers.items()]
     tags = {**run.tags, "tracker.finish": digest("finish", summary)}
     tags.update({f"tracker.{name}": value for name, value in summary.items() if isinstance(value, str)})
     return Run(run.name, run.start_ms, _ms(ended), "FINISHED", tags, run.params, points, run.files)

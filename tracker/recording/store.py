@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,60 +28,10 @@ from tracker.recording.items import (
     trial_name,
 )
 from tracker.recording.locks import lock_file
+from tracker.recording.stored import Decision, Finished, StoredTrial, paused_slot
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_from, record_json
 
 FILE = "store.db"
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A run that ended, or one that a pruner stopped (`paused`).
-
-    `weights` are the safetensors bytes whose SHA-256 is `outcome.weights`, or None. `environment` is the digest of the
-    environment that computed it; empty where it was computed elsewhere and came with its record.
-    """
-
-    spec: TrialSpec
-    outcome: TrialOutcome
-    timing: Timing
-    weights: bytes | None
-    provenance: Mapping[str, Any]
-    environment: str = ""
-
-    @property
-    def slot(self) -> str:
-        """The key of its outcome."""
-        return outcome_slot(self.outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which trials of a generation stop after an epoch and which go on (by number)."""
-
-    generation: int
-    epoch: int
-    stopped: tuple[int, ...]
-    going: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTrial:
-    """A settled trial: its proposal, and the outcome, timing and provenance of each run."""
-
-    proposal: Proposal
-    outcomes: tuple[TrialOutcome, ...]
-    timings: tuple[Timing, ...]
-    provenances: tuple[Mapping[str, Any], ...]
-
-
-def outcome_slot(outcome: TrialOutcome) -> str:
-    """The key under which an outcome is stored: a run has one end, and an outcome for each epoch at which it was stopped."""
-    return paused_slot(outcome.key, outcome.epochs) if outcome.state == "paused" else outcome.key
-
-
-def paused_slot(key: str, epochs: int) -> str:
-    """The key of the outcome of a run that was stopped after so many epochs."""
-    return f"{key}/{epochs:08d}"
 
 
 class Store:
@@ -247,7 +196,7 @@ class Store:
                 writer.insert("rungs", key, value)
             for number in sorted(settled):
                 queue_trial(writer, study_key, number)
-        self._checkpoints.drop([one.spec.key for one in finished])
+        self._checkpoints.drop({one.spec.key for one in finished})
 
     def _insert_outcome(self, writer: Writer, slot: str, one: Finished) -> None:
         if not writer.insert("outcomes", slot, record_json(one.outcome)):
@@ -324,7 +273,11 @@ class Store:
         return rows[0].value if rows else None
 
     def finish_study(self, study_key: str, summary: Mapping[str, Any], at: float | None = None) -> None:
-        """Stores a study's summary (`number`, `value` of its best trial, `trials`); queues its end, if it changed."""
+        """Stores a study's summary (`number`, `value` of its best trial, `trials`); queues its end, if it changed.
+
+        Checkpoints of runs that have ended go, too: a process that was killed may have left some.
+        """
+        self._checkpoints.drop([key for key in self._checkpoints.kept() if self._database.rows("outcomes", key)])
         rows = self._database.rows("finishes", f"{study_key}/")
         if rows and rows[-1].value["summary"] == dict(summary):
             return

@@ -13,7 +13,8 @@ from tracker.canonical import digest
 from tracker.recording.delivered import DeliveredItems, destination
 from tracker.recording.kinds import Taken, kind_of
 from tracker.recording.mlflow_settings import settle
-from tracker.recording.store import Finished, Store
+from tracker.recording.store import Store
+from tracker.recording.stored import Finished
 from tracker.studies.adopt import put_decisions
 from tracker.studies.result import StudyResult, study_result, summarise_study
 

@@ -7,11 +7,12 @@ as it is; `verify` decides again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
-from tracker.recording.store import Decision, Finished, Store, paused_slot
+from tracker.recording.store import Store
+from tracker.recording.stored import Decision, Finished, paused_slot
 from tracker.records import Proposal, StudySpec, Timing, Trial, TrialOutcome
 from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
@@ -63,6 +64,7 @@ class Race:
         self.proposals: dict[int, Proposal] = {}
         self.running: dict[int, TrialOutcome] = {}
         self.paused: dict[str, Finished] = {}
+        self.held: set[str] = set()  # runs that wait in the executor
         self.since = 0
 
     def run(
@@ -72,6 +74,7 @@ class Race:
         self.proposals = {proposal.number: proposal for proposal in proposals}
         ended = self.store.outcomes([proposal.spec.key for proposal in proposals])
         logged = self.store.decisions(self.key, generation)
+        known_stops = self._known_stops(logged)
         stopped: list[tuple[Proposal, TrialOutcome]] = []
         pruner.begin(list(self.proposals))
         going = dict(self.proposals)
@@ -80,7 +83,7 @@ class Race:
             if not going:
                 break
             known = logged.get(epoch, {})
-            self._reach(going, epoch, ended, [number for number, stops in known.items() if stops])
+            self._reach(going, epoch, ended, known_stops)
             rows = rung_rows(self.spec, {number: self.running[number] for number in going}, self.since, epoch)
             decided = pruner.decide(epoch, rows, known)
             self._store(generation, epoch, decided, [n for n in going if n not in decided], known)
@@ -98,23 +101,33 @@ class Race:
         outcome = self.running.get(number)
         return outcome is not None and outcome.state != "paused" and outcome.epochs <= self.since
 
+    def _known_stops(self, logged: Mapping[int, Mapping[int, bool]]) -> dict[int, TrialOutcome]:
+        """The outcomes of the trials of which it is stored that they were stopped, at whatever rung."""
+        slots = {
+            paused_slot(self.proposals[number].spec.key, epoch): number
+            for epoch, decided in logged.items()
+            for number, stops in decided.items()
+            if stops and number in self.proposals
+        }
+        found = {slots[slot]: outcome for slot, outcome in self.store.outcomes(list(slots)).items()}
+        self.replayed = len(found)
+        return found
+
     def _reach(
         self,
         going: Mapping[int, Proposal],
         epoch: int,
         ended: dict[str, TrialOutcome],
-        logged: Sequence[int],
+        known_stops: Mapping[int, TrialOutcome],
     ) -> None:
-        """Takes every trial to an epoch: from the store where that knows its curve, else by training."""
-        slots = {paused_slot(going[number].spec.key, epoch): number for number in logged if number in going}
-        stored = {slots[slot]: outcome for slot, outcome in self.store.outcomes(list(slots)).items()}
-        self.replayed += len(stored)
-        self.running |= stored
+        """Takes every trial to an epoch, or further: from the store where that knows its curve, else by training."""
         missing = {}
         for number, proposal in going.items():
-            if proposal.spec.key in ended:
+            if number in known_stops:
+                self.running[number] = known_stops[number]
+            elif proposal.spec.key in ended:
                 self.running[number] = ended[proposal.spec.key]
-            elif number not in stored:
+            elif not self._recall(proposal, epoch):
                 missing[proposal.spec.key] = number
         for results in self.executor.run([self._segment(going[number], epoch) for number in missing.values()]):
             done = [result for result in results if result.outcome.state != "paused"]
@@ -128,13 +141,30 @@ class Race:
                 self._pause(result)
 
     def _segment(self, proposal: Proposal, epoch: int) -> Segment:
-        kept = self.store.checkpoint(proposal.spec.key) if self.since == 0 else None
-        usable = kept is not None and len(kept[0]["history"]) <= epoch
-        return Segment(proposal.spec, epoch, Checkpoint(kept[1], kept[0]) if kept and usable else None)
+        kept = self._kept(proposal)
+        return Segment(proposal.spec, epoch, None if kept is None else Checkpoint(kept[1], kept[0]))
+
+    def _kept(self, proposal: Proposal) -> tuple[dict[str, Any], bytes] | None:
+        """Where a run paused before this process began; what paused here is held by the executor."""
+        key = proposal.spec.key
+        return None if key in self.held else self.store.checkpoint(key)
+
+    def _recall(self, proposal: Proposal, epoch: int) -> bool:
+        """Whether a checkpoint tells the curve up to this epoch: the run had come so far when its process died."""
+        kept = self._kept(proposal)
+        if kept is None or len(kept[0]["history"]) < epoch:
+            return False
+        outcome = paused_outcome(proposal.spec.key, kept[0]["history"][:epoch])
+        times = tuple(kept[0]["times"][:epoch])
+        timing = Timing(times[0], times[-1], times)
+        self.paused[proposal.spec.key] = self.finished(Result(proposal.spec, outcome, None, timing))
+        self.running[proposal.number] = outcome
+        return True
 
     def _pause(self, result: Result) -> None:
         if result.outcome.state == "paused":
             self.paused[result.spec.key] = self.finished(result)
+            self.held.add(result.spec.key)
             if result.checkpoint is not None:
                 self.store.put_checkpoint(result.spec.key, result.checkpoint.progress, result.checkpoint.tensors)
 
@@ -143,11 +173,13 @@ class Race:
     ) -> None:
         """Stores what was decided just now, with the outcomes of those that stop, as they were after that epoch."""
         finished = [self._stopped_at(number, epoch) for number in stopped]
-        self.running.update({n: one.outcome for n, one in zip(stopped, finished, strict=True)})
         new = [[number for number in numbers if number not in known] for numbers in (stopped, going)]
         decision = Decision(generation, epoch, tuple(new[0]), tuple(new[1])) if new[0] or new[1] else None
         if finished or decision:
             self.store.put_outcomes(self.key, finished, stopped, decision)
+        # What a replay will read, in every respect: the order of names in a mapping too.
+        stored = self.store.outcomes([one.slot for one in finished])
+        self.running.update({n: stored[one.slot] for n, one in zip(stopped, finished, strict=True)})
 
     def _stopped_at(self, number: int, epoch: int) -> Finished:
         """A trial as it is after an epoch; one that another study ran to its end is cut there."""

@@ -10,7 +10,8 @@ from tracker.errors import ConfigError, ReplayError
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
 from tracker.recording.conflicts import refuse_other_proposal
-from tracker.recording.store import Finished, Store
+from tracker.recording.store import Store
+from tracker.recording.stored import Finished
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.pruners import Pruner
 from tracker.search.samplers import Sampler, open_sampler, plan_generations, row_of

@@ -29,8 +29,8 @@ SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}  # scikit-learn'
 PRIVATE = re.compile(r"TOKEN|SECRET|PASSW|KEY|CRED|HOME|PATH|DIR|CACHE|FILE|HOST|ADDR|PRELOAD")
 CPU_FLAGS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|bf16|i8mm)\w*")
 PACKAGE = Path(__file__).parents[1]
-DECIDING = ("canonical.py", "hyperparameters.py", "records.py", "seeds.py", "datasets", "execution", "models", "search",
-  "standalone", "studies", "training")  # fmt: skip
+DECIDING = ("aggregation.py", "canonical.py", "hyperparameters.py", "metrics.py", "neutral.py", "ordering.py", "records.py",
+  "seeds.py", "datasets", "execution", "families", "search", "standalone", "studies", "training")  # fmt: skip
 
 
 def environment(numerics: str = "native") -> tuple[str, dict[str, Any]]:
