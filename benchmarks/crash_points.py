@@ -15,7 +15,6 @@ from tests.faults.nursery import Nursery
 from tests.faults.syscalls import Moment
 
 
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=list(lives.MODELS), default="function", help="what trials are")

@@ -34,10 +34,10 @@ from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
 from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, WEIGHT_INITS, active
 from tracker.paths import Paths
-from tracker.recording.runs import trial_record
-from tracker.recording.stored import StoredTrial
 from tracker.records import Proposal, TrialSpec
+from tracker.store.stored import StoredTrial
 from tracker.surroundings.provenance import trained_with
+from tracker.tracking.runs import trial_record
 
 PER_TABLE = 25  # trials of one table
 PER_SHAPE = 5  # trials drawn with one width and batch size, which may share a cohort

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Callable
 
+from tracker.durable import lock_file
 from tracker.errors import StoreBusy
 from tracker.paths import project_paths
-from tracker.recording.locks import lock_file
 from tracker.terminal.endings import end_with_parent, run_command
 
 WAIT_S = 5.0  # for the same stage of another command

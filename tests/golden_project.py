@@ -94,7 +94,7 @@ def told(root: Path) -> dict[str, Any]:
     """What later releases must find: identities of each study, labels that its model predicts, how many runs MLflow has."""
     import pandas as pd
 
-    from tests.recording.runs_in_mlflow import all_runs
+    from tests.tracking.runs_in_mlflow import all_runs
     from tracker.standalone.load import load_model
     from tracker.studies.adopt import read_study
 

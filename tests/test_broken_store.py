@@ -16,7 +16,7 @@ import pytest
 
 from tests.studies.project import PARAMS, REPOSITORY, command
 from tracker.errors import StoreError
-from tracker.recording.store import Store
+from tracker.store.store import Store
 
 SOON_S = 2.0
 
@@ -104,7 +104,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tracker.errors import StoreError
-from tracker.recording.store import Store
+from tracker.store.store import Store
 if os.geteuid() == 0:  # for whom permissions do not count
     os.setgroups([])
     os.setgid(65534)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.golden_project import EXPECTED, OWN, PARAMS, unpack
-from tests.recording.runs_in_mlflow import all_runs
+from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
 from tracker.config import Config, parse_config, read_yaml
 from tracker.errors import TestLooksSpent
 from tracker.evaluation.compare import known_looks
 from tracker.paths import Paths
-from tracker.recording.store import Store
 from tracker.standalone.load import load_model
+from tracker.store.store import Store
 from tracker.studies.adopt import read_study
 from tracker.surroundings import environment as surroundings
 

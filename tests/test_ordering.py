@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.recording.studies import PROVENANCE, STARTED, finished, proposal, study_spec
+from tests.tracking.studies import PROVENANCE, STARTED, finished, proposal, study_spec
 from tracker.evaluation.ranking import rank_trials
 from tracker.ordering import Standing, best_first, objective_value
-from tracker.recording.run_models import best_numbers
-from tracker.recording.store import Store
 from tracker.records import StudySpec
+from tracker.store.store import Store
 from tracker.studies.report import study_report
 from tracker.studies.result import StudyResult, study_result
 from tracker.terminal.leaderboard import leaderboard
+from tracker.tracking.run_models import best_numbers
 
 VALUES = [0.5, 0.5, 0.5, 0.7, -0.0, 0.0, None, math.nan, math.inf, -math.inf]
 LOSSES = [0.1, 0.1, 0.2, None, math.nan, math.inf]

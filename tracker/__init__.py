@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     )
     from tracker.evaluation.final import Final
     from tracker.evaluation.ranking import Ranking
-    from tracker.recording.report import Delivered
     from tracker.standalone.load import load_model
     from tracker.studies.pull import Pulled
     from tracker.studies.study import Study, StudyTrial
+    from tracker.tracking.report import Delivered
 
 __all__ = [
     "Config",
@@ -78,7 +78,7 @@ __all__ = [
 _HOMES = {
     "Config": "config",
     "DataReport": "datasets.prepare",
-    "Delivered": "recording.report",
+    "Delivered": "tracking.report",
     "Final": "evaluation.final",
     "Pulled": "studies.pull",
     "Ranking": "evaluation.ranking",

@@ -17,10 +17,10 @@ from tracker.errors import ConfigError
 from tracker.execution.fork_server import start_early
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
-from tracker.recording.outbox import Outbox
-from tracker.recording.report import Delivered
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.surroundings.provenance import provenance, trained_with
+from tracker.tracking.outbox import Outbox
+from tracker.tracking.report import Delivered
 
 if TYPE_CHECKING:
     from tracker.datasets.prepare import DataReport
@@ -113,7 +113,7 @@ def _tune(
 ) -> Study:
     from tracker.datasets.training_data import load_training_data, read_split
     from tracker.execution.executor import DataSource
-    from tracker.recording.environments import refuse_other_environment
+    from tracker.store.environments import refuse_other_environment
     from tracker.studies.plan import plan_study
     from tracker.studies.report import describe_serving, write_reports
     from tracker.studies.runner import run_study

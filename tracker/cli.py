@@ -227,8 +227,8 @@ def verify(
 def sync(quiet: Quiet = False) -> None:
     """Deliver to MLflow what waits, and fill it from the store where something is missing."""
     from tracker import api
-    from tracker.recording.addresses import shown_address
     from tracker.terminal.show import say_delivered, sync_summary
+    from tracker.tracking.addresses import shown_address
 
     delivered = api.sync(_config())
     _say("" if quiet else sync_summary(delivered, shown_address(_paths_uri())))
@@ -253,7 +253,7 @@ def pull(
 @app.command(rich_help_panel=LOOKING)
 def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
     """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
-    from tracker.recording.server import serve_ui
+    from tracker.tracking.server import serve_ui
 
     raise typer.Exit(serve_ui(_paths_uri(), port, _say))
 

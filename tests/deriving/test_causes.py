@@ -20,12 +20,12 @@ from tracker.deriving.fresh import Derived, FreshProcess, Rows
 from tracker.deriving.recorded import Recorded, find_recorded, parse_record
 from tracker.deriving.reproduce import judge, reproduce_record
 from tracker.execution.executor import InlineExecutor
-from tracker.recording.runs import trial_record
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.studies.plan import StudyPlan, plan_study
 from tracker.studies.runner import run_study
 from tracker.surroundings.changes import changes
 from tracker.surroundings.provenance import trained_with
+from tracker.tracking.runs import trial_record
 
 PACKAGE = Path(__file__).parents[2] / "tracker"
 CLEAN = 50

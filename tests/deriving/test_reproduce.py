@@ -24,10 +24,10 @@ from tracker.deriving.targets import reproduce_target
 from tracker.deriving.verdict import EXIT_CODES, Verdict, verdict_json
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.recording.runs import trial_record
-from tracker.recording.store import Store
 from tracker.records import TrialSpec, record_from, record_json
+from tracker.store.store import Store
 from tracker.studies.result import StudyResult
+from tracker.tracking.runs import trial_record
 
 EPOCH = "val_loss"
 

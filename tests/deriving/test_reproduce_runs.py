@@ -17,8 +17,8 @@ from tracker import api
 from tracker.api import Here
 from tracker.cli import app
 from tracker.errors import InputError, NotFoundError, TrackingError
-from tracker.recording.verdicts import fetch_run, find_runs
 from tracker.terminal.verdicts import verdict_lines
+from tracker.tracking.verdicts import fetch_run, find_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 

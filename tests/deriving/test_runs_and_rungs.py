@@ -15,8 +15,8 @@ from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import find_recorded, parse_record
 from tracker.deriving.reproduce import reproduce_record
 from tracker.deriving.verify import FreshProcesses, verify_study
-from tracker.recording.runs import trial_record
-from tracker.recording.store import Store
+from tracker.store.store import Store
+from tracker.tracking.runs import trial_record
 
 PRUNER = {"name": "median", "n_startup_trials": 2}
 STUDIES = {

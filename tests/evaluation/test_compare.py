@@ -17,8 +17,8 @@ from tracker.config import Compare
 from tracker.errors import DataError, InputError, NotFoundError, SealError, TestLooksSpent
 from tracker.evaluation.compare import compare
 from tracker.paths import Paths
-from tracker.recording.store import Store
 from tracker.standalone.load import load_model
+from tracker.store.store import Store
 
 
 def edit(path, **entries):

@@ -12,7 +12,7 @@ import pytest
 
 from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
 from tracker.evaluation.ledger import Look, mark_rows, read_ledger, record_look
-from tracker.recording.store import Store
+from tracker.store.store import Store
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "looks"  # looks of format 1, as release 0.1 wrote them
 ROWS = [hashlib.sha256(str(i).encode()).hexdigest()[:16] for i in range(40)]

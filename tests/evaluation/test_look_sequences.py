@@ -21,7 +21,7 @@ from tracker.evaluation.compare import known_looks
 from tracker.evaluation.ledger import mark_rows
 from tracker.evaluation.restore import restore_files, restore_finals
 from tracker.paths import Paths
-from tracker.recording.store import Store
+from tracker.store.store import Store
 
 Result = tuple[str, str]  # candidate, digest of the test rows
 TABLES = ("first", "grown", "other")  # `grown` has the rows of `first` and more, `other` none of them

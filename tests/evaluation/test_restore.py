@@ -11,7 +11,7 @@ from tests.evaluation.project import Project
 from tracker.errors import InputError, StoreCorrupt
 from tracker.evaluation.final import read_results
 from tracker.evaluation.restore import restore_files, restore_finals
-from tracker.recording.store import Store
+from tracker.store.store import Store
 
 
 def restore(project: Project) -> tuple[int, list[str]]:

@@ -15,11 +15,11 @@ from tests.faults.mlflow_runs import read_runs, unfinished
 from tests.faults.nursery import ROOT, Nursery
 from tests.studies.project import Project
 
-MODULES = ("tracker.recording.delivery", "mlflow.store.tracking.sqlalchemy_store")  # for a nursery that delivers
+MODULES = ("tracker.tracking.delivery", "mlflow.store.tracking.sqlalchemy_store")  # for a nursery that delivers
 Runs = dict[tuple[str, ...], dict[str, Any]]
 MADE = (
-    "import os, sys\nfrom tracker.recording.mlflow_settings import settle\nsettle(os.environ)\n"
-    "from tracker.recording.mlflow_recorder import MlflowRecorder\nMlflowRecorder(sys.argv[1], 'unused').connect()"
+    "import os, sys\nfrom tracker.tracking.mlflow_settings import settle\nsettle(os.environ)\n"
+    "from tracker.tracking.mlflow_recorder import MlflowRecorder\nMlflowRecorder(sys.argv[1], 'unused').connect()"
 )
 
 

@@ -21,8 +21,8 @@ import psutil
 from tests.faults.nursery import POLL_S, Driver, Nursery
 from tests.studies.project import Project, make_table
 from tracker.errors import NotFoundError
-from tracker.recording.store import Store
-from tracker.recording.stored import StoredTrial
+from tracker.store.store import Store
+from tracker.store.stored import StoredTrial
 
 STUDIES = ("manual", "grid", "random", "tpe", "median", "repeats")
 PARAMS = """
@@ -278,7 +278,9 @@ def tally_of(project: Project, study: str, expected: Ending) -> Tally:
     if odd := [one.name for one in fields(Ending) if getattr(expected, one.name) != getattr(ending, one.name)]:
         tally.notes.append(f"{study}: other {', '.join(odd)}")
     if expected.files != ending.files:
-        names = {name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)}
+        names = {
+            name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)
+        }
         tally.notes.append(f"{study}: other files: {sorted(names)}")
     store = project.paths.store
     if leftovers := sorted(str(path) for path in [*store.rglob("*.part"), *store.rglob("*.checkpoint")]):

@@ -240,9 +240,9 @@ def acknowledge(progress: Any) -> None:
 
 def deliver(call: Mapping[str, Any], here: Any) -> None:
     """What the delivery process does between its first and its last line."""
-    from tracker.recording.delivery import Delivery
-    from tracker.recording.mlflow_recorder import MlflowRecorder
-    from tracker.recording.store import Store
+    from tracker.store.store import Store
+    from tracker.tracking.delivery import Delivery
+    from tracker.tracking.mlflow_recorder import MlflowRecorder
 
     recorder = MlflowRecorder(here.tracking_uri, "tests")
     with Store.open(here.paths.store) as store, Delivery(store, recorder, call["policy"]) as delivery:

@@ -20,9 +20,9 @@ from tracker.datasets.training_data import TrainingData, load_training_data, rea
 from tracker.execution.executor import DataSource, Executor, InlineExecutor
 from tracker.execution.trainer import Segment
 from tracker.paths import Paths
-from tracker.recording.store import Store
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler
+from tracker.store.store import Store
 from tracker.studies.plan import StudyPlan, plan_study, propose_trial
 from tracker.studies.report import describe_serving, write_reports
 from tracker.studies.result import StudyResult

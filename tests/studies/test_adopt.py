@@ -10,7 +10,7 @@ from tests.studies.project import Project
 from tests.studies.test_runner import Forbidden
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import StoreCorrupt
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.studies.project import Project, make_config
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.studies.changed import list_changes
 from tracker.studies.runner import Progress
 

@@ -12,12 +12,12 @@ from tests.studies.project import Project, command
 from tracker import api
 from tracker.api import Here
 from tracker.errors import EnvironmentChanged
-from tracker.recording.environments import earlier_environments, refuse_other_environment
-from tracker.recording.runs import study_run
-from tracker.recording.store import Store
 from tracker.records import StudySpec
+from tracker.store.environments import earlier_environments, refuse_other_environment
+from tracker.store.store import Store
 from tracker.studies.plan import plan_study
 from tracker.terminal.show import study_summary
+from tracker.tracking.runs import study_run
 
 HERE = {"environment": {"torch": "2.13.0"}, "variables": {}}
 THERE = {"environment": {"torch": "2.12.0"}, "variables": {"MKL_CBWR": "AVX2"}}

@@ -11,9 +11,9 @@ from tracker.config import Compare
 from tracker.evaluation.compare import compare
 from tracker.evaluation.final import summarize
 from tracker.metrics import METRICS, TEST
-from tracker.recording.runs import final_run, trial_run
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.terminal.leaderboard import closing_lines, leaderboard
+from tracker.tracking.runs import final_run, trial_run
 
 
 @pytest.mark.parametrize("name", TEST)

@@ -14,12 +14,12 @@ from tests.studies.project import Shuffled
 from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
-from tracker.recording.run_models import RunModels
-from tracker.recording.runs import trial_run
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies
 from tracker.studies.derived_model import derive_model
 from tracker.terminal.forecast import forecast
+from tracker.tracking.run_models import RunModels
+from tracker.tracking.runs import trial_run
 
 SLOW = """
 import time

@@ -11,10 +11,10 @@ from typing import Any
 import optuna
 import pytest
 
-from tests.recording.runs_in_mlflow import all_runs
 from tests.search.curves import Curve, stops_by_hand
 from tests.studies.project import Project, Shuffled
 from tests.studies.test_runner import Forbidden, Interrupted
+from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.deriving.verify import FreshProcesses, verify_study
@@ -22,16 +22,16 @@ from tracker.errors import NotFoundError
 from tracker.execution.executor import Executor, InlineExecutor
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.trainer import Segment
-from tracker.recording.outbox import sync
-from tracker.recording.report import Delivered
-from tracker.recording.store import Store
-from tracker.recording.stored import Decision
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from, record_json, records_from
+from tracker.store.store import Store
+from tracker.store.stored import Decision
 from tracker.studies.adopt import adopt_studies
 from tracker.studies.pull import pull_studies
 from tracker.studies.result import StudyResult, study_result
 from tracker.studies.rungs import curve_of
 from tracker.studies.runner import Progress
+from tracker.tracking.outbox import sync
+from tracker.tracking.report import Delivered
 from tracker.training.keeper import paused_outcome
 from tracker.training.loop import Result
 

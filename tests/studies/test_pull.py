@@ -14,21 +14,21 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.recording.runs_in_mlflow import all_runs
-from tests.recording.test_outbox import server
 from tests.studies.project import Project
 from tests.studies.test_runner import Forbidden
+from tests.tracking.runs_in_mlflow import all_runs
+from tests.tracking.test_outbox import server
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import BestModels
 from tracker.errors import NotFoundError, StoreCorrupt, StoreError, TrackerError, TrackingError
-from tracker.recording.mlflow_database import make_database
-from tracker.recording.mlflow_settings import settle
-from tracker.recording.outbox import sync, waiting
-from tracker.recording.report import Delivered, Policy
-from tracker.recording.store import Store
+from tracker.store.store import Store
 from tracker.studies.pull import Pulled, pull_studies
 from tracker.terminal.show import pull_summary
+from tracker.tracking.mlflow_database import make_database
+from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.outbox import sync, waiting
+from tracker.tracking.report import Delivered, Policy
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 settle(os.environ)

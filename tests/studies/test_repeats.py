@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.recording.runs_in_mlflow import all_runs
 from tests.studies.project import Project, Shuffled
 from tests.studies.test_runner import Forbidden, Interrupted
+from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.trainer import Segment, failed
-from tracker.recording.outbox import sync
-from tracker.recording.report import Delivered
-from tracker.recording.runs import trial_record
-from tracker.recording.store import Store
 from tracker.records import TrialSpec
 from tracker.seeds import derive_seed
+from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies
 from tracker.studies.pull import pull_studies
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress
+from tracker.tracking.outbox import sync
+from tracker.tracking.report import Delivered
+from tracker.tracking.runs import trial_record
 from tracker.training.loop import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own

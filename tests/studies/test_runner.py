@@ -15,10 +15,10 @@ from tests.studies.project import ENVIRONMENT, Project
 from tracker.errors import EnvironmentChanged, ReplayError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment, failed
-from tracker.recording.store import Store
-from tracker.recording.stored import Finished
 from tracker.records import Proposal, Timing, Trial, TrialOutcome
 from tracker.search.samplers import Told, open_sampler, plan_generations
+from tracker.store.store import Store
+from tracker.store.stored import Finished
 from tracker.studies.result import StudyResult, best_trial
 from tracker.studies.runner import Progress
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.studies.project import Project
 from tests.studies.test_runner import WILD
-from tracker.recording.report import Delivered
 from tracker.studies.runner import Progress
 from tracker.terminal.show import say_delivered, study_progress, study_summary, sync_summary
+from tracker.tracking.report import Delivered
 
 
 def test_a_study_is_summed_up_in_a_line(fresh: Project) -> None:

@@ -10,8 +10,8 @@ from tracker.deriving.difference import DIGESTS
 from tracker.deriving.fresh import Derived
 from tracker.deriving.recorded import Recorded
 from tracker.hyperparameters import FAMILIES
-from tracker.recording.conflicts import told_by_both
 from tracker.records import TrialOutcome, TrialSpec, record_json
+from tracker.store.conflicts import told_by_both
 from tracker.surroundings.changes import Cause, changes
 
 

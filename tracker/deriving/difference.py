@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.canonical import canonical_json
-from tracker.recording.conflicts import told_by_both
 from tracker.records import TrialOutcome
+from tracker.store.conflicts import told_by_both
 
 DIGESTS = ("weights", "predictions", "labels")
 EQUIVALENT_WITHIN = 1e-3

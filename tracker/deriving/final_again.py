@@ -24,7 +24,7 @@ from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import as_told
 from tracker.paths import Paths
-from tracker.recording.model_folder import write_model
+from tracker.store.model_folder import write_model
 from tracker.surroundings.changes import Cause
 
 AGAIN = "`tracker compare --test` writes it again without a new look"

@@ -11,7 +11,7 @@ from tracker.deriving.rows import Missing, find_rows
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
 from tracker.paths import Paths
-from tracker.recording.model_folder import describe_model
+from tracker.store.model_folder import describe_model
 
 
 def describe_again(recorded: Recorded, paths: Paths) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tracker.evaluation.final import RESULT, name_candidate, read_results
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
-from tracker.recording.store import FILE, Store
+from tracker.store.store import FILE, Store
 
 
 def verify_store(paths: Paths) -> Verdict | None:

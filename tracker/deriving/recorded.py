@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.recording.runs import stored_from
-from tracker.recording.store import FILE, Store
-from tracker.recording.stored import StoredTrial, outcome_slot
 from tracker.records import Timing, TrialOutcome, TrialSpec
+from tracker.store.store import FILE, Store
+from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.adopt import read_study
 from tracker.studies.result import StudyResult
+from tracker.tracking.runs import stored_from
 
 if TYPE_CHECKING:
     from tracker.records import Trial

@@ -9,9 +9,9 @@ from typing import Any
 from tracker.deriving.recorded import Recorded, read_beside_model, reported_study
 from tracker.errors import NotFoundError
 from tracker.paths import Paths
-from tracker.recording.store import FILE, Store
-from tracker.recording.stored import StoredTrial, outcome_slot
 from tracker.records import Proposal, StudySpec, Timing
+from tracker.store.store import FILE, Store
+from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.result import StudyResult, study_result
 
 

@@ -22,11 +22,11 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR
 from tracker.ordering import objective_value
 from tracker.paths import Paths
-from tracker.recording.verdicts import TAGS, fetch_run, find_runs, tag_runs
 from tracker.records import Proposal, Trial
 from tracker.studies.report import trial_row
 from tracker.studies.study import StudyTrial
 from tracker.surroundings.changes import Cause
+from tracker.tracking.verdicts import TAGS, fetch_run, find_runs, tag_runs
 
 FINAL = "final"
 RUN_ID = re.compile(r"[0-9a-f]{32}")

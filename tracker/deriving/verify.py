@@ -23,10 +23,10 @@ from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import REPAIR, other_entry
 from tracker.paths import Paths
-from tracker.recording.conflicts import refuse_other_proposal
 from tracker.records import Proposal, Trial
 from tracker.search.samplers import open_sampler, plan_generations, versions
 from tracker.seeds import bit_generator
+from tracker.store.conflicts import refuse_other_proposal
 from tracker.studies.plan import Planner
 from tracker.studies.report import study_files
 from tracker.studies.rungs import Decisions, told

@@ -21,7 +21,7 @@ from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import score_labels
 from tracker.paths import Paths
-from tracker.recording.store import FILE, Store
+from tracker.store.store import FILE, Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.canonical import parse_canonical
+from tracker.durable import sync_folder, write_whole
 from tracker.errors import InputError, NotFoundError, StoreError
-from tracker.recording.files import sync_folder, write_whole
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, keep_result, name_candidate, read_results
 from tracker.evaluation.ledger import read_ledger
 from tracker.paths import Paths
-from tracker.recording.store import Store
+from tracker.store.store import Store
 
 REMEDY = "run `dvc repro` to write it again"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
-from tracker.recording.store import Store
-from tracker.recording.stored import Decision, Finished, outcome_slot
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from
+from tracker.store.store import Store
+from tracker.store.stored import Decision, Finished, outcome_slot
 from tracker.studies.report import FORMAT
 from tracker.studies.result import StudyResult, study_result, summarise_study
 

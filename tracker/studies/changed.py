@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.recording.store import Store
 from tracker.records import StudySpec, record_json
+from tracker.store.store import Store
 from tracker.studies.plan import StudyPlan
 
 WORDS = {

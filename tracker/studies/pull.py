@@ -10,16 +10,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tracker.canonical import digest
-from tracker.recording.delivered import DeliveredItems, destination
-from tracker.recording.kinds import Taken, kind_of
-from tracker.recording.mlflow_settings import settle
-from tracker.recording.store import Store
-from tracker.recording.stored import Finished
+from tracker.store.store import Store
+from tracker.store.stored import Finished
 from tracker.studies.adopt import put_decisions
 from tracker.studies.result import StudyResult, study_result, summarise_study
+from tracker.tracking.delivered import DeliveredItems, destination
+from tracker.tracking.kinds import Taken, kind_of
+from tracker.tracking.mlflow_settings import settle
 
 if TYPE_CHECKING:
-    from tracker.recording.fetch import Experiment, FetchedFinal, FetchedStudy, FetchedTrial
+    from tracker.tracking.fetch import Experiment, FetchedFinal, FetchedStudy, FetchedTrial
 
 CHUNK = 64  # trials whose weights are in memory at once
 LOCK_S = 5.0
@@ -44,7 +44,7 @@ def pull_studies(store: Store, tracking_uri: str, experiment: str, names: Collec
     has another outcome, StoreBusy while a study runs.
     """
     settle(os.environ)
-    from tracker.recording.fetch import Experiment  # it imports mlflow, which takes a second
+    from tracker.tracking.fetch import Experiment  # it imports mlflow, which takes a second
 
     source = Experiment(tracking_uri, experiment)
     studies, finals = source.studies(names), source.finals(names)
@@ -64,7 +64,7 @@ def pull_studies(store: Store, tracking_uri: str, experiment: str, names: Collec
 
 def _checked(study: FetchedStudy) -> StudyResult | None:
     """The finished study, its digest checked; None where MLflow does not have all trials that the digest speaks of."""
-    from tracker.recording.fetch import damaged
+    from tracker.tracking.fetch import damaged
 
     if study.wanted is None or study.digest is None or any(n not in study.trials for n in range(study.wanted)):
         return None

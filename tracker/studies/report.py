@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.aggregation import spread
 from tracker.canonical import canonical_json
+from tracker.durable import sync_folder, write_whole
 from tracker.errors import StoreError
 from tracker.metrics import CURVES
-from tracker.recording.environments import earlier_environments
-from tracker.recording.files import sync_folder, write_whole
-from tracker.recording.model_folder import describe_model, remove_model, write_model
-from tracker.recording.store import Store
 from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_value
+from tracker.store.environments import earlier_environments
+from tracker.store.model_folder import describe_model, remove_model, write_model
+from tracker.store.store import Store
 from tracker.studies.result import StudyResult
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
-from tracker.recording.store import Store
-from tracker.recording.stored import Decision, Finished, paused_slot
 from tracker.records import Proposal, StudySpec, Timing, Trial, TrialOutcome
 from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
+from tracker.store.store import Store
+from tracker.store.stored import Decision, Finished, paused_slot
 from tracker.training.keeper import paused_outcome
 from tracker.training.loop import Checkpoint, Result
 

@@ -9,12 +9,12 @@ from typing import Any
 from tracker.errors import ConfigError, ReplayError
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
-from tracker.recording.conflicts import refuse_other_proposal
-from tracker.recording.store import Store
-from tracker.recording.stored import Finished
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.pruners import Pruner
 from tracker.search.samplers import Sampler, open_sampler, plan_generations, row_of
+from tracker.store.conflicts import refuse_other_proposal
+from tracker.store.store import Store
+from tracker.store.stored import Finished
 from tracker.studies.changed import describe_change
 from tracker.studies.plan import Planner, StudyPlan
 from tracker.studies.result import StudyResult, best_trial, summarise_study

@@ -14,12 +14,12 @@ import pandas as pd
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor
-from tracker.recording.environments import earlier_environments
-from tracker.recording.model_folder import describe_model, write_model
-from tracker.recording.store import Store
 from tracker.records import Trial
 from tracker.search.export import to_optuna
 from tracker.standalone.load import StandaloneModel, load_model
+from tracker.store.environments import earlier_environments
+from tracker.store.model_folder import describe_model, write_model
+from tracker.store.store import Store
 from tracker.studies.derived_model import DerivedModel, rebuild
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import regain_weights

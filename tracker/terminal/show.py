@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracker.recording.report import Delivered
     from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study
+    from tracker.tracking.report import Delivered
 
 
 @contextmanager

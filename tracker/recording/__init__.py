@@ -1,1 +1,0 @@
-"""The store (the truth) and its way to MLflow."""

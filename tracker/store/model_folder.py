@@ -1,0 +1,106 @@
+"""The folder of a model: a trial's weights, parameters and preprocessing, as `tracker.standalone.load` opens it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import canonical_json, digest_bytes
+from tracker.durable import sync_file, sync_folder
+from tracker.errors import StoreError
+from tracker.records import TrialOutcome, TrialSpec, record_json
+
+FORMAT = 2
+
+
+def describe_model(
+    spec: TrialSpec, outcome: TrialOutcome, serving: Mapping[str, Any], code: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The content of `model.json`: all that is needed beside the weights to read raw rows. No times, no hosts.
+
+    Where the user's own code trained, it goes along as `code` (texts by file), with the whole spec to run it again, two raw
+    rows as `example`, and as `check` the class probabilities that they got when it was trained.
+    """
+    return _own(spec, outcome, serving, code) | {
+        "format": FORMAT,
+        "family": spec.family,
+        "params": dict(spec.params),
+        "labels": serving["labels"],
+        "positive": serving["positive"],
+        "columns": serving["columns"],
+        "preprocessing": serving["preprocessing"],
+        "key": spec.key,
+        "weights": outcome.weights,
+    }
+
+
+def _own(
+    spec: TrialSpec, outcome: TrialOutcome, serving: Mapping[str, Any], code: Mapping[str, str] | None
+) -> dict[str, Any]:
+    if not spec.code:
+        return {}
+    check = [list(row) for row in outcome.example or ()]
+    example = list(serving.get("example", ()))[: len(check)]
+    return {"spec": record_json(spec), "code": dict(code or {}), "example": example, "check": check}
+
+
+def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:
+    """Writes the model folder, equal bytes for equal input; an older one is replaced as a whole. Raises StoreError.
+
+    One writer at a time: what is written aside has a fixed name, so that the next one clears what a killed one left.
+    """
+    if digest_bytes(weights) != description["weights"]:
+        raise StoreError(f"{folder}: the weights are not those that the description names ({description['weights']})")
+    aside, old = _beside(folder)
+    try:
+        _clear_beside(folder)
+        aside.mkdir(parents=True)
+        fill_model(aside, description, weights)
+        for path in sorted(aside.iterdir()):
+            sync_file(path)
+        _step_aside(folder, old)
+        aside.rename(folder)
+        sync_folder(folder.parent)
+        _clear_beside(folder)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: the model cannot be written ({error.strerror}); "
+            "free disk space or make it writable, then run the same command again"
+        ) from None
+
+
+def remove_model(folder: Path) -> None:
+    """Leaves an empty folder where a model was, and nothing beside it. Raises StoreError."""
+    try:
+        _clear_beside(folder)
+        _step_aside(folder, _beside(folder)[1])
+        _clear_beside(folder)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be emptied ({error.strerror}); make it writable") from None
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+
+
+def _clear_beside(folder: Path) -> None:
+    for path in _beside(folder):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _step_aside(folder: Path, old: Path) -> None:
+    """A folder with content cannot be renamed over."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        folder.rename(old)
+
+
+def fill_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:
+    """Writes both files of a model into a folder that is there, neither durably nor at once."""
+    (folder / "model.json").write_bytes(canonical_json(dict(description)) + b"\n")
+    (folder / "weights.safetensors").write_bytes(weights)

@@ -1,0 +1,1 @@
+"""Everything that knows MLflow or its queue."""

@@ -1,0 +1,128 @@
+"""The delivery process: turns lines on its input (settings, `compare KEY`, `notify`, `finish`) into deliveries to MLflow.
+
+It lives as long as its parent: when the other end of its input is gone, or its parent, it leaves at once; what it was at
+is found again and completed by the next delivery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.errors import TrackerError
+from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.report import Delivered, policy_from
+
+if TYPE_CHECKING:
+    from tracker.tracking.delivery import Delivery
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+FOREVER_S = 3600.0
+LAST_ATTEMPTS = 2
+WATCH_S = 0.5
+Lines = queue.SimpleQueue[str]
+
+
+def main() -> int:
+    """Runs until `finish` is done or the parent is gone; the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
+    lines: Lines = queue.SimpleQueue()
+    threading.Thread(target=_watch, args=(lines, os.getppid()), daemon=True).start()
+    settle(os.environ)
+    settings = json.loads(lines.get())
+    try:
+        report = _serve(settings, lines)
+    except TrackerError as error:
+        report = Delivered(0, -1, str(error))
+    _say(report, done=True)
+    return 0
+
+
+def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
+    from tracker.store.store import Store
+    from tracker.tracking.delivery import Delivery  # here, because it imports mlflow, which takes a second
+    from tracker.tracking.mlflow_recorder import MlflowRecorder
+
+    recorder = MlflowRecorder(settings["tracking_uri"], settings["experiment"])
+    policy = policy_from(settings["policy"])
+
+    def progress(delivered: int, waiting: int) -> None:
+        _say(Delivered(delivered, waiting), done=False)
+
+    with (
+        Store.open(Path(settings["store"])) as store,
+        Delivery(store, recorder, policy, progress) as delivery,
+    ):
+        return _deliver_until_finished(delivery, settings["compare"], lines)
+
+
+def _deliver_until_finished(delivery: Delivery, compare: Collection[str] | None, lines: Lines) -> Delivered:
+    failures, finishing, attempts = 0, False, 0
+    wanted = None if compare is None else set(compare)
+    while True:
+        report = delivery.deliver(wanted)
+        _say(report, done=False)
+        failures = failures + 1 if report.problem else 0
+        wanted = wanted if report.problem else set()
+        if finishing:
+            attempts += 1
+            if attempts >= LAST_ATTEMPTS or not report.problem:
+                return report
+        finishing = _next_is_finish(lines, failures, finishing, wanted)
+
+
+def _next_is_finish(lines: Lines, failures: int, finishing: bool, wanted: set[str] | None) -> bool:
+    """Waits for a word, or, after a failure, for the time to try again; `finish` is obeyed at once.
+
+    `compare KEY` adds a study to those that are `wanted` in the next comparison.
+    """
+    pause = PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else FOREVER_S
+    until = time.monotonic() + (PAUSES_S[0] if finishing else pause)
+    while (rest := until - time.monotonic()) > 0:
+        with contextlib.suppress(queue.Empty):
+            word, _, key = lines.get(timeout=rest).partition(" ")
+            if word == "finish":
+                return True
+            if word == "compare" and wanted is not None:
+                wanted.add(key)
+            if not failures and lines.empty():  # a notification; several of them ask for one delivery
+                break
+    return finishing
+
+
+def _watch(lines: Lines, parent: int, leave: Callable[[int], None] = os._exit) -> None:
+    """Splits the input into lines; leaves when it ends or the parent changes.
+
+    A forked worker of the parent may hold the other end open after the parent has died, hence both signs.
+    """
+    rest = b""
+    while os.getppid() == parent:
+        if not select.select([0], [], [], WATCH_S)[0]:
+            continue
+        chunk = os.read(0, 65536)
+        if not chunk:
+            break
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            lines.put(line.decode())
+    leave(0)
+
+
+def _say(report: Delivered, *, done: bool) -> None:
+    line = {"delivered": report.delivered, "waiting": report.waiting, "problem": report.problem, "done": done}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

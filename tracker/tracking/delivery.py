@@ -1,0 +1,98 @@
+"""Takes what waits in the outbox to MLflow, each record exactly once, whatever was interrupted before."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from tracker.errors import TrackerError
+from tracker.store.queue import Item
+from tracker.store.store import Store
+from tracker.tracking.delivered import DeliveredItems
+from tracker.tracking.kinds import Transport, kind_of
+from tracker.tracking.presence import Presence
+from tracker.tracking.recorder import Recorder
+from tracker.tracking.report import Delivered, Policy
+from tracker.tracking.run_models import RunModels
+
+LOCK_S = 600.0
+
+
+class Delivery:
+    """One store on its way to one recorder. Several may exist; a lock lets one at a time deliver."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        policy: Policy,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._presence = Presence(recorder)
+        self._progress = progress or (lambda _delivered, _waiting: None)
+        self._log = DeliveredItems(store.folder, recorder.destination, uuid.uuid4().hex)
+        self._items: list[Item] = []
+        self._delivered = 0
+        self._stack = ExitStack()
+        scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-"))
+        self._transport = Transport(store, recorder, self._presence, RunModels(store, policy, Path(scratch)))
+
+    def __enter__(self) -> Delivery:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+    def deliver(self, compare: Collection[str] | None = ()) -> Delivered:
+        """Delivers what waits; studies in `compare` (None: everything) are first compared with what MLflow really has.
+
+        Never raises for a server that is away or refuses: the report says how much waits and why.
+        """
+        problem: str | None
+        try:
+            with self._store.lock(f"outbox-{self._recorder.destination}", LOCK_S):
+                self._catch_up()
+                problem = self._deliver_locked(compare)
+        except TrackerError as error:
+            problem = str(error)
+        return Delivered(self._delivered, len(self._waiting()), problem)
+
+    def _catch_up(self) -> None:
+        if self._log.refresh():  # somebody else delivered: what we know of MLflow is old
+            self._presence.forget()
+        self._log.claim()
+        self._items.extend(self._store.items(self._items[-1].place if self._items else 0))
+
+    def _deliver_locked(self, compare: Collection[str] | None) -> str | None:
+        chosen = {item.subject for item in self._items} if compare is None else set(compare)
+        if not chosen and not self._waiting():
+            return None
+        self._recorder.connect()
+        for subject in chosen:
+            self._presence.forget(subject)
+        for item in self._items:
+            if item.subject in chosen:
+                there = kind_of(item).is_there(self._transport, item)
+                (self._log.add if there else self._log.forget)([item.name])
+        problem, waiting = None, self._waiting()
+        for place, item in enumerate(waiting, start=1):
+            try:
+                kind_of(item).deliver(self._transport, item)
+            except TrackerError as error:
+                problem = str(error)
+                self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
+                self._recorder.reach()  # raises when the server is away; otherwise this item alone was refused
+                continue
+            self._log.add([item.name])
+            self._delivered += 1
+            self._progress(self._delivered, len(waiting) - place)
+        return problem
+
+    def _waiting(self) -> list[Item]:
+        return [item for item in self._items if item.name not in self._log.names]

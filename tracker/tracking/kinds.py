@@ -1,0 +1,221 @@
+"""The kinds of records that reach MLflow, one class and one row each; deliveries and pulls know no kind by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tracker.errors import StoreError
+from tracker.store.queue import Item
+from tracker.store.store import Store
+from tracker.tracking.presence import Presence
+from tracker.tracking.recorder import Found, Recorder
+from tracker.tracking.runs import MODEL_TAG, RECORD_TAG, Run, final_run, finished_study, study_run, trial_run
+
+if TYPE_CHECKING:
+    from tracker.tracking.run_models import RunModels  # it imports pandas
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What brings a record from a store to a recorder: both, what is known to be there, the models that go along."""
+
+    store: Store
+    recorder: Recorder
+    presence: Presence
+    models: RunModels
+
+    def parent(self, study: str) -> Found:
+        """The run of a study, created if it is not there: without the tag of its record, which follows the record."""
+        runs = self.presence.study(study)
+        if runs.parent is None:
+            run = study_run(self.store, study)
+            tags = {name: value for name, value in run.tags.items() if name != RECORD_TAG}
+            runs.parent = self.recorder.create(replace(run, tags=tags), None)
+        return runs.parent
+
+    def complete(self, found: Found, run: Run) -> Found:
+        """What a run gets after its files; the end comes last, so that what has ended is whole."""
+        self.recorder.fill(found, run)
+        self.recorder.end(found, run)
+        return replace(found, status=run.status, tags={**found.tags, **run.tags})
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a pull took from MLflow: trial numbers by study key, studies whose last end came, digests of final results."""
+
+    trials: Mapping[str, Collection[int]]
+    ends: Collection[str]
+    finals: Collection[str]
+
+
+class Kind(Protocol):
+    """One kind of record. An addition is a class with these members and its row in `KINDS`."""
+
+    @property
+    def name(self) -> str:
+        """The first part of the names of its items."""
+
+    def is_there(self, transport: Transport, item: Item) -> bool:
+        """Whether MLflow has the record whole. Raises TrackerError."""
+
+    def deliver(self, transport: Transport, item: Item) -> None:
+        """Brings the record there; what an interrupted delivery left is completed. Raises TrackerError."""
+
+    def came(self, taken: Taken, item: Item) -> bool:
+        """Whether the record was just pulled from there and so need not be delivered."""
+
+
+class StudyStart:
+    """A study that was begun: its run, RUNNING, with settings and record."""
+
+    name = "study"
+
+    def is_there(self, transport: Transport, item: Item) -> bool:
+        """Whether the study has a run with its record; it may be another machine's, with other provenance."""
+        parent = transport.presence.study(item.subject).parent
+        return parent is not None and RECORD_TAG in parent.tags
+
+    def deliver(self, transport: Transport, item: Item) -> None:
+        """Creates the run, writes its record, then the tag of the record and the settings."""
+        run, parent = study_run(transport.store, item.subject), transport.parent(item.subject)
+        with transport.recorder.files(parent) as folder:
+            _write_files(folder, run)
+        if parent.tags.get(RECORD_TAG) != run.tags[RECORD_TAG]:
+            transport.recorder.fill(parent, run)
+            transport.presence.study(item.subject).parent = replace(parent, tags={**parent.tags, **run.tags})
+
+    def came(self, taken: Taken, item: Item) -> bool:
+        """Whether the study was pulled."""
+        return item.subject in taken.trials
+
+
+class TrialEnd:
+    """A trial that ended: its run below the study's, with its model where the policy says so."""
+
+    name = "trial"
+
+    def is_there(self, transport: Transport, item: Item) -> bool:
+        """Whether the trial's run has ended, with a model if one goes along."""
+        study, number = item.subject, item.number or 0
+        trial = transport.presence.study(study).trials.get(number)
+        if trial is None or not trial.ended:
+            return False
+        return MODEL_TAG in trial.tags or not transport.models.with_run(study, number)
+
+    def deliver(self, transport: Transport, item: Item) -> None:
+        """Creates the run if it is not there, and completes one that has not ended."""
+        study, number, models = item.subject, item.number or 0, transport.models
+        runs, run = transport.presence.study(study), trial_run(transport.store, study, number)
+        found = runs.trials.get(number)
+        promised = found is not None and MODEL_TAG in found.tags  # interrupted under another policy
+        with_model = models.with_run(study, number) or (promised and models.possible(study, number))
+        if with_model:
+            run = _marked(run)
+        if found is None:
+            found = runs.trials[number] = transport.recorder.create(run, transport.parent(study).run_id)
+        if found.ended and (MODEL_TAG in found.tags or not with_model):
+            return
+        with transport.recorder.files(found) as folder:
+            _write_files(folder, run)
+            if with_model:
+                models.write(folder / "model", study, number, found.run_id)
+        runs.trials[number] = transport.complete(found, run)
+
+    def came(self, taken: Taken, item: Item) -> bool:
+        """Whether the trial was pulled with its study."""
+        return item.number in taken.trials.get(item.subject, ())
+
+
+class StudyEnd:
+    """A study that reached its end, for the first time or again: its summary, and the models of its best trials."""
+
+    name = "finish"
+
+    def is_there(self, transport: Transport, item: Item) -> bool:
+        """Whether the run shows the last end, and the best trials have their models."""
+        study = item.subject
+        run, runs = finished_study(transport.store, study), transport.presence.study(study)
+        if run is None or runs.parent is None or not runs.parent.ended:
+            return run is None
+        trials = [runs.trials.get(number) for number in transport.models.at_end(study)]
+        with_model = all(trial is not None and MODEL_TAG in trial.tags for trial in trials)
+        return with_model and runs.parent.tags.get("tracker.finish") == run.tags["tracker.finish"]
+
+    def deliver(self, transport: Transport, item: Item) -> None:
+        """Adds the models that follow the end, then completes the study's run."""
+        study = item.subject
+        run, runs = finished_study(transport.store, study), transport.presence.study(study)
+        if run is None:
+            return
+        for number in transport.models.at_end(study):
+            found = runs.trials.get(number)
+            if found is not None and MODEL_TAG not in found.tags:
+                runs.trials[number] = self._add_model(transport, study, number, found)
+        with transport.recorder.files(transport.parent(study)) as folder:
+            _write_files(folder, run)
+        runs.parent = transport.complete(transport.parent(study), run)
+
+    def came(self, taken: Taken, item: Item) -> bool:
+        """Whether the study was pulled and MLflow shows its last end."""
+        return item.subject in taken.ends
+
+    @staticmethod
+    def _add_model(transport: Transport, study: str, number: int, found: Found) -> Found:
+        with transport.recorder.files(found) as folder:
+            transport.models.write(folder / "model", study, number, found.run_id)
+        marked = _marked(trial_run(transport.store, study, number))
+        transport.recorder.fill(found, marked)
+        return replace(found, tags={**found.tags, **marked.tags})
+
+
+class FinalResult:
+    """A final result: a run of its own, once for a trial on the same test rows."""
+
+    name = "final"
+
+    def is_there(self, transport: Transport, item: Item) -> bool:
+        """Whether the result, or the same one with another number of looks, has a run that ended."""
+        found = transport.presence.final(final_run(transport.store, item.subject).tags)
+        return found is not None and found.ended
+
+    def deliver(self, transport: Transport, item: Item) -> None:
+        """Creates the run if it is not there, and completes one that has not ended."""
+        run, runs = final_run(transport.store, item.subject), transport.presence.finals()
+        found = transport.presence.final(run.tags)
+        if found is None:
+            found = runs[item.subject] = transport.recorder.create(run, None)
+        if not found.ended:
+            with transport.recorder.files(found) as folder:
+                _write_files(folder, run)
+            runs[item.subject] = transport.complete(found, run)
+
+    def came(self, taken: Taken, item: Item) -> bool:
+        """Whether the result was pulled."""
+        return item.subject in taken.finals
+
+
+_ROWS: tuple[Kind, ...] = (StudyStart(), TrialEnd(), StudyEnd(), FinalResult())
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ROWS}
+
+
+def kind_of(item: Item) -> Kind:
+    """The kind of an item. Raises StoreError for one that a newer release queued."""
+    if item.kind not in KINDS:
+        raise StoreError(
+            f"record {item.name}: kind {item.kind!r} is unknown here (known: {', '.join(KINDS)}); upgrade repro-tracker"
+        )
+    return KINDS[item.kind]
+
+
+def _marked(run: Run) -> Run:
+    """A trial's run that says its model is whole."""
+    return replace(run, tags={**run.tags, MODEL_TAG: run.tags["tracker.weights"]})
+
+
+def _write_files(folder: Path, run: Run) -> None:
+    for name, content in run.files.items():
+        (folder / name).write_bytes(content)

@@ -1,0 +1,173 @@
+"""A recorder that keeps its runs in memory and behaves as MLflow does, failures included: no server, no start-up."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracker.canonical import digest
+from tracker.errors import TrackingError
+from tracker.tracking.delivered import destination
+from tracker.tracking.recorder import PAGE, Found, cut
+from tracker.tracking.runs import Point, Run
+
+
+@dataclass(slots=True)
+class MemoryRun:
+    """A run as it is kept; `files` by their place in the run's artifacts."""
+
+    run_id: str
+    name: str
+    start_ms: int
+    tags: dict[str, str]
+    status: str = "RUNNING"
+    end_ms: int = 0
+    params: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    deleted: bool = False
+    _points: dict[str, Point] = field(default_factory=dict)
+
+    @property
+    def points(self) -> list[Point]:
+        """Every point once, by name and time."""
+        return sorted(self._points.values(), key=lambda point: (point.name, point.time_ms, point.step))
+
+    def log(self, point: Point) -> None:
+        """Adds a point; an equal one is there already (NaN is equal to NaN)."""
+        self._points[repr(point)] = point
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What the call of this number comes to; with `answer_lost` the server does it and only its answer is lost."""
+
+    call: int
+    error: BaseException
+    answer_lost: bool
+
+
+class MemoryRecorder:
+    """One experiment, kept by this object: everybody who delivers to the same place is given the same one.
+
+    `away` lets every call fail until it is set back; `fail` lets one call fail. `calls` counts the calls.
+    """
+
+    def __init__(self, name: str = "memory", page: int = PAGE) -> None:
+        self.destination = destination("memory:", name)
+        self.away = False
+        self.calls = 0
+        self._page = page
+        self._fault: Fault | None = None
+        self._runs: dict[str, MemoryRun] = {}
+
+    def fail(self, after: int, error: BaseException | None = None, *, answer_lost: bool = False) -> None:
+        """The call after the next `after` ones fails with `error`, TrackingError if None; None later than that."""
+        self._fault = Fault(self.calls + after + 1, error or TrackingError("memory: a call failed"), answer_lost)
+
+    def recover(self) -> None:
+        """No call fails from here on."""
+        self.away, self._fault = False, None
+
+    def runs(self) -> list[MemoryRun]:
+        """The active runs, by name."""
+        return sorted((run for run in self._runs.values() if not run.deleted), key=lambda run: (run.name, run.run_id))
+
+    def connect(self) -> str:
+        """Reaches the place; the experiment's id. Raises TrackingError."""
+        with self._call("reach the server"):
+            return "0"
+
+    def reach(self) -> None:
+        """Asks for one small thing. Raises TrackingError when the place is away."""
+        with self._call("reach the server"):
+            return
+
+    def search(self, tag: str, value: str) -> list[Found]:
+        """All active runs that carry a tag, read to the last page, the newest first."""
+        found: list[Found] = []
+        while True:
+            with self._call("search runs"):
+                there = [run for run in self.runs() if run.tags.get(tag) == value]
+                there.sort(key=lambda run: (-run.start_ms, run.run_id))
+                found += [_found(run) for run in there[len(found) : len(found) + self._page]]
+                if len(found) == len(there):
+                    return found
+
+    def create(self, run: Run, parent: str | None) -> Found:
+        """Creates a run as RUNNING with all its tags. Ids say nothing of the order of creation, as MLflow's."""
+        with self._call(f"create run {run.name}"):
+            tags = {name: cut(value) for name, value in run.tags.items()}
+            if parent is not None:
+                tags["mlflow.parentRunId"] = parent
+            made = MemoryRun(digest("run", len(self._runs))[:32], run.name, run.start_ms, tags)
+            self._runs[made.run_id] = made
+            return _found(made)
+
+    def fill(self, found: Found, run: Run) -> None:
+        """Logs params, points and tags. Raises TrackingError for a param that is there with another value."""
+        with self._call(f"fill run {run.name}"):
+            kept, params = self._active(found), {name: cut(value) for name, value in run.params.items()}
+            for name, value in params.items():
+                if kept.params.setdefault(name, value) != value:
+                    raise TrackingError(f"memory: param {name} was {kept.params[name]}, cannot become {value}")
+            for point in run.points:
+                kept.log(point)
+            kept.tags.update({name: cut(value) for name, value in run.tags.items()})
+
+    @contextlib.contextmanager
+    def files(self, found: Found) -> Iterator[Path]:
+        """A folder whose files are kept one by one when it is left, so that a failure can leave some of them."""
+        with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
+            yield Path(scratch)
+            for path in sorted(path for path in Path(scratch).rglob("*") if path.is_file()):
+                with self._call("upload files"):
+                    self._runs[found.run_id].files[path.relative_to(scratch).as_posix()] = path.read_bytes()
+
+    def read(self, found: Found, name: str) -> bytes:
+        """The content of a file of a run. Raises TrackingError, naming both."""
+        with self._call(f"read {name} of run {found.name}"):
+            if name not in self._runs[found.run_id].files:
+                raise TrackingError(f"memory: run {found.name} ({found.run_id}) has no file {name}")
+            return self._runs[found.run_id].files[name]
+
+    def last_value(self, found: Found, metric: str) -> float | None:
+        """The newest point of a metric; None where there is none."""
+        with self._call(f"read {metric} of run {found.name}"):
+            points = [point for point in self._runs[found.run_id].points if point.name == metric]
+            return points[-1].value if points else None
+
+    def end(self, found: Found, run: Run) -> None:
+        """Ends a run with its status and true time."""
+        with self._call(f"end run {run.name}"):
+            kept = self._active(found)
+            kept.status, kept.end_ms = run.status, run.end_ms
+
+    def delete(self, found: Found) -> None:
+        """Takes a run out of every search."""
+        with self._call("delete a run"):
+            self._runs[found.run_id].deleted = True
+
+    def _active(self, found: Found) -> MemoryRun:
+        run = self._runs[found.run_id]
+        if run.deleted:
+            raise TrackingError(f"memory: run {found.name} ({found.run_id}) was deleted; restore it first")
+        return run
+
+    @contextlib.contextmanager
+    def _call(self, doing: str) -> Iterator[None]:
+        self.calls += 1
+        fault = self._fault if self._fault is not None and self._fault.call == self.calls else None
+        if self.away:
+            raise TrackingError(f"memory: could not {doing}; it was told to be away")
+        if fault is not None and not fault.answer_lost:
+            raise fault.error
+        yield
+        if fault is not None:
+            raise fault.error
+
+
+def _found(run: MemoryRun) -> Found:
+    return Found(run.run_id, run.status, dict(run.tags), f"memory:{run.run_id}", run.name, run.start_ms, run.end_ms)

@@ -1,0 +1,118 @@
+"""Turns the address of a SQLite file into an MLflow database that is whole or absent, whenever its making is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from tracker.durable import sync_file, sync_folder
+
+SCHEME = "sqlite:///"
+SETTLED_S = 5.0  # a file that changed since then may be in the making by somebody else
+_OWN_ROWS = {"alembic_version", "experiments", "workspaces"}  # an empty database has rows in these
+
+
+def database_path(tracking_uri: str) -> Path | None:
+    """The file of a SQLite address, absolute; None for every other address."""
+    name = tracking_uri.removeprefix(SCHEME).split("?")[0]
+    if not tracking_uri.startswith(SCHEME) or name in {"", ":memory:"} or name.startswith("file:"):
+        return None
+    return Path(name).absolute()
+
+
+def make_database(path: Path) -> None:
+    """Makes a missing database: MLflow fills a file beside it, which is renamed when it is whole.
+
+    Raises what MLflow and the file system raise.
+    """
+    if not _is_missing(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.parent):
+        if _is_missing(path):
+            _make(path)
+
+
+def put_aside_half_made(path: Path) -> bool:
+    """Renames a database that MLflow refuses, if it holds nothing of anybody's and nobody is at it; whether it did.
+
+    Releases of this project, and MLflow itself, make the file in place: killed meanwhile, they leave one that MLflow can
+    neither use nor complete. What it holds is MLflow's own, so that nothing is lost.
+    """
+    with contextlib.suppress(OSError), _alone(path.parent):
+        if _is_settled(path) and _is_empty(path):
+            path.rename(_free_name(path))
+            return True
+    return False
+
+
+def close_old(tracking_uri: str) -> None:
+    """Closes the files that MLflow keeps open in this process under an address whose file was renamed."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore._get_or_create_engine(tracking_uri).dispose()  # noqa: SLF001  there is no public way
+
+
+def _is_missing(path: Path) -> bool:
+    """No file, or one without a byte, which a kill at the very beginning leaves."""
+    return not path.exists() or (path.stat().st_size == 0 and _is_settled(path))
+
+
+def _is_settled(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > SETTLED_S
+
+
+def _make(path: Path) -> None:
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    aside = path.with_name(f".{path.name}.new")
+    for leftover in (aside, aside.with_name(f"{aside.name}-journal")):
+        leftover.unlink(missing_ok=True)
+    try:
+        store = SqlAlchemyStore(f"{SCHEME}{aside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        store.engine.dispose()
+        sync_file(aside)
+        aside.rename(path)
+        sync_folder(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether it is an MLflow database in which nobody has stored anything; False where that cannot be told."""
+    try:
+        link = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=0)
+        with contextlib.closing(link):
+            link.execute("BEGIN EXCLUSIVE")  # fails where somebody reads or writes
+            names = {name for (name,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            found = {name for name in names if link.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()}  # noqa: S608
+            named = (
+                "experiments" in found and link.execute("SELECT 1 FROM experiments WHERE name != 'Default'").fetchone()
+            )
+            link.execute("ROLLBACK")
+    except sqlite3.Error:
+        return False
+    return "experiments" in names and not named and found <= _OWN_ROWS
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.half-made-{number}") for number in range(1, 1_000_000))
+    return next(name for name in names if not name.exists())
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a lock on the folder itself: two stores may deliver to one database, and no lock file stays beside it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

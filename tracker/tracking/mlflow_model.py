@@ -1,0 +1,168 @@
+"""An MLflow model folder, from a model description and its weights, that opens without this project.
+
+`mlflow.pyfunc.save_model` takes 15 ms, so it runs once per kind of data; each trial then gets a copy with its own stamp.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import tracker.standalone
+from tracker.errors import TrackingError
+from tracker.store.model_folder import fill_model
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow warns about type hints of its own while it is imported
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
+DATA = "data/model"
+_BLANKS = {name: f"BLANK-{name}" for name in ("run_id", "model_uuid", "utc_time_created", "model_size_bytes")}
+
+
+class ModelTemplate:
+    """An MLflow model folder without weights, for one kind of data; `write` makes it the model of one trial.
+
+    `code` are the files of the user's own network, by place: they lie beside the loader, where people look for them. What
+    runs is their text in `model.json`.
+    """
+
+    def __init__(self, folder: Path, serving: Mapping[str, Any], code: Mapping[str, str] | None = None) -> None:
+        self._folder = folder / "model"
+        package = _copy_sources(folder / "code")
+        own = _write_own(folder / "own_code", code or {})
+        (folder / "empty" / "model").mkdir(parents=True)
+        (folder / "empty" / "model" / "model.json").write_text("{}")
+        _save(
+            path=str(self._folder),
+            loader_module=f"{package.name}.load",
+            data_path=str(folder / "empty" / "model"),
+            code_paths=[str(package), *own],
+            signature=signature(serving),
+            input_example=example_frame(serving),
+            pip_requirements=requirements(),
+        )
+        self._files = {
+            path.relative_to(self._folder): path.read_bytes()
+            for path in sorted(self._folder.rglob("*"))
+            if path.is_file() and path.name not in {"MLmodel", "model.json"}
+        }
+        self._description = _with_blanks(self._folder / "MLmodel")
+
+    def write(self, folder: Path, run_id: str, created: float, description: Mapping[str, Any], weights: bytes) -> None:
+        """Writes the model of a trial; `created` are Unix seconds. Equal arguments give equal bytes."""
+        for place in sorted({(folder / name).parent for name in [*self._files, Path(DATA) / "model.json"]}):
+            place.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+        fill_model(folder / DATA, description, weights)
+        own = hashlib.sha256(f"{run_id}:{description['weights']}".encode()).hexdigest()[:32]
+        stamps = {
+            "run_id": f"'{run_id}'",  # quoted, because YAML takes 1e5 for a number
+            "model_uuid": f"'{own}'",
+            "utc_time_created": f"'{datetime.fromtimestamp(created, UTC).replace(tzinfo=None)}'",
+            "model_size_bytes": str(len(weights)),
+        }
+        text = self._description
+        for field, value in stamps.items():
+            text = text.replace(_BLANKS[field], value)
+        (folder / "MLmodel").write_text(text)
+
+
+def _write_own(folder: Path, code: Mapping[str, str]) -> list[str]:
+    for place, text in code.items():
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [str(folder)] if code else []
+
+
+def _save(**model: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own use of pandas
+        try:
+            mlflow.pyfunc.save_model(**model)
+        except MlflowException as error:
+            raise TrackingError(
+                f"MLflow refuses the model of this data ({str(error).splitlines()[0][:300]}); "
+                "set tracking.models: none, then `tracker sync`"
+            ) from error
+
+
+def _with_blanks(path: Path) -> str:
+    """The MLmodel file with a mark where each trial has something of its own; writing YAML anew costs a millisecond."""
+    model = Model.load(str(path))
+    model.artifact_path = "model"
+    for name, blank in _BLANKS.items():
+        setattr(model, name, blank)
+    model.save(str(path))
+    return path.read_text()
+
+
+def signature(serving: Mapping[str, Any]) -> ModelSignature:
+    """Raw columns in; label and one probability per class out. Any column may be absent as far as MLflow is concerned.
+
+    MLflow refuses int64 where `double` is declared, and a column of whole numbers is int64 or float64 depending on gaps:
+    only columns that show fractions are declared `double`, only texts `string`; the loader reads and checks the others.
+    """
+    rows = serving.get("example") or []
+    inputs = [
+        ColSpec(_input_type(column, [row.get(column["name"]) for row in rows]), column["name"], required=False)
+        for column in serving["columns"]
+    ]
+    outputs = [ColSpec("float", f"probability_{label}") for label in serving["labels"]]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("string", "label"), *outputs]))
+
+
+def example_frame(serving: Mapping[str, Any]) -> pd.DataFrame | None:
+    """The raw rows that users see as input example, those without gaps if there are any."""
+    rows = serving.get("example") or []
+    names = [column["name"] for column in serving["columns"]]
+    whole = [row for row in rows if all(not _is_gap(row.get(name)) for name in names)]
+    if not rows:
+        return None
+    values = [[None if _is_gap(row.get(name)) else row[name] for name in names] for row in (whole or rows)]
+    return pd.DataFrame(values, columns=names) if whole else pd.DataFrame(values, columns=names, dtype=object)
+
+
+def requirements() -> list[str]:
+    """Exact versions of what the loader imports, without the local part (`+cpu`) that no index knows."""
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in REQUIREMENTS]
+
+
+def _input_type(column: Mapping[str, Any], cells: list[Any]) -> Any:
+    present = [cell for cell in cells if not _is_gap(cell)]
+    if column["kind"] == "numeric" and any(isinstance(cell, float) and not cell.is_integer() for cell in present):
+        return "double"
+    if present and all(isinstance(cell, str) for cell in present):
+        return "string"
+    return AnyType()
+
+
+def _is_gap(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _copy_sources(folder: Path) -> Path:
+    """The loader as a package whose name tells its content, so that models of two releases open in one process."""
+    origin = Path(tracker.standalone.__file__).parent
+    names = sorted(path.name for path in origin.glob("*.py"))
+    contents = {name: (origin / name).read_bytes() for name in names}
+    content_digest = hashlib.sha256(b"\0".join(contents[name] for name in names)).hexdigest()
+    package = folder / f"tracker_model_{content_digest[:12]}"
+    package.mkdir(parents=True)
+    for name, content in contents.items():
+        (package / name).write_bytes(content)
+    return package

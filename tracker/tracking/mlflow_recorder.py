@@ -1,0 +1,208 @@
+"""Turns described runs into MLflow runs; the only place that talks to an MLflow server, whose errors end here.
+
+A run is created RUNNING, filled, and only then ended: one that is found RUNNING was interrupted and is filled again, which
+changes nothing that is there, because points have fixed times and equal points merge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
+
+from tracker.errors import TrackerError, TrackingError
+from tracker.tracking.addresses import hide_secrets, shown_address
+from tracker.tracking.delivered import destination
+from tracker.tracking.mlflow_database import close_old, database_path, make_database, put_aside_half_made
+from tracker.tracking.recorder import PAGE, Found, cut
+from tracker.tracking.runs import Run
+
+
+class MlflowRecorder:
+    """One experiment of one MLflow server or database; a search asks for `page` runs at a time."""
+
+    def __init__(self, tracking_uri: str, experiment: str, *, create: bool = True, page: int = PAGE) -> None:
+        self.destination = destination(tracking_uri, experiment)
+        self._create = create
+        self._page = page
+        self._uri = tracking_uri
+        self._experiment = experiment
+        self._link: tuple[MlflowClient, str] | None = None
+
+    def connect(self) -> str:
+        """Reaches the server, creating the experiment the first time (unless told not to); its id. Raises TrackingError."""
+        return self._client()[1]
+
+    def reach(self) -> None:
+        """Asks the server for one small thing. Raises TrackingError when it is away."""
+        client, experiment_id = self._client()
+        with self._translated("reach the server"):
+            client.get_experiment(experiment_id)
+
+    def search(self, tag: str, value: str) -> list[Found]:
+        """All active runs of the experiment that carry a tag, read once to the last page."""
+        client, experiment_id = self._client()
+        found: list[Found] = []
+        token: str | None = None
+        with self._translated("search runs"):
+            while True:
+                page = client.search_runs(
+                    [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, self._page, page_token=token
+                )
+                found.extend(_found(run) for run in page)
+                token = page.token
+                if not token:
+                    return found
+
+    def create(self, run: Run, parent: str | None) -> Found:
+        """Creates a run as RUNNING, with all its tags, from which it is known again."""
+        client, experiment_id = self._client()
+        tags = {name: cut(value) for name, value in run.tags.items()}
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent
+        with self._translated(f"create run {run.name}"):
+            return _found(client.create_run(experiment_id, run.start_ms, tags, run.name))
+
+    def fill(self, found: Found, run: Run) -> None:
+        """Logs params, points and the tags that differ."""
+        client, _ = self._client()
+        tags = [RunTag(name, cut(value)) for name, value in run.tags.items() if found.tags.get(name) != cut(value)]
+        params = [Param(name, cut(value)) for name, value in run.params.items()]
+        # The newest point first: MLflow then sets the latest value of a metric once instead of once per epoch.
+        points = [Metric(point.name, point.value, point.time_ms, point.step) for point in reversed(run.points)]
+        with self._translated(f"fill run {run.name}"):
+            client.log_batch(found.run_id, points, params, tags)
+
+    @contextlib.contextmanager
+    def files(self, found: Found) -> Iterator[Path]:
+        """A folder whose content becomes the run's artifacts, over what is there: theirs itself where that is local."""
+        if found.artifacts.startswith("file:"):
+            folder = Path(local_file_uri_to_path(found.artifacts))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                yield folder
+            except OSError as error:
+                raise self._error(f"write files in {folder}", error) from error
+            return
+        with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
+            yield Path(scratch)
+            with self._translated("upload files"):
+                get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(scratch)
+
+    def read(self, found: Found, name: str) -> bytes:
+        """The content of an artifact of a run. Raises TrackingError, naming both."""
+        doing = f"read {name} of run {found.name} ({found.run_id})"
+        with self._translated(doing):
+            if found.artifacts.startswith("file:"):
+                return (Path(local_file_uri_to_path(found.artifacts)) / name).read_bytes()
+            with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
+                repository = get_artifact_repository(found.artifacts, tracking_uri=self._uri)
+                return Path(repository.download_artifacts(name, scratch)).read_bytes()
+
+    def last_value(self, found: Found, metric: str) -> float | None:
+        """The newest point of a metric; None where there is none."""
+        client, _ = self._client()
+        with self._translated(f"read {metric} of run {found.name} ({found.run_id})"):
+            points = client.get_metric_history(found.run_id, metric)
+        return max(points, key=lambda point: (point.timestamp, point.step)).value if points else None
+
+    def end(self, found: Found, run: Run) -> None:
+        """Ends a run with its true time."""
+        client, _ = self._client()
+        with self._translated(f"end run {run.name}"):
+            client.set_terminated(found.run_id, run.status, run.end_ms)
+
+    def delete(self, found: Found) -> None:
+        """Moves a run to MLflow's deleted runs, from which it can be restored."""
+        client, _ = self._client()
+        with self._translated("delete a run that is there twice"):
+            client.delete_run(found.run_id)
+
+    def _client(self) -> tuple[MlflowClient, str]:
+        if self._link is None:
+            with self._translated("reach the server"):
+                self._link = self._open()
+        return self._link
+
+    def _open(self) -> tuple[MlflowClient, str]:
+        path = database_path(self._uri)
+        if path is None or (not self._create and path.is_file()):
+            return self._opened()
+        if not self._create:
+            raise TrackingError(f"{path}: there is no such file; set MLFLOW_TRACKING_URI to where the records are")
+        make_database(path)
+        try:
+            return self._opened()
+        except TrackerError:
+            raise
+        except Exception:
+            if not put_aside_half_made(path):
+                raise
+            close_old(self._uri)
+            make_database(path)
+            return self._opened()
+
+    def _opened(self) -> tuple[MlflowClient, str]:
+        client = MlflowClient(self._uri)
+        return client, self._experiment_id(client)
+
+    def _experiment_id(self, client: MlflowClient) -> str:
+        experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None and not self._create:
+            raise TrackingError(f"{self._shown}: has no experiment {self._experiment!r}; see tracking.experiment")
+        if experiment is None:
+            with contextlib.suppress(MlflowException):  # another process was first; the look-up below tells
+                client.create_experiment(self._experiment, artifact_location(self._uri, self._experiment))
+            experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            raise TrackingError(f"{self._shown}: experiment {self._experiment!r} cannot be created; check your rights")
+        if experiment.lifecycle_stage != "active":
+            raise TrackingError(
+                f"{self._shown}: experiment {self._experiment!r} was deleted; restore it "
+                f"(mlflow experiments restore -x {experiment.experiment_id}) or choose another tracking.experiment"
+            )
+        experiment_id: str = experiment.experiment_id
+        return experiment_id
+
+    @property
+    def _shown(self) -> str:
+        return shown_address(self._uri)
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except TrackerError:
+            raise
+        except Exception as error:
+            raise self._error(doing, error) from error
+
+    def _error(self, doing: str, error: Exception) -> TrackingError:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        reason = hide_secrets(reason, self._uri)
+        return TrackingError(
+            f"{self._shown}: could not {doing} ({reason}); is MLFLOW_TRACKING_URI right, and may you write there?"
+        )
+
+
+def artifact_location(tracking_uri: str, experiment: str) -> str | None:
+    """Where a SQLite file's artifacts go: beside it, whatever folder the process works in; None: the server decides."""
+    path = database_path(tracking_uri)
+    if path is None:
+        return None
+    return (path.parent / "mlruns" / ("experiment-" + re.sub(r"[^A-Za-z0-9_-]", "_", experiment))).as_uri()
+
+
+def _found(run: Any) -> Found:
+    info = run.info
+    times = (info.start_time or 0, info.end_time or 0)
+    return Found(info.run_id, info.status, dict(run.data.tags), info.artifact_uri, info.run_name or "", *times)

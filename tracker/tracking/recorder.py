@@ -1,0 +1,75 @@
+"""What a delivery needs of a place that keeps runs, and what such a place says of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tracker.tracking.runs import Run
+
+PAGE = 1000  # runs per answer of a search
+TEXT_LIMIT = 5000  # characters of a tag or param; the exact value is in record.json
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run that is there."""
+
+    run_id: str
+    status: str
+    tags: Mapping[str, str]
+    artifacts: str
+    name: str = ""
+    start_ms: int = 0
+    end_ms: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was completed; a run is ended last."""
+        return self.status in {"FINISHED", "FAILED", "KILLED"}
+
+
+class Recorder(Protocol):
+    """One experiment of one server. Every method raises TrackingError when the server is away or refuses."""
+
+    @property
+    def destination(self) -> str:
+        """The short name under which a store notes what has reached this place."""
+
+    def connect(self) -> str:
+        """Reaches the server and makes the experiment the first time; its id."""
+
+    def reach(self) -> None:
+        """Asks the server for one small thing."""
+
+    def search(self, tag: str, value: str) -> list[Found]:
+        """All active runs of the experiment that carry a tag, read to the last page."""
+
+    def create(self, run: Run, parent: str | None) -> Found:
+        """Creates a run as RUNNING, with all its tags, from which it is known again."""
+
+    def fill(self, found: Found, run: Run) -> None:
+        """Logs params, points and the tags that differ. A param never changes; equal points merge."""
+
+    def files(self, found: Found) -> AbstractContextManager[Path]:
+        """A folder whose content becomes the run's artifacts, over what is there."""
+
+    def read(self, found: Found, name: str) -> bytes:
+        """The content of an artifact of a run."""
+
+    def last_value(self, found: Found, metric: str) -> float | None:
+        """The newest point of a metric; None where there is none."""
+
+    def end(self, found: Found, run: Run) -> None:
+        """Ends a run with its status and true time."""
+
+    def delete(self, found: Found) -> None:
+        """Moves a run to the deleted runs, from which it can be restored."""
+
+
+def cut(value: str) -> str:
+    """A text as a tag or param holds it."""
+    return value if len(value) <= TEXT_LIMIT else value[: TEXT_LIMIT - 1] + "…"

@@ -1,0 +1,119 @@
+"""Turns an MLflow run id into the exact record of that run, and verdicts on runs into their tags; MLflow's errors end here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.errors import NotFoundError, TrackerError, TrackingError
+from tracker.tracking.addresses import hide_secrets, shown_address
+from tracker.tracking.mlflow_database import database_path
+from tracker.tracking.mlflow_settings import settle
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+RECORD = "record.json"
+NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"  # MLflow's word; a wrong address says ENDPOINT_NOT_FOUND
+TAGS = ("tracker.reproduced", "tracker.reproduced_at", "tracker.reproduced_on")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRun:
+    """A run of MLflow with its tags and, where it has one, its exact record."""
+
+    run_id: str
+    tags: Mapping[str, str]
+    record: bytes | None
+
+
+def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
+    """The run of an id. Raises NotFoundError where MLflow has none, TrackingError where it cannot be asked."""
+    client = _client(tracking_uri)
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    with _translated(tracking_uri, f"read run {run_id}"):
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != NO_SUCH_RUN:
+                raise
+            shown = shown_address(tracking_uri)
+            raise NotFoundError(f"MLflow has no run {run_id} ({shown}); see the ids with `tracker ui`") from None
+    tags = dict(run.data.tags)
+    with (
+        _translated(tracking_uri, f"read {RECORD} of run {run_id}"),
+        tempfile.TemporaryDirectory(prefix="tracker-") as folder,
+    ):
+        if tags.get("tracker.kind") == "final" or not _has_record(client, run_id):
+            return LoggedRun(run_id, tags, None)
+        uri = f"runs:/{run_id}/{RECORD}"
+        path = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri)
+        return LoggedRun(run_id, tags, Path(path).read_bytes())
+
+
+def find_runs(tracking_uri: str, experiment: str, kind: str, key: str) -> list[str]:
+    """The ids of the runs of a kind (`trial`, `final`) and trial key in an experiment. Raises TrackingError."""
+    client = _client(tracking_uri)
+    with _translated(tracking_uri, "search runs"):
+        found = client.get_experiment_by_name(experiment)
+        query = f"tags.`tracker.key` = '{key}' and tags.`tracker.kind` = '{kind}'"
+        return [] if found is None else [run.info.run_id for run in client.search_runs([found.experiment_id], query)]
+
+
+def tag_runs(tracking_uri: str, run_ids: list[str], tags: Mapping[str, str]) -> None:
+    """Sets tags of runs, over what they were. Raises TrackingError."""
+    client = _client(tracking_uri)
+    with _translated(tracking_uri, "set tags"):
+        for run_id in run_ids:
+            for name, value in tags.items():
+                client.set_tag(run_id, name, value)
+
+
+def _has_record(client: MlflowClient, run_id: str) -> bool:
+    return any(entry.path == RECORD for entry in client.list_artifacts(run_id))
+
+
+def _client(tracking_uri: str) -> MlflowClient:
+    path = database_path(tracking_uri)
+    if path is not None and not path.is_file():
+        raise NotFoundError(
+            f"{path}: there is no MLflow database; set MLFLOW_TRACKING_URI, or run `tracker sync` first"
+        )
+    settle(os.environ)
+    from mlflow.tracking import MlflowClient
+
+    with _translated(tracking_uri, "reach the server"):
+        return MlflowClient(tracking_uri)
+
+
+@contextlib.contextmanager
+def _translated(tracking_uri: str, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except TrackerError:
+        raise
+    except Exception as error:
+        what = "cannot be reached" if _is_away(error) else f"could not {doing}"
+        reason = hide_secrets(_first_line(error), tracking_uri)
+        raise TrackingError(
+            f"MLflow at {shown_address(tracking_uri)}: {what} ({reason}); check MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether a connection failed below an error: what requests raises are OSErrors, MLflow's own are not."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
