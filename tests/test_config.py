@@ -278,7 +278,10 @@ def test_files_that_cannot_be_read(tmp_path):
             "studies.s: sampler manual needs configurations: a list of hyperparameters",
         ),
         (study(configurations=[{}]), "studies.s: configurations belong to sampler manual, not to random"),
-        (study(generation=8), "studies.s: generation belongs to samplers that learn, and to pruners; random does not learn"),
+        (
+            study(generation=8),
+            "studies.s: generation belongs to samplers that learn, and to pruners; random does not learn",
+        ),
         (study(pruner={"name": "halving"}), "studies.s.pruner.name: expected 'median', found 'halving'"),
         (study(pruner="median"), "studies.s.pruner: expected entries, name: value, found 'median'"),
         (

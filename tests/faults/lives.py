@@ -59,7 +59,8 @@ def fit(hyperparameters, train, validation, seed):
     torch.manual_seed(seed)
     net = torch.nn.Linear(train.x.shape[1], len(train.labels))
     for epoch in range(1, hyperparameters["epochs"] + 1):
-        loss = abs(hyperparameters["learning_rate"] - 0.01) + hyperparameters["dropout"] / epoch
+        dropout, distance = hyperparameters["dropout"], abs(hyperparameters["learning_rate"] - 0.01)
+        loss = distance + (0.5 - dropout) / epoch**2 + dropout / 2  # curves that cross
         yield {"train_loss": loss / 2, "val_loss": loss}
     return net
 """
@@ -278,7 +279,9 @@ def tally_of(project: Project, study: str, expected: Ending) -> Tally:
     if odd := [one.name for one in fields(Ending) if getattr(expected, one.name) != getattr(ending, one.name)]:
         tally.notes.append(f"{study}: other {', '.join(odd)}")
     if expected.files != ending.files:
-        names = {name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)}
+        names = {
+            name for name in {*expected.files, *ending.files} if expected.files.get(name) != ending.files.get(name)
+        }
         tally.notes.append(f"{study}: other files: {sorted(names)}")
     store = project.paths.store
     if leftovers := sorted(str(path) for path in [*store.rglob("*.part"), *store.rglob("*.checkpoint")]):
