@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--checkpoints", action="store_true", help="a checkpoint wherever networks pause")
     parser.add_argument("--step", type=int, default=1, help="every how many calls")
+    parser.add_argument("--only", default="", help="only calls that name this, such as /checkpoints")
     parser.add_argument("--errors", nargs="*", default=["ENOSPC", "EIO"])
     wanted = parser.parse_args()
     call, study = ({"checkpoint_after_s": 0} if wanted.checkpoints else {}), wanted.study
@@ -31,10 +32,9 @@ def main() -> None:
         origin = lives.make_project(place / "origin", wanted.kind, trials=wanted.trials)
         expected = lives.bear(nursery, origin, place / "whole", study)
         calls = syscalls.list_calls(nursery, origin, place / "traced", study, **call)
+        calls = [moment for moment in calls if wanted.only in moment.line]
         kinds = Counter(moment.name for moment in calls)
         print(f"{len(calls)} calls: " + ", ".join(f"{count} {name}" for name, count in kinds.most_common()), flush=True)
-        on_checkpoints = Counter(moment.name for moment in calls if "/checkpoints" in moment.line)
-        print(f"of these on checkpoints: {dict(on_checkpoints)}", flush=True)
         for number, moment in enumerate(calls[:: wanted.step]):
             root = place / f"{number}"
             tally = syscalls.crash_at(nursery, origin, root, study, expected, moment, **call)

@@ -52,5 +52,6 @@ def test_a_logged_model_predicts_what_the_trial_recorded(tmp_path: Path) -> None
     labels = ["benign", "malignant"]
     probabilities = np.array([found[f"probability_{label}"] for label in labels], dtype=np.float32).T
     record = parse_canonical((artifacts / "record.json").read_text())
-    assert record["outcome"]["predictions"] == digest_arrays({"probabilities": np.ascontiguousarray(probabilities)})
+    [recorded] = record["runs"]
+    assert recorded["outcome"]["predictions"] == digest_arrays({"probabilities": np.ascontiguousarray(probabilities)})
     assert [labels[k] for k in probabilities.argmax(1)] == found["label"]

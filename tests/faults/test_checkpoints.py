@@ -96,7 +96,7 @@ DAMAGES = (flip, halve, replace_with_another, Path.unlink, tamper)
 def test_a_killed_pause_goes_on_from_checkpoints_where_they_are_whole(
     nursery: Nursery, networks: Project, whole: tuple[Ending, int], tmp_path: Path
 ) -> None:
-    """Killed while networks wait at rungs: with their checkpoints fewer epochs are trained than without; the end is the same."""
+    """Killed while networks wait at rungs: with checkpoints fewer epochs are trained than without; the end is the same."""
     expected, epochs = whole
     found: dict[str, list[tuple[int, int]]] = {}
     for place, before in enumerate(range(2, epochs, max(1, epochs // 15))):

@@ -41,7 +41,7 @@ def test_a_metric_of_the_table_is_everywhere(fresh: Project, name: str) -> None:
     assert any(line.startswith(f"  {name} ") for line in summarize(final))
     assert any(f"{name} {final.score(name):.4g}" in line for line in closing_lines(fresh.paths))
     with Store.open(fresh.paths.store) as store:
-        [digest] = [item.study for item in store.items() if item.kind == "final"]
+        [digest] = [item.subject for item in store.items() if item.kind == "final"]
         points = {point.name: point.value for point in trial_run(store, result.spec.key, best.number).points}
         tested = {point.name: point.value for point in final_run(store, digest).points}
     assert {column, f"best_{column}"} <= set(points)

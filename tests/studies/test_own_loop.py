@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tracker
@@ -14,6 +15,8 @@ from tests.studies.project import Shuffled
 from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
+from tracker.families.own_code import code_from
+from tracker.standalone.load import load_model
 from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies
 from tracker.studies.derived_model import derive_model
@@ -219,8 +222,15 @@ def test_a_model_with_other_code_or_weights_is_refused(compared: LoopProject) ->
     chosen = tracker.compare(compared.config, compared.here).chosen
     path = compared.paths.models / chosen.study / "model.json"
     original = json.loads(path.read_text())
-    other = {"loop.py": original["code"]["loop.py"] + "#"}
-    for changes in ({"code": {}}, {"code": {**original["code"], **other}}, {"spec": {**original["spec"], "seed": 1}}):
+    other = {**original["code"], "loop.py": original["code"]["loop.py"] + "#"}
+    agreeing = {**original["spec"], "code": dict(code_from("loop:fit", other).identity)}
+    altered = [
+        {"code": {}},
+        {"code": other},
+        {"code": other, "spec": agreeing},
+        {"spec": {**original["spec"], "seed": 1}},
+    ]
+    for changes in altered:
         derive_model.cache_clear()
         path.write_text(json.dumps(original | changes))
         with pytest.raises(tracker.TrackerError, match=r"dvc repro|beside params"):
@@ -265,7 +275,7 @@ def test_records_hold_the_code(deep: LoopProject) -> None:
 
 
 def test_what_mlflow_gets(deep: LoopProject, tmp_path: Path) -> None:
-    """Parameters of any name, curves of every metric, and the run's model: weights, spec and code, but no MLmodel."""
+    """Parameters of any name, curves of every metric, and the run's model: weights, spec and code, which open alone."""
     report = json.loads((deep.paths.study_reports / "manual.json").read_text())
     with Store.open(deep.paths.store) as store:
         run = trial_run(store, report["key"], 1)
@@ -273,9 +283,12 @@ def test_what_mlflow_gets(deep: LoopProject, tmp_path: Path) -> None:
     assert {"epochs": "3", "extra": "3", "name": "plain", "rate": "0.5", "width": "4"}.items() <= run.params.items()
     assert [1, 2, 3] == [point.step for point in run.points if point.name == "cost"]
     assert "best_val_f1" in {point.name for point in run.points}
-    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert {"model/data/model/model.json", "model/data/model/weights.safetensors"} == files
-    assert SMALL == json.loads((tmp_path / "model/data/model/model.json").read_text())["code"]["nets/small.py"]
+    folder = tmp_path / "model"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"MLmodel", "data/model/model.json", "data/model/weights.safetensors"} <= files
+    assert SMALL == json.loads((folder / "data/model/model.json").read_text())["code"]["nets/small.py"]
+    trial = tracker.tune(deep.config, "manual", here=deep.here, deliver=False).trials[1]
+    pd.testing.assert_frame_equal(trial.predict(deep.rows()), load_model(folder / "data/model").predict(deep.rows()))
 
 
 def test_our_own_families_have_no_code(small_project) -> None:

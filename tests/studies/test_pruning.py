@@ -30,8 +30,8 @@ from tracker.studies.pull import pull_studies
 from tracker.studies.result import StudyResult, study_result
 from tracker.studies.rungs import curve_of
 from tracker.studies.runner import Progress
-from tracker.tracking.outbox import sync
-from tracker.tracking.report import Delivered
+from tracker.terminal.leaderboard import describe_trial, read_trial
+from tracker.terminal.show import study_summary
 from tracker.training.keeper import paused_outcome
 from tracker.training.loop import Result
 
@@ -335,6 +335,23 @@ def test_logged_decisions_win(base: Project, processes: FreshProcesses, tmp_path
     assert "differs" == found.state
     assert "the pruner now decides otherwise" in found.first_difference.words
     assert found.first_difference.words.startswith((f"trial {victim.number} stopped", f"trial {spared.number} went on"))
+
+
+def test_optuna_and_the_terminal_show_what_stopped(base: Project, truth: StudyResult) -> None:
+    """The exported study has pruned trials with their curves and no value; the line about the study counts them."""
+    shown = base.study(truth).to_optuna().trials
+    names = {"complete": "COMPLETE", "pruned": "PRUNED"}
+    assert [names[trial.state] for trial in truth.trials] == [trial.state.name for trial in shown]
+    for trial, other in zip(truth.trials, shown, strict=True):
+        assert {epoch: value for epoch, value in curve_of(truth.spec, trial.outcome) if value is not None} == (
+            other.intermediate_values
+        )
+    line = study_summary(base.study(truth))
+    assert line.startswith(f"tpe: 24 trials, 24 of them from the store, {len(stops(truth))} pruned, best val_f1 ")
+    epoch, number = stops(truth)[0]
+    found = read_trial(base.paths, f"tpe/{number}")
+    assert epoch == len(found["history"])
+    assert describe_trial(found)[0] == f"tpe/{number}  pruned  val_f1 undefined"
 
 
 def test_the_rule_is_part_of_the_study(base: Project) -> None:

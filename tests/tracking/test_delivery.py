@@ -71,7 +71,7 @@ def test_a_trial_shows_all_it_was_and_did(tmp_path: Path, uri: str) -> None:
     assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", start, start + 3500)
     assert run.data.params == {
         "hidden_layers": "1", "units": "8", "activation": "relu", "dropout": "0.1", "batch_norm": "false",
-        "weight_init": "default", "optimizer": "adamw", "weight_decay": "0.0", "learning_rate": "0.043000000000000003", "batch_size": "32",
+        "weight_init": "default", "optimizer": "adamw", "weight_decay": "0.0", "batch_size": "32",
         "seed": str(planned.spec.seed), "epochs": "3",
     } | {"learning_rate": repr(planned.spec.params["learning_rate"])}  # fmt: skip
     for name in ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1"):

@@ -18,6 +18,7 @@ from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import index_labels
 from tracker.metrics import Z, count_confusion, score_intervals
+from tracker.records import TrialSpec, record_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +72,8 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
             f"{weights}: expected weights {str(chosen.weights)[:12]}, as reported, found {found[:12]}; {REPAIR}"
         )
     try:
+        if "code" in described and record_from(TrialSpec, described["spec"]).key != chosen.key:
+            raise SealError(f"{folder}: its spec contradicts the key of its trial, so its code is not run; {REPAIR}")
         return ChosenModel(tuple(described["labels"]), described["positive"], _open(folder, described, splits))
     except (KeyError, TypeError, ValueError) as error:
         raise SealError(f"{folder}: not a model that can be opened ({error!r}); {REPAIR}") from None

@@ -53,7 +53,7 @@ def _open(spec: StudySpec, direction: str, storage: str | None) -> optuna.Study:
 def _frozen(spec: StudySpec, trial: Trial, entries: Mapping[str, Entry]) -> optuna.trial.FrozenTrial:
     params = _flat(trial.proposal.searched)
     finite = trial.value is not None
-    state = STATES[trial.outcome.state]
+    state = STATES[trial.state]
     return optuna.trial.create_trial(
         state=TrialState.FAIL if state is TrialState.COMPLETE and not finite else state,
         value=trial.value if state is TrialState.COMPLETE else None,

@@ -67,14 +67,13 @@ def _best_text(progress: Progress) -> str:
 
 
 def study_summary(study: Study) -> str:
-    """One line: how many trials, how many from the store, how many failed, the best, other environments."""
+    """One line: how many trials, how many from the store, pruned and failed, the best, other environments."""
     trials, best = study.result.trials, study.result.best
-    failed = sum(trial.outcome.state == "failed" for trial in trials)
     parts = [f"{study.name}: {len(trials)} trials"]
     if study.result.replayed:
         parts.append(f"{study.result.replayed} of them from the store")
-    if failed:
-        parts.append(f"{failed} failed")
+    counts = {state: sum(trial.state == state for trial in trials) for state in ("pruned", "failed")}
+    parts += [f"{count} {state}" for state, count in counts.items() if count]
     metric = study.result.spec.objective["metric"]
     parts.append(
         f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
