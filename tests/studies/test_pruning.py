@@ -32,6 +32,8 @@ from tracker.studies.rungs import curve_of
 from tracker.studies.runner import Progress
 from tracker.terminal.leaderboard import describe_trial, read_trial
 from tracker.terminal.show import study_summary
+from tracker.tracking.outbox import sync
+from tracker.tracking.report import Delivered
 from tracker.training.keeper import paused_outcome
 from tracker.training.loop import Result
 
