@@ -95,7 +95,7 @@ def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> Standalon
 
 def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFrame, actual: Sequence[str]) -> None:
     """Raises SealError where the model does not score on validation as recorded, before a look is spent on it."""
-    recorded = chosen.metrics.get("val_accuracy")
+    recorded = (chosen.metrics if chosen.first_run is None else chosen.first_run).get("val_accuracy")
     right = sum(a == b for a, b in zip(model.predict(frame), actual, strict=True))
     if recorded is None or abs(right - recorded * len(actual)) > max(1.0, len(actual) * FLIPPED) + 1e-6:
         raise SealError(

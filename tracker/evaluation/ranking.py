@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RankedTrial:
-    """A complete trial with a finite objective value and its place among all studies."""
+    """A complete trial with a finite objective value and its place among all studies.
+
+    `metrics` are those of the kept epoch; of several runs their means, and `first_run` then has those of the first run.
+    """
 
     rank: int
     study: str
@@ -36,6 +39,7 @@ class RankedTrial:
     best_epoch: int | None
     metrics: Mapping[str, float | None]
     params: Mapping[str, Any]
+    first_run: Mapping[str, float | None] | None = None
 
     @property
     def place(self) -> dict[str, Any]:
@@ -44,9 +48,8 @@ class RankedTrial:
 
     @property
     def validation(self) -> dict[str, Any]:
-        """The metrics of the kept epoch as JSON has them: infinity as `{"$float": "inf"}`."""
-        metrics: dict[str, Any] = json.loads(canonical_json(dict(self.metrics)))
-        return metrics
+        """What the model scores on validation, as JSON has it; of several runs, the first one's, whose model it is."""
+        return _json(self.metrics if self.first_run is None else self.first_run)
 
 
 class Opener(Protocol):
@@ -218,9 +221,16 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
         value=trial["value"],
         best_epoch=trial.get("best_epoch"),
         metrics=trial["metrics"],
+        first_run=trial["runs"][0]["metrics"] if trial.get("runs") else None,
         params=trial["params"],
     )
 
 
 def _row_json(row: RankedTrial) -> dict[str, Any]:
-    return {"rank": row.rank, **row.place, "metrics": row.validation, "params": dict(row.params)}
+    return {"rank": row.rank, **row.place, "metrics": _json(row.metrics), "params": dict(row.params)}
+
+
+def _json(metrics: Mapping[str, float | None]) -> dict[str, Any]:
+    """Metrics as JSON has them: infinity as `{"$float": "inf"}`."""
+    value: dict[str, Any] = json.loads(canonical_json(dict(metrics)))
+    return value

@@ -128,7 +128,14 @@ def trial_row(trial: Trial, values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _run_row(spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dict[str, Any]:
-    return {"seed": spec.seed, "key": spec.key, "state": outcome.state, "value": value, "epochs": outcome.epochs}
+    return {
+        "seed": spec.seed,
+        "key": spec.key,
+        "state": outcome.state,
+        "value": value,
+        "epochs": outcome.epochs,
+        "metrics": dict(outcome.metrics),
+    }
 
 
 def _curves(best: Trial | None) -> str:

@@ -82,7 +82,9 @@ class Race:
             going = {number: proposal for number, proposal in going.items() if not self._is_over(number)}
             if not going:
                 break
-            known = logged.get(epoch, {})
+            # Of studies that came from elsewhere only the stops are known: such a trial went on at the rungs before.
+            later = {number: False for number, outcome in known_stops.items() if outcome.epochs > epoch}
+            known = {**later, **logged.get(epoch, {})}
             self._reach(going, epoch, ended, known_stops)
             rows = rung_rows(self.spec, {number: self.running[number] for number in going}, self.since, epoch)
             decided = pruner.decide(epoch, rows, known)
