@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InputError, NotFoundError
+from tracker.remedies import run_again
 from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 from tracker.terminal.help import GroupedCommands
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say each step on a line, also without a terminal.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")]
 LOOKING, CHECKING, FOR_DVC, KEEPING = "Looking at results", "Checking", "For DVC", "Keeping house"
 
 
@@ -86,9 +88,7 @@ def init(
 
 @app.command()
 def run(
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")
-    ] = None,
+    workers: Workers = None,
     verbose: Verbose = False,
 ) -> None:
     """Do all stages without DVC: prepare, split, every study, compare with its look at the test split."""
@@ -130,9 +130,7 @@ def split(quiet: Quiet = False) -> None:
 @app.command()
 def tune(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Studies of params.yaml.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")
-    ] = None,
+    workers: Workers = None,
     accept: Annotated[
         bool,
         typer.Option(
@@ -376,7 +374,7 @@ def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None,
         _say(json.dumps(rows, indent=1))
         return
     if not rows:
-        raise InputError("nothing to list yet; run `dvc repro` or `tracker tune NAME` first")
+        raise InputError(f"nothing to list yet; {run_again()} first")
     names = list(dict.fromkeys(name for row in trials for name in row))
     if output == Format.csv:
         import csv

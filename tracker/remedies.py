@@ -6,11 +6,12 @@ import shutil
 import sys
 from pathlib import Path
 
+CURRENT = Path()  # the current folder, where a message has no path of the project at hand
 MARKS = ("params.yaml", "dvc.yaml")  # what lies in the folder of a project
 OWN = {"": "tracker run", "compare": "tracker compare --test"}  # the other stages are called as they are
 
 
-def stage_command(near: Path, stage: str = "", study: str = "") -> str:
+def stage_command(near: Path = CURRENT, stage: str = "", study: str = "") -> str:
     """How a stage is run, or with no stage all of them, in backquotes: `dvc repro split`, or `tracker split` without DVC.
 
     `near` is any path of the project. DVC's command is named where the project has a dvc.yaml and `dvc` is installed.
@@ -20,7 +21,7 @@ def stage_command(near: Path, stage: str = "", study: str = "") -> str:
     return f"`{OWN.get(stage, f'tracker {stage}')}{study and ' ' + study}`"
 
 
-def remedy(near: Path, stage: str = "", study: str = "") -> str:
+def run_again(near: Path = CURRENT, stage: str = "", study: str = "") -> str:
     """The end of a message about what a stage has to write again: run `dvc repro split`."""
     return f"run {stage_command(near, stage, study)}"
 
@@ -28,10 +29,10 @@ def remedy(near: Path, stage: str = "", study: str = "") -> str:
 def fetch_again(near: Path) -> str:
     """How results come back that were there once: from DVC's cache where there is one, else computed."""
     fetch = "fetch it again with `dvc pull`, or " if has_dvc(near) else ""
-    return f"{fetch}{remedy(near)}"
+    return f"{fetch}{run_again(near)}"
 
 
-def has_dvc(near: Path) -> bool:
+def has_dvc(near: Path = CURRENT) -> bool:
     """Whether the project around a path is run by DVC here: it has a dvc.yaml, and `dvc` is installed."""
     return (project_folder(near) / "dvc.yaml").is_file() and find_dvc() is not None
 

@@ -35,7 +35,7 @@ class Wishes:
     categorical: tuple[str, ...] = ()
 
 
-def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Iterator[str]:
+def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[str]:
     """Looks at the table, writes what is missing of a project in `root`, and gives lines for people.
 
     `ask` puts a question in a terminal; without one a missing table or target is an InputError. Where params.yaml is there
@@ -50,8 +50,6 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Itera
         wishes = complete(wishes, root, ask)
         seen, text = _from_table(wishes, root)
         config = parse_config(read_yaml(text.encode(), "params.yaml"), "params.yaml")
-    yield from seen.lines()
-    yield ""
     texts = {
         "params.yaml": text,
         "dvc.yaml": dvc_text(config.data.source, code_files(config, root)),
@@ -59,11 +57,9 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Itera
         ".dvcignore": fill("dvcignore", {}),
     }
     written, left = write_new(root, texts)
-    yield f"written: {', '.join(written) or 'nothing'}"
-    yield from (f"left as it is: {name}" for name in left)
-    if done := begin_dvc(root):
-        yield done
-    yield from _closing(root)
+    done = begin_dvc(root)
+    told = [f"written: {', '.join(written) or 'nothing'}", *(f"left as it is: {name}" for name in left)]
+    return [*seen.lines(), "", *told, *([done] if done else []), *_closing(root)]
 
 
 def complete(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Wishes:
