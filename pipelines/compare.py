@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from pipelines import run
-from tracker.paths import project_paths
+from tracker.project.stage import run_stage
+from tracker.terminal.endings import run_command
 
 
 def main() -> None:
     """Ranks, scores the chosen trial (or repeats the last result where looks are spent), and prints the outcome."""
-    from tracker import api
-    from tracker.evaluation.final import summarize
-    from tracker.terminal.leaderboard import environment_notes
-    from tracker.terminal.show import say_delivered
-
-    config = api.load_config(project_paths().params)
-    ranking = api.compare(config)
-    final = ranking.test(or_stale=True)
-    notes = environment_notes(ranking.environments, ranking.mixed)
-    sys.stdout.writelines(f"{line}\n" for line in [*summarize(final), *notes])
-    say_delivered(api.sync(config, everything=False))
+    run_stage("compare", sys.argv[1:])
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from pipelines import run
-from tracker.config import load_config
-from tracker.datasets.prepare import prepare
-from tracker.paths import project_paths
+from tracker.project.stage import run_stage
+from tracker.terminal.endings import run_command
 
 
 def main() -> None:
     """Prepares the table of params.yaml and prints what will be done with each column."""
-    paths = project_paths()
-    config = load_config(paths.params)
-    report = prepare(config.data, config.preprocessing, paths.root, paths.prepared)
-    sys.stdout.writelines(f"{line}\n" for line in report.lines())
+    run_stage("prepare", sys.argv[1:])
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

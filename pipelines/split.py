@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from pipelines import run
-from tracker.config import load_config
-from tracker.datasets.split import split
-from tracker.paths import project_paths
+from tracker.project.stage import run_stage
+from tracker.terminal.endings import run_command
 
 
 def main() -> None:
     """Splits the prepared table and prints rows per split and class."""
-    paths = project_paths()
-    config = load_config(paths.params)
-    report = split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
-    sys.stdout.writelines(f"{line}\n" for line in report.lines())
+    run_stage("split", sys.argv[1:])
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

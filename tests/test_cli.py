@@ -236,7 +236,7 @@ def test_a_sync_before_anything_ran_says_what_to_run(tracker, tmp_path: Path) ->
     (tmp_path / "params.yaml").write_text(PARAMS)
     done = tracker(tmp_path, "sync")
     assert (0, "") == (done.returncode, done.stderr)
-    assert done.stdout.startswith("nothing is recorded here yet: `dvc repro`")
+    assert done.stdout.startswith("nothing is recorded here yet: `tracker run`")
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -277,7 +277,7 @@ def test_tune_needs_splits(tracker, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS)
     done = tracker(tmp_path, "tune", "manual")
     assert (2, "") == (done.returncode, done.stdout)
-    assert "run `dvc repro split`" in done.stderr
+    assert "run `tracker split`" in done.stderr
     assert 1 == len(done.stderr.splitlines())
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InputError, NotFoundError
+from tracker.remedies import run_again
 from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 from tracker.terminal.help import GroupedCommands
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=GroupedCommands,
-    help="Hyperparameter tuning in which every number can be derived again, and is checked.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,7 +27,8 @@ app = typer.Typer(
 )
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say each step on a line, also without a terminal.")]
-LOOKING, CHECKING, KEEPING = "Looking at results", "Checking", "Keeping house"
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")]
+LOOKING, CHECKING, FOR_DVC, KEEPING = "Looking at results", "Checking", "For DVC", "Keeping house"
 
 
 class Format(StrEnum):
@@ -43,6 +44,60 @@ class OneFormat(StrEnum):
 
     table = "table"
     json = "json"
+
+
+@app.callback()
+def start_in(
+    folder: Annotated[
+        str | None, typer.Option("-C", metavar="FOLDER", help="Work as if started in this folder.")
+    ] = None,
+) -> None:
+    """Hyperparameter tuning in which every number can be derived again, and is checked."""
+    import os
+
+    if folder is not None:
+        try:
+            os.chdir(folder)
+        except (OSError, ValueError) as error:
+            raise InputError(f"-C {folder}: cannot work there ({getattr(error, 'strerror', None) or error})") from None
+
+
+@app.command()
+def init(
+    table: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="A .csv or .parquet file, or sklearn:breast_cancer.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The column that names a row.", metavar="COLUMN")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Rows with the same value stay in one split.", metavar="COLUMN")
+    ] = None,
+    positive: Annotated[str | None, typer.Option(help="The class that F1 speaks about.", metavar="LABEL")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Leave it out; may be repeated.", metavar="COLUMN")] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(help="Its numbers are codes; may be repeated.", metavar="COLUMN")
+    ] = None,
+) -> None:
+    """Begin a project: look at a table, write params.yaml and dvc.yaml. Overwrites nothing."""
+    from tracker.project.begin import Wishes, begin
+
+    wishes = Wishes(table, target, id_, group, positive, tuple(drop or ()), tuple(categorical or ()))
+    for line in begin(wishes, _paths().root, typer.prompt if sys.stdin.isatty() else None):
+        _say(line or " ")
+
+
+@app.command()
+def run(
+    workers: Workers = None,
+    verbose: Verbose = False,
+) -> None:
+    """Do all stages without DVC: prepare, split, every study, compare with its look at the test split."""
+    from tracker.project.stage import run_all
+    from tracker.terminal.leaderboard import closing_lines
+
+    run_all(workers, verbose)
+    for line in closing_lines(_paths()):
+        _say(line)
 
 
 @app.command()
@@ -75,9 +130,7 @@ def split(quiet: Quiet = False) -> None:
 @app.command()
 def tune(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Studies of params.yaml.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")
-    ] = None,
+    workers: Workers = None,
     accept: Annotated[
         bool,
         typer.Option(
@@ -223,6 +276,17 @@ def verify(
     raise typer.Exit(joint_exit_code(found))
 
 
+@app.command(rich_help_panel=FOR_DVC)
+def stage(
+    name: Annotated[str, typer.Argument(metavar="STAGE", help="prepare, split, tune or compare.")],
+    study: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The study of tune.")] = None,
+) -> None:
+    """Run one stage as dvc.yaml does: alone, and ended with the dvc that started it."""
+    from tracker.project.stage import run_stage
+
+    run_stage(name, () if study is None else (study,))
+
+
 @app.command(rich_help_panel=KEEPING)
 def sync(quiet: Quiet = False) -> None:
     """Deliver to MLflow what waits, and fill it from the store where something is missing."""
@@ -269,7 +333,8 @@ def done() -> None:
 
 def main() -> None:
     """Runs a command; what was raised on purpose becomes a message on stderr and its exit code."""
-    run_command(app, NOTHING_KEPT if sys.argv[1:2] in (["reproduce"], ["verify"]) else STOPPED)
+    words = sys.argv[3:] if sys.argv[1:2] == ["-C"] else sys.argv[1:]
+    run_command(app, NOTHING_KEPT if words[:1] in (["reproduce"], ["verify"]) else STOPPED)
 
 
 def _config() -> Config:
@@ -309,7 +374,7 @@ def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None,
         _say(json.dumps(rows, indent=1))
         return
     if not rows:
-        raise InputError("nothing to list yet; run `dvc repro` or `tracker tune NAME` first")
+        raise InputError(f"nothing to list yet; {run_again()} first")
     names = list(dict.fromkeys(name for row in trials for name in row))
     if output == Format.csv:
         import csv

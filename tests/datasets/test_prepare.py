@@ -92,7 +92,7 @@ def test_any_changed_byte_of_what_was_prepared_is_found(place: Place, name: str)
         try:
             found = read_prepared(place.prepared)[0]
         except DataError as error:
-            assert "dvc repro prepare" in str(error)  # noqa: PT017 - a flip in unused bytes is allowed to pass
+            assert "tracker prepare" in str(error)  # noqa: PT017 - a flip in unused bytes is allowed to pass
         else:
             pd.testing.assert_frame_equal(whole, found)
 

@@ -85,7 +85,7 @@ def test_changed_file_is_named(place: Place, table: pd.DataFrame, name: str) -> 
     content = path.read_bytes()
     for changed in (content[: len(content) // 2], b"", content[:200] + b"\x00" + content[201:], None):
         path.unlink() if changed is None else path.write_bytes(changed)
-        with pytest.raises(DataError, match=rf"{name}.*dvc repro split"):
+        with pytest.raises(DataError, match=rf"{name}.*tracker split"):
             load_training_data(place.splits, Preprocessing())
 
 

@@ -139,7 +139,7 @@ def test_missing_rows_cannot_be_derived(tuned, tmp_path: Path) -> None:
     rows = find_rows(project.specs()[0], project.paths.root, tmp_path / "none", {"commit": "abc"})
     assert isinstance(rows, Missing)
     assert "none" in rows.causes[0].words
-    assert "`dvc repro split` writes data/splits again" == rows.remedy
+    assert "`tracker split` writes data/splits again" == rows.remedy
 
 
 def test_settings_come_from_the_record(tuned) -> None:
@@ -267,15 +267,15 @@ def test_what_brings_back_what_is_missing(tuned, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     rows = find_rows(spec, project.paths.root, project.paths.splits, {"commit": "abc", "dirty": False})
     assert isinstance(rows, Missing)
-    assert "`dvc repro split` writes data/splits again" == rows.remedy
+    assert "`tracker split` writes data/splits again" == rows.remedy
     other = dataclasses.replace(spec, data={**spec.data, "train": "0" * 64})
     for provenance, words in (
         (
             {"commit": "abc", "dirty": False},
-            "`git checkout abc -- params.yaml`, the raw table as it was then too, `dvc repro split`. `git",
+            "`git checkout abc -- params.yaml`, the raw table as it was then too, `tracker split`. `git",
         ),
-        ({"commit": "abc", "dirty": True}, "`dvc repro split`; there were changes besides that were not committed"),
-        ({}, "as they were when it was tuned; then `dvc repro split`"),
+        ({"commit": "abc", "dirty": True}, "`tracker split`; there were changes besides that were not committed"),
+        ({}, "as they were when it was tuned; then `tracker split`"),
     ):
         rows = find_rows(other, project.paths.root, tuned[0].paths.splits, provenance)
         assert isinstance(rows, Missing)

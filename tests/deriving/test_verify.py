@@ -372,7 +372,7 @@ def test_the_store_may_have_more_trials_than_the_report(
 
 def test_a_study_that_is_not_there(processes: FreshProcesses, tmp_path: Path) -> None:
     """A name without records is an error that says what to do."""
-    with pytest.raises(NotFoundError, match=r"dvc pull|dvc repro"):
+    with pytest.raises(NotFoundError, match=r"tracker pull|tracker run"):
         verify_study("none", Paths.of(tmp_path, {}), processes)
 
 

@@ -239,7 +239,7 @@ def test_a_look_in_a_temporary_workspace_counts_at_home(project, tmp_path):
 def test_a_model_that_is_not_the_chosen_trials_is_refused(project, entry):
     """model.json of another trial, or of other weights, is refused before a look is taken."""
     edit(project.paths.models / "tpe" / "model.json", **{entry: "0" * 64})
-    with pytest.raises(SealError, match="run dvc repro"):
+    with pytest.raises(SealError, match="run `tracker run`"):
         project.compare().test()
     assert not project.looks()
 
@@ -283,7 +283,7 @@ def test_swapped_labels_are_refused(project):
 def test_a_broken_model_folder_is_named(project, content):
     """A model folder that cannot be opened is an error with a remedy, not a traceback."""
     (project.paths.models / "tpe" / "model.json").write_text(content)
-    with pytest.raises((SealError, InputError), match="run dvc repro"):
+    with pytest.raises((SealError, InputError), match="run `tracker run`"):
         project.compare().test()
 
 
@@ -318,7 +318,7 @@ def test_no_look_before_every_study_has_run(project):
 
 def test_without_reports_there_is_nothing_to_compare(tmp_path):
     """A project that was never tuned says so."""
-    with pytest.raises(NotFoundError, match="run dvc repro"):
+    with pytest.raises(NotFoundError, match="run `tracker run`"):
         Project(Paths.of(tmp_path, {})).compare()
 
 

@@ -37,5 +37,5 @@ def test_the_stage_writes_its_reports_and_stays_green_when_looks_are_spent(proje
     (project.paths.study_reports / "tpe.json").unlink()
     third = run_stage(project)
     assert third.returncode == 2
-    assert "run dvc repro" in third.stderr
+    assert "run `tracker run`" in third.stderr
     assert "Traceback" not in third.stderr

@@ -52,7 +52,7 @@ def test_altered_records_are_refused(pulled: Project, old: str, new: str) -> Non
     path = pulled.paths.models / "random" / "trials.jsonl"
     head, first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([head, first.replace(old, new), *rest]) + "\n")
-    with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* `dvc repro`"):
+    with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* `tracker run`"):
         adopt(pulled)
 
 
@@ -64,7 +64,7 @@ def test_an_edited_metric_is_refused(pulled: Project) -> None:
     record = parse_canonical(first)
     record["outcomes"][0]["metrics"]["val_f1"] = 0.999
     path.write_text("\n".join([head, canonical_json(record).decode(), *rest]) + "\n")
-    with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* digest on the first line; .*`dvc repro`"):
+    with pytest.raises(StoreCorrupt, match=r"random/trials\.jsonl: .* digest on the first line; .*`tracker run`"):
         adopt(pulled)
     about = parse_canonical(head)
     for name, message in (("digest", "digest on the first line"), ("format", "format None; this release reads 2")):

@@ -233,7 +233,7 @@ def test_a_model_with_other_code_or_weights_is_refused(compared: LoopProject) ->
     for changes in altered:
         derive_model.cache_clear()
         path.write_text(json.dumps(original | changes))
-        with pytest.raises(tracker.TrackerError, match=r"dvc repro|beside params"):
+        with pytest.raises(tracker.TrackerError, match=r"tracker run|beside params"):
             tracker.compare(compared.config, compared.here).test()
     assert not list(compared.paths.looks.glob("*.json"))
 

@@ -132,7 +132,7 @@ def test_sparklines() -> None:
 
 def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:
     """Before there is one, the command says how to get it."""
-    with pytest.raises(NotFoundError, match="run `dvc repro` first"):
+    with pytest.raises(NotFoundError, match="run `tracker run` first"):
         closing_lines(Paths.of(tmp_path, {}))
 
 

@@ -24,7 +24,7 @@ def load_config(path: str | Path = "params.yaml") -> Config:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); start from the params.yaml in the README"
+            f"{path}: cannot be read ({error.strerror}); `tracker init TABLE --target NAME` writes one"
         ) from None
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: {len(content)} bytes; a configuration has at most {MAX_BYTES}")

@@ -14,11 +14,11 @@ from tracker.datasets.load import read_table
 from tracker.datasets.schema import Column, as_text, convert, decide_columns
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
 from tracker.errors import DataError
+from tracker.remedies import run_again
 
 FORMAT = 1
 TABLE = "table.parquet"
 SCHEMA = "schema.json"
-REMEDY = "run `dvc repro prepare`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,11 @@ def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[
 
 def read_prepared(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The table and the schema that `prepare` wrote. Raises DataError where they differ from what was written."""
-    schema = read_document(folder / SCHEMA, "prepared", REMEDY)
-    frame = read_frame(folder / TABLE, REMEDY)
+    again = run_again(folder, "prepare")
+    schema = read_document(folder / SCHEMA, "prepared", again)
+    frame = read_frame(folder / TABLE, again)
     if digest_table(frame) != schema["table"]:
-        raise DataError(f"{folder / TABLE}: differs from its digest in {SCHEMA}; {REMEDY}")
+        raise DataError(f"{folder / TABLE}: differs from its digest in {SCHEMA}; {again}")
     return frame, schema
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import digest_table
 from tracker.datasets.storage import read_document, read_frame
 from tracker.errors import DataError
+from tracker.remedies import run_again
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REMEDY = "run `dvc repro split`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class SealedTest:
 
 def test_identity(sealed: Path) -> SealedIdentity:
     """Digest, counts and row keys, from the manifest alone; the rows stay sealed. Raises DataError."""
-    manifest: dict[str, Any] = read_document(sealed / "manifest.json", "sealed", REMEDY)
+    manifest: dict[str, Any] = read_document(sealed / "manifest.json", "sealed", run_again(sealed, "split"))
     return SealedIdentity(
         digest=manifest["table"],
         rows=manifest["rows"],
@@ -81,7 +80,8 @@ def open_test(sealed: Path) -> SealedTest:
     """Reads the test split and verifies it against its manifest. Raises DataError where it has changed."""
     identity = test_identity(sealed)
     path = sealed / "test.parquet"
-    frame = read_frame(path, REMEDY)
+    again = run_again(sealed, "split")
+    frame = read_frame(path, again)
     if digest_table(frame) != identity.digest:
-        raise DataError(f"{path}: differs from its digest in manifest.json; {REMEDY}")
+        raise DataError(f"{path}: differs from its digest in manifest.json; {again}")
     return SealedTest(frame, tuple(map(str, frame[identity.target])), identity)

@@ -12,12 +12,11 @@ from tracker.config import Preprocessing
 from tracker.datasets.preprocess import fit_preprocessing
 from tracker.datasets.storage import read_document, read_frame
 from tracker.errors import DataError
+from tracker.remedies import run_again
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-REMEDY = "run `dvc repro split`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +87,22 @@ def label_codes(frame: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray[An
 
 
 def _read_documents(splits: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    manifest = read_document(splits / "manifest.json", "splits", REMEDY)
-    schema = read_document(splits / "schema.json", "schema", REMEDY)
+    again = run_again(splits, "split")
+    manifest = read_document(splits / "manifest.json", "splits", again)
+    schema = read_document(splits / "schema.json", "schema", again)
     from tracker.canonical import digest
 
     if digest("schema", schema) != manifest["schema"]:
-        raise DataError(f"{splits / 'schema.json'}: is not the one that manifest.json names; {REMEDY}")
+        raise DataError(f"{splits / 'schema.json'}: is not the one that manifest.json names; {again}")
     return manifest, schema
 
 
 def _read_split(splits: Path, name: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
     path = splits / f"{name}.parquet"
-    frame = read_frame(path, REMEDY)
+    again = run_again(splits, "split")
+    frame = read_frame(path, again)
     if digest_table(frame) != manifest["splits"][name]["digest"]:
-        raise DataError(f"{path}: differs from its digest in manifest.json; {REMEDY}")
+        raise DataError(f"{path}: differs from its digest in manifest.json; {again}")
     return frame
 
 

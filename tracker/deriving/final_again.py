@@ -21,14 +21,13 @@ from tracker.evaluation.compare import score_again
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, confusion_text
 from tracker.evaluation.ranking import RankedTrial
-from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import as_told
 from tracker.paths import Paths
+from tracker.remedies import run_again, stage_command
 from tracker.store.model_folder import write_model
 from tracker.surroundings.changes import Cause
 
 AGAIN = "`tracker compare --test` writes it again without a new look"
-SEALED = "`dvc repro split` writes data/splits and data/sealed again"
 
 
 def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
@@ -36,7 +35,7 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
 
     Raises NotFoundError where there is no report, or its trial is in no record.
     """
-    final = read_report(paths.reports / "final.json", REPAIR)
+    final = read_report(paths.reports / "final.json", run_again(paths.root))
     name = f"final {final['study']}/{final['trial']}"
     recorded = recorded_key(paths, str(final["key"]), name)
     with TemporaryDirectory(prefix="tracker-") as folder:
@@ -48,8 +47,9 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
             again, looks = _score(paths, _with_weights(recorded, found.weights), final, Path(folder), weights)
         except TrackerError as error:
             cause = Cause("test", None, None, str(error))
-            remedy = SEALED if isinstance(error, DataError) else None
-            return replace(found, state="cannot", first_difference=None, causes=(cause,), remedy=remedy)
+            split = f"{stage_command(paths.root, 'split')} writes data/splits and data/sealed again"
+            back = split if isinstance(error, DataError) else None
+            return replace(found, state="cannot", first_difference=None, causes=(cause,), remedy=back)
     told = [*_differences(final, again), *_other_telling(final, again, looks, paths)]
     difference = next(iter(told), None)
     if difference is None:

@@ -13,6 +13,7 @@ from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Timing, TrialOutcome, TrialSpec
+from tracker.remedies import has_dvc, run_again
 from tracker.store.store import FILE, Store
 from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.adopt import read_study
@@ -21,8 +22,6 @@ from tracker.tracking.runs import stored_from
 
 if TYPE_CHECKING:
     from tracker.records import Trial
-
-REMEDY = "bring it back with `tracker pull` (from MLflow) or `dvc pull`, or run `dvc repro`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,9 @@ def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
         for trial in read_study(path).trials:
             if trial.spec.key == key:
                 return replace(Recorded.of(name, _stored_like(trial)), others=())
-    raise NotFoundError(f"trial {key[:12]} ({name}) is neither in {paths.store} nor in {paths.models}; {REMEDY}")
+    raise NotFoundError(
+        f"trial {key[:12]} ({name}) is neither in {paths.store} nor in {paths.models}; {_bring_back(paths)}"
+    )
 
 
 def _of_study(paths: Paths, study: str, number: int) -> Recorded:
@@ -119,7 +120,9 @@ def _of_study(paths: Paths, study: str, number: int) -> Recorded:
                 return _stored(store, key, study, number)
     result = read_beside_model(paths, study)
     if reported and reported[0] != result.spec.key:
-        raise NotFoundError(f"models/{study} holds another study than reports/studies/{study}.json; {REMEDY}")
+        raise NotFoundError(
+            f"models/{study} holds another study than reports/studies/{study}.json; {_bring_back(paths)}"
+        )
     _require_number(study, number, len(result.trials))
     return Recorded.of(f"{study}/{number}", _stored_like(result.trials[number]))
 
@@ -155,9 +158,14 @@ def read_beside_model(paths: Paths, study: str) -> StudyResult:
     path = paths.models / study / "trials.jsonl"
     if not path.is_file():
         known = _known_studies(paths)
-        remedy = f"there are {', '.join(known)}" if known else REMEDY
+        remedy = f"there are {', '.join(known)}" if known else _bring_back(paths)
         raise NotFoundError(f"no study {study} in the store, nor {path.relative_to(paths.root)}; {remedy}")
     return read_study(path)
+
+
+def _bring_back(paths: Paths) -> str:
+    pull = " or `dvc pull`" if has_dvc(paths.root) else ""
+    return f"bring it back with `tracker pull` (from MLflow){pull}, or {run_again(paths.root)}"
 
 
 def _known_studies(paths: Paths) -> list[str]:

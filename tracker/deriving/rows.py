@@ -15,6 +15,7 @@ from tracker.deriving.fresh import Rows
 from tracker.errors import ConfigError, DataError
 from tracker.families.own_code import read_code
 from tracker.records import TrialSpec
+from tracker.remedies import has_dvc, stage_command
 from tracker.surroundings.changes import Cause
 
 ALTERED = "another content"  # than its own manifest names
@@ -35,9 +36,9 @@ def find_rows(spec: TrialSpec, root: Path, splits: Path, provenance: Mapping[str
     except (KeyError, ValidationError):
         told = spec.data.get("preprocessing")
         cause = Cause.of("data.preprocessing", "preprocessing", told, "no settings that this release knows")
-        return Missing((cause,), _remedy([cause], spec, provenance))
+        return Missing((cause,), _remedy([cause], spec, provenance, root))
     if causes := [*_other_rows(spec, splits, settings), *_other_code(spec, root)]:
-        return Missing(tuple(causes), _remedy(causes, spec, provenance))
+        return Missing(tuple(causes), _remedy(causes, spec, provenance, root))
     return Rows(root, splits, settings)
 
 
@@ -79,10 +80,11 @@ def _other_code(spec: TrialSpec, root: Path) -> Iterator[Cause]:
             yield Cause.of(f"code.{name}", f"your file {name}", spec.code.get(name), present.get(name))
 
 
-def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, Any]) -> str:
+def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, Any], root: Path) -> str:
     """What brings back what is missing: damage is written again, other rows and code come from what they were made of."""
+    split = stage_command(root, "split")
     if all(cause.present == ALTERED for cause in missing):
-        return "`dvc repro split` writes data/splits again"
+        return f"{split} writes data/splits again"
     if all(cause.name.startswith("code") for cause in missing):
         kept = (
             " (its text is in the trial's record.json in MLflow, under provenance.code)" if "code" in provenance else ""
@@ -91,8 +93,9 @@ def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, 
         return f"put {files} back as it was{kept}"
     commit = str(provenance.get("commit") or "")[:12]
     if not commit:
-        return "have the raw table and params.yaml as they were when it was tuned; then `dvc repro split`"
-    then = f"`git checkout {commit} -- params.yaml`, the raw table as it was then too, `dvc repro split`"
+        return f"have the raw table and params.yaml as they were when it was tuned; then {split}"
+    then = f"`git checkout {commit} -- params.yaml`, the raw table as it was then too, {split}"
     if provenance.get("dirty"):
         then += "; there were changes besides that were not committed"
-    return f"{then}. `git checkout HEAD -- params.yaml` and `dvc checkout` bring back what is committed now"
+    checkout = "`dvc checkout`" if has_dvc(root) else split
+    return f"{then}. `git checkout HEAD -- params.yaml` and {checkout} bring back what is committed now"

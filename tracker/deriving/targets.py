@@ -19,10 +19,10 @@ from tracker.deriving.reproduce import reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.reports import REPAIR
 from tracker.ordering import objective_value
 from tracker.paths import Paths
 from tracker.records import Proposal, Trial
+from tracker.remedies import run_again, stage_command
 from tracker.studies.report import trial_row
 from tracker.studies.study import StudyTrial
 from tracker.surroundings.changes import Cause
@@ -55,7 +55,7 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
     path = paths.study_reports / f"{study}.json"
     if not path.is_file():
         return found
-    report = read_report(path, REPAIR)
+    report = read_report(path, run_again(path))
     row = next((row for row in report.get("trials", []) if row.get("number") == int(number)), None)
     if row is None or row.get("key") != recorded.outcome.key:
         return found  # the store may have more trials than the report, or another study of that name
@@ -71,7 +71,7 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
         state="differs",
         first_difference=Difference(None, f"{name}, {leaf[0]}", leaf[1], leaf[2]),
         causes=(cause,),
-        remedy=f"`dvc repro`, or `tracker tune {study}`, writes it again",
+        remedy=f"{stage_command(path, 'tune', study)} writes it again",
     )
 
 

@@ -21,9 +21,10 @@ from tracker.deriving.reproduce import reach_of, reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.reports import REPAIR, other_entry
+from tracker.evaluation.reports import other_entry
 from tracker.paths import Paths
 from tracker.records import Proposal, Trial
+from tracker.remedies import run_again, stage_command
 from tracker.search.samplers import open_sampler, plan_generations, versions
 from tracker.seeds import bit_generator
 from tracker.store.conflicts import refuse_other_proposal
@@ -124,7 +125,7 @@ class _Verifying:
             sampler.tell([told(spec, trial) for trial in trials[start : start + count]])
         other = next(_other_files(self.study, self.paths), None)
         if other is not None:
-            remedy = f"`dvc repro`, or `tracker tune {spec.name}`, writes it again"
+            remedy = f"{stage_command(self.paths.root, 'tune', spec.name)} writes it again"
             return replace(self._verdict(), state="differs", first_difference=other, remedy=remedy)
         return self._verdict() if self.farthest is None else self._like(self.farthest)
 
@@ -206,7 +207,7 @@ def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[Difference]:
             yield Difference.told(str(name), f"{name} is not there")
             continue
         if path.suffix == ".json":
-            if leaf := other_entry(read_report(path, REPAIR), text):
+            if leaf := other_entry(read_report(path, run_again(path)), text):
                 words = f"{name}: {leaf[0]} is {_short(leaf[1])} there, {_short(leaf[2])} was derived"
                 yield Difference.told(f"{name}, {leaf[0]}", words, *leaf[1:])
         elif path.read_bytes() != text.encode():

@@ -15,10 +15,10 @@ from tracker.canonical import digest_file
 from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
-from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.scoring import index_labels
 from tracker.metrics import Z, count_confusion, score_intervals
 from tracker.records import TrialSpec, record_from
+from tracker.remedies import run_again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class ChosenModel:
         try:
             return np.asarray(self.loaded.predict_proba(frame), dtype=np.float64)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise DataError(f"the chosen model cannot read these rows: {error}; {REPAIR}") from None
+            raise DataError(f"the chosen model cannot read these rows: {error}; {run_again()}") from None
 
     def predict(self, frame: pd.DataFrame) -> list[str]:
         """The most probable label of every row, the first of equals. Raises DataError."""
@@ -59,24 +59,24 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
             f"{chosen.study}/{chosen.trial} has no model to score on the test split: its loop returned none; "
             "return a torch.nn.Module"
         )
-    described = read_report(folder / "model.json", REPAIR)
+    described = read_report(folder / "model.json", run_again(folder))
     if described.get("key") != chosen.key:
         raise SealError(
             f"{folder}: holds trial {str(described.get('key'))[:12]}, chosen is {chosen.study}/{chosen.trial} "
-            f"({chosen.key[:12]}); only the chosen trial is scored on the test split: {REPAIR}"
+            f"({chosen.key[:12]}); only the chosen trial is scored on the test split: {run_again(folder)}"
         )
     weights = folder / "weights.safetensors"
     found = digest_file(weights) if weights.is_file() else "nothing"
     if not found == described.get("weights") == chosen.weights:
         raise SealError(
-            f"{weights}: expected weights {str(chosen.weights)[:12]}, as reported, found {found[:12]}; {REPAIR}"
+            f"{weights}: expected weights {str(chosen.weights)[:12]}, as reported, found {found[:12]}; {run_again(folder)}"
         )
     try:
         if "code" in described and record_from(TrialSpec, described["spec"]).key != chosen.key:
-            raise SealError(f"{folder}: its spec contradicts the key of its trial, so its code is not run; {REPAIR}")
+            raise SealError(f"{folder}: its spec contradicts the key of its trial, so its code is not run; {run_again(folder)}")
         return ChosenModel(tuple(described["labels"]), described["positive"], _open(folder, described, splits))
     except (KeyError, TypeError, ValueError) as error:
-        raise SealError(f"{folder}: not a model that can be opened ({error!r}); {REPAIR}") from None
+        raise SealError(f"{folder}: not a model that can be opened ({error!r}); {run_again(folder)}") from None
 
 
 def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> StandaloneModel | DerivedModel:
@@ -100,7 +100,7 @@ def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFram
     if recorded is None or abs(right - recorded * len(actual)) > max(1.0, len(actual) * FLIPPED) + 1e-6:
         raise SealError(
             f"the model of {chosen.study}/{chosen.trial} is right on {right} of {len(actual)} validation rows, but "
-            f"val_accuracy {recorded} is recorded; {REPAIR}"
+            f"val_accuracy {recorded} is recorded; {run_again()}"
         )
 
 

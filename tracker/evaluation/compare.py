@@ -17,10 +17,10 @@ from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_
 from tracker.evaluation.final import Final, final_json, keep_result, read_results, write_final
 from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
-from tracker.evaluation.reports import REPAIR
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import score_labels
 from tracker.paths import Paths
+from tracker.remedies import has_dvc, run_again
 from tracker.store.store import FILE, Store
 
 if TYPE_CHECKING:
@@ -93,9 +93,10 @@ def score_again(
     case = _Case(paths, 0, None, lambda: 0.0, None)
     identity = test_identity(paths.sealed)
     if identity.digest != test_digest:
+        again = ", then `dvc checkout`" if has_dvc(paths.root) else ", and split the data of then again"
         raise SealError(
             f"{paths.sealed}: holds other test rows ({identity.digest[:12]}) than were scored ({test_digest[:12]}); "
-            "check out the commit of the result, then `dvc checkout`"
+            f"check out the commit of the result{again}"
         )
     ledger, rows = known_looks(paths), mark_rows(identity.row_keys)
     sought = (scored.candidate, test_digest)
@@ -119,7 +120,7 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
 def _validation(case: _Case) -> tuple[pd.DataFrame, list[str]]:
     """The validation split: raw columns, and the label name of every row."""
     frame = read_split(case.paths.splits, "validation")
-    target = read_document(case.paths.splits / "schema.json", "schema", REPAIR)["target"]
+    target = read_document(case.paths.splits / "schema.json", "schema", run_again(case.paths.splits))["target"]
     return frame, [str(label) for label in frame[target]]
 
 
@@ -130,7 +131,9 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
     if chosen.key != key:
         raise InputError(f"{chosen.study}/{chosen.trial} ranks first by now; compare again before the test split opens")
     if ranking.missing:
-        raise InputError(f"no look before every study has run; missing: {', '.join(ranking.missing)}; {REPAIR}")
+        raise InputError(
+            f"no look before every study has run; missing: {', '.join(ranking.missing)}; {run_again(case.paths.root)}"
+        )
     identity = test_identity(case.paths.sealed)
     model = _checked_model(case, chosen, identity)
     with Store.open(case.paths.store, case.clock) as store:
@@ -154,9 +157,13 @@ def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> Ch
     model = load_chosen(case.paths.models / chosen.study, chosen, case.paths.splits)
     frame, actual = _validation(case)
     if test.beside["validation"] != digest_table(frame):
-        raise SealError(f"{case.paths.sealed} and {case.paths.splits} are not of one split; {REPAIR}")
+        raise SealError(
+            f"{case.paths.sealed} and {case.paths.splits} are not of one split; {run_again(case.paths.root)}"
+        )
     if (model.labels, model.positive) != (test.labels, test.positive):
-        raise SealError(f"models/{chosen.study}: knows other classes than {case.paths.sealed}; {REPAIR}")
+        raise SealError(
+            f"models/{chosen.study}: knows other classes than {case.paths.sealed}; {run_again(case.paths.root)}"
+        )
     check_validation(model, chosen, frame, actual)
     return model
 

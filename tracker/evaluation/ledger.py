@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
 from tracker.evaluation.files import write_durably
+from tracker.remedies import stage_command
 
 FORMAT = 2  # in format 1 the candidate is called `configuration`
 MARK = 16  # hex digits (64 bits) that stand for a row; two of 10^5 rows share them with probability 3e-10
@@ -103,7 +104,9 @@ def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
     """The marks of test rows from their keys (hex). Raises InputError for a key that is too short."""
     marks = frozenset(key[:MARK] for key in row_keys)
     if any(not re.fullmatch(rf"[0-9a-f]{{{MARK}}}", mark) for mark in marks):
-        raise InputError(f"test rows need keys of at least {MARK} hex digits; split the data again: dvc repro split")
+        raise InputError(
+            f"test rows need keys of at least {MARK} hex digits; split the data again: {stage_command(stage='split')}"
+        )
     return marks
 
 

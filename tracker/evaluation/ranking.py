@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
-from tracker.evaluation.reports import REPAIR, environments_of, read_study_report
+from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.metrics import VALIDATION
 from tracker.ordering import Standing, best_first, ranks
+from tracker.remedies import run_again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +134,7 @@ def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path
     wanted = list(found) if studies is None else list(studies)
     reports = {name: read_study_report(found[name], models) for name in sorted(wanted) if name in found}
     if not reports:
-        raise NotFoundError(f"{folder}: no report of a study; {REPAIR}")
+        raise NotFoundError(f"{folder}: no report of a study; {run_again(folder)}")
     objective = _common_objective(reports)
     trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
     ranked = best_first([pair for pair in trials if _ranks(pair[1])], _standing, objective["direction"])
@@ -172,11 +173,11 @@ def _common_objective(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, str
     first = next(iter(objectives.values()))
     if any(objective != first for objective in objectives.values()):
         listed = "; ".join(f"{name}: {_words(objective)}" for name, objective in objectives.items())
-        raise InputError(f"studies with different objectives cannot be ranked together: {listed}; {REPAIR}")
+        raise InputError(f"studies with different objectives cannot be ranked together: {listed}; {run_again()}")
     directed = isinstance(first, dict) and first.get("direction") in {"maximize", "minimize"}
     if isinstance(first, dict) and directed and isinstance(first.get("metric"), str):
         return first
-    raise InputError(f"study {next(iter(objectives))}: no objective in its report; {REPAIR}")
+    raise InputError(f"study {next(iter(objectives))}: no objective in its report; {run_again()}")
 
 
 def _words(objective: Any) -> str:
@@ -189,7 +190,7 @@ def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapp
     trials = report.get("trials")
     needed = {"number", "key", "state", "params", "value", "metrics", "weights", "candidate"}
     if not isinstance(trials, list):
-        raise InputError(f"{folder / f'{name}.json'}: holds no trials; {REPAIR}")
+        raise InputError(f"{folder / f'{name}.json'}: holds no trials; {run_again(folder)}")
     for trial in trials:
         if not isinstance(trial, dict) or (absent := sorted(needed - set(trial))):
             lacks = (
@@ -197,7 +198,7 @@ def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapp
                 if isinstance(trial, dict)
                 else repr(trial)
             )
-            raise InputError(f"{folder / f'{name}.json'}: {lacks}; {REPAIR}")
+            raise InputError(f"{folder / f'{name}.json'}: {lacks}; {run_again(folder)}")
     return trials
 
 

@@ -10,10 +10,9 @@ from typing import Any
 from tracker.canonical import first_leaf
 from tracker.errors import InputError
 from tracker.evaluation.files import read_report
+from tracker.remedies import run_again
 from tracker.studies.adopt import read_study
 from tracker.studies.report import study_report
-
-REPAIR = "run dvc repro"
 
 
 def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
 
     Raises InputError where it is another, naming the first entry, or no report; StoreCorrupt where the records are damaged.
     """
-    report = read_report(path, REPAIR)
+    report = read_report(path, run_again(path))
     if models is not None:
         check_study_report(report, path, models)
     return report

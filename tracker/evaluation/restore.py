@@ -9,9 +9,8 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, keep_result, name_candidate, read_results
 from tracker.evaluation.ledger import read_ledger
 from tracker.paths import Paths
+from tracker.remedies import run_again
 from tracker.store.store import Store
-
-REMEDY = "run `dvc repro` to write it again"
 
 
 def restore_finals(paths: Paths, store: Store) -> int:
@@ -40,7 +39,7 @@ def _results(paths: Paths) -> Iterator[Mapping[str, Any]]:
     """The report first, because it also says how many looks there were; a stale one repeats a result that is kept."""
     path = paths.reports / "final.json"
     if path.is_file():
-        final = read_report(path, REMEDY)
+        final = read_report(path, f"{run_again(path)} to write it again")
         if final.get("stale") is False:
             yield final
     for result in read_results(paths.looks):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tracker.canonical import first_leaf
 from tracker.errors import DataError, TrackerError
 from tracker.metrics import METRICS, TEST, count_confusion, score_intervals, scores, told_once
+from tracker.remedies import run_again
 
 RATIOS = ("precision", "recall", "f1")  # as scikit-learn's precision_recall_fscore_support orders them
 
@@ -80,7 +81,7 @@ def index_labels(values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int
     place = {label: i for i, label in enumerate(labels)}
     if unknown := sorted({str(value) for value in values if value not in place}):
         raise DataError(
-            f"labels {', '.join(unknown[:5])} are unknown to the model ({', '.join(labels)}); run dvc repro"
+            f"labels {', '.join(unknown[:5])} are unknown to the model ({', '.join(labels)}); {run_again()}"
         )
     return np.array([place[value] for value in values], dtype=np.int64)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tracker.errors import EnvironmentChanged
 from tracker.records import StudySpec
+from tracker.remedies import stage_command
 from tracker.store.store import Store
 from tracker.surroundings.changes import changes
 
@@ -43,7 +44,7 @@ def refuse_other_environment(store: Store, spec: StudySpec, present: Mapping[str
         + "\n  ".join(words)
         + "\nIts trials may come out with other last digits here, so all of them would be computed anew; what is stored "
         f"stays. To go on: `tracker tune {spec.name} --accept-environment`, or TRACKER_ACCEPT_ENVIRONMENT=1 before "
-        "`dvc repro`; the study is then marked as mixed. To repeat the numbers, use what was recorded"
+        f"{stage_command(store.folder)}; the study is then marked as mixed. To repeat the numbers, use what was recorded"
     )
 
 

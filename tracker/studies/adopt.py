@@ -10,12 +10,11 @@ from typing import Any
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from
+from tracker.remedies import fetch_again
 from tracker.store.store import Store
 from tracker.store.stored import Decision, Finished, outcome_slot
 from tracker.studies.report import FORMAT
 from tracker.studies.result import StudyResult, study_result, summarise_study
-
-REMEDY = "fetch it again with `dvc pull`, or run `dvc repro`"
 
 
 def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clock: Callable[[], float]) -> list[str]:
@@ -92,11 +91,11 @@ def read_study(path: Path) -> StudyResult:
         outcomes = [records_from(TrialOutcome, line["outcomes"]) for line in lines]
         digest = head.get("digest")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreCorrupt(f"{path}: not a readable study ({error}); {REMEDY}") from None
+        raise StoreCorrupt(f"{path}: not a readable study ({error}); {fetch_again(path)}") from None
     for proposal, found in zip(proposals, outcomes, strict=True):
         if proposal.keys != tuple(outcome.key for outcome in found):
-            raise StoreCorrupt(f"{path}: trial {proposal.number} contradicts its key; {REMEDY}")
+            raise StoreCorrupt(f"{path}: trial {proposal.number} contradicts its key; {fetch_again(path)}")
     result = study_result(spec, proposals, outcomes)
     if result.digest != digest:
-        raise StoreCorrupt(f"{path}: its records differ from the study's digest on the first line; {REMEDY}")
+        raise StoreCorrupt(f"{path}: its records differ from the study's digest on the first line; {fetch_again(path)}")
     return result

@@ -25,6 +25,7 @@ from tracker.execution.trainer import function_of
 from tracker.families.family import start_training
 from tracker.families.own_code import code_from
 from tracker.records import TrialSpec, record_from
+from tracker.remedies import run_again
 from tracker.standalone.load import label_frame
 from tracker.standalone.transform import transform
 from tracker.training.arrays import Arrays
@@ -32,8 +33,6 @@ from tracker.training.module import class_probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REPAIR = "run `dvc repro`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def derive_model(folder: Path, key: str, weights_digest: str, splits: Path) -> D
     description = json.loads((folder / "model.json").read_bytes())
     weights = (folder / "weights.safetensors").read_bytes()
     if description["key"] != key or digest_bytes(weights) != weights_digest:
-        raise SealError(f"{folder}: is not the model of {key[:12]}; {REPAIR}")
+        raise SealError(f"{folder}: is not the model of {key[:12]}; {run_again(folder)}")
     return rebuild(description, weights, splits)
 
 
@@ -71,7 +70,7 @@ def rebuild(description: Mapping[str, Any], weights: bytes, splits: Path) -> Der
     """
     spec = record_from(TrialSpec, description["spec"])
     if spec.key != description["key"]:
-        raise SealError(f"the description of {description['key'][:12]} contradicts its key; {REPAIR}")
+        raise SealError(f"the description of {description['key'][:12]} contradicts its key; {run_again(splits)}")
     module = _trained(spec, description, splits)
     try:
         module.load_state_dict(read_safetensors(weights))
@@ -85,7 +84,7 @@ def rebuild(description: Mapping[str, Any], weights: bytes, splits: Path) -> Der
 def _trained(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> torch.nn.Module:
     code = code_from(spec.code["entry"], description["code"])
     if code.identity != spec.code:
-        raise ConfigError(f"the code of {spec.key[:12]} is not at hand; {REPAIR}")
+        raise ConfigError(f"the code of {spec.key[:12]} is not at hand; {run_again(splits)}")
     training = start_training([spec], _arrays(spec, description, splits), function_of(code, spec.family))
     engine = training.engine
     with one_thread(), code.importable():
@@ -99,12 +98,14 @@ def _trained(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> t
 def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Arrays:
     """The rows that the trial was trained with, preprocessed as it says."""
     labels, positive = tuple(description["labels"]), description["positive"]
-    schema = read_document(splits / "schema.json", "schema", REPAIR)
+    schema = read_document(splits / "schema.json", "schema", run_again(splits))
     parts: list[np.ndarray] = []
     for name in ("train", "validation"):
         frame = read_split(splits, name)
         if digest_table(frame) != spec.data[name]:
-            raise SealError(f"{splits}: {name} has other rows than {spec.key[:12]} was trained with; {REPAIR}")
+            raise SealError(
+                f"{splits}: {name} has other rows than {spec.key[:12]} was trained with; {run_again(splits)}"
+            )
         parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
     place = None if positive is None else labels.index(positive)
     return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels)

@@ -13,6 +13,7 @@ from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.metrics import TEST, direction_of
 from tracker.ordering import Standing, best_first
 from tracker.paths import Paths
+from tracker.remedies import has_dvc, run_again, stage_command
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -23,7 +24,9 @@ def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
     wanted = [path for path in paths if name in {None, path.stem}]
     if not wanted:
         there = ", ".join(path.stem for path in paths) or "none yet"
-        raise NotFoundError(f"no report of {name or 'any study'} in {folder} (there: {there}); run `dvc repro` first")
+        raise NotFoundError(
+            f"no report of {name or 'any study'} in {folder} (there: {there}); {run_again(folder)} first"
+        )
     return [_read_report(path) for path in wanted]
 
 
@@ -31,9 +34,9 @@ def _read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable report ({error}); run `dvc repro` to write it again") from None
+        raise InputError(f"{path}: not a readable report ({error}); {run_again(path)} to write it again") from None
     if not isinstance(report, dict) or not {"study", "objective", "trials"} <= set(report):
-        raise InputError(f"{path}: not the report of a study; run `dvc repro` to write it again")
+        raise InputError(f"{path}: not the report of a study; {run_again(path)} to write it again")
     return report
 
 
@@ -141,7 +144,7 @@ def closing_lines(paths: Paths) -> list[str]:
     """What `make repro` says at its end."""
     path = paths.reports / "final.json"
     if not path.is_file():
-        raise NotFoundError(f"{path}: there is no result yet; run `dvc repro` first")
+        raise NotFoundError(f"{path}: there is no result yet; {run_again(path)} first")
     final = json.loads(path.read_text(encoding="utf-8"))
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
@@ -151,14 +154,15 @@ def closing_lines(paths: Paths) -> list[str]:
         now = final["stale_because"]["chosen"]
         chosen = f"{now['study']}/{now['trial']}"
         stale, told = " (stale: the budget of looks is spent, see the report)", f"; scored on the test split: {scored}"
+    run, lock = stage_command(path).strip("`"), "dvc.lock, " if has_dvc(path) else ""
     scores = ", ".join(f"{name} {_text(test[name])}" for name in TEST if name in test)
     return [
         "",
         f"chosen on validation: {chosen}{told}",
         f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows){stale}",
         "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
-        f"next: make ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
-        "      edit params.yaml, then dvc repro; commit dvc.lock, data/salts.json and reports/looks/ with it",
+        f"next: tracker ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
+        f"      edit params.yaml, then {run}; commit {lock}data/salts.json and reports/looks/ with it",
         "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",
     ]
 

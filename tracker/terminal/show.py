@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tracker.remedies import stage_command
+
 if TYPE_CHECKING:
     from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
@@ -97,7 +99,9 @@ def sync_summary(delivered: Delivered, address: str) -> str:
     if delivered.delivered:
         return f"{delivered.delivered} {_plural(delivered.delivered)} delivered to {address}"
     if delivered.empty:
-        return "nothing is recorded here yet: `dvc repro` runs the studies, `tracker pull` fetches them from MLflow"
+        return (
+            f"nothing is recorded here yet: {stage_command()} runs the studies, `tracker pull` fetches them from MLflow"
+        )
     return "" if delivered.waiting else f"nothing to deliver: {address} has every record"
 
 

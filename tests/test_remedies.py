@@ -1,0 +1,53 @@
+"""Messages name commands that exist where they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker import remedies
+from tracker.remedies import fetch_again, run_again, stage_command
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project without dvc.yaml."""
+    (tmp_path / "params.yaml").touch()
+    return tmp_path
+
+
+def test_without_dvc_yaml_our_own_commands_are_named(project: Path) -> None:
+    """From any path of the project: one command per stage, one for all, and no word of DVC."""
+    near = project / "data" / "splits" / "manifest.json"
+    assert "`tracker split`" == stage_command(near, "split")
+    assert "`tracker tune tpe`" == stage_command(near, "tune", "tpe")
+    assert "`tracker compare --test`" == stage_command(near, "compare")
+    assert "run `tracker run`" == run_again(near) == fetch_again(near)
+
+
+def test_with_dvc_yaml_its_stages_are_named(project: Path) -> None:
+    """Where the project has a dvc.yaml and dvc is there, DVC's commands are the ones to run."""
+    (project / "dvc.yaml").touch()
+    near = project / "reports" / "studies" / "tpe.json"
+    assert "`dvc repro split`" == stage_command(near, "split")
+    assert "`dvc repro tune@tpe`" == stage_command(near, "tune", "tpe")
+    assert "run `dvc repro`" == run_again(near)
+    assert "fetch it again with `dvc pull`, or run `dvc repro`" == fetch_again(near)
+
+
+def test_a_dvc_yaml_without_dvc_installed_is_not_spoken_of(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone on a machine without DVC names our own commands."""
+    (project / "dvc.yaml").touch()
+    monkeypatch.setattr(remedies.shutil, "which", lambda *_, **__: None)
+    assert "`tracker run`" == stage_command(project)
+
+
+def test_the_nearest_project_counts(project: Path) -> None:
+    """A project inside another one's folder is a project of its own."""
+    inner = project / "inner"
+    inner.mkdir()
+    (project / "dvc.yaml").touch()
+    (inner / "params.yaml").touch()
+    assert "`tracker run`" == stage_command(inner / "data")
+    assert "`dvc repro`" == stage_command(project / "data")

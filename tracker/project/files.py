@@ -1,0 +1,147 @@
+"""Writes the files that begin a project, from templates; what is there already stays as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from tracker.config import Config, Data, read_yaml
+from tracker.errors import ConfigError
+from tracker.remedies import find_dvc
+
+CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+NO_SCM = "    no_scm = True\n"
+# rows up to which a size is meant; epochs, batch size, batch sizes to search, random and tpe trials
+SIZES = (
+    (5_000, 50, 32, (32, 64), 24, 48),
+    (50_000, 30, 128, (64, 128, 256), 16, 32),
+    (2**63, 15, 256, (256, 512), 16, 0),
+)
+
+
+def fill(name: str, values: Mapping[str, object]) -> str:
+    """The text of a template with its gaps `@{name}` filled."""
+    text = (files("tracker.project") / "templates" / name).read_text(encoding="utf-8")
+    return re.sub(r"@\{(\w+)\}", lambda gap: str(values[gap[1]]), text)
+
+
+def params_text(data: Data, group: str | None, rows: int, positive: str | None, run: str) -> str:
+    """A params.yaml for a table: its studies suit the number of rows; `run` is the command that runs everything."""
+    _, epochs, batch, batches, random, tpe = next(size for size in SIZES if rows <= size[0])
+    studies = [f"  random: {{sampler: random, trials: {random}}}"]
+    studies += [f"  tpe: {{sampler: tpe, trials: {tpe}, generation: 8}}   # learns from each 8 trials"] * bool(tpe)
+    method = "stratified            # or group, time, column" if group is None else f"group\n  group: {scalar(group)}"
+    values = {
+        "data": "\n".join(_data_lines(data, positive)),
+        "split": f"  method: {method}",
+        "epochs": epochs,
+        "batch": batch,
+        "batches": list(batches),
+        "about": "" if positive is None else f"; F1 of {positive!r}",
+        "studies": "\n".join(studies),
+        "experiment": scalar(Path(data.source.removeprefix("sklearn:")).stem),
+        "run": run,
+    }
+    return fill("params.yaml", values)
+
+
+def _data_lines(data: Data, positive: str | None) -> list[str]:
+    """What was given as entries, what was not as comments that show how."""
+    lists = {name: ", ".join(map(scalar, getattr(data, name))) for name in ("drop", "categorical")}
+    lines = [f"  source: {scalar(data.source)}", f"  target: {scalar(data.target)}"]
+    lines += (
+        [f"  id: {scalar(data.id)}"]
+        if data.id
+        else ["  # id: customer                  # names a row; never a feature"]
+    )
+    lines += [f"  drop: [{lists['drop']}]" if data.drop else "  # drop: [notes]                 # columns to leave out"]
+    lines += [
+        f"  categorical: [{lists['categorical']}]"
+        if data.categorical
+        else "  # categorical: [zip_code]       # numbers that are really codes"
+    ]
+    if data.positive:
+        lines.append(f"  positive: {scalar(data.positive)}")
+    elif positive is not None:
+        lines.append(
+            f"  # positive: {scalar(positive)}   # the class of precision, recall and F1; the last in sorted order"
+        )
+    return lines
+
+
+def scalar(text: str) -> str:
+    """A text as YAML writes it: plain where it stays the same text, else in quotation marks."""
+    try:
+        plain = bool(re.fullmatch(r"[\w./-]+( [\w./-]+)*", text)) and read_yaml(text.encode(), "") == text
+    except ConfigError:
+        plain = False
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def dvc_text(source: str, code: Iterable[str] = ()) -> str:
+    """A dvc.yaml whose first stage watches the table (a bundled data set has none), and whose studies watch `code` files."""
+    table = "" if source.startswith("sklearn:") else '    deps: ["${data.source}"]     # a changed table starts here\n'
+    return fill("dvc.yaml", {"table": table, "code": "".join(f", {scalar(name)}" for name in code)})
+
+
+def code_files(config: Config, root: Path) -> list[str]:
+    """The files of the user's own code that `model.entry` leads to, from the project's folder; they are part of keys."""
+    if config.model.entry is None:
+        return []
+    from tracker.families.own_code import read_code
+
+    return sorted(source.place for source in read_code(root, config.model.entry).sources.values())
+
+
+def write_new(root: Path, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Writes the files that are not there; the names of those written, and a sentence for each that was left alone."""
+    written, left = [], []
+    for name, text in texts.items():
+        try:
+            with (root / name).open("x", encoding="utf-8") as file:
+                file.write(text)
+            written.append(name)
+        except FileExistsError:
+            left.append(name + _lacking(root / name, text))
+        except OSError as error:
+            raise ConfigError(f"{root / name}: cannot be written ({error.strerror})") from None
+    return written, left
+
+
+def _lacking(path: Path, text: str) -> str:
+    """Which lines a list of ignored names misses; such a file is the user's, so we only say it."""
+    if not path.name.endswith("ignore"):
+        return ""
+    there = {line.strip().strip("/") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    missing = [line for line in lines if line.strip("/") not in there]
+    return f" (add to it: {' '.join(missing)})" if missing else ""
+
+
+def begin_dvc(root: Path) -> str | None:
+    """Runs `dvc init` where DVC is installed and no folder above has it; what was done or failed, in a sentence."""
+    program = find_dvc()
+    if program is None or _above(root, ".dvc") is not None:
+        return None
+    git = _above(root, ".git")
+    options = ["--no-scm"] if git is None else [] if git == root else ["--subdir"]
+    words = [program, "init", "--quiet", *options]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603  our words, no shell
+    told = " ".join(["dvc init", *options])
+    if done.returncode:
+        return f"`{told}` failed: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}"
+    (root / ".dvc" / "config").write_text(CONFIG + NO_SCM * (git is None), encoding="utf-8")  # it was just made, empty
+    return f"ran `{told}`, without its usage statistics"
+
+
+def _above(root: Path, name: str) -> Path | None:
+    return next((folder for folder in (root, *root.parents) if (folder / name).exists()), None)
+
+
+def has_git(root: Path) -> bool:
+    """Whether the folder is part of a git checkout."""
+    return _above(root, ".git") is not None

@@ -1,0 +1,110 @@
+"""The stages prepare, split, tune and compare, as `dvc.yaml`, `tracker stage` and `tracker run` start them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+
+from tracker.config import Config, load_config
+from tracker.durable import lock_file
+from tracker.errors import InputError, StoreBusy
+from tracker.paths import project_paths
+from tracker.terminal.endings import end_with_parent
+
+WAIT_S = 5.0  # for the same stage of another command
+
+
+def run_stage(stage: str, words: Sequence[str] = ()) -> None:
+    """Runs one stage of the project in the current folder; `words` is the study's name for `tune`, else nothing.
+
+    A stage whose `dvc` was killed must not write into the outputs of a newer run. It holds the stage's lock from before
+    it reads anything until it has written, so no newer run works meanwhile; and it ends as soon as its parent is gone.
+    Raises InputError for other words, StoreBusy, and whatever the stage raises.
+    """
+    parent = os.getppid()
+    end_with_parent(parent)
+    if stage not in STAGES:
+        raise InputError(f"expected a stage, {', '.join(STAGES)}; found {stage!r}")
+    if len(words) != (stage == "tune"):
+        wanted = "one study: tune NAME" if stage == "tune" else f"{stage} alone"
+        raise InputError(f"stage {stage}: expected {wanted}; found {' '.join([stage, *words])}")
+    with _locked(stage, *words):
+        if os.getppid() != parent:  # a newer run may be through by now
+            raise StoreBusy("what started this stage has ended while it waited; run the stage again")
+        STAGES[stage](load_config(project_paths().params), *words)
+
+
+def run_all(workers: int | None = None, verbose: bool = False) -> None:
+    """All stages one after the other, without DVC: prepare, split, every study, compare with its look.
+
+    Nothing is skipped: what is in the store is replayed, so a second run trains nothing. Each stage holds its lock.
+    """
+    config = load_config(project_paths().params)
+    for stage in ("prepare", "split"):
+        with _locked(stage):
+            STAGES[stage](config)
+    for study in config.studies:
+        with _locked("tune", study):
+            tune(config, study, workers, verbose)
+    with _locked("compare"):
+        compare(config)
+
+
+def prepare(config: Config) -> None:
+    """From data.source to data/prepared/; prints what will be done with each column."""
+    from tracker.datasets.prepare import prepare
+
+    paths = project_paths()
+    _say(prepare(config.data, config.preprocessing, paths.root, paths.prepared).lines())
+
+
+def split(config: Config) -> None:
+    """From data/prepared/ to data/splits/ and the sealed test split; prints rows per split and class."""
+    from tracker.datasets.split import split
+
+    paths = project_paths()
+    _say(split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts).lines())
+
+
+def tune(config: Config, study: str, workers: int | None = None, verbose: bool = False) -> None:
+    """Runs, resumes or replays a study; writes its report and its best model, and prints a line."""
+    from tracker import api
+    from tracker.terminal.show import say_delivered, study_progress, study_summary
+
+    with study_progress(verbose=verbose) as on_progress:
+        done = api.tune(config, study, workers=workers, on_progress=on_progress, on_delivery=say_delivered)
+    _say([study_summary(done)])
+
+
+def compare(config: Config) -> None:
+    """From study reports to reports/ranking.json, and by one look at the test split to reports/final.json.
+
+    Where looks are spent the last result is repeated, marked stale. Prints the outcome.
+    """
+    from tracker import api
+    from tracker.evaluation.final import summarize
+    from tracker.terminal.leaderboard import environment_notes
+    from tracker.terminal.show import say_delivered
+
+    ranking = api.compare(config)
+    final = ranking.test(or_stale=True)
+    _say([*summarize(final), *environment_notes(ranking.environments, ranking.mixed)])
+    say_delivered(api.sync(config, everything=False))
+
+
+STAGES: Mapping[str, Callable[..., None]] = MappingProxyType(
+    {"prepare": prepare, "split": split, "tune": tune, "compare": compare}
+)
+
+
+def _locked(*words: str) -> AbstractContextManager[None]:
+    """The lock of a stage; messages call it so: `stage tune@tpe`."""
+    return lock_file(project_paths().root / ".tracker" / "locks", f"stage {'@'.join(words)}", WAIT_S)
+
+
+def _say(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()  # dvc and `tracker run` show one stage before the next begins

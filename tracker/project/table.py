@@ -1,0 +1,99 @@
+"""Looks at a table before there is a project: what its columns are, and which of them could be the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.config import Data, Preprocessing
+from tracker.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from tracker.datasets.prepare import DataReport
+
+MOST_CLASSES = 50  # of a column that is offered as target
+MOST_OFFERED = 25
+MOST_NAMED = 4
+SUFFIXES = (".csv", ".parquet", ".pq")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found in a table: the report of its columns, and what else the user may want to know."""
+
+    report: DataReport
+    hints: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Plain text for people."""
+        return [*self.report.lines(), *(f"hint: {hint}" for hint in self.hints)]
+
+
+def source_of(table: str, root: Path) -> str:
+    """How params.yaml names a table: from the project's folder where it lies in it, else as it was given."""
+    if table.startswith("sklearn:"):
+        return table
+    path = Path(table)
+    if path.is_absolute() and path.parent.resolve().is_relative_to(root.resolve()):
+        return (path.parent.resolve() / path.name).relative_to(root.resolve()).as_posix()
+    return path.as_posix()
+
+
+def look(data: Data, preprocessing: Preprocessing, group: str | None, root: Path) -> Seen:
+    """Reads and checks the table as `prepare` will. Raises DataError with every fault; writes nothing."""
+    from tracker.datasets.check import unknown_column
+    from tracker.datasets.prepare import inspect_data
+
+    frame, _, report = inspect_data(data, preprocessing, root)
+    if group is not None and group not in frame:
+        raise DataError(unknown_column("split.group", group, [column.column for column in report.columns]))
+    return Seen(report, tuple(_hints(report, data, group)))
+
+
+def _hints(report: DataReport, data: Data, group: str | None) -> Iterator[str]:
+    for column in report.columns:
+        if column.action.endswith("dates are no features"):
+            yield (
+                f"{column.column!r} holds dates; to test on the latest rows: "
+                f"split: {{method: time, column: {column.column}, validation_from: ..., test_from: ...}}"
+            )
+        elif "id-like text" in column.action and data.id is None and not column.gaps:
+            yield f"{column.column!r} may name the rows (--id): then a row keeps its split when its cells change"
+    if group is not None:
+        yield f"rows with the same {group!r} stay together in one split"
+
+
+def require_target(table: str, root: Path) -> InputError:
+    """That no target was named, with the columns that could be it; the last column, the usual place, comes first."""
+    offered = offer_targets(table, root)
+    listed = [f"  {name}  ({about})" for name, about in offered[:MOST_OFFERED]] or [
+        "  none has 2 to 50 different values"
+    ]
+    return InputError(
+        "name the column to predict: --target NAME. Columns that could be it, the last one first:", *listed
+    )
+
+
+def offer_targets(table: str, root: Path) -> list[tuple[str, str]]:
+    """Columns of 2 to 50 different values, each with these values, the last column first. Raises DataError."""
+    from tracker.datasets.load import read_table
+    from tracker.datasets.schema import as_text, decide_columns
+
+    source = source_of(table, root)
+    frame = read_table(source, root)
+    usable = [column for column in decide_columns(frame, Data(source=source)) if column.kind != "unusable"]
+    counted = {column.name: as_text(frame[column.name]).value_counts() for column in reversed(usable)}
+    return [(name, _classes(counts)) for name, counts in counted.items() if 2 <= len(counts) <= MOST_CLASSES]
+
+
+def _classes(counts: Any) -> str:
+    names = sorted(map(str, counts.index))
+    rest = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def read_settings(given: Mapping[str, Any]) -> Data:
+    """The entries `data` of params.yaml from what was given on the command line; what was not given is left out."""
+    return Data.model_validate({name: value for name, value in given.items() if value})
