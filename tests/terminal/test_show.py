@@ -49,6 +49,11 @@ def test_what_waits_for_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "2 records wait for MLflow: no answer\nnothing is lost: `tracker sync` delivers later\n" == (
         capsys.readouterr().err
     )
+    say_delivered(Delivered(delivered=0, waiting=0, problem="no answer"))
+    assert (
+        "nobody knows whether MLflow has every record: no answer\nnothing is lost: `tracker sync` compares again\n"
+        == (capsys.readouterr().err)
+    )
 
 
 def test_a_sync_is_summed_up_in_a_line() -> None:
@@ -57,4 +62,5 @@ def test_a_sync_is_summed_up_in_a_line() -> None:
     assert "3 records delivered to there" == sync_summary(Delivered(3, 2, "no answer"), "there")
     assert "nothing to deliver: there has every record" == sync_summary(Delivered(0, 0), "there")
     assert "" == sync_summary(Delivered(0, 2, "no answer"), "there")
+    assert "" == sync_summary(Delivered(0, 0, "no answer"), "there")
     assert sync_summary(Delivered(0, 0, empty=True), "there").startswith("nothing is recorded here yet")

@@ -85,11 +85,16 @@ def study_summary(study: Study) -> str:
 
 
 def say_delivered(delivered: Delivered) -> None:
-    """Says what MLflow did not take; quiet when it took all."""
+    """Says what MLflow did not take, or that nobody could look there; quiet when it has all."""
     if delivered.waiting:
         why = f": {delivered.problem}" if delivered.problem else ""
         sys.stderr.write(
             f"{_records(delivered.waiting)} for MLflow{why}\nnothing is lost: `tracker sync` delivers later\n"
+        )
+    elif delivered.problem:
+        sys.stderr.write(
+            f"nobody knows whether MLflow has every record: {delivered.problem}\n"
+            "nothing is lost: `tracker sync` compares again\n"
         )
 
 
@@ -99,7 +104,7 @@ def sync_summary(delivered: Delivered, address: str) -> str:
         return f"{delivered.delivered} {_plural(delivered.delivered)} delivered to {address}"
     if delivered.empty:
         return "nothing is recorded here yet: `dvc repro` runs the studies, `tracker pull` fetches them from MLflow"
-    return "" if delivered.waiting else f"nothing to deliver: {address} has every record"
+    return "" if delivered.waiting or delivered.problem else f"nothing to deliver: {address} has every record"
 
 
 def pull_summary(pulled: Pulled) -> str:
