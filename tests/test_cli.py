@@ -266,6 +266,14 @@ def test_show_as_text_and_json(tracker, tuned: Project) -> None:
     assert f"seed      {report['seed']}" in text
 
 
+def test_show_goes_on_where_the_terminal_lacks_signs(tuned: Project) -> None:
+    """A terminal that knows Latin letters alone gets marks in place of bars, not a traceback."""
+    done = command(tuned.paths.root, "-m", "tracker.cli", "show", "random/0", PYTHONIOENCODING="latin1")
+    assert (0, "") == (done.returncode, done.stderr)
+    [curve] = [line for line in done.stdout.splitlines() if line.startswith("val_loss  ?")]
+    assert curve.split()[1] == "?" * len(curve.split()[1])
+
+
 def test_check_runs_nothing(tracker, tuned: Project) -> None:
     """`check` says columns, studies and trials, and leaves the folder as it is."""
     root = tuned.paths.root

@@ -127,7 +127,29 @@ def test_sparklines() -> None:
     """One bar per value, the lowest the lowest, equal values alike."""
     assert "▁▅█" == sparkline([0.0, 0.5, 1.0])
     assert "▁▁" == sparkline([3.0, 3.0])
-    assert "" == "".join(map(sparkline, ()))
+    assert "▁ █ " == sparkline([0.0, None, 1.0, float("nan")])
+    assert "" == sparkline([])
+
+
+@pytest.mark.parametrize(
+    ("history", "curve"),
+    [
+        ([{"val_loss": 2.0, "score": 1.0}, {"val_loss": 1.0, "score": 2.0}], ["val_loss  █▁  2 to 1"]),
+        ([{"score": 1.0}, {"score": None}, {"score": 3.0}], ["score     ▁ █  1 to 3"]),
+        ([{"val_loss": 2.0}, {"other": 1.0}, {"val_loss": float("nan")}], ["val_loss  ▁    2 to 2"]),
+        ([{"val_loss": float("inf")}, {"other": 1.0}], []),
+        ([], []),
+    ],
+)
+def test_a_curve_is_shown_of_what_the_epochs_have(history: list[dict], curve: list[str]) -> None:
+    """The validation loss, or the objective of a loop that yields none; cells may be missing or not finite."""
+    found = row(0, None, key="k", seed=1, epochs=2, best_epoch=None) | {
+        "study": "random",
+        "objective": {"metric": "score"},
+        "history": history,
+    }
+    lines = describe_trial(found)
+    assert curve == lines[lines.index("epochs    2, kept None") + 1 : -2]
 
 
 def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
 
 
 def describe_trial(found: Mapping[str, Any]) -> list[str]:
-    """A trial as lines: what it was told, what it gave, its validation loss epoch by epoch."""
+    """A trial as lines: what it was told, what it gave, its validation loss, or else its objective, epoch by epoch."""
     lines = [
         f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"
     ]
@@ -120,12 +121,20 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     width = max((len(name) for name in found["metrics"]), default=0) + 2
     lines += [f"{name:<{width}}{_text(value)}" for name, value in found["metrics"].items()]
     lines += _runs_lines(found)
-    losses = [entry["val_loss"] for entry in found["history"]]
-    if losses:
-        lines.append(f"val_loss  {sparkline(losses)}  {losses[0]:.4g} to {losses[-1]:.4g}")
+    lines += _curve_lines(found)
     lines.append(f"key       {found['key']}")
     lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
     return lines
+
+
+def _curve_lines(found: Mapping[str, Any]) -> list[str]:
+    """The curve of `val_loss`, of the objective where there is none, or nothing where no epoch has a finite number."""
+    for metric in ("val_loss", found["objective"]["metric"]):
+        values = [entry.get(metric) for entry in found["history"]]
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        if known:
+            return [f"{metric:<8}  {sparkline(values)}  {known[0]:.4g} to {known[-1]:.4g}"]
+    return []
 
 
 def _runs_lines(found: Mapping[str, Any]) -> list[str]:
@@ -172,11 +181,14 @@ def _place(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
 
 
-def sparkline(values: list[float]) -> str:
-    """Values as a row of bars, one per value."""
-    low, high = min(values), max(values)
+def sparkline(values: Sequence[float | None]) -> str:
+    """Values as a row of bars, one per value; a space where there is none, or one that is not finite."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((value - low) * scale)] for value in values)
+    return "".join(
+        " " if value is None or not math.isfinite(value) else BARS[round((value - low) * scale)] for value in values
+    )
 
 
 def _row(report: Mapping[str, Any], trial: Mapping[str, Any], whole: bool) -> dict[str, Any]:
