@@ -46,6 +46,15 @@ def test_the_best_come_first_and_the_failed_last(reports: Path) -> None:
     assert ["tpe/2", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, "tpe", "value"))
 
 
+def test_a_failed_trial_says_why(reports: Path) -> None:
+    """A list has the reason of each trial that has no value, short in a table; without failures there is no such column."""
+    path = reports / "tpe.json"
+    path.write_text(path.read_text().replace("diverged", "x" * 70))
+    assert [None] * 3 + ["x" * 59 + "…"] == [row.get("reason") for row in leaderboard(reports, "tpe", "value")]
+    assert "x" * 70 == leaderboard(reports, "tpe", "value", whole=True)[-1]["reason"]
+    assert {False} == {"reason" in row for row in leaderboard(reports, "grid", "value")}
+
+
 def test_a_loss_rises(reports: Path) -> None:
     """The lowest loss is the best."""
     assert ["tpe/2", "grid/0", "grid/1", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, None, "val_loss"))

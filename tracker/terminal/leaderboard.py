@@ -12,10 +12,11 @@ from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.metrics import TEST, direction_of
-from tracker.ordering import Standing, best_first
+from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
 
 BARS = "▁▂▃▄▅▆▇█"
+SHORT = 60  # characters of a reason in a table
 
 
 def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
@@ -113,8 +114,9 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"
     ]
-    if found.get("reason"):
-        lines.append(f"reason    {found['reason']}")
+    why = why_unranked(found["state"], found["value"], found["objective"]["metric"], found.get("reason"))
+    if why is not None:
+        lines.append(f"reason    {found.get('reason') or why}")
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
     lines.append(f"seed      {found['seed']}")
     lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
@@ -195,6 +197,9 @@ def _row(report: Mapping[str, Any], trial: Mapping[str, Any], whole: bool) -> di
     row = {"study": report["study"], "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
     row |= dict(trial["metrics"])
     row |= {name: canonical_json(v).decode() if isinstance(v, list) else v for name, v in trial["params"].items()}
+    why = why_unranked(trial["state"], trial["value"], report["objective"]["metric"], trial.get("reason"))
+    if why is not None:
+        row.setdefault("reason", why if whole or len(why) <= SHORT else f"{why[: SHORT - 1]}…")
     if whole:
         row |= {name: trial.get(name) for name in ("seed", "best_epoch", "epochs", "key", "weights")}
         row["environment"] = report.get("environment")

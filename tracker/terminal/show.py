@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tracker.ordering import first_reason
+
 if TYPE_CHECKING:
     from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
@@ -67,21 +69,28 @@ def _best_text(progress: Progress) -> str:
 
 
 def study_summary(study: Study) -> str:
-    """One line: how many trials, how many from the store, how many failed, the best, other environments."""
+    """A line: how many trials, how many from the store, how many failed or are undefined, the best, other environments.
+
+    Where trials have no place, a second line says why the first of them has none, and how many share the reason.
+    """
     trials, best = study.result.trials, study.result.best
-    failed = sum(trial.outcome.state == "failed" for trial in trials)
+    failed = sum(trial.state == "failed" for trial in trials)
     parts = [f"{study.name}: {len(trials)} trials"]
     if study.result.replayed:
         parts.append(f"{study.result.replayed} of them from the store")
     if failed:
         parts.append(f"{failed} failed")
     metric = study.result.spec.objective["metric"]
+    undefined = sum(trial.state == "complete" and trial.value is None for trial in trials)
+    if undefined:
+        parts.append(f"{undefined} without {metric}")
     parts.append(
         f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
     )
     if study.mixed:
         parts.append(f"mixed: before in {len(study.mixed)} other environment{'s' if len(study.mixed) > 1 else ''}")
-    return ", ".join(parts)
+    why = first_reason(trial.why_unranked(metric) for trial in trials)
+    return ", ".join(parts) + (f"\n  why: {why}" if why else "")
 
 
 def say_delivered(delivered: Delivered) -> None:
