@@ -58,6 +58,17 @@ def test_the_module_computes_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(plain, model.predict_proba(ROWS), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "rows", [{"radius": 1.0}, [[1.0]], np.ones((1, 3)), ROWS.iloc[0]], ids=["dict", "list", "array", "row"]
+)
+def test_what_is_no_frame_is_refused(tmp_path: Path, rows: Any) -> None:
+    """A dict, a list, an array and a single row are answered with what is wanted."""
+    with pytest.raises(
+        TypeError, match=f"expected a pandas DataFrame with the raw columns, found {type(rows).__name__}"
+    ):
+        write(tmp_path / "tpe").predict(rows)
+
+
 def test_equal_models_are_equal_bytes_and_replace_the_old(tmp_path: Path) -> None:
     """A model folder has no times in it, and an older one is replaced as a whole."""
     write(tmp_path / "one", 1)
