@@ -12,6 +12,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 repro: $(VENV)/.installed  ## data in, studies tuned, every trial in MLflow, reports/final.json out
+	@git rev-parse --git-dir >/dev/null 2>&1 || grep -qs no_scm .dvc/config .dvc/config.local || \
+		{ echo "dvc wants a git repository, and this folder is in none: run git init, then make repro again"; exit 2; }
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	@$(BIN)/tracker done
 

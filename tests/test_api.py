@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tracker
@@ -60,3 +61,26 @@ def test_studies_are_verified_from_python(fresh: Project) -> None:
         assert [(name, "identical", 1) for name in told] == [(one.name, one.state, one.derived) for one in found]
     with pytest.raises(ConfigError, match="sample: expected a whole number from 1 on, found 0"):
         next(tracker.verify(config, "random", sample=0, here=here))
+
+
+def test_a_table_is_read_as_prepare_reads_it(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows read by `read_table` are predicted as those of the splits are, where a category is `NA` or has leading zeros."""
+    root = fresh.paths.root
+    table = pd.read_csv(root / "table.csv")
+    zips = ["00123", "NA", "94110"]
+    table["zip"] = [zips[(row + (row % 7 == 0)) % 3] for row in range(len(table))]
+    table["kind"] = ["yes" if code == "NA" else "no" for code in table["zip"]]
+    table.loc[::9, "kind"] = "no"
+    table.to_csv(root / "table.csv", index=False)
+    monkeypatch.chdir(root)
+    read = tracker.read_table("table.csv")
+    assert sorted(zips) == sorted(read["zip"].unique())
+    config = fresh.config.with_("studies", {"random": {"sampler": "random", "trials": 1}})
+    tracker.prepare(config)
+    tracker.split(config)
+    best = tracker.tune(config, "random", deliver=False).best_trial
+    validation = pd.read_parquet(fresh.paths.splits / "validation.parquet")
+    rows = read.merge(validation[["who"]], on="who")
+    predicted = dict(zip(rows["who"], best.predict(rows)["label"], strict=True))
+    assert predicted == dict(zip(validation["who"], best.predict(validation)["label"], strict=True))
+    assert "NA" in set(rows["zip"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -240,6 +242,18 @@ def test_a_sync_before_anything_ran_says_what_to_run(tracker, tmp_path: Path) ->
     assert not (tmp_path / "mlflow.db").exists()
 
 
+def test_a_sync_that_cannot_look_does_not_claim_that_all_is_there(tuned: Project, tmp_path: Path) -> None:
+    """Everything was delivered, then the experiment was deleted: the reason, no word of "every record", exit code 6."""
+    project = tuned.copy(tmp_path / "project")
+    assert 0 == command(project.paths.root, "-m", "tracker.cli", "sync").returncode
+    with contextlib.closing(sqlite3.connect(project.paths.root / "mlflow.db")) as link, link:
+        link.execute("UPDATE experiments SET lifecycle_stage = 'deleted'")
+    done = command(project.paths.root, "-m", "tracker.cli", "sync")
+    assert (6, "") == (done.returncode, done.stdout)
+    assert "was deleted; restore it" in done.stderr
+    assert done.stderr.endswith("nothing is lost: `tracker sync` compares again\n")
+
+
 def test_show_as_text_and_json(tracker, tuned: Project) -> None:
     """`show` says the same as the report, for people and for programs."""
     root = tuned.paths.root
@@ -250,6 +264,14 @@ def test_show_as_text_and_json(tracker, tuned: Project) -> None:
     text = tracker(root, "show", "random/2").stdout
     assert report["key"] in text
     assert f"seed      {report['seed']}" in text
+
+
+def test_show_goes_on_where_the_terminal_lacks_signs(tuned: Project) -> None:
+    """A terminal that knows Latin letters alone gets marks in place of bars, not a traceback."""
+    done = command(tuned.paths.root, "-m", "tracker.cli", "show", "random/0", PYTHONIOENCODING="latin1")
+    assert (0, "") == (done.returncode, done.stderr)
+    [curve] = [line for line in done.stdout.splitlines() if line.startswith("val_loss  ?")]
+    assert curve.split()[1] == "?" * len(curve.split()[1])
 
 
 def test_check_runs_nothing(tracker, tuned: Project) -> None:

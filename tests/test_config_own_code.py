@@ -101,6 +101,25 @@ def test_spaces_are_checked_as_ever() -> None:
     ] == faults_of(search_space=space)
 
 
+@pytest.mark.parametrize(
+    ("metric", "fault"),
+    [
+        ("val loss", "'val loss' is no name of a metric; it has letters, digits, _ . and -"),
+        ("val//loss", "'val//loss' is no name of a metric; "),
+        ("epoch", "'epoch' is no metric but has a meaning of its own; "),
+        ("best_score", "'best_score' begins with best_, "),
+    ],
+)
+def test_a_metric_that_no_loop_may_yield_is_refused_at_once(metric: str, fault: str) -> None:
+    """The objective and the monitor have names that a loop can yield; Lightning's `val/loss` is one."""
+    faults = faults_of(objective={"metric": metric}, training={"early_stopping": {"monitor": metric}})
+    places = "objective.metric", "training.early_stopping.monitor"
+    assert [f"{place}: {fault}" for place in places] == [
+        found[: len(f"{place}: {fault}")] for place, found in zip(places, faults, strict=True)
+    ]
+    assert "val/loss" == config_of(objective={"metric": "val/loss"}).objective.metric
+
+
 def test_metrics_of_our_own_families_are_fixed() -> None:
     """Only code of the user's own can yield other metrics; the message lists ours."""
     studies = {"s": {"sampler": "random", "trials": 3, "search_space": {"units": [8]}, "training": {}}}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,3 +243,17 @@ def test_pages_name_no_place_of_one_machine() -> None:
     address = re.compile(r"https?://(?!127\.0\.0\.1|mlflow\.example)\S+")
     texts = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
     assert {} == {name: found for name, text in texts.items() if (found := path.findall(text) + address.findall(text))}
+
+
+def test_make_says_that_dvc_wants_git(tmp_path: Path) -> None:
+    """In a copy that is no git repository, `make repro` stops before dvc does, and says what to do."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    done = subprocess.run(["make", "repro"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert 2 == done.returncode
+    assert (
+        "dvc wants a git repository, and this folder is in none: run git init, then make repro again\n" == done.stdout
+    )

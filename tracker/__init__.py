@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.api import compare, load_config, prepare, pull, reproduce, split, sync, tune, verify
+    from tracker.api import compare, load_config, prepare, pull, read_table, reproduce, split, sync, tune, verify
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
@@ -68,6 +68,7 @@ __all__ = [
     "load_model",
     "prepare",
     "pull",
+    "read_table",
     "reproduce",
     "split",
     "sync",
@@ -91,6 +92,7 @@ _HOMES = {
     "load_model": "standalone.load",
     "prepare": "api",
     "pull": "api",
+    "read_table": "api",
     "reproduce": "api",
     "split": "api",
     "sync": "api",

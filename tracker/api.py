@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.config import Config, load_config
@@ -23,6 +24,8 @@ from tracker.tracking.outbox import Outbox
 from tracker.tracking.report import Delivered
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.datasets.training_data import TrainingData
@@ -38,7 +41,19 @@ DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left a
 STUDY_LOCK_S = 5.0
 
 
-__all__ = ["Here", "compare", "load_config", "prepare", "pull", "reproduce", "split", "sync", "tune", "verify"]
+__all__ = [
+    "Here",
+    "compare",
+    "load_config",
+    "prepare",
+    "pull",
+    "read_table",
+    "reproduce",
+    "split",
+    "sync",
+    "tune",
+    "verify",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,17 @@ class Here:
         if workers is not None and workers < 1:
             raise ConfigError(f"workers: expected a whole number from 1 on, found {workers!r}")
         return self if workers is None else replace(self, workers=workers)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A CSV or Parquet file as `prepare` reads it: `NA` and `00123` stay texts, an empty cell is a gap.
+
+    What a model is to predict should be read like what it was trained on; pandas reads such texts as gaps and numbers.
+    Raises DataError.
+    """
+    from tracker.datasets.load import read_table as read
+
+    return read(str(path), Path.cwd())
 
 
 def prepare(config: Config, here: Here | None = None) -> DataReport:

@@ -297,7 +297,7 @@ def sync(quiet: Quiet = False) -> None:
     delivered = api.sync(_config())
     _say("" if quiet else sync_summary(delivered, shown_address(_paths_uri())))
     say_delivered(delivered)
-    if delivered.waiting:
+    if delivered.waiting or delivered.problem:
         raise typer.Exit(6)
 
 

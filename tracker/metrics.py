@@ -95,6 +95,20 @@ def score_intervals(cells: NDArray[np.int64], positive: int | None) -> dict[str,
     return {metric.name: metric.interval(confusion) if metric.interval else None for metric in scored}
 
 
+def name_fault(name: str) -> str | None:
+    """Why a loop of the user's own may not yield a metric of this name; None where it may. MLflow takes these names too."""
+    if not _NAME.fullmatch(name) or len(name) > 100:
+        return (
+            "is no name of a metric; it has letters, digits, _ . and -, in parts that / separates (at most 100), "
+            "such as val_loss or val/loss"
+        )
+    if name in {"epoch", "model", "confusion_matrix"}:
+        return "is no metric but has a meaning of its own; give it another name"
+    if name.startswith("best_"):
+        return "begins with best_, as the numbers of the kept epoch do in MLflow; give it another name"
+    return None
+
+
 def direction_of(name: str) -> Direction:
     """Whether a metric is to be high or low, `f1` or `val_f1`; of any other that a user's loop yields, a loss is to be low."""
     if known := METRICS.get(re.sub("^(train|val|test)_", "", name)):
@@ -214,6 +228,7 @@ def _effective_rows(cells: NDArray[np.int64], by_call: float, by_truth: float) -
     return score * (1 - score) / (variance * rows)
 
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _TABLE = (
     Metric("loss", "minimize", needs="loss"),
     Metric("accuracy", "maximize", "confusion", _accuracy, _accuracy_interval, test=True),

@@ -34,6 +34,20 @@ def ranks(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def why_unranked(state: str, value: object, metric: str, reason: str | None) -> str | None:
+    """Why a trial that ran to its end has no place, in a line; None where it has one, or was pruned."""
+    if state == "complete":
+        return None if ranks(value) else f"{metric} is undefined in its kept epoch"
+    return (reason or "no reason is recorded").strip().splitlines()[0] if state == "failed" else None
+
+
+def first_reason(reasons: Iterable[str | None]) -> str:
+    """The first reason of several trials, and how many share it; empty where no trial has one."""
+    known = [reason for reason in reasons if reason is not None]
+    alike = sum(reason == known[0] for reason in known)
+    return f"{known[0]}{f' ({alike} of {len(known)} alike)' if len(known) > 1 else ''}" if known else ""
+
+
 def objective_value(state: str, metrics: Mapping[str, Any], metric: str) -> float | None:
     """The value of a trial by its objective's metric: that of the kept epoch; None unless complete and finite."""
     value = metrics.get(metric) if state == "complete" else None

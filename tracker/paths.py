@@ -77,7 +77,12 @@ class Paths:
 
     def tracking_uri(self, environ: Mapping[str, str]) -> str:
         """Where MLflow records go: MLFLOW_TRACKING_URI, else a SQLite file at home."""
-        return environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        return environ.get("MLFLOW_TRACKING_URI") or sqlite_address(self.home / "mlflow.db")
+
+
+def sqlite_address(path: Path) -> str:
+    """The address of a SQLite file; what has a meaning in an address is quoted, so that any folder's name will do."""
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def project_paths() -> Paths:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from tracker import hyperparameters, neutral
 from tracker.aggregation import aggregate, mean_metrics, spread
 from tracker.canonical import digest
-from tracker.ordering import Standing, objective_value
+from tracker.ordering import Standing, objective_value, why_unranked
 
 State = Literal["complete", "failed", "paused"]
 TrialState = Literal["complete", "failed", "pruned"]
@@ -203,6 +203,10 @@ class Trial:
     def reason(self) -> str | None:
         """Why it failed: the first run's reason that did."""
         return next((outcome.reason for outcome in self.outcomes if outcome.reason is not None), None)
+
+    def why_unranked(self, metric: str) -> str | None:
+        """Why it has no place among the trials that are ranked; None where it has one, or was pruned."""
+        return why_unranked(self.state, self.value, metric, self.reason)
 
     @property
     def state(self) -> TrialState:

@@ -259,6 +259,84 @@ def test_odd_labels_are_warned_of(place: Place, table: pd.DataFrame) -> None:
     assert "1 row(s)" in warnings
 
 
+@pytest.mark.parametrize(
+    ("labels", "warning"),
+    [
+        (("0", "1", "1.0"), "labels '1' and '1.0' are the same number; are they one class?"),
+        (
+            ("caf\u00e9", "cafe\u0301", "tea"),
+            "labels 'cafe\\u0301' and 'caf\\xe9' look alike in print; are they one class?",
+        ),
+        (("no", "yes", "yes\u200b"), "labels 'yes' and 'yes\\u200b' look alike in print; are they one class?"),
+        (("no", "yes", " yes"), "labels ' yes' and 'yes' differ in case or spaces only; are they one class?"),
+        (("007", "7", "8"), None),
+    ],
+)
+def test_labels_that_look_alike_are_warned_of(place: Place, labels: tuple[str, ...], warning: str | None) -> None:
+    """Numbers written in two ways, two forms of one letter, signs that nobody sees: said so that the difference shows."""
+    frame = make_table().assign(churn=[labels[row % len(labels)] for row in range(240)])
+    warnings = [one for one in run(place, frame).warnings if "labels" in one]
+    assert ([] if warning is None else [warning]) == warnings
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([f"{n % 30}.5%" for n in range(240)], "is taken for categories, yet looks like numbers such as"),
+        ([f"{n % 20 + 1},000" for n in range(240)], "is taken for categories, yet looks like numbers such as"),
+        ([f"{n % 20},5" for n in range(240)], "is taken for categories, yet looks like numbers such as"),
+        (
+            [f"{n},5" for n in range(240)],
+            "is dropped (id-like text: 240 distinct in 240 rows), yet looks like numbers such as",
+        ),
+        ([f"$ {n % 9},{n % 7}00.25" for n in range(240)], "is taken for categories, yet looks like numbers such as"),
+        (
+            [f"{n % 9}\u202f{n % 7}00 \u20ac" for n in range(240)],
+            "is taken for categories, yet looks like numbers such as",
+        ),
+        (
+            [str(n) if n % 5 else "unknown" for n in range(240)],
+            "looks like numbers with texts such as 'unknown' among them",
+        ),
+        (
+            [f"2024-{n % 12 + 1:02}-{n % 2 + 1:02}" for n in range(239)] + ["2024-13-01"],
+            "times of day such as '2024-13-01'",
+        ),
+        ([f"03/{n % 28 + 1}/2024" for n in range(240)], "looks like dates or times of day such as '03/"),
+        ([f"{n % 24}:{n % 60:02}" for n in range(240)], "looks like dates or times of day such as"),
+        (
+            ["x " if n % 7 == 1 else "xy"[n % 2] for n in range(240)],
+            "categories 'x' and 'x ' differ in case or spaces only",
+        ),
+        (["0012", "345"] * 120, None),
+        (["10-20", "20-30", "1.2.3"] * 80, None),
+        (["1", "2", "B"] * 80, None),
+    ],
+)
+def test_texts_that_are_no_categories_are_warned_of(place: Place, cells: list[str], words: str | None) -> None:
+    """Numbers in the dress of a spreadsheet and dates of all sorts are named as such; codes and ranges are left in peace."""
+    warnings = [one for one in run(place, make_table().assign(cost=cells)).warnings if "'cost'" in one]
+    assert [True] * len(warnings) == [words is not None and words in one for one in warnings]
+    assert (words is not None) == bool(warnings)
+    assert [] == [
+        one for one in run(place, make_table().assign(cost=cells), categorical=["cost"]).warnings if "yet looks" in one
+    ]
+
+
+def test_numbers_of_a_pandas_category_are_codes(place: Place) -> None:
+    """Who writes `category` to Parquet said that 0, 1 and 2 are names; they are prepared as if data.categorical named them."""
+    codes = pd.Series([None, *(row % 3 for row in range(1, 240))], dtype="Int64")
+    table = make_table()
+    prepared = []
+    for cells, categorical in ((codes.astype("category"), ()), (codes, ("code",))):
+        source = place.write(table.assign(code=cells), "t.parquet")
+        data = Data(source=source, target="churn", categorical=categorical)
+        report = prepare(data, Preprocessing(), place.root, place.prepared)
+        prepared.append((roles(report)["code"], list(read_prepared(place.prepared)[0]["code"].dropna())))
+    assert "feature categorical" == prepared[0][0]
+    assert prepared[0] == prepared[1]
+
+
 def test_nested_cells_are_refused_unless_dropped(place: Place) -> None:
     """Lists in a Parquet column are refused by name; dropped, they are left out of the table."""
     table = make_table().assign(tags=[[1, 2]] * 240)

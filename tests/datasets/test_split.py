@@ -272,6 +272,15 @@ def test_empty_declared_split(place: Place, table: pd.DataFrame) -> None:
         place.split(table, Split(method="column", column="fold"))
 
 
+@pytest.mark.parametrize("settings", [{"method": "group", "group": "person"}, {}], ids=["groups", "rows"])
+def test_too_few_groups_are_counted(place: Place, table: pd.DataFrame, settings: dict[str, str]) -> None:
+    """Where two groups, or two rows over and over, would fill three splits, their number is the fault and no class is."""
+    what = "groups" if settings else "different rows"
+    table = table.assign(person=["a", "b"] * 120) if settings else table[["churn"]].assign(size=[1.5, 2.5] * 120)
+    with pytest.raises(DataError, match=f"2 {what} cannot fill train, validation, test; give at least 3 "):
+        place.split(table, Split.model_validate(settings))
+
+
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"lineages": {"a": {}}}', b"<<<<<<< HEAD\n"])
 def test_damaged_salts_are_no_new_salts(place: Place, table: pd.DataFrame, damage: bytes) -> None:
     """A damaged salts file stops the split: a new salt would move rows from test to train."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import tracker
+from tests.studies.loops import COST, LoopProject
 from tests.studies.project import Project
 from tracker import api
 from tracker.api import Here
@@ -387,3 +389,22 @@ def test_the_command_line(tuned: Project, monkeypatch: pytest.MonkeyPatch, tmp_p
     done = CliRunner().invoke(app, ["verify", "random", "--sample", "1"])
     assert (10, True) == (done.exit_code, "best_value" in done.stdout)
     assert 0 != CliRunner().invoke(app, ["verify"]).exit_code
+
+
+def test_a_study_without_models_is_identical(tmp_path: Path) -> None:
+    """A loop that yields numbers alone leaves no model, and none is missed; a model that lies there is not its own."""
+    project = LoopProject.with_loop(tmp_path / "project", COST)
+    project.config = project.config.with_("studies", {"random": {"sampler": "random", "trials": 4}})
+    tracker.tune(project.config, "random", here=project.here, deliver=False)
+    api.compare(project.config, project.here)
+    found = list(api.verify(project.config, ["random"], pipeline=True, here=project.here))
+    assert {"store": "identical", "random": "identical", "ranking": "identical"} == {
+        one.name: one.state for one in found
+    }
+    (project.paths.models / "random" / "model.json").write_text("{}")
+    [other] = api.verify(project.config, ["random"], here=project.here)
+    assert other.first_difference is not None
+    assert ("differs", "models/random/model.json is there, yet no trial gave that model") == (
+        other.state,
+        other.first_difference.words,
+    )

@@ -227,10 +227,15 @@ for batch in ProcessExecutor(project.source, 1).run([Segment(spec) for spec in p
     print("a result")
 """
     (tmp_path / "script.py").write_text(program)
-    done = command(tmp_path, "script.py", str(small_project.paths.root))
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "tracker.errors.TrackerError: " in done.stderr
-    assert 'a script that calls this needs `if __name__ == "__main__":`' in done.stderr
+    remedies = {
+        "script.py": 'a script that calls this needs `if __name__ == "__main__":`; one worker',
+        "-": "workers read the script again, and <stdin> is no file: save the script in one; one worker",
+    }
+    for script, remedy in remedies.items():
+        done = command(tmp_path, script, str(small_project.paths.root), stdin=program if script == "-" else "")
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "tracker.errors.TrackerError: " in done.stderr
+        assert remedy in done.stderr
 
 
 def test_a_pool_has_at_least_one_worker(source: DataSource) -> None:

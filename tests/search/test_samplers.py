@@ -303,6 +303,34 @@ def test_a_taken_generation_is_as_good_as_a_proposed_one(make_spec, sampler):
         asked.tell([finished(generation * 8 + i, values) for i, values in enumerate(logged[-1])])
 
 
+@pytest.mark.parametrize("sampler", ["grid", "random", "qmc", "tpe"])
+def test_a_stepped_fraction_is_exactly_on_its_step(make_spec, sampler):
+    """Every sampler says 0.3, not 0.30000000000000004, so that a condition on 0.3 holds and samplers share trials."""
+    entries = {
+        "dropout": {"low": 0.0, "high": 0.5, "step": 0.1},
+        "batch_norm": {"choices": [True, False], "when": {"dropout": [0.3]}},
+    }
+    proposals = run_study(make_spec(sampler, entries), 7 if sampler == "grid" else 40, lambda searched: 1.0)
+    assert {0.0, 0.1, 0.2, 0.3, 0.4, 0.5} == {searched["dropout"] for searched in proposals}
+    assert [searched["dropout"] == 0.3 for searched in proposals] == ["batch_norm" in row for row in proposals]
+
+
+def test_a_taken_stepped_fraction_teaches_as_a_proposed_one(make_spec):
+    """Optuna's own record of a trial holds the exact value too, so TPE goes on alike from a log of 48 trials."""
+    spec = make_spec(
+        "tpe", {"dropout": {"low": 0.0, "high": 0.9, "step": 0.1}, "learning_rate": {"low": 0.1, "high": 0.9}}
+    )
+    asked, taking = open_sampler(spec), open_sampler(spec)
+    for generation in range(6):
+        start = generation * 8
+        proposed = asked.propose(generation, 8, start)
+        taking.take(generation, proposed)
+        ends = [Told(start + place, (searched["dropout"],)) for place, searched in enumerate(proposed)]
+        asked.tell(ends)
+        taking.tell(ends)
+    assert asked.propose(6, 8, 48) == taking.propose(6, 8, 48)
+
+
 def test_pruned_trials_teach_by_their_curves(make_spec):
     """TPE hears how a pruned trial went: other curves, other proposals."""
 

@@ -223,6 +223,14 @@ def test_canonical_form_is_pinned(make_space):
             "search_space.dropout.when.units: 12 can never occur; units goes from 8 to 64",
         ),
         (
+            {"dropout": {"low": 0.0, "high": 0.5}, "batch_norm": {"choices": [True], "when": {"dropout": 0.3}}},
+            {},
+            (
+                "search_space.batch_norm.when.dropout: 0.3 can never occur; dropout goes from 0 to 0.5 without steps; "
+                "give it a step or a list of values"
+            ),
+        ),
+        (
             {"dropout": {"choices": [0.1], "when": {"optimizer": "sdg"}}, "optimizer": ["sgd"]},
             {},
             "search_space.dropout.when.optimizer: expected one of sgd, adam, adamw, rmsprop, found 'sdg'",

@@ -89,7 +89,7 @@ def test_a_failed_trial_says_why_it_has_no_model(fresh: Project) -> None:
         study.trials[0].load()
     assert ("failed", None) == (study.trials[0].state, study.trials[0].value)
     assert len(study.trials[0].history) < 4
-    with pytest.raises(NotFoundError, match="random: no trial completed"):
+    with pytest.raises(NotFoundError, match="random: no trial is best: diverged"):
         _ = study.best_params
     assert 6 == len(study.trials_dataframe())
     assert "Study(random, 6 trials, none best)" == repr(study)

@@ -46,6 +46,15 @@ def test_the_best_come_first_and_the_failed_last(reports: Path) -> None:
     assert ["tpe/2", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, "tpe", "value"))
 
 
+def test_a_failed_trial_says_why(reports: Path) -> None:
+    """A list has the reason of each trial that has no value, short in a table; without failures there is no such column."""
+    path = reports / "tpe.json"
+    path.write_text(path.read_text().replace("diverged", "x" * 70))
+    assert [None] * 3 + ["x" * 59 + "…"] == [row.get("reason") for row in leaderboard(reports, "tpe", "value")]
+    assert "x" * 70 == leaderboard(reports, "tpe", "value", whole=True)[-1]["reason"]
+    assert {False} == {"reason" in row for row in leaderboard(reports, "grid", "value")}
+
+
 def test_a_loss_rises(reports: Path) -> None:
     """The lowest loss is the best."""
     assert ["tpe/2", "grid/0", "grid/1", "tpe/0", "tpe/3", "tpe/1"] == order(leaderboard(reports, None, "val_loss"))
@@ -127,7 +136,29 @@ def test_sparklines() -> None:
     """One bar per value, the lowest the lowest, equal values alike."""
     assert "▁▅█" == sparkline([0.0, 0.5, 1.0])
     assert "▁▁" == sparkline([3.0, 3.0])
-    assert "" == "".join(map(sparkline, ()))
+    assert "▁ █ " == sparkline([0.0, None, 1.0, float("nan")])
+    assert "" == sparkline([])
+
+
+@pytest.mark.parametrize(
+    ("history", "curve"),
+    [
+        ([{"val_loss": 2.0, "score": 1.0}, {"val_loss": 1.0, "score": 2.0}], ["val_loss  █▁  2 to 1"]),
+        ([{"score": 1.0}, {"score": None}, {"score": 3.0}], ["score     ▁ █  1 to 3"]),
+        ([{"val_loss": 2.0}, {"other": 1.0}, {"val_loss": float("nan")}], ["val_loss  ▁    2 to 2"]),
+        ([{"val_loss": float("inf")}, {"other": 1.0}], []),
+        ([], []),
+    ],
+)
+def test_a_curve_is_shown_of_what_the_epochs_have(history: list[dict], curve: list[str]) -> None:
+    """The validation loss, or the objective of a loop that yields none; cells may be missing or not finite."""
+    found = row(0, None, key="k", seed=1, epochs=2, best_epoch=None) | {
+        "study": "random",
+        "objective": {"metric": "score"},
+        "history": history,
+    }
+    lines = describe_trial(found)
+    assert curve == lines[lines.index("epochs    2, kept None") + 1 : -2]
 
 
 def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import tracker
+from tests.studies.loops import COST, LoopProject
 from tests.studies.project import Project
 from tests.studies.test_runner import WILD
+from tracker.errors import NotFoundError
 from tracker.studies.runner import Progress
+from tracker.terminal.leaderboard import leaderboard
 from tracker.terminal.show import say_delivered, study_progress, study_summary, sync_summary
 from tracker.tracking.report import Delivered
 
@@ -20,7 +27,29 @@ def test_a_study_is_summed_up_in_a_line(fresh: Project) -> None:
     assert study_summary(again).startswith("random: 6 trials, 6 of them from the store, best val_f1 ")
     wild = {**WILD, "search_space": {"learning_rate": [1000.0], "dropout": {"low": 0.0, "high": 0.5}}}
     failed = fresh.study(fresh.run(fresh.plan("random", **wild)))
-    assert "random: 6 trials, 6 failed, none best" == study_summary(failed)
+    told, why = study_summary(failed).splitlines()
+    assert "random: 6 trials, 6 failed, none best" == told
+    assert re.fullmatch(r"  why: diverged: the loss was not finite in epoch \d \(\d of 6 alike\)", why)
+
+
+def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:
+    """Complete trials without a value are counted, and named as what they are."""
+    project = LoopProject.with_loop(tmp_path / "project", COST.replace('{"cost": ', '{"other": 1.0, "cost": None and '))
+    study = tracker.tune(project.config, "random", here=project.here, deliver=False)
+    expected = (
+        "random: 12 trials, 12 without cost, none best\n  why: cost is undefined in its kept epoch (12 of 12 alike)"
+    )
+    assert expected == study_summary(study)
+    with pytest.raises(
+        NotFoundError, match=r"random: no trial is best: cost is undefined in its kept epoch \(12 of 12"
+    ):
+        _ = study.best_value
+    assert ["cost is undefined in its kept epoch"] == list(study.trials_dataframe()["reason"].unique())
+    with pytest.raises(NotFoundError, match="none of 12 trials has a value: cost is undefined in its kept epoch"):
+        tracker.compare(project.config, project.here)
+    assert {"cost is undefined in its kept epoch"} == {
+        row["reason"] for row in leaderboard(project.paths.study_reports, None, "value")
+    }
 
 
 def test_progress_is_silent_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +78,11 @@ def test_what_waits_for_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "2 records wait for MLflow: no answer\nnothing is lost: `tracker sync` delivers later\n" == (
         capsys.readouterr().err
     )
+    say_delivered(Delivered(delivered=0, waiting=0, problem="no answer"))
+    assert (
+        "nobody knows whether MLflow has every record: no answer\nnothing is lost: `tracker sync` compares again\n"
+        == (capsys.readouterr().err)
+    )
 
 
 def test_a_sync_is_summed_up_in_a_line() -> None:
@@ -57,4 +91,5 @@ def test_a_sync_is_summed_up_in_a_line() -> None:
     assert "3 records delivered to there" == sync_summary(Delivered(3, 2, "no answer"), "there")
     assert "nothing to deliver: there has every record" == sync_summary(Delivered(0, 0), "there")
     assert "" == sync_summary(Delivered(0, 2, "no answer"), "there")
+    assert "" == sync_summary(Delivered(0, 0, "no answer"), "there")
     assert sync_summary(Delivered(0, 0, empty=True), "there").startswith("nothing is recorded here yet")

@@ -90,6 +90,7 @@ class RecorderContract:
         assert recorder.read(made, "model/MLmodel") == b"one"
         with pytest.raises(TrackingError, match=r"none\.json"):
             recorder.read(made, "none.json")
+        assert [False, True] == [recorder.lacks(made, name) for name in ("record.json", "none.json")]
 
     def test_a_deleted_run_is_gone(self, recorder: Recorder) -> None:
         """It comes up in no search, and can be neither filled nor ended."""

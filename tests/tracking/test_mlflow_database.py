@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import OperationalError
 
-from tests.tracking.runs_in_mlflow import statuses
+from tests.tracking.runs_in_mlflow import all_runs, statuses
 from tests.tracking.studies import EXPERIMENT, begin, run_trials
+from tracker.errors import TrackingError
+from tracker.paths import Paths, sqlite_address
 from tracker.tracking.delivery import Delivery
+from tracker.tracking.fetch import Experiment
 from tracker.tracking.mlflow_database import SETTLED_S, database_path, make_database, put_aside_half_made
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.tracking.report import Delivered
+from tracker.tracking.verdicts import fetch_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 COMPLETE = {("study", "RUNNING"): 1, ("trial", "FINISHED"): 2}
@@ -149,6 +156,7 @@ def test_two_stores_make_one_database(tmp_path: Path) -> None:
     [
         ("sqlite:////data/mlflow.db", Path("/data/mlflow.db")),
         ("sqlite:///mlflow.db?timeout=3", Path.cwd() / "mlflow.db"),
+        ("sqlite:////sp%20dir/p%2520x/mlflow.db", Path("/sp dir/p%20x/mlflow.db")),
         ("sqlite:///:memory:", None),
         ("sqlite://", None),
         ("http://127.0.0.1:5000", None),
@@ -158,3 +166,87 @@ def test_two_stores_make_one_database(tmp_path: Path) -> None:
 def test_only_files_of_sqlite_are_made(uri: str, expected: Path | None) -> None:
     """Every other address is the business of MLflow."""
     assert expected == database_path(uri)
+
+
+def recorded(root: Path, numbers: range) -> Delivered:
+    """Runs trials of the study in a folder and brings what waits to the database beside its store."""
+    store, key = begin(root / ".tracker")
+    with store:
+        run_trials(store, key, numbers)
+        with Delivery(store, MlflowRecorder(sqlite_address(root / "mlflow.db"), EXPERIMENT), "none") as delivery:
+            return delivery.deliver(None)
+
+
+def files_below(root: Path) -> set[str]:
+    """The files of runs in a folder."""
+    return {str(path.relative_to(root)) for path in (root / "mlruns").rglob("*") if path.is_file()}
+
+
+def test_a_copied_project_writes_beside_its_own_database(tmp_path: Path) -> None:
+    """The copy's runs, old and new, have their files in the copy; the first folder stays as it was."""
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    assert Delivered(3, 0) == recorded(first, range(2))
+    before = files_below(first)
+    shutil.copytree(first, copy)
+    assert Delivered(1, 0) == recorded(copy, range(2, 3))
+    assert before == files_below(first)
+    assert len(before) + 1 == len(files_below(copy))
+    runs = all_runs(sqlite_address(copy / "mlflow.db"))
+    assert {True} == {run.info.artifact_uri.startswith(f"{copy.as_uri()}/mlruns/") for run in runs}
+    assert {first.as_uri()} == {
+        run.info.artifact_uri.partition("/mlruns")[0] for run in all_runs(sqlite_address(first / "mlflow.db"))
+    }
+
+
+def test_a_moved_project_is_read_and_written_where_it_is(tmp_path: Path) -> None:
+    """Its records are fetched before anything was delivered again, and the old folder is not made anew."""
+    first, moved = tmp_path / "first", tmp_path / "moved"
+    recorded(first, range(2))
+    first.rename(moved)
+    uri = sqlite_address(moved / "mlflow.db")
+    [study] = Experiment(uri, EXPERIMENT).studies()
+    assert [0, 1] == list(study.trials)
+    assert fetch_run(uri, study.trials[1].run.run_id).record is not None
+    assert Delivered(1, 0) == recorded(moved, range(2, 3))
+    assert ["moved"] == [path.name for path in tmp_path.iterdir()]
+    assert [True] * 4 == [Path(run.info.artifact_uri.removeprefix("file://")).is_dir() for run in all_runs(uri)]
+
+
+def test_a_link_to_the_folder_is_no_other_place(tmp_path: Path) -> None:
+    """Reached by another name of the same folder, a database stays as it is."""
+    recorded(tmp_path / "first", range(1))
+    (tmp_path / "link").symlink_to("first")
+    assert Delivered(1, 0) == recorded(tmp_path / "link", range(1, 2))
+    runs = all_runs(sqlite_address(tmp_path / "link" / "mlflow.db"))
+    assert [True] * 3 == [run.info.artifact_uri.startswith((tmp_path / "first").as_uri()) for run in runs]
+
+
+def test_lost_files_of_runs_come_back(tmp_path: Path) -> None:
+    """A run whose exact record is gone is not whole: comparing writes the record again, and nothing twice."""
+    recorded(tmp_path, range(2))
+    before = files_below(tmp_path)
+    shutil.rmtree(tmp_path / "mlruns")
+    assert Delivered(3, 0) == recorded(tmp_path, range(0))
+    assert (before, COMPLETE) == (files_below(tmp_path), statuses(sqlite_address(tmp_path / "mlflow.db")))
+
+
+def test_any_folder_may_hold_a_database(tmp_path: Path) -> None:
+    """What has a meaning in an address may be in the name of a folder; no other folder is left beside it."""
+    root = tmp_path / "a" / "feature%2Fx what? #1"
+    assert Delivered(3, 0) == recorded(root, range(2))
+    assert (root / "mlflow.db").is_file()
+    assert [root.name] == [path.name for path in root.parent.iterdir()]
+    assert Paths.of(root, {}).tracking_uri({}) == sqlite_address(root / "mlflow.db")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_text("junk " * 1000)], ids=["folder", "junk"])
+def test_what_cannot_be_opened_is_said_at_once(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """MLflow would try ten times with doubling pauses; here each way in names the file."""
+    make(tmp_path / "mlflow.db")
+    report = recorded(tmp_path, range(1))
+    assert (0, 2) == (report.delivered, report.waiting)
+    told = f"could not open {tmp_path / 'mlflow.db'} as a SQLite database"
+    assert report.problem is not None
+    assert report.problem.startswith(told)
+    with pytest.raises(TrackingError, match=re.escape(told)):
+        Experiment(sqlite_address(tmp_path / "mlflow.db"), EXPERIMENT).studies()

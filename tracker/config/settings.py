@@ -14,7 +14,7 @@ from tracker.config.forms import Entry, Form
 from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
 from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
-from tracker.metrics import CURVES
+from tracker.metrics import CURVES, name_fault
 from tracker.samplers import SAMPLERS
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
@@ -143,6 +143,8 @@ def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     if FAMILIES[config.model.family].metrics == "ours" and metric not in CURVES:
         listed = " or ".join([", ".join(map(repr, CURVES[:-1])), repr(CURVES[-1])])
         yield f"{place}: expected {listed}, found {metric!r}"
+    elif fault := name_fault(metric):
+        yield f"{place}: {metric!r} {fault}"
 
 
 def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, Hyperparameter]) -> Iterator[str]:

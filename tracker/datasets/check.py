@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data, Preprocessing
+from tracker.datasets.appearance import look_alike, looks_like
 from tracker.datasets.schema import GAP_WORDS, Column, as_text, is_number, odd_among_numbers
 
 if TYPE_CHECKING:
@@ -51,16 +52,23 @@ def find_warnings(frame: pd.DataFrame, columns: Sequence[Column], data: Data) ->
     for label, count in sorted(counts.items()):
         if count < 3:
             yield f"label {label!r} has {count} row(s): too few to be in train, validation and test"
-    folded: dict[str, str] = {}
-    for label in sorted(map(str, counts.index)):
-        other = folded.setdefault(label.strip().casefold(), label)
-        if other != label:
-            yield f"labels {other!r} and {label!r} differ in case or spaces only; are they one class?"
+    yield from (f"labels {pair}; are they one class?" for pair in look_alike(map(str, counts.index)))
     for column in columns:
+        if column.kind == "categorical" and column.role in {"feature", "dropped"} and column.reason not in _EXPECTED:
+            yield from _text_warnings(frame[column.name], column, data)
         if column.role == "feature" and column.kind == "numeric" and _looks_like_id(frame[column.name], column.name):
             yield f"column {column.name!r} looks like an id: name it in data.id or data.drop"
-        elif column.role == "dropped" and column.kind == "categorical" and column.reason not in _EXPECTED:
-            yield f"column {column.name!r} is dropped: {column.reason}"
+
+
+def _text_warnings(cells: pd.Series[Any], column: Column, data: Data) -> Iterator[str]:
+    if column.name not in data.categorical and (seen := looks_like(cells)):
+        told = f"is dropped ({column.reason}), yet" if column.role == "dropped" else "is taken for categories, yet"
+        yield f"column {column.name!r} {told} looks like {seen} (or say data.categorical: [{column.name}])"
+    elif column.role == "dropped":
+        yield f"column {column.name!r} is dropped: {column.reason}"
+    elif pairs := list(look_alike(map(str, cells.dropna().unique()))):
+        more = f" (and {len(pairs) - 1} pairs more)" if len(pairs) > 1 else ""
+        yield f"column {column.name!r}: categories {pairs[0]}{more}; are they one?"
 
 
 def limit(faults: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
 from tracker.datasets.limits import EXACT, check_size
+from tracker.datasets.schema import as_text
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,12 +20,27 @@ _TAIL = 8  # length of the footer (4 bytes) and MAGIC
 
 
 def parse_parquet(content: bytes, name: str) -> pd.DataFrame:
-    """The table in `content`; times become ISO text, an empty text is a gap. Raises DataError."""
+    """The table in `content`; times and numbers of pandas' `category` become texts, an empty text is a gap.
+
+    Raises DataError.
+    """
     import pandas as pd
 
     table = read_arrow(content, name)
     columns = {field.name: _plain(table[field.name]) for field in table.schema}
+    for code in _codes(table.schema).intersection(columns):
+        if pd.api.types.is_numeric_dtype(columns[code].dtype) and not pd.api.types.is_bool_dtype(columns[code].dtype):
+            columns[code] = as_text(columns[code])  # who wrote `category` said that the numbers are names
     return pd.DataFrame(columns, columns=table.column_names)
+
+
+def _codes(schema: Any) -> set[str]:
+    """The columns that pandas had as `category`; numbers among them are plain numbers as far as Parquet can say."""
+    try:
+        described = (schema.pandas_metadata or {}).get("columns", ())
+        return {str(column["field_name"]) for column in described if column.get("pandas_type") == "categorical"}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return set()  # somebody else's notes
 
 
 def read_arrow(content: bytes, name: str) -> Any:

@@ -133,6 +133,7 @@ def _place(
             check_duplicates(table.contents, places)
         return places, None, None, []
     clusters = cluster(table.names, table.contents if settings.duplicates == "together" else None)
+    _require_enough(settings, len(np.unique(clusters.of_name)))
     lineage = _lineage(settings, seed, table)
     known = read_salts(salts)
     entry = known.get(lineage_digest(lineage))
@@ -143,6 +144,18 @@ def _place(
     places = place_rows(clusters, salt.salt, settings.validation, settings.test)
     warnings = [*_lineage_warnings(known, entry is None, salts), *_size_warnings(settings, places)]
     return places, salt, lineage, warnings
+
+
+def _require_enough(settings: Split, count: int) -> None:
+    """Raises DataError where what must stay together cannot fill every split, whatever its classes are."""
+    if count < len(SPLITS):
+        what = "groups" if settings.method == "group" else "different rows"
+        also = (
+            " (equal rows stay together; split.duplicates: free lets them go)"
+            if settings.duplicates == "together"
+            else ""
+        )
+        raise DataError(f"{count} {what} cannot fill {', '.join(SPLITS)}; give at least {len(SPLITS)}{also}")
 
 
 def _lineage(settings: Split, seed: int, table: _Table) -> dict[str, Any]:
@@ -193,7 +206,7 @@ def _absent(
     for place, name in enumerate(SPLITS):
         missing = [label for label, count in zip(labels, counts[place], strict=True) if not count]
         if len(missing) == len(labels):
-            yield f"{name} is empty; {remedy}"
+            yield f"{name} is empty; {remedy.replace('rows of that class, merge or remove it', 'rows')}"
         else:
             yield from (
                 f"class {label!r} ({counts[:, labels.index(label)].sum()} rows in all) is absent from {name}; {remedy}"

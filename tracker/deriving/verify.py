@@ -215,7 +215,14 @@ def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[Difference]:
             line = next((number for number, (old, new) in enumerate(lines, 1) if old != new), None)
             words = f"{name}: {f'line {line}' if line else 'the number of lines'} is not what was derived"
             yield Difference.told(str(name), words)
-    if (best := study.result.best) and (other := other_model(study.spec.name, study.trial(best.number), paths)):
+    best = study.result.best
+    if best is None or best.outcome.weights is None:  # no trial is complete, or the loop gives no model
+        described = paths.models / study.spec.name / "model.json"
+        if described.is_file():
+            yield Difference.told(
+                "model", f"{described.relative_to(paths.root)} is there, yet no trial gave that model"
+            )
+    elif other := other_model(study.spec.name, study.trial(best.number), paths):
         yield Difference.told("model", other)
 
 

@@ -73,7 +73,9 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
         )
     try:
         if "code" in described and record_from(TrialSpec, described["spec"]).key != chosen.key:
-            raise SealError(f"{folder}: its spec contradicts the key of its trial, so its code is not run; {run_again(folder)}")
+            raise SealError(
+                f"{folder}: its spec contradicts the key of its trial, so its code is not run; {run_again(folder)}"
+            )
         return ChosenModel(tuple(described["labels"]), described["positive"], _open(folder, described, splits))
     except (KeyError, TypeError, ValueError) as error:
         raise SealError(f"{folder}: not a model that can be opened ({error!r}); {run_again(folder)}") from None

@@ -14,7 +14,7 @@ from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.metrics import VALIDATION
-from tracker.ordering import Standing, best_first, ranks
+from tracker.ordering import Standing, best_first, first_reason, ranks, why_unranked
 from tracker.remedies import run_again
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path
     trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
     ranked = best_first([pair for pair in trials if _ranks(pair[1])], _standing, objective["direction"])
     if not ranked:
-        raise NotFoundError(f"{folder}: none of {len(trials)} trials is complete; see their reasons in the reports")
+        metric = objective["metric"]
+        why = first_reason(why_unranked(t["state"], t["value"], metric, t.get("reason")) for _, t in trials)
+        raise NotFoundError(f"{folder}: none of {len(trials)} trials has a value: {why}; see all with `tracker runs`")
     rows = tuple(_row(place, *pair) for place, pair in enumerate(ranked, start=1))
     left_out = Counter("undefined" if t["state"] == "complete" else str(t["state"]) for _, t in trials if not _ranks(t))
     missing = tuple(name for name in wanted if name not in found)

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts, left_over
@@ -198,9 +200,15 @@ class ProcessExecutor:
         """Workers that die before they have the data say nothing about any trial, so none may fail for it."""
         self.stillborn += 1
         if self.stillborn >= GIVEN_UP_AFTER * self.count:
+            script = getattr(sys.modules["__main__"], "__file__", None)
+            remedy = (
+                'a script that calls this needs `if __name__ == "__main__":`'
+                if script is None or Path(script).exists()
+                else f"workers read the script again, and {script} is no file: save the script in one"
+            )
             raise TrackerError(
                 f"{self.stillborn} workers in a row ended while they started ({ending}), see their messages above; "
-                'a script that calls this needs `if __name__ == "__main__":`; one worker runs in this very process'
+                f"{remedy}; one worker runs in this very process"
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 import torch
 
 from tracker.errors import TrainingError
+from tracker.metrics import name_fault
 
 MODEL, MATRIX = "model", "confusion_matrix"
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
 def read_epoch(entry: object, epoch: int, classes: int) -> dict[str, Any]:
@@ -34,10 +33,12 @@ def read_module(found: object, where: str) -> torch.nn.Module | None:
 
 
 def _name(name: object, epoch: int) -> str:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise TrainingError(f"epoch {epoch} yielded {name!r}, which is no name of a metric; letters, digits, _ . and -")
     if name == "epoch":
         raise TrainingError("epochs are counted as they are yielded, from 1; take `epoch` out")
+    if not isinstance(name, str):
+        raise TrainingError(f"epoch {epoch} yielded {name!r}, which is no name of a metric; expected a text")
+    if fault := name_fault(name):
+        raise TrainingError(f"epoch {epoch} yielded {name!r}, which {fault}")
     return name
 
 

@@ -44,6 +44,13 @@ class Interval:
         """The value at a place of the list, from 0."""
         return type(self.low)(_decimal(self.low) + _decimal(self.step or 1) * index)
 
+    def on_step(self, value: float) -> int | float:
+        """The nearest value of the list, exact in decimals; the same value where fractions have no step."""
+        if self.whole or self.step is None:
+            return value
+        index = round((_decimal(value) - _decimal(self.low)) / _decimal(self.step))
+        return self.at(min(max(index, 0), (self.size or 1) - 1))
+
     def allows(self, value: Value) -> bool:
         """Whether a value lies inside and on a step."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:

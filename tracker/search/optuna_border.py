@@ -39,8 +39,19 @@ def suggest(trial: optuna.trial.Trial, name: str, entry: Entry) -> Value:
     elif domain.whole:
         value = trial.suggest_int(name, domain.low, domain.high, step=domain.step or 1, log=domain.log)
     else:
-        value = trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        drawn = trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        value = _put_on_step(trial, name, entry, domain.on_step(drawn), drawn)
     return value
+
+
+def _put_on_step(trial: optuna.trial.Trial, name: str, entry: Entry, exact: float, drawn: float) -> float:
+    """The exact value of a step for what Optuna drew, in Optuna's own record too.
+
+    Optuna counts steps in binary and draws 0.30000000000000004; a condition on 0.3, a key and a grid say 0.3.
+    """
+    if exact != drawn:
+        trial.storage.set_trial_param(trial._trial_id, name, exact, distribution(entry))  # noqa: SLF001  no public way
+    return exact
 
 
 def distribution(entry: Entry) -> optuna.distributions.BaseDistribution:

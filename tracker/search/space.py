@@ -202,8 +202,8 @@ def _effect_faults(entry: Entry, compiled: Compiled, fixed: Mapping[str, Value],
 
 def _occurs(name: str, value: Value, compiled: Compiled, fixed: Mapping[str, Value], table: Table) -> bool:
     entry = compiled.get(name)
-    if entry is not None and entry.domain.allows(value):
-        return True
+    if entry is not None and entry.domain.size is not None and entry.domain.allows(value):
+        return True  # of a continuum no single value is ever drawn
     return (entry is None or bool(entry.when)) and value == fixed.get(name, table[name].usual)
 
 
@@ -212,7 +212,8 @@ def _possible(name: str, compiled: Compiled, fixed: Mapping[str, Value]) -> str:
     if entry is None:
         return f"{name} is fixed at {fixed[name]!r}"
     if isinstance(entry.domain, Interval):
-        return f"{name} goes from {entry.domain.low:g} to {entry.domain.high:g}"
+        ends = f"{name} goes from {entry.domain.low:g} to {entry.domain.high:g}"
+        return ends if entry.domain.size else f"{ends} without steps; give it a step or a list of values"
     return f"{name} is one of {', '.join(map(str, entry.domain.listed()))}"
 
 

@@ -15,11 +15,13 @@ Matrix = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
-    """The features of every row, shape (rows, features), float32; other columns are ignored.
+    """The features of every row, shape (rows, features), float32; other columns are ignored. TypeError for no DataFrame.
 
     Gaps are filled as fitted, a category that was not fitted gives zeros. Raises ValueError for a missing column, a cell
     that cannot be read as its kind, an infinite number, or a gap where no imputer was fitted.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"expected a pandas DataFrame with the raw columns, found {type(frame).__name__}")
     missing = [entry["name"] for entry in state["columns"] if entry["name"] not in frame.columns]
     if missing:
         raise ValueError(f"missing columns: {', '.join(map(repr, missing))}")

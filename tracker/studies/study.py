@@ -14,6 +14,7 @@ import pandas as pd
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor
+from tracker.ordering import first_reason
 from tracker.records import Trial
 from tracker.search.export import to_optuna
 from tracker.standalone.load import StandaloneModel, load_model
@@ -153,7 +154,11 @@ class Study:
         """The best complete trial. Raises NotFoundError where all failed."""
         best = self.result.best
         if best is None:
-            raise NotFoundError(f"{self.name}: no trial completed; see the reasons with `tracker runs {self.name}`")
+            metric = self.result.spec.objective["metric"]
+            why = first_reason(trial.why_unranked(metric) for trial in self.result.trials)
+            raise NotFoundError(
+                f"{self.name}: no trial is best: {why}; see all reasons with `tracker runs {self.name}`"
+            )
         return self.trials[best.number]
 
     @property
@@ -180,8 +185,9 @@ class Study:
             return earlier_environments(store, self.result.spec)
 
     def trials_dataframe(self) -> pd.DataFrame:
-        """One row per trial: number, state, value, params_*, metrics_*, seed."""
-        return pd.DataFrame([_row(trial) for trial in self.trials])
+        """One row per trial: number, state, value, params_*, metrics_*, seed, reason (why it has no value)."""
+        metric = self.result.spec.objective["metric"]
+        return pd.DataFrame([_row(trial) | {"reason": trial.trial.why_unranked(metric)} for trial in self.trials])
 
     def to_optuna(self, storage: str | None = None) -> Any:
         """The study as an `optuna.Study`, for Optuna's figures and dashboard, in memory or in an Optuna storage (its URL)."""

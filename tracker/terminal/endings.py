@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ def run_command(body: Callable[[], object], stopped: str = STOPPED) -> None:
 
     Ctrl-C and SIGTERM unwind alike, so that workers and the delivery process are ended and locks are free.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or file in latin1 gets a mark for what it cannot show
+        sys.stdout.reconfigure(errors="replace")
     caught: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.metrics import TEST, direction_of
-from tracker.ordering import Standing, best_first
+from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again, stage_command
 
 BARS = "▁▂▃▄▅▆▇█"
+SHORT = 60  # characters of a reason in a table
 
 
 def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
@@ -111,24 +113,33 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
 
 
 def describe_trial(found: Mapping[str, Any]) -> list[str]:
-    """A trial as lines: what it was told, what it gave, its validation loss epoch by epoch."""
+    """A trial as lines: what it was told, what it gave, its validation loss, or else its objective, epoch by epoch."""
     lines = [
         f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"
     ]
-    if found.get("reason"):
-        lines.append(f"reason    {found['reason']}")
+    why = why_unranked(found["state"], found["value"], found["objective"]["metric"], found.get("reason"))
+    if why is not None:
+        lines.append(f"reason    {found.get('reason') or why}")
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
     lines.append(f"seed      {found['seed']}")
     lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
     width = max((len(name) for name in found["metrics"]), default=0) + 2
     lines += [f"{name:<{width}}{_text(value)}" for name, value in found["metrics"].items()]
     lines += _runs_lines(found)
-    losses = [entry["val_loss"] for entry in found["history"]]
-    if losses:
-        lines.append(f"val_loss  {sparkline(losses)}  {losses[0]:.4g} to {losses[-1]:.4g}")
+    lines += _curve_lines(found)
     lines.append(f"key       {found['key']}")
     lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
     return lines
+
+
+def _curve_lines(found: Mapping[str, Any]) -> list[str]:
+    """The curve of `val_loss`, of the objective where there is none, or nothing where no epoch has a finite number."""
+    for metric in ("val_loss", found["objective"]["metric"]):
+        values = [entry.get(metric) for entry in found["history"]]
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        if known:
+            return [f"{metric:<8}  {sparkline(values)}  {known[0]:.4g} to {known[-1]:.4g}"]
+    return []
 
 
 def _runs_lines(found: Mapping[str, Any]) -> list[str]:
@@ -176,17 +187,23 @@ def _place(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
 
 
-def sparkline(values: list[float]) -> str:
-    """Values as a row of bars, one per value."""
-    low, high = min(values), max(values)
+def sparkline(values: Sequence[float | None]) -> str:
+    """Values as a row of bars, one per value; a space where there is none, or one that is not finite."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((value - low) * scale)] for value in values)
+    return "".join(
+        " " if value is None or not math.isfinite(value) else BARS[round((value - low) * scale)] for value in values
+    )
 
 
 def _row(report: Mapping[str, Any], trial: Mapping[str, Any], whole: bool) -> dict[str, Any]:
     row = {"study": report["study"], "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
     row |= dict(trial["metrics"])
     row |= {name: canonical_json(v).decode() if isinstance(v, list) else v for name, v in trial["params"].items()}
+    why = why_unranked(trial["state"], trial["value"], report["objective"]["metric"], trial.get("reason"))
+    if why is not None:
+        row.setdefault("reason", why if whole or len(why) <= SHORT else f"{why[: SHORT - 1]}…")
     if whole:
         row |= {name: trial.get(name) for name in ("seed", "best_epoch", "epochs", "key", "weights")}
         row["environment"] = report.get("environment")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tracker.ordering import first_reason
 from tracker.remedies import stage_command
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def _best_text(progress: Progress) -> str:
 
 
 def study_summary(study: Study) -> str:
-    """One line: how many trials, how many from the store, pruned and failed, the best, other environments."""
+    """A line: how many trials, how many from the store, how many failed or are undefined, the best, other environments.
+
+    Where trials have no place, a second line says why the first of them has none, and how many share the reason.
+    """
     trials, best = study.result.trials, study.result.best
     parts = [f"{study.name}: {len(trials)} trials"]
     if study.result.replayed:
@@ -77,20 +81,29 @@ def study_summary(study: Study) -> str:
     counts = {state: sum(trial.state == state for trial in trials) for state in ("pruned", "failed")}
     parts += [f"{count} {state}" for state, count in counts.items() if count]
     metric = study.result.spec.objective["metric"]
+    undefined = sum(trial.state == "complete" and trial.value is None for trial in trials)
+    if undefined:
+        parts.append(f"{undefined} without {metric}")
     parts.append(
         f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
     )
     if study.mixed:
         parts.append(f"mixed: before in {len(study.mixed)} other environment{'s' if len(study.mixed) > 1 else ''}")
-    return ", ".join(parts)
+    why = first_reason(trial.why_unranked(metric) for trial in trials)
+    return ", ".join(parts) + (f"\n  why: {why}" if why else "")
 
 
 def say_delivered(delivered: Delivered) -> None:
-    """Says what MLflow did not take; quiet when it took all."""
+    """Says what MLflow did not take, or that nobody could look there; quiet when it has all."""
     if delivered.waiting:
         why = f": {delivered.problem}" if delivered.problem else ""
         sys.stderr.write(
             f"{_records(delivered.waiting)} for MLflow{why}\nnothing is lost: `tracker sync` delivers later\n"
+        )
+    elif delivered.problem:
+        sys.stderr.write(
+            f"nobody knows whether MLflow has every record: {delivered.problem}\n"
+            "nothing is lost: `tracker sync` compares again\n"
         )
 
 
@@ -102,7 +115,7 @@ def sync_summary(delivered: Delivered, address: str) -> str:
         return (
             f"nothing is recorded here yet: {stage_command()} runs the studies, `tracker pull` fetches them from MLflow"
         )
-    return "" if delivered.waiting else f"nothing to deliver: {address} has every record"
+    return "" if delivered.waiting or delivered.problem else f"nothing to deliver: {address} has every record"
 
 
 def pull_summary(pulled: Pulled) -> str:

@@ -12,7 +12,17 @@ from tracker.store.queue import Item
 from tracker.store.store import Store
 from tracker.tracking.presence import Presence
 from tracker.tracking.recorder import Found, Recorder
-from tracker.tracking.runs import MODEL_TAG, RECORD_TAG, Run, final_run, finished_study, study_run, trial_run
+from tracker.tracking.runs import (
+    FINAL,
+    MODEL_TAG,
+    RECORD,
+    RECORD_TAG,
+    Run,
+    final_run,
+    finished_study,
+    study_run,
+    trial_run,
+)
 
 if TYPE_CHECKING:
     from tracker.tracking.run_models import RunModels  # it imports pandas
@@ -35,6 +45,10 @@ class Transport:
             tags = {name: value for name, value in run.tags.items() if name != RECORD_TAG}
             runs.parent = self.recorder.create(replace(run, tags=tags), None)
         return runs.parent
+
+    def is_whole(self, found: Found, name: str) -> bool:
+        """Whether a run has ended and the file that holds it exactly is not missing."""
+        return found.ended and not self.recorder.lacks(found, name)
 
     def complete(self, found: Found, run: Run) -> Found:
         """What a run gets after its files; the end comes last, so that what has ended is whole."""
@@ -77,7 +91,7 @@ class StudyStart:
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the study has a run with its record; it may be another machine's, with other provenance."""
         parent = transport.presence.study(item.subject).parent
-        return parent is not None and RECORD_TAG in parent.tags
+        return parent is not None and RECORD_TAG in parent.tags and not transport.recorder.lacks(parent, RECORD)
 
     def deliver(self, transport: Transport, item: Item) -> None:
         """Creates the run, writes its record, then the tag of the record and the settings."""
@@ -102,7 +116,7 @@ class TrialEnd:
         """Whether the trial's run has ended, with a model if one goes along."""
         study, number = item.subject, item.number or 0
         trial = transport.presence.study(study).trials.get(number)
-        if trial is None or not trial.ended:
+        if trial is None or not transport.is_whole(trial, RECORD):
             return False
         return MODEL_TAG in trial.tags or not transport.models.with_run(study, number)
 
@@ -117,7 +131,7 @@ class TrialEnd:
             run = _marked(run)
         if found is None:
             found = runs.trials[number] = transport.recorder.create(run, transport.parent(study).run_id)
-        if found.ended and (MODEL_TAG in found.tags or not with_model):
+        if transport.is_whole(found, RECORD) and (MODEL_TAG in found.tags or not with_model):
             return
         with transport.recorder.files(found) as folder:
             _write_files(folder, run)
@@ -180,7 +194,7 @@ class FinalResult:
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the result, or the same one with another number of looks, has a run that ended."""
         found = transport.presence.final(final_run(transport.store, item.subject).tags)
-        return found is not None and found.ended
+        return found is not None and transport.is_whole(found, FINAL)
 
     def deliver(self, transport: Transport, item: Item) -> None:
         """Creates the run if it is not there, and completes one that has not ended."""
@@ -188,7 +202,7 @@ class FinalResult:
         found = transport.presence.final(run.tags)
         if found is None:
             found = runs[item.subject] = transport.recorder.create(run, None)
-        if not found.ended:
+        if not transport.is_whole(found, FINAL):
             with transport.recorder.files(found) as folder:
                 _write_files(folder, run)
             runs[item.subject] = transport.complete(found, run)

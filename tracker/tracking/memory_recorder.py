@@ -133,6 +133,10 @@ class MemoryRecorder:
                 raise TrackingError(f"memory: run {found.name} ({found.run_id}) has no file {name}")
             return self._runs[found.run_id].files[name]
 
+    def lacks(self, found: Found, name: str) -> bool:
+        """Whether a file of a run is missing."""
+        return name not in self._runs[found.run_id].files
+
     def last_value(self, found: Found, metric: str) -> float | None:
         """The newest point of a metric; None where there is none."""
         with self._call(f"read {metric} of run {found.name}"):

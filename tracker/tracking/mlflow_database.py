@@ -9,21 +9,81 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tracker.durable import sync_file, sync_folder
+from tracker.errors import TrackingError
+from tracker.paths import sqlite_address
 
 SCHEME = "sqlite:///"
+RUNS = "/mlruns/experiment-"  # between the folder of a database and the rest of a place of files
 SETTLED_S = 5.0  # a file that changed since then may be in the making by somebody else
 _OWN_ROWS = {"alembic_version", "experiments", "workspaces"}  # an empty database has rows in these
 
 
 def database_path(tracking_uri: str) -> Path | None:
-    """The file of a SQLite address, absolute; None for every other address."""
+    """The file of a SQLite address, absolute; None for every other address. `%20` is a space, as SQLAlchemy reads it."""
     name = tracking_uri.removeprefix(SCHEME).split("?")[0]
     if not tracking_uri.startswith(SCHEME) or name in {"", ":memory:"} or name.startswith("file:"):
         return None
-    return Path(name).absolute()
+    return Path(unquote(name)).absolute()
+
+
+def require_opens(path: Path) -> None:
+    """Opens a SQLite file once. Raises TrackingError where that fails: MLflow itself would try again for minutes."""
+    try:
+        with contextlib.closing(sqlite3.connect(_file_address(path), uri=True)) as link:
+            link.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return  # somebody writes; MLflow waits for that
+        raise TrackingError(
+            f"could not open {path} as a SQLite database ({error}); is MLFLOW_TRACKING_URI right, and may you write there?"
+        ) from None
+
+
+@contextlib.contextmanager
+def no_stray_folder(tracking_uri: str) -> Iterator[None]:
+    """Removes the folder that MLflow makes where an address is quoted, because it takes the address as a path."""
+    literal = Path(tracking_uri.removeprefix(SCHEME)).parent
+    stray = database_path(tracking_uri) is not None and "%" in tracking_uri and not literal.exists()
+    try:
+        yield
+    finally:
+        if stray:
+            with contextlib.suppress(OSError):
+                os.removedirs(literal)
+
+
+def beside(location: str, path: Path) -> str:
+    """The place of files of ours beside a database, where their recorded place is that of a copied or moved one."""
+    root, there, rest = location.partition(RUNS)
+    if not there or not root.startswith("file:"):
+        return location
+    recorded, present = Path(unquote(root.removeprefix("file://"))) / "mlruns", path.parent / "mlruns"
+    if recorded.exists() and present.exists() and recorded.samefile(present):
+        return location
+    return path.parent.as_uri() + there + rest
+
+
+def move_locations(path: Path, experiment_id: str, location: str) -> None:
+    """Writes into a copied or moved database that the files of an experiment and its runs are beside it."""
+    present = beside(location, path)
+    if present == location:
+        return
+    values = {
+        "location": location,
+        "present": present,
+        "length": len(location) + 1,
+        "experiment": int(experiment_id),
+    }
+    with contextlib.closing(sqlite3.connect(_file_address(path), uri=True)) as link, link:
+        link.execute(
+            "UPDATE runs SET artifact_uri = :present || substr(artifact_uri, :length) "
+            "WHERE experiment_id = :experiment AND substr(artifact_uri, 1, :length) = :location || '/'",
+            values,
+        )
+        link.execute("UPDATE experiments SET artifact_location = :present WHERE experiment_id = :experiment", values)
 
 
 def make_database(path: Path) -> None:
@@ -76,7 +136,9 @@ def _make(path: Path) -> None:
     for leftover in (aside, aside.with_name(f"{aside.name}-journal")):
         leftover.unlink(missing_ok=True)
     try:
-        store = SqlAlchemyStore(f"{SCHEME}{aside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        address = sqlite_address(aside)
+        with no_stray_folder(address):
+            store = SqlAlchemyStore(address, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
         store.engine.dispose()
         sync_file(aside)
         aside.rename(path)
@@ -88,7 +150,7 @@ def _make(path: Path) -> None:
 def _is_empty(path: Path) -> bool:
     """Whether it is an MLflow database in which nobody has stored anything; False where that cannot be told."""
     try:
-        link = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=0)
+        link = sqlite3.connect(_file_address(path), uri=True, isolation_level=None, timeout=0)
         with contextlib.closing(link):
             link.execute("BEGIN EXCLUSIVE")  # fails where somebody reads or writes
             names = {name for (name,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -100,6 +162,10 @@ def _is_empty(path: Path) -> bool:
     except sqlite3.Error:
         return False
     return "experiments" in names and not named and found <= _OWN_ROWS
+
+
+def _file_address(path: Path) -> str:
+    return f"file:{quote(str(path))}?mode=rw"  # never makes a file
 
 
 def _free_name(path: Path) -> Path:

@@ -115,7 +115,8 @@ def signature(serving: Mapping[str, Any]) -> ModelSignature:
     """Raw columns in; label and one probability per class out. Any column may be absent as far as MLflow is concerned.
 
     MLflow refuses int64 where `double` is declared, and a column of whole numbers is int64 or float64 depending on gaps:
-    only columns that show fractions are declared `double`, only texts `string`; the loader reads and checks the others.
+    only columns that show fractions are declared `double`. A category may be a text, a number, a truth value or pandas'
+    own type, and a column of gaps is float64, none of which MLflow takes for `string`: the loader reads and checks them.
     """
     rows = serving.get("example") or []
     inputs = [
@@ -146,8 +147,6 @@ def _input_type(column: Mapping[str, Any], cells: list[Any]) -> Any:
     present = [cell for cell in cells if not _is_gap(cell)]
     if column["kind"] == "numeric" and any(isinstance(cell, float) and not cell.is_integer() for cell in present):
         return "double"
-    if present and all(isinstance(cell, str) for cell in present):
-        return "string"
     return AnyType()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
@@ -22,7 +22,17 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from tracker.errors import TrackerError, TrackingError
 from tracker.tracking.addresses import hide_secrets, shown_address
 from tracker.tracking.delivered import destination
-from tracker.tracking.mlflow_database import close_old, database_path, make_database, put_aside_half_made
+from tracker.tracking.mlflow_database import (
+    RUNS,
+    beside,
+    close_old,
+    database_path,
+    make_database,
+    move_locations,
+    no_stray_folder,
+    put_aside_half_made,
+    require_opens,
+)
 from tracker.tracking.recorder import PAGE, Found, cut
 from tracker.tracking.runs import Run
 
@@ -102,11 +112,16 @@ class MlflowRecorder:
         """The content of an artifact of a run. Raises TrackingError, naming both."""
         doing = f"read {name} of run {found.name} ({found.run_id})"
         with self._translated(doing):
-            if found.artifacts.startswith("file:"):
-                return (Path(local_file_uri_to_path(found.artifacts)) / name).read_bytes()
+            if (folder := self._folder(found)) is not None:
+                return (folder / name).read_bytes()
             with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
                 repository = get_artifact_repository(found.artifacts, tracking_uri=self._uri)
                 return Path(repository.download_artifacts(name, scratch)).read_bytes()
+
+    def lacks(self, found: Found, name: str) -> bool:
+        """Whether a file of a run is missing; a server is not asked for each file of each run."""
+        folder = self._folder(found) if database_path(self._uri) is not None else None
+        return folder is not None and not (folder / name).is_file()
 
     def last_value(self, found: Found, metric: str) -> float | None:
         """The newest point of a metric; None where there is none."""
@@ -127,6 +142,14 @@ class MlflowRecorder:
         with self._translated("delete a run that is there twice"):
             client.delete_run(found.run_id)
 
+    def _folder(self, found: Found) -> Path | None:
+        """The folder of a run's files, beside a database that was copied or moved; None where they are not local."""
+        if not found.artifacts.startswith("file:"):
+            return None
+        recorded, path = Path(local_file_uri_to_path(found.artifacts)), database_path(self._uri)
+        present = recorded if path is None else Path(local_file_uri_to_path(beside(found.artifacts, path)))
+        return present if present.is_dir() else recorded
+
     def _client(self) -> tuple[MlflowClient, str]:
         if self._link is None:
             with self._translated("reach the server"):
@@ -135,11 +158,15 @@ class MlflowRecorder:
 
     def _open(self) -> tuple[MlflowClient, str]:
         path = database_path(self._uri)
-        if path is None or (not self._create and path.is_file()):
+        if path is None:
             return self._opened()
         if not self._create:
-            raise TrackingError(f"{path}: there is no such file; set MLFLOW_TRACKING_URI to where the records are")
+            if not path.exists():
+                raise TrackingError(f"{path}: there is no such file; set MLFLOW_TRACKING_URI to where the records are")
+            require_opens(path)
+            return self._opened()
         make_database(path)
+        require_opens(path)
         try:
             return self._opened()
         except TrackerError:
@@ -152,10 +179,16 @@ class MlflowRecorder:
             return self._opened()
 
     def _opened(self) -> tuple[MlflowClient, str]:
-        client = MlflowClient(self._uri)
-        return client, self._experiment_id(client)
+        with no_stray_folder(self._uri):
+            client = MlflowClient(self._uri)
+        experiment = self._named(client)
+        path, experiment_id = database_path(self._uri), str(experiment.experiment_id)
+        if path is not None and self._create:
+            move_locations(path, experiment_id, experiment.artifact_location)
+        return client, experiment_id
 
-    def _experiment_id(self, client: MlflowClient) -> str:
+    def _named(self, client: MlflowClient) -> Experiment:
+        """The experiment of our name, created if need be."""
         experiment = client.get_experiment_by_name(self._experiment)
         if experiment is None and not self._create:
             raise TrackingError(f"{self._shown}: has no experiment {self._experiment!r}; see tracking.experiment")
@@ -170,8 +203,7 @@ class MlflowRecorder:
                 f"{self._shown}: experiment {self._experiment!r} was deleted; restore it "
                 f"(mlflow experiments restore -x {experiment.experiment_id}) or choose another tracking.experiment"
             )
-        experiment_id: str = experiment.experiment_id
-        return experiment_id
+        return experiment
 
     @property
     def _shown(self) -> str:
@@ -199,7 +231,7 @@ def artifact_location(tracking_uri: str, experiment: str) -> str | None:
     path = database_path(tracking_uri)
     if path is None:
         return None
-    return (path.parent / "mlruns" / ("experiment-" + re.sub(r"[^A-Za-z0-9_-]", "_", experiment))).as_uri()
+    return path.parent.as_uri() + RUNS + re.sub(r"[^A-Za-z0-9_-]", "_", experiment)
 
 
 def _found(run: Any) -> Found:

@@ -60,6 +60,9 @@ class Recorder(Protocol):
     def read(self, found: Found, name: str) -> bytes:
         """The content of an artifact of a run."""
 
+    def lacks(self, found: Found, name: str) -> bool:
+        """Whether a file of a run is known to be missing; False where looking would ask a server."""
+
     def last_value(self, found: Found, metric: str) -> float | None:
         """The newest point of a metric; None where there is none."""
 

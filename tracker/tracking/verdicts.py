@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import NotFoundError, TrackerError, TrackingError
 from tracker.tracking.addresses import hide_secrets, shown_address
-from tracker.tracking.mlflow_database import database_path
+from tracker.tracking.mlflow_database import beside, database_path, no_stray_folder, require_opens
 from tracker.tracking.mlflow_settings import settle
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class LoggedRun:
 def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
     """The run of an id. Raises NotFoundError where MLflow has none, TrackingError where it cannot be asked."""
     client = _client(tracking_uri)
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with _translated(tracking_uri, f"read run {run_id}"):
         try:
@@ -51,11 +51,15 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
         _translated(tracking_uri, f"read {RECORD} of run {run_id}"),
         tempfile.TemporaryDirectory(prefix="tracker-") as folder,
     ):
-        if tags.get("tracker.kind") == "final" or not _has_record(client, run_id):
-            return LoggedRun(run_id, tags, None)
-        uri = f"runs:/{run_id}/{RECORD}"
-        path = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri)
-        return LoggedRun(run_id, tags, Path(path).read_bytes())
+        path = database_path(tracking_uri)
+        places = (
+            [run.info.artifact_uri] if path is None else [beside(run.info.artifact_uri, path), run.info.artifact_uri]
+        )
+        for place in dict.fromkeys(places):  # a database that was copied or moved still names its old folder
+            files = get_artifact_repository(place, tracking_uri=tracking_uri)
+            if tags.get("tracker.kind") != "final" and any(entry.path == RECORD for entry in files.list_artifacts()):
+                return LoggedRun(run_id, tags, Path(files.download_artifacts(RECORD, folder)).read_bytes())
+        return LoggedRun(run_id, tags, None)
 
 
 def find_runs(tracking_uri: str, experiment: str, kind: str, key: str) -> list[str]:
@@ -76,20 +80,18 @@ def tag_runs(tracking_uri: str, run_ids: list[str], tags: Mapping[str, str]) -> 
                 client.set_tag(run_id, name, value)
 
 
-def _has_record(client: MlflowClient, run_id: str) -> bool:
-    return any(entry.path == RECORD for entry in client.list_artifacts(run_id))
-
-
 def _client(tracking_uri: str) -> MlflowClient:
     path = database_path(tracking_uri)
     if path is not None and not path.is_file():
         raise NotFoundError(
             f"{path}: there is no MLflow database; set MLFLOW_TRACKING_URI, or run `tracker sync` first"
         )
+    if path is not None:
+        require_opens(path)
     settle(os.environ)
     from mlflow.tracking import MlflowClient
 
-    with _translated(tracking_uri, "reach the server"):
+    with _translated(tracking_uri, "reach the server"), no_stray_folder(tracking_uri):
         return MlflowClient(tracking_uri)
 
 
