@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +96,17 @@ def _header_faults(header: list[str], name: str) -> Iterator[str]:
                 "(pandas writes such a column unless it is told index=False)"
             )
         elif len(at) > 1:
-            yield f"{name}: column {column!r} occurs {len(at)} times (columns {', '.join(map(str, at))}); rename or remove"
+            told = ", ".join(map(str, at))
+            lost = "" if _is_word(column) else " (or is there no header line? A table needs one)"
+            yield f"{name}: column {column!r} occurs {len(at)} times (columns {told}); rename or remove{lost}"
         elif not column.isprintable():
             yield f"{name}: column {at[0]}: the name {column!r} holds control characters; rename it"
     if len(header) == 1 and (signs := [sign for sign in (";", "\t", "|") if sign in header[0]]):
         yield f"{name}: one column only, {header[0]!r}; separate the cells by commas, not by {signs[0]!r}"
+
+
+def _is_word(column: str) -> bool:
+    return not re.fullmatch(NUMBER, column.strip())
 
 
 def _parse_cells(content: bytes, header: list[str], name: str) -> Any:
