@@ -130,7 +130,7 @@ def test_other_rows_cannot_be_derived_and_say_how_to_get_the_right_ones(tuned, t
     assert ("cannot", 11) == (found.state, found.exit_code)
     assert {cause.name for cause in found.causes} <= {"data.train", "data.validation", "data.schema"}
     assert any(cause.recorded == recorded.spec.data["train"] for cause in found.causes)
-    assert "dvc" in found.remedy
+    assert "`tracker split`" in found.remedy
 
 
 def test_missing_rows_cannot_be_derived(tuned, tmp_path: Path) -> None:

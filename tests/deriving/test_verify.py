@@ -176,7 +176,7 @@ def test_changed_rows_cannot_be_verified(tuned: Project, tmp_path: Path) -> None
     shutil.rmtree(copy.paths.splits)
     [found] = api.verify(copy.config, ["random"], here=here_of(copy))
     assert ("cannot", 11) == (found.state, found.exit_code)
-    assert "dvc" in "\n".join(verdict_lines(found))
+    assert "`tracker split`" in "\n".join(verdict_lines(found))
 
 
 def test_a_damaged_store_is_told_and_hides_nothing(tuned: Project, tmp_path: Path) -> None:

@@ -223,3 +223,23 @@ def test_dvc_is_begun_once(tmp_path: Path, git: bool, inner: str, options: str) 
     status = subprocess.run(["dvc", "status"], cwd=folder, capture_output=True, text=True, check=False)
     assert 0 == status.returncode, status.stderr
     assert "dvc init" not in said(folder)
+
+
+def test_names_of_rows_and_of_groups_are_told_apart(folder: Path) -> None:
+    """A text met once per row may be an id; one that is met in several rows may be a group; each has its option."""
+    texts = [f"p{row // 2:03d}" for row in range(120)] + [f"q{row:03d}" for row in range(40)]
+    make_table().assign(person=texts).to_csv(folder / "data" / "mail.csv", index=False)
+    text = said(folder, "data/mail.csv", "kind")
+    assert "hint: 'who' may name the rows; begin with --id" in text
+    assert "hint: 'person' is met in several rows" in text
+
+
+def test_a_missing_header_line_is_pointed_out(folder: Path) -> None:
+    """Where the first row is taken for names, a hint says so; where its cells repeat, the error does."""
+    table = make_table()[["a", "b", "c", "kind"]].dropna()
+    table.to_csv(folder / "data" / "mail.csv", index=False, header=False)
+    assert "hint: many names of columns are numbers" in said(folder, "data/mail.csv", str(table["kind"].iloc[0]))
+    (folder / "data" / "mail.csv").write_text("1,1,x\n2,3,y\n")
+    (folder / "params.yaml").unlink()
+    with pytest.raises(DataError, match="or is there no header line"):
+        said(folder, "data/mail.csv", "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
@@ -96,13 +97,19 @@ def _header_faults(header: list[str], name: str) -> Iterator[str]:
                 "(pandas writes such a column unless it is told index=False)"
             )
         elif len(at) > 1:
-            yield f"{name}: column {column!r} occurs {len(at)} times (columns {', '.join(map(str, at))}); rename or remove"
+            told = ", ".join(map(str, at))
+            lost = "" if _is_word(column) else " (or is there no header line? A table needs one)"
+            yield f"{name}: column {column!r} occurs {len(at)} times (columns {told}); rename or remove{lost}"
         elif not column.isprintable():
             unseen = dict.fromkeys(sign for sign in column if not sign.isprintable())
             named = ", ".join(unicodedata.name(sign, f"control character U+{ord(sign):04X}") for sign in unseen)
             yield f"{name}: column {at[0]}: the name {column!r} holds {named}, which print does not show; rename it"
     if len(header) == 1 and (signs := [sign for sign in (";", "\t", "|") if sign in header[0]]):
         yield f"{name}: one column only, {header[0]!r}; separate the cells by commas, not by {signs[0]!r}"
+
+
+def _is_word(column: str) -> bool:
+    return not re.fullmatch(NUMBER, column.strip())
 
 
 def _parse_cells(content: bytes, header: list[str], name: str) -> Any:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 50  # of a column that is offered as target
 MOST_OFFERED = 25
 MOST_NAMED = 4
+LONGEST = 24  # characters of a class that are shown
 SUFFIXES = (".csv", ".parquet", ".pq")
 
 
@@ -49,10 +50,14 @@ def look(data: Data, preprocessing: Preprocessing, group: str | None, root: Path
     frame, _, report = inspect_data(data, preprocessing, root)
     if group is not None and group not in frame:
         raise DataError(unknown_column("split.group", group, [column.column for column in report.columns]))
-    return Seen(report, tuple(_hints(report, data, group)))
+    return Seen(report, tuple(_hints(report, data, group, frame)))
 
 
-def _hints(report: DataReport, data: Data, group: str | None) -> Iterator[str]:
+def _hints(report: DataReport, data: Data, group: str | None, frame: Any) -> Iterator[str]:
+    from tracker.datasets.schema import is_number
+
+    if sum(is_number(column.column) for column in report.columns) > len(report.columns) / 3:
+        yield "many names of columns are numbers: is the first line a row? A table needs a header line"
     for column in report.columns:
         if column.action.endswith("dates are no features"):
             yield (
@@ -60,9 +65,15 @@ def _hints(report: DataReport, data: Data, group: str | None) -> Iterator[str]:
                 f"split: {{method: time, column: {column.column}, validation_from: ..., test_from: ...}}"
             )
         elif "id-like text" in column.action and data.id is None and not column.gaps:
-            yield f"{column.column!r} may name the rows (--id): then a row keeps its split when its cells change"
+            yield _name_hint(column.column, twice=frame[column.column].duplicated().any())
     if group is not None:
         yield f"rows with the same {group!r} stay together in one split"
+
+
+def _name_hint(name: str, *, twice: bool) -> str:
+    if twice:
+        return f"{name!r} is met in several rows; if these belong together, begin with --group: they stay in one split"
+    return f"{name!r} may name the rows; begin with --id, so that a row keeps its split when its cells change"
 
 
 def require_target(table: str, root: Path) -> InputError:
@@ -83,13 +94,17 @@ def offer_targets(table: str, root: Path) -> list[tuple[str, str]]:
 
     source = source_of(table, root)
     frame = read_table(source, root)
-    usable = [column for column in decide_columns(frame, Data(source=source)) if column.kind != "unusable"]
+    usable = [
+        column
+        for column in decide_columns(frame, Data(source=source))
+        if column.kind != "unusable" and column.role != "dropped"
+    ]
     counted = {column.name: as_text(frame[column.name]).value_counts() for column in reversed(usable)}
     return [(name, _classes(counts)) for name, counts in counted.items() if 2 <= len(counts) <= MOST_CLASSES]
 
 
 def _classes(counts: Any) -> str:
-    names = sorted(map(str, counts.index))
+    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in sorted(map(str, counts.index))]
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
