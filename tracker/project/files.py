@@ -24,7 +24,7 @@ SIZES = (
 
 
 def fill(name: str, values: Mapping[str, object]) -> str:
-    """The text of a template, its gaps `@{name}` filled; the files end in .in, because DVC reads any dvc.yaml in a repository."""
+    """The text of a template, its gaps `@{name}` filled; the files end in .in, because DVC reads any file called dvc.yaml."""
     text = (files("tracker.project") / "templates" / f"{name}.in").read_text(encoding="utf-8")
     return re.sub(r"@\{(\w+)\}", lambda gap: str(values[gap[1]]), text)
 
