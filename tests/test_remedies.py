@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracker import remedies
-from tracker.remedies import fetch_again, run_again, stage_command
+from tracker.remedies import fetch_again, has_git, run_again, stage_command
 
 
 @pytest.fixture
@@ -51,3 +51,10 @@ def test_the_nearest_project_counts(project: Path) -> None:
     (inner / "params.yaml").touch()
     assert "`tracker run`" == stage_command(inner / "data")
     assert "`dvc repro`" == stage_command(project / "data")
+
+
+def test_git_is_seen_from_inside_a_checkout(project: Path) -> None:
+    """A folder below one with `.git` is in a checkout, another is not."""
+    assert not has_git(project / "reports")
+    (project / ".git").mkdir()
+    assert has_git(project / "reports")

@@ -37,6 +37,12 @@ def has_dvc(near: Path = CURRENT) -> bool:
     return (project_folder(near) / "dvc.yaml").is_file() and find_dvc() is not None
 
 
+def has_git(near: Path = CURRENT) -> bool:
+    """Whether a path lies in a git checkout."""
+    near = near.absolute()
+    return any((folder / ".git").exists() for folder in (near, *near.parents))
+
+
 def project_folder(near: Path) -> Path:
     """The nearest folder from a path upwards that holds params.yaml or dvc.yaml; the path itself where none does."""
     near = near.absolute()

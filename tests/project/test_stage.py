@@ -65,3 +65,10 @@ def test_a_stage_waits_for_the_same_stage_and_says_who_holds_it(fresh: Project) 
         done = tracker(fresh.paths.root, "stage", "split")
     assert 4 == done.returncode
     assert f"stage split is held by another command (process {os.getpid()})" in done.stderr
+
+
+def test_dvc_takes_no_template_for_stages() -> None:
+    """DVC reads every file called dvc.yaml of a repository, so that this one has a single such file."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*dvc.yaml"]
+    found = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert ["dvc.yaml"] == found

@@ -11,9 +11,9 @@ from pathlib import Path
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.config.parts import Preprocessing
 from tracker.errors import ConfigError, DataError, InputError
-from tracker.project.files import begin_dvc, code_files, dvc_text, fill, has_git, params_text, write_new
+from tracker.project.files import begin_dvc, code_files, dvc_text, fill, params_text, write_new
 from tracker.project.table import MOST_OFFERED, Seen, look, offer_targets, read_settings, require_target, source_of
-from tracker.remedies import find_dvc, has_dvc, stage_command
+from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
 
 ASK = (
     "name the table and the column to predict: tracker init TABLE --target NAME "

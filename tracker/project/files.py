@@ -24,8 +24,8 @@ SIZES = (
 
 
 def fill(name: str, values: Mapping[str, object]) -> str:
-    """The text of a template, its gaps `@{name}` filled; the files end in .in, because DVC reads any file called dvc.yaml."""
-    text = (files("tracker.project") / "templates" / f"{name}.in").read_text(encoding="utf-8")
+    """The text of a template with its gaps `@{name}` filled; its name ends so that DVC does not take it for a dvc.yaml."""
+    text = (files("tracker.project") / "templates" / f"{name}.template").read_text(encoding="utf-8")
     return re.sub(r"@\{(\w+)\}", lambda gap: str(values[gap[1]]), text)
 
 
@@ -140,8 +140,3 @@ def begin_dvc(root: Path) -> str | None:
 
 def _above(root: Path, name: str) -> Path | None:
     return next((folder for folder in (root, *root.parents) if (folder / name).exists()), None)
-
-
-def has_git(root: Path) -> bool:
-    """Whether the folder is part of a git checkout."""
-    return _above(root, ".git") is not None

@@ -14,7 +14,7 @@ from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.metrics import TEST, direction_of
 from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
-from tracker.remedies import has_dvc, run_again, stage_command
+from tracker.remedies import has_git, run_again, stage_command
 
 BARS = "▁▂▃▄▅▆▇█"
 SHORT = 60  # characters of a reason in a table
@@ -165,7 +165,6 @@ def closing_lines(paths: Paths) -> list[str]:
         now = final["stale_because"]["chosen"]
         chosen = f"{now['study']}/{now['trial']}"
         stale, told = " (stale: the budget of looks is spent, see the report)", f"; scored on the test split: {scored}"
-    run, lock = stage_command(path).strip("`"), "dvc.lock, " if has_dvc(path) else ""
     scores = ", ".join(f"{name} {_text(test[name])}" for name in TEST if name in test)
     return [
         "",
@@ -173,9 +172,15 @@ def closing_lines(paths: Paths) -> list[str]:
         f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows){stale}",
         "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
         f"next: tracker ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
-        f"      edit params.yaml, then {run}; commit {lock}data/salts.json and reports/looks/ with it",
+        f"      edit params.yaml, then {stage_command(path).strip('`')}{_to_commit(paths)}",
         "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",
     ]
+
+
+def _to_commit(paths: Paths) -> str:
+    """What belongs into git beside params.yaml, where there is git."""
+    lock = "dvc.lock, " if (paths.root / "dvc.lock").is_file() else ""
+    return f"; commit {lock}data/salts.json and reports/looks/ with it" if has_git(paths.root) else ""
 
 
 def _standing(row: Mapping[str, Any], sort: str) -> Standing:
