@@ -59,7 +59,8 @@ class Metric:
 
     `needs` says what it is computed from: the training's own loss, or a confusion matrix, for which there is a `formula`
     and, where an honest one is known, an `interval`. One that is `per_class` is of the positive class, or the mean over
-    classes, and reports tell it of each class too. `test` says whether it is part of a test result.
+    classes, and reports tell it of each class too. `test` says whether it is part of a test result. `added`
+    marks what came to the table later: only such a metric may be absent from what an earlier release recorded.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Metric:
     interval: Callable[[Confusion], Interval | None] | None = None
     per_class: bool = False
     test: bool = False
+    added: bool = False
 
 
 def count_confusion(actual: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -121,7 +123,8 @@ def told_once(one: Iterable[str], other: Iterable[str]) -> set[str]:
 
     The side without was written by a release that had no such metric, so the two do not differ by it.
     """
-    return (set(one) ^ set(other)) & {*METRICS, *CURVES}
+    later = {place for metric in METRICS.values() if metric.added for place in (metric.name, f"val_{metric.name}")}
+    return (set(one) ^ set(other)) & later
 
 
 def wilson(part: float, whole: float) -> Interval | None:
@@ -232,7 +235,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _TABLE = (
     Metric("loss", "minimize", needs="loss"),
     Metric("accuracy", "maximize", "confusion", _accuracy, _accuracy_interval, test=True),
-    Metric("balanced_accuracy", "maximize", "confusion", _balanced_accuracy, _balanced_accuracy_interval, test=True),
+    Metric(
+        "balanced_accuracy",
+        "maximize",
+        "confusion",
+        _balanced_accuracy,
+        _balanced_accuracy_interval,
+        test=True,
+        added=True,
+    ),
     Metric("precision", "maximize", "confusion", _precision, _precision_interval, per_class=True, test=True),
     Metric("recall", "maximize", "confusion", _recall, _recall_interval, per_class=True, test=True),
     Metric("f1", "maximize", "confusion", _f1, _f1_interval, per_class=True, test=True),

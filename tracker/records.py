@@ -258,6 +258,11 @@ SHORTENED: Mapping[str, tuple[Shorten, Shorten]] = {
 }
 
 
+def data_identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The `data` of a spec without what is neutral: what digests of it are made from."""
+    return SHORTENED["data"][0]("", data)
+
+
 def record_json(record: Any) -> dict[str, Any]:
     """A record as plain mappings and lists, ready for `canonical_json`, without what is neutral."""
     value = {}

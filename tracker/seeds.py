@@ -42,8 +42,8 @@ class AmbientRandomness:
     """The global generators of Python, NumPy and torch (CPU), for the user's own code alone.
 
     Inside `active()` they continue the stream that began with `seed`; outside they are as they were, so that careless
-    code repeats from the seed and hears nothing of its neighbours. Torch's default dtype, gradient mode and number of
-    threads come back too.
+    code repeats from the seed and hears nothing of its neighbours. Torch's settings (default dtype, gradient mode, threads,
+    deterministic algorithms, precision of products, oneDNN, denormals) come back too.
     """
 
     def __init__(self, seed: int) -> None:
@@ -78,19 +78,56 @@ def _ambient_states() -> tuple[Any, ...]:
     import numpy as np
     import torch
 
-    settings = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
-    return random.getstate(), np.random.get_state(), torch.default_generator.get_state(), settings  # noqa: NPY002
+    return random.getstate(), np.random.get_state(), torch.default_generator.get_state(), _torch_settings()  # noqa: NPY002
 
 
 def _restore_ambient(states: tuple[Any, ...]) -> None:
     import numpy as np
     import torch
 
-    python, numpy, generator, (dtype, gradients, threads) = states
+    python, numpy, generator, settings = states
     random.setstate(python)
     np.random.set_state(numpy)  # noqa: NPY002
     torch.default_generator.set_state(generator)
+    _restore_torch_settings(settings)
+
+
+@contextmanager
+def torch_settings_kept() -> Iterator[None]:
+    """Whatever is set in torch inside is put back: it belongs to the environment of what is computed later."""
+    before = _torch_settings()
+    try:
+        yield
+    finally:
+        _restore_torch_settings(before)
+
+
+def _torch_settings() -> tuple[Any, ...]:
+    import torch
+
+    return (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_float32_matmul_precision(),
+        bool(torch.backends.mkldnn.enabled),
+        not bool(torch.tensor([1e-39], dtype=torch.float32).mul(0.5).gt(0).item()),
+    )
+
+
+def _restore_torch_settings(settings: tuple[Any, ...]) -> None:
+    import torch
+
+    if settings == _torch_settings():
+        return
+    dtype, gradients, threads, deterministic, warn_only, precision, mkldnn, flushed = settings
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(gradients)
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.mkldnn.enabled = mkldnn
+    torch.set_flush_denormal(flushed)

@@ -70,6 +70,7 @@ def deviation(recorded: TrialOutcome, derived: TrialOutcome) -> float:
     labels are others, where the record contradicts itself, or where all that the numbers follow from is equal and they
     are not.
     """
+    recorded, derived = told_by_both(recorded, derived)
     alike = ("state", "reason", "epochs", "best_epoch")
     if (
         any(getattr(recorded, name) != getattr(derived, name) for name in alike)

@@ -25,7 +25,7 @@ from tracker.training.arrays import Arrays
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import validation_row
-from tracker.training.module import EXAMPLES, class_probabilities, copy_state
+from tracker.training.module import EXAMPLES, class_logits, class_probabilities, copy_state
 from tracker.training.optimizers import Optimizer
 
 ARGUMENTS = ("hyperparameters", "input_shape", "classes")
@@ -145,11 +145,11 @@ class BuildEngine:
 
     def _scored(self, module: torch.nn.Module, loss: float) -> Epoch:
         arrays = self._arrays
-        probabilities = class_probabilities(module, arrays.x_validation, arrays.classes)
-        with np.errstate(divide="ignore"):
-            log_p = np.log(probabilities[np.arange(len(arrays.y_validation)), arrays.y_validation])
+        logits = class_logits(module, arrays.x_validation, arrays.classes)
+        truth = torch.from_numpy(arrays.y_validation)
+        log_p = log_softmax(logits, 1).gather(1, truth[:, None])[:, 0].numpy()
         val_loss = -float(np.add.reduce(log_p, dtype=np.float64)) / len(log_p)
-        confusion = count_confusion(arrays.y_validation, probabilities.argmax(axis=1), arrays.classes)
+        confusion = count_confusion(arrays.y_validation, logits.argmax(dim=1).numpy(), arrays.classes)
         return Epoch(validation_row(loss, val_loss, confusion, arrays.positive))
 
 

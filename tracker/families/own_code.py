@@ -13,7 +13,7 @@ from typing import Any
 
 from tracker.errors import ConfigError, TrainingError
 from tracker.records import TrialSpec
-from tracker.seeds import AmbientRandomness
+from tracker.seeds import AmbientRandomness, torch_settings_kept
 from tracker.standalone import own_code
 from tracker.standalone.own_code import CodeError, OwnCode, Source, describe
 from tracker.training.memory import refuse_without_memory
@@ -70,7 +70,7 @@ def code_from(entry: str, texts: Mapping[str, str]) -> OwnCode:
 
 def load(code: OwnCode) -> Callable[..., Any]:
     """The function that the entry names. Raises ConfigError where it cannot be imported or is not there."""
-    with _as_config_error():
+    with _as_config_error(), torch_settings_kept():
         return code.load()
 
 

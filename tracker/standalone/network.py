@@ -46,8 +46,14 @@ def class_probabilities(module: torch.nn.Module, x: np.ndarray, classes: int) ->
 
     Raises ValueError where it gives something else than logits (rows, classes).
     """
+    found: np.ndarray = torch.softmax(class_logits(module, x, classes), dim=1).numpy()
+    return found
+
+
+def class_logits(module: torch.nn.Module, x: np.ndarray, classes: int) -> torch.Tensor:
+    """A module's outputs in evaluation mode, float32 (rows, classes). Raises ValueError where they are something else."""
     module.eval()
-    parts = [np.empty((0, classes), np.float32)]
+    parts = [torch.empty(0, classes)]
     with torch.no_grad():
         for start in range(0, len(x), ROWS_AT_ONCE):
             rows = torch.from_numpy(x[start : start + ROWS_AT_ONCE].copy())
@@ -57,5 +63,5 @@ def class_probabilities(module: torch.nn.Module, x: np.ndarray, classes: int) ->
                 raise ValueError(
                     f"the model gives {found} for {len(rows)} rows; expected logits ({len(rows)}, {classes})"
                 )
-            parts.append(torch.softmax(logits.to(torch.float32), dim=1).numpy())
-    return np.concatenate(parts)
+            parts.append(logits.to(torch.float32))
+    return torch.cat(parts)

@@ -1,7 +1,7 @@
 """Opens networks whose code is the user's own: runs the code that was recorded with the weights, and checks what it gives.
 
-The code is run, so open only models whose writer you trust. What runs is exactly what the model's key covers: every file is
-compared with the digest in its spec first.
+The code is run, so open only models whose writer you trust. Every file is compared with the digest in the model's spec first;
+that the spec is the one of the model's key is checked where the project itself opens a model.
 """
 
 from __future__ import annotations

@@ -15,7 +15,16 @@ from typing import Any
 from tracker.canonical import digest
 from tracker.durable import lock_file, make_folder
 from tracker.errors import EnvironmentChanged, NotFoundError, ReplayError, StoreCorrupt
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, TrialSpec, record_from, record_json
+from tracker.records import (
+    Proposal,
+    StudySpec,
+    Timing,
+    TrialOutcome,
+    TrialSpec,
+    data_identity,
+    record_from,
+    record_json,
+)
 from tracker.store.conflicts import refuse_other_outcome, refuse_other_proposal
 from tracker.store.database import Database, Row, Writer
 from tracker.store.queue import (
@@ -181,22 +190,35 @@ class Store:
         present = {row.key: row for row in self._database.get("outcomes", list(by_slot))}
         for slot, row in present.items():
             refuse_other_outcome(by_slot[slot].outcome, record_from(TrialOutcome, row.value))
+        new = None if rung is None else self._undecided(study_key, rung)
         pairs = [(one.outcome.weights, one.weights) for one in finished]
         self._weights.write({name: content for name, content in pairs if name and content})
         with self._database.writing() as writer:
             for slot, one in by_slot.items():
                 if slot not in present:
                     self._insert_outcome(writer, slot, one)
-            if rung is not None:
-                first = min(
-                    (*rung.stopped, *rung.going)
-                )  # of a generation that grew, the new trials have a row of their own
-                key = f"{numbered(study_key, rung.generation)}/{rung.epoch:08d}/{first:08d}"
-                value = {"epoch": rung.epoch, "stopped": list(rung.stopped), "going": list(rung.going)}
-                writer.insert("rungs", key, value)
+            if new is not None:
+                # Of a generation that grew, and of decisions that came from elsewhere, what is new has a row of its own.
+                first = min((*new.stopped, *new.going))
+                key = f"{numbered(study_key, new.generation)}/{new.epoch:08d}/{first:08d}"
+                writer.insert(
+                    "rungs", key, {"epoch": new.epoch, "stopped": list(new.stopped), "going": list(new.going)}
+                )
             for number in sorted(settled):
                 queue_trial(writer, study_key, number)
         self._checkpoints.drop({one.spec.key for one in finished})
+
+    def _undecided(self, study_key: str, rung: Decision) -> Decision | None:
+        """What of a decision is not stored yet. Raises ReplayError where it contradicts what is."""
+        known = self.decisions(study_key, rung.generation).get(rung.epoch, {})
+        given = dict.fromkeys(rung.going, False) | dict.fromkeys(rung.stopped, True)
+        if others := sorted(number for number in given.keys() & known.keys() if given[number] is not known[number]):
+            raise ReplayError(
+                f"trial {others[0]}, epoch {rung.epoch}: whether it stops there was decided otherwise before; what is stored "
+                "stays. Use the library versions that the study was begun with, or give it a new name"
+            )
+        parts = [[number for number in numbers if number not in known] for numbers in (rung.stopped, rung.going)]
+        return Decision(rung.generation, rung.epoch, tuple(parts[0]), tuple(parts[1])) if parts[0] or parts[1] else None
 
     def _insert_outcome(self, writer: Writer, slot: str, one: Finished) -> None:
         if not writer.insert("outcomes", slot, record_json(one.outcome)):
@@ -265,11 +287,11 @@ class Store:
         `serving` holds `labels`, `positive`, `columns` (name, kind), `preprocessing` (the fitted state) and `example`
         (a few raw rows as mappings). Without it trials reach MLflow without a model.
         """
-        self._put_once("serving", digest("serving", dict(data)), serving)
+        self._put_once("serving", digest("serving", data_identity(data)), serving)
 
     def serving(self, data: Mapping[str, str]) -> dict[str, Any] | None:
         """What `put_serving` stored for this data, None if nothing."""
-        rows = self._database.get("serving", [digest("serving", dict(data))])
+        rows = self._database.get("serving", [digest("serving", data_identity(data))])
         return rows[0].value if rows else None
 
     def finish_study(self, study_key: str, summary: Mapping[str, Any], at: float | None = None) -> None:

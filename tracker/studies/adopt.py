@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clo
     for path in sorted(models.glob("*/trials.jsonl")):
         result = read_study(path)
         slots = [outcome_slot(outcome) for trial in result.trials for outcome in trial.outcomes]
-        if len(store.outcomes(slots)) == len(set(slots)) and store.finish(result.spec.key) is not None:
+        finish = store.finish(result.spec.key)
+        is_whole = finish is not None and int(finish[0].get("trials", 0)) >= len(result.trials)
+        if is_whole and len(store.outcomes(slots)) == len(set(slots)):
             continue
         _adopt(path.parent, store, result, provenance, clock())
         store.finish_study(result.spec.key, summarise_study(result))
@@ -52,17 +54,20 @@ def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[
     runs = [pair for t in result.trials for pair in zip(t.proposal.runs, t.outcomes, strict=True)]
     known = store.outcomes([outcome_slot(outcome) for _, outcome in runs])
     missing = [(run, outcome) for run, outcome in runs if outcome_slot(outcome) not in known]
+    put_decisions(store, key, [(trial.proposal, trial.outcomes) for trial in result.trials])
     store.put_outcomes(key, [Finished(run, one, timing, weights.get(one.weights), about) for run, one in missing])
-    put_decisions(store, key, result)
     store.announce(key, [proposal.number for proposal in proposals])
 
 
-def put_decisions(store: Store, key: str, result: StudyResult) -> None:
-    """Stores at which rungs the trials of a whole study were stopped; rungs that stopped nobody follow from the curves."""
+def put_decisions(store: Store, key: str, trials: Iterable[tuple[Proposal, Sequence[TrialOutcome]]]) -> None:
+    """Stores at which rungs trials were stopped; rungs that stopped nobody follow from the curves.
+
+    It comes before the outcomes, so that what is queued for MLflow is never without its stop.
+    """
     stops: dict[tuple[int, int], list[int]] = {}
-    for trial in result.trials:
-        if trial.state == "pruned":
-            stops.setdefault((trial.proposal.generation, trial.outcome.epochs), []).append(trial.number)
+    for proposal, outcomes in trials:
+        if outcomes[0].state == "paused":
+            stops.setdefault((proposal.generation, outcomes[0].epochs), []).append(proposal.number)
     for (generation, epoch), numbers in stops.items():
         store.put_outcomes(key, [], rung=Decision(generation, epoch, tuple(numbers)))
 

@@ -94,12 +94,11 @@ def _keep(store: Store, study: FetchedStudy, result: StudyResult | None, scratch
     key = store.put_study(study.spec, study.provenance, study.created)
     trials = list(study.trials.values())
     store.put_proposals(key, [trial.stored.proposal for trial in trials])
+    put_decisions(store, key, [(trial.stored.proposal, trial.stored.outcomes) for trial in trials])
     for start in range(0, len(trials), CHUNK):
         part = trials[start : start + CHUNK]
         finished = [one for trial in part for one in _finished(trial, scratch)]
         store.put_outcomes(key, finished, [trial.number for trial in part])
-    if result is not None:
-        put_decisions(store, key, result)
     finish = store.finish(key)
     if result is not None and (finish is None or finish[0].get("trials", 0) < len(result.trials)):
         store.finish_study(key, summarise_study(result), study.ended)

@@ -208,8 +208,14 @@ class Decisions:
         if self._pruner is None:
             return None
         since, open_trials = 0, {trial.number: trial for trial in trials}
+        rungs = self._pruner.rungs(self._spec.training["epochs"])
+        for trial in trials:
+            if trial.state == "pruned" and trial.outcome.epochs not in rungs:
+                return (
+                    f"trial {trial.number} stopped after epoch {trial.outcome.epochs}, which is no rung of the pruner"
+                )
         self._pruner.begin(list(open_trials))
-        for epoch in self._pruner.rungs(self._spec.training["epochs"]):
+        for epoch in rungs:
             if not open_trials:
                 break
             recorded = {n: t.state == "pruned" and t.outcome.epochs == epoch for n, t in open_trials.items()}

@@ -11,7 +11,7 @@ from tracker.canonical import digest
 from tracker.config import BestModels
 from tracker.errors import NotFoundError, StoreError
 from tracker.ordering import best_first
-from tracker.records import Proposal, Trial, standing_of
+from tracker.records import Proposal, Trial, data_identity, standing_of
 from tracker.store.model_folder import describe_model
 from tracker.store.store import Store
 from tracker.tracking.mlflow_model import ModelTemplate
@@ -56,7 +56,7 @@ class RunModels:
             raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
         weights = self._store.weights(outcome.weights)
         code = self._store.provenance(spec.key).get("code") if spec.code else None
-        name = digest("serving", [dict(spec.data), dict(spec.code)])
+        name = digest("serving", [data_identity(spec.data), dict(spec.code)])
         if name not in self._templates:
             self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), serving, code)
         created = self._store.timing(spec.key).ended

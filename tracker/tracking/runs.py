@@ -16,6 +16,7 @@ from tracker.records import (
     Trial,
     TrialOutcome,
     TrialSpec,
+    data_identity,
     record_json,
     records_from,
     run_spread,
@@ -182,7 +183,7 @@ def text(value: Any) -> str:
 
 def data_digest(spec: TrialSpec | StudySpec) -> str:
     """One digest for all digests of the data that a trial saw."""
-    return digest("data", dict(spec.data))
+    return digest("data", data_identity(spec.data))
 
 
 def _study_tags(kind: str, study_key: str, spec: StudySpec) -> dict[str, str]:

@@ -53,7 +53,7 @@ class Training:
     ) -> None:
         self._engine: Engine | None = engine
         self._arrays, self._clock = arrays, clock
-        self._started = clock()
+        self._started = self._saved = clock()
         self._keepers = [Keeper(spec) for spec in engine.specs]
         if checkpoints is not None:
             self._restore(engine, checkpoints)
@@ -76,17 +76,17 @@ class Training:
     def advance(self, until: int | None = None, *, checkpoint_after_s: float = 0.0) -> list[Result]:
         """Trains to the end, or to a pause after epoch `until`; results of runs that ended, then of those that paused.
 
-        A pause comes with checkpoints where the way there took longer than `checkpoint_after_s`.
+        A pause comes with checkpoints where the way since the last ones, or since the start, took `checkpoint_after_s`.
         """
         results: list[Result] = []
-        begun = self._clock()
         while self._engine is not None and (until is None or self.epoch < until):
             results += self._run_epoch(self._engine)
         if self._engine is not None:
+            is_worth_it = self._clock() - self._saved >= checkpoint_after_s
             for lane, keeper in enumerate(self._keepers):
-                is_worth_it = self._clock() - begun >= checkpoint_after_s
                 checkpoint = self._checkpoint(self._engine, lane) if is_worth_it else None
                 results.append(self._result(keeper, keeper.paused(), None, checkpoint))
+            self._saved = self._clock() if is_worth_it else self._saved
         return results
 
     def select(self, keys: Collection[str]) -> None:

@@ -27,3 +27,11 @@ def class_probabilities(module: torch.nn.Module, x: np.ndarray, classes: int) ->
         return network.class_probabilities(module, x, classes)
     except ValueError as error:
         raise TrainingError(str(error)) from None
+
+
+def class_logits(module: torch.nn.Module, x: np.ndarray, classes: int) -> torch.Tensor:
+    """A module's outputs in evaluation mode, float32 (rows, classes). Raises TrainingError."""
+    try:
+        return network.class_logits(module, x, classes)
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
