@@ -155,7 +155,9 @@ def test_a_file_without_entries(tree):
 
 def test_files_that_cannot_be_read(tmp_path):
     """A missing file, a folder and a file of a gigabyte are said, not raised through."""
-    with pytest.raises(ConfigError, match=r"params\.yaml: cannot be read \(No such file or directory\); start from"):
+    with pytest.raises(
+        ConfigError, match=r"params\.yaml: cannot be read \(No such file or directory\); `tracker init TABLE"
+    ):
         load_config(tmp_path / "params.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)

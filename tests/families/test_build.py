@@ -206,3 +206,30 @@ def test_knobs_at_their_neutral_value_are_not_in_the_key() -> None:
     assert plain.key == replace(plain, params={**plain.params, "weight_decay": 0.0}).key
     assert plain.key != replace(plain, params={**plain.params, "weight_decay": 0.1}).key
     assert {"width", "optimizer", "learning_rate", "weight_decay", "batch_size"} == set(plain.params)
+
+
+def test_a_sure_and_wrong_prediction_is_no_divergence() -> None:
+    """A probability that rounds to 0 costs as much as its logit says, as it does for our own networks."""
+    data = arrays(90, classes=2)
+    far = replace(data, x_validation=data.x_validation * 1e4)
+    outcome = train(own_spec(3, stopping=None), far, linear).outcome
+    assert "complete" == outcome.state
+    assert outcome.metrics["val_loss"] > 100
+
+
+def test_settings_of_torch_come_back(tmp_path: Path) -> None:
+    """Code that sets something in torch, when it is loaded or while it runs, leaves the environment as it was."""
+    from tracker.surroundings.environment import settings
+
+    (tmp_path / "model.py").write_text(
+        "import torch\ntorch.use_deterministic_algorithms(True)\n"
+        "def build(hyperparameters, input_shape, classes):\n"
+        "    torch.set_float32_matmul_precision('medium')\n    torch.backends.mkldnn.enabled = False\n"
+        "    return torch.nn.Linear(*input_shape, classes)\n"
+    )
+    before = settings()
+    code, build = load_own(tmp_path, "build", "model:build")
+    assert before == settings()
+    with code.importable():
+        assert "complete" == train(own_spec(), arrays(), build).outcome.state
+    assert before == settings()
