@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tracker import canonical, records
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.records import (
     Proposal,
@@ -127,6 +128,15 @@ def test_keys_are_pinned():
         "outcome": OUTCOME.digest,
         "study": STUDY.key,
     }
+
+
+def test_a_key_is_computed_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(records, "digest", lambda kind, value: calls.append(kind) or canonical.digest(kind, value))
+    spec = dataclasses.replace(TRIAL, seed=TRIAL.seed + 1)
+    assert [spec.key for _ in range(3)] == [canonical.digest("trial", record_json(spec))] * 3
+    assert dataclasses.replace(spec, seed=TRIAL.seed).key == TRIAL.key != spec.key  # a copy with a change has its own
+    assert calls.count("trial") <= 3
 
 
 def test_keys_ignore_the_order_of_mappings():

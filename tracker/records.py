@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from tracker import hyperparameters, neutral
@@ -23,7 +24,7 @@ TrialState = Literal["complete", "failed", "pruned"]
 Record = TypeVar("Record")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the key is asked for many times and computed once
 class TrialSpec:
     """Everything that decides the outcome of one run of a trial, and nothing else: no worker, folder, order or time.
 
@@ -43,7 +44,7 @@ class TrialSpec:
     numerics: int
     code: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 (hex) under which the outcome is stored."""
         return digest("trial", record_json(self))
@@ -63,7 +64,7 @@ class TrialSpec:
         return digest(kind, {name: value[name] for name in value if name not in names})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the digest is computed once
 class TrialOutcome:
     """What a run gave: state, curve, the metrics of the kept epoch, digests of weights and validation predictions.
 
@@ -89,7 +90,7 @@ class TrialOutcome:
     labels: str | None = None
     example: tuple[tuple[float, ...], ...] | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the whole outcome."""
         return digest("outcome", record_json(self))
