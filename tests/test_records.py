@@ -131,11 +131,12 @@ def test_keys_are_pinned():
 
 
 def test_a_key_is_computed_once(monkeypatch):
+    """However often it is asked for; a copy with a change has a key of its own."""
     calls = []
     monkeypatch.setattr(records, "digest", lambda kind, value: calls.append(kind) or canonical.digest(kind, value))
     spec = dataclasses.replace(TRIAL, seed=TRIAL.seed + 1)
     assert [spec.key for _ in range(3)] == [canonical.digest("trial", record_json(spec))] * 3
-    assert dataclasses.replace(spec, seed=TRIAL.seed).key == TRIAL.key != spec.key  # a copy with a change has its own
+    assert dataclasses.replace(spec, seed=TRIAL.seed).key == TRIAL.key != spec.key
     assert calls.count("trial") <= 3
 
 

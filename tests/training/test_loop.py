@@ -144,7 +144,7 @@ def test_a_pause_after_the_end_is_none() -> None:
 
 
 def test_only_the_way_of_a_while_is_written_down() -> None:
-    """A pause has checkpoints where the way there took as long as that was asked for, counted from the last pause."""
+    """A pause has checkpoints where the way there took as long as that was asked for, counted from the last ones."""
     now = [0.0]
     training = start_training([spec(1, 9), spec(2, 9)], arrays(), clock=lambda: now[0])
 
@@ -161,7 +161,8 @@ def test_only_the_way_of_a_while_is_written_down() -> None:
         return [result.checkpoint is not None for result in results]
 
     assert [False, False] == pause(1, 4.0)
-    assert [False, False] == pause(2, 4.0)
+    assert [True, True] == pause(2, 4.0)
+    assert [False, False] == pause(3, 4.0)
     assert [True, True] == pause(4, 2.5)
 
 

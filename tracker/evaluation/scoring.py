@@ -70,7 +70,7 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     truth, call = np.divmod(np.repeat(np.arange(matrix.size), matrix.ravel()), len(labels))
     again = as_told(test, score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"]))
     for name, ends in again["intervals"].items():
-        told = test["intervals"][name]
+        told = test["intervals"].get(name)
         if told and ends and np.allclose(told, ends, rtol=0.0, atol=1e-6):
             again["intervals"][name] = told
     return first_leaf(dict(test), again)
