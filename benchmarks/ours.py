@@ -13,10 +13,10 @@ def main() -> None:
     _, sampler, trials, workers, seed, recorded = sys.argv[1:]
     config = load_config(Path(__file__).resolve().parent.parent / "params.yaml").with_("seed", int(seed))
     config = config.with_(f"studies.{sampler}.trials", int(trials))
-    here = api.Here.now(workers=int(workers))
+    here = api.Project.now(workers=int(workers))
     heard: list[float] = []  # the first progress is told when everything is imported and read
     tuned = api.tune(
-        config, sampler, here=here, deliver=recorded == "1", on_progress=lambda _: heard.append(time.perf_counter())
+        config, sampler, project=here, deliver=recorded == "1", on_progress=lambda _: heard.append(time.perf_counter())
     )
     json.dump({"tuning_s": time.perf_counter() - heard[0], "trials": len(tuned.trials)}, sys.stdout)
 

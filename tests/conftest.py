@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.project import Project, make_table
+from tests.studies.project import SmallProject, make_table
 
 
 @pytest.fixture(scope="session")
-def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project that is split and otherwise empty; only for tests that write nothing into it."""
-    return Project.made(tmp_path_factory.mktemp("small"), make_table())
+    return SmallProject.made(tmp_path_factory.mktemp("small"), make_table())
 
 
 @pytest.fixture
-def fresh(small_project: Project, tmp_path: Path) -> Project:
+def fresh(small_project: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy of the small project for one test."""
     return small_project.copy(tmp_path / "fresh")
 

@@ -79,13 +79,13 @@ def make(root: Path) -> None:
     (root / "own.yaml").write_text(OWN)
     (root / "model.py").write_text(NETWORK)
     make_table(120).to_csv(root / "table.csv", index=False)
-    here = api.Here.now(Paths.of(root, {}))
+    here = api.Project.now(Paths.of(root, {}))
     config, own = load_config(root / "params.yaml"), load_config(root / "own.yaml")
     api.prepare(config, here)
     api.split(config, here)
     for name in config.studies:
-        api.tune(config, name, here=here)
-    api.tune(own, "own", here=here)
+        api.tune(config, name, project=here)
+    api.tune(own, "own", project=here)
     api.compare(config, here).test()
     assert not api.sync(config, here).waiting
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.project import PARAMS, Project, command, make_table, surroundings
+from tests.studies.project import PARAMS, SmallProject, command, make_table, surroundings
 from tracker import cli
 
 COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui")
@@ -35,7 +35,7 @@ print("HEAVY", sorted(set(sys.modules) & set({HEAVY!r})))
 
 
 @pytest.fixture(scope="module")
-def tuned(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def tuned(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project with reports of two studies; nothing changes it."""
     project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
     for name in ("manual", "random"):
@@ -123,7 +123,7 @@ def test_importing_the_package_is_quick(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_words_are_a_message_and_code_2(
-    tracker, tuned: Project, words: list[str], environ: dict[str, str], messages: list[str]
+    tracker, tuned: SmallProject, words: list[str], environ: dict[str, str], messages: list[str]
 ) -> None:
     """One line for each fault on stderr, nothing on stdout, no traceback, exit code 2."""
     done = tracker(tuned.paths.root, *words, **environ)
@@ -176,7 +176,7 @@ def test_words_that_do_not_exist_are_refused(tracker, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_runs_as_json_csv_and_table(tracker, tuned: Project) -> None:
+def test_runs_as_json_csv_and_table(tracker, tuned: SmallProject) -> None:
     """The three formats list the same trials in the same order; JSON and CSV keep numbers exact."""
     root = tuned.paths.root
     rows = json.loads(tracker(root, "runs", "--format", "json").stdout)
@@ -194,7 +194,7 @@ def test_runs_as_json_csv_and_table(tracker, tuned: Project) -> None:
     assert places == ["/".join(line.split()[:2]) for line in lines]
 
 
-def test_runs_of_one_study_sorted_and_limited(tracker, tuned: Project) -> None:
+def test_runs_of_one_study_sorted_and_limited(tracker, tuned: SmallProject) -> None:
     """NAME, --sort and --limit."""
     done = tracker(tuned.paths.root, "runs", "random", "--sort", "val_loss", "--limit", "2", "--format", "json")
     rows = json.loads(done.stdout)
@@ -213,7 +213,7 @@ def test_only_a_table_is_cut_off_without_a_limit(capsys: pytest.CaptureFixture[s
     assert (12, 31) == (len(lines[cli.Format.table]), len(lines[cli.Format.csv]))
 
 
-def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: Project, tmp_path: Path) -> None:
+def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: SmallProject, tmp_path: Path) -> None:
     """`runs` and `compare` say how many trials there are and how to see all; csv and json leave nothing out by themselves."""
     root = tuned.copy(tmp_path / "project").paths.root
     for name in ("runs", "compare"):
@@ -225,7 +225,7 @@ def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: Project, tmp_pa
 
 
 @pytest.mark.parametrize("words", [["show", "random/2"], ["reproduce", "random/2"], ["verify", "random"]], ids=" ".join)
-def test_only_lists_are_printed_as_csv(tracker, tuned: Project, words: list[str]) -> None:
+def test_only_lists_are_printed_as_csv(tracker, tuned: SmallProject, words: list[str]) -> None:
     """A trial and a verdict are a table or JSON: CSV is not offered and is refused."""
     assert "csv" not in tracker(tuned.paths.root, words[0], "--help").stdout
     done = tracker(tuned.paths.root, *words, "--format", "csv")
@@ -242,7 +242,7 @@ def test_a_sync_before_anything_ran_says_what_to_run(tracker, tmp_path: Path) ->
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_a_sync_that_cannot_look_does_not_claim_that_all_is_there(tuned: Project, tmp_path: Path) -> None:
+def test_a_sync_that_cannot_look_does_not_claim_that_all_is_there(tuned: SmallProject, tmp_path: Path) -> None:
     """Everything was delivered, then the experiment was deleted: the reason, no word of "every record", exit code 6."""
     project = tuned.copy(tmp_path / "project")
     assert 0 == command(project.paths.root, "-m", "tracker.cli", "sync").returncode
@@ -254,7 +254,7 @@ def test_a_sync_that_cannot_look_does_not_claim_that_all_is_there(tuned: Project
     assert done.stderr.endswith("nothing is lost: `tracker sync` compares again\n")
 
 
-def test_show_as_text_and_json(tracker, tuned: Project) -> None:
+def test_show_as_text_and_json(tracker, tuned: SmallProject) -> None:
     """`show` says the same as the report, for people and for programs."""
     root = tuned.paths.root
     found = json.loads(tracker(root, "show", "random/2", "--format", "json").stdout)
@@ -266,7 +266,7 @@ def test_show_as_text_and_json(tracker, tuned: Project) -> None:
     assert f"seed      {report['seed']}" in text
 
 
-def test_show_goes_on_where_the_terminal_lacks_signs(tuned: Project) -> None:
+def test_show_goes_on_where_the_terminal_lacks_signs(tuned: SmallProject) -> None:
     """A terminal that knows Latin letters alone gets marks in place of bars, not a traceback."""
     done = command(tuned.paths.root, "-m", "tracker.cli", "show", "random/0", PYTHONIOENCODING="latin1")
     assert (0, "") == (done.returncode, done.stderr)
@@ -274,7 +274,7 @@ def test_show_goes_on_where_the_terminal_lacks_signs(tuned: Project) -> None:
     assert curve.split()[1] == "?" * len(curve.split()[1])
 
 
-def test_check_runs_nothing(tracker, tuned: Project) -> None:
+def test_check_runs_nothing(tracker, tuned: SmallProject) -> None:
     """`check` says columns, studies and trials, and leaves the folder as it is."""
     root = tuned.paths.root
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
@@ -335,7 +335,7 @@ def test_the_program_itself_leaves_with_2(tmp_path: Path) -> None:
     assert (2, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines()))
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(small_project: Project, tmp_path: Path) -> None:
+def test_ctrl_c_says_that_the_same_command_goes_on(small_project: SmallProject, tmp_path: Path) -> None:
     """An interrupted study leaves with 130 and a sentence, no traceback, and no worker."""
     project = small_project.copy(tmp_path / "project")
     text = PARAMS.replace("training: {epochs: 4,", "training: {epochs: 1000000,").replace(

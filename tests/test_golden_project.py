@@ -24,9 +24,9 @@ TOLD = json.loads(EXPECTED.read_text())
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> api.Here:
+def here(tmp_path: Path) -> api.Project:
     """The project, unpacked."""
-    return api.Here.now(Paths.of(unpack(tmp_path), {}))
+    return api.Project.now(Paths.of(unpack(tmp_path), {}))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def config() -> Config:
 
 
 @pytest.fixture
-def as_recorded(here: api.Here, monkeypatch: pytest.MonkeyPatch) -> str:
+def as_recorded(here: api.Project, monkeypatch: pytest.MonkeyPatch) -> str:
     """Lets this machine pass for the one that made the project: what is replayed trains nothing, so no bit is claimed."""
     with Store.open(here.paths.store) as store:
         [digest] = {spec.environment for _, spec in store.studies()}
@@ -49,7 +49,7 @@ def as_recorded(here: api.Here, monkeypatch: pytest.MonkeyPatch) -> str:
     return digest
 
 
-def test_every_record_is_read_under_the_key_that_it_had(here: api.Here) -> None:
+def test_every_record_is_read_under_the_key_that_it_had(here: api.Project) -> None:
     """Keys, candidates, configurations and digests are what they were: no release changes an identity."""
     with Store.open(here.paths.store) as store:
         assert store.check() > 0
@@ -66,26 +66,26 @@ def test_every_record_is_read_under_the_key_that_it_had(here: api.Here) -> None:
     assert TOLD["studies"] == found
 
 
-def test_it_goes_on_without_training(here: api.Here, config: Config, as_recorded: str) -> None:
+def test_it_goes_on_without_training(here: api.Project, config: Config, as_recorded: str) -> None:
     """Every study is replayed from the store, and its reports come out in the bytes that were there."""
     files = [*here.paths.study_reports.glob("*.json"), *here.paths.models.glob("*/*")]
     before = {path: path.read_bytes() for path in files}
     for name in config.studies:
-        study = api.tune(config, name, here=here, deliver=False)
+        study = api.tune(config, name, project=here, deliver=False)
         assert len(study.trials) == study.result.replayed
     assert before == {path: path.read_bytes() for path in files}
 
 
-def test_it_grows(here: api.Here, config: Config, as_recorded: str) -> None:
+def test_it_grows(here: api.Project, config: Config, as_recorded: str) -> None:
     """More trials extend each study; those that were there stay, pruned ones and several seeds included."""
     for name, trials in (("tpe", 9), ("qmc", 6), ("seeds", 3), ("pruned", 12)):
         before = read_study(here.paths.models / name / "trials.jsonl")
-        grown = api.tune(config.with_(f"studies.{name}.trials", trials), name, here=here, deliver=False)
+        grown = api.tune(config.with_(f"studies.{name}.trials", trials), name, project=here, deliver=False)
         assert trials == len(grown.trials)
         assert list(before.trials) == [trial.trial for trial in grown.trials[: len(before.trials)]]
 
 
-def test_looks_count_and_the_ranking_is_the_same(here: api.Here, config: Config) -> None:
+def test_looks_count_and_the_ranking_is_the_same(here: api.Project, config: Config) -> None:
     """The look that was taken counts; the same trial is chosen and scored without another, a second candidate is refused."""
     ranking = api.compare(config, here)
     final = json.loads((here.paths.reports / "final.json").read_text())
@@ -101,7 +101,7 @@ def test_looks_count_and_the_ranking_is_the_same(here: api.Here, config: Config)
         other.test()
 
 
-def test_models_open(here: api.Here) -> None:
+def test_models_open(here: api.Project) -> None:
     """Each study's model opens and predicts, the user's own network too."""
     import pandas as pd
 
@@ -111,18 +111,18 @@ def test_models_open(here: api.Here) -> None:
         assert TOLD["labels"][name] == list(found["label"])
 
 
-def test_it_verifies(here: api.Here, config: Config) -> None:
+def test_it_verifies(here: api.Project, config: Config) -> None:
     """All of it is derived again: to the bit where the environment is the recorded one, else within the tolerance."""
-    found = list(api.verify(config, pipeline=True, here=here))
+    found = list(api.verify(config, pipeline=True, project=here))
     assert {"identical"} == {verdict.state for verdict in found if verdict.kind in {"store", "looks"}}
     assert all(verdict.is_sound for verdict in found if verdict.kind in {"study", "final"}), found
     own = parse_config(read_yaml(OWN.encode(), "own.yaml"), "own.yaml")
-    [verdict] = api.verify(own, "own", here=here)
+    [verdict] = api.verify(own, "own", project=here)
     assert verdict.is_sound
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
-def test_its_runs_are_known_again_in_mlflow(here: api.Here, config: Config) -> None:
+def test_its_runs_are_known_again_in_mlflow(here: api.Project, config: Config) -> None:
     """The database opens, and nothing is delivered twice."""
     uri = f"sqlite:///{here.paths.root / 'mlflow.db'}"
     before = all_runs(uri, "golden")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.studies.project import ENVIRONMENT, Project, make_config
+from tests.studies.project import ENVIRONMENT, SmallProject, make_config
 from tracker import hyperparameters, neutral, records
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import Config, Preprocessing, Training
@@ -156,7 +156,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return turn
 
 
-def plan_of(project: Project, kind: type[Config] = Config, **changes: Any) -> StudyPlan:
+def plan_of(project: SmallProject, kind: type[Config] = Config, **changes: Any) -> StudyPlan:
     """The plan of the random study in this release or, with its configuration, in the later one."""
     config = make_config()
     tree = config.model_dump(exclude_unset=True)
@@ -185,7 +185,7 @@ def identities(plan: StudyPlan) -> dict[str, str]:
     }
 
 
-def test_what_a_release_adds_changes_no_key(small_project: Project, release: Callable[[], None]) -> None:
+def test_what_a_release_adds_changes_no_key(small_project: SmallProject, release: Callable[[], None]) -> None:
     """All that is new at its neutral value: study, trial, candidate and configuration have the keys they had."""
     before = identities(plan_of(small_project))
     release()
@@ -197,7 +197,7 @@ def test_what_a_release_adds_changes_no_key(small_project: Project, release: Cal
     assert before == identities(plan)
 
 
-def test_old_records_are_read_with_the_neutral_values(small_project: Project, release: Callable[[], None]) -> None:
+def test_old_records_are_read_with_the_neutral_values(small_project: SmallProject, release: Callable[[], None]) -> None:
     """What an earlier release wrote is, for the later one, what it would write itself."""
     plan = plan_of(small_project)
     written = [canonical_json(record_json(spec)) for spec in (first_trial(plan), plan.spec)]
@@ -212,7 +212,7 @@ def test_old_records_are_read_with_the_neutral_values(small_project: Project, re
     assert written == [canonical_json(record_json(spec)) for spec in (trial, study)]
 
 
-def test_a_stored_study_is_complete_for_the_later_release(fresh: Project, release: Callable[[], None]) -> None:
+def test_a_stored_study_is_complete_for_the_later_release(fresh: SmallProject, release: Callable[[], None]) -> None:
     """It finds every outcome in the store and trains nothing; result, digest and reports are the same."""
     before = fresh.run(plan_of(fresh)).digest  # here: a result of the earlier release is none of the later one's
     kept = fresh.paths.store.joinpath("store.db").read_bytes()
@@ -249,7 +249,7 @@ class Untouched:
     ids=lambda changes: next(iter(changes)),
 )
 def test_what_is_not_neutral_is_in_every_key(
-    small_project: Project, release: Callable[[], None], changes: dict[str, Any]
+    small_project: SmallProject, release: Callable[[], None], changes: dict[str, Any]
 ) -> None:
     """Study, trial, candidate and configuration are others; read again they keep the value."""
     before = identities(plan_of(small_project))
@@ -262,7 +262,9 @@ def test_what_is_not_neutral_is_in_every_key(
     assert plan.spec == record_from(LaterStudySpec, parse_canonical(canonical_json(record_json(plan.spec))))
 
 
-def test_a_field_that_is_not_at_its_default_is_in_the_keys(small_project: Project, release: Callable[[], None]) -> None:
+def test_a_field_that_is_not_at_its_default_is_in_the_keys(
+    small_project: SmallProject, release: Callable[[], None]
+) -> None:
     """Of a trial in its three; of a study in that of the study."""
     release()
     plan = plan_of(small_project, LaterConfig)
@@ -274,7 +276,7 @@ def test_a_field_that_is_not_at_its_default_is_in_the_keys(small_project: Projec
 
 
 def test_a_neutral_value_that_is_searched_is_the_trial_without_it(
-    small_project: Project, release: Callable[[], None]
+    small_project: SmallProject, release: Callable[[], None]
 ) -> None:
     """Two studies that come to the same network come to the same trial, whether the knob was searched or not there."""
     [early] = small_project.specs("manual", studies__manual__configurations=[{}])
@@ -414,7 +416,7 @@ def test_one_changed_entry_is_another_key(spec: TrialSpec, part: str) -> None:
         assert getattr(spec, identity) != getattr(other, identity)
 
 
-def test_proposals_hold_their_runs_as_records_do(small_project: Project) -> None:
+def test_proposals_hold_their_runs_as_records_do(small_project: SmallProject) -> None:
     """The specs inside a proposal lose and get back what is neutral as well."""
     specs = tuple(small_project.specs("manual"))
     proposal = Proposal(0, 0, {}, specs)

@@ -27,13 +27,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> LoopProject:
     """A project with the page's loop.py and params.yaml, tuned."""
     root = tmp_path_factory.mktemp("page") / "project"
     project = LoopProject.with_loop(root, block("python"), HEAD + block("yaml"))
-    tracker.tune(project.config, "random", here=project.here, deliver=False)
+    tracker.tune(project.config, "random", project=project.here, deliver=False)
     return project
 
 
 def test_the_loop_of_the_page_trains_and_is_scored(project: LoopProject) -> None:
     """Its trials complete, early stopping keeps a best epoch, and the chosen one is scored on the test split."""
-    study = tracker.tune(project.config, "random", here=project.here, deliver=False)
+    study = tracker.tune(project.config, "random", project=project.here, deliver=False)
     assert 8 == study.result.replayed
     assert {"complete"} == {trial.state for trial in study.trials}
     for trial in study.trials:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.studies.project import Project, Shuffled, command, make_config, make_table
+from tests.studies.project import Shuffled, SmallProject, command, make_config, make_table
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import Compare
 from tracker.evaluation.compare import compare
@@ -49,7 +49,7 @@ print(result.digest)
 
 
 @pytest.fixture(scope="module")
-def truth(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
+def truth(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
     """The study `tpe`, run at once in this process."""
     return small_project.run(small_project.plan("tpe"), store=tmp_path_factory.mktemp("truth") / "store")
 
@@ -58,7 +58,7 @@ def weights(result: StudyResult) -> list[str | None]:
     return [trial.outcome.weights for trial in result.trials]
 
 
-def test_same_spec_same_bits(small_project: Project) -> None:
+def test_same_spec_same_bits(small_project: SmallProject) -> None:
     """A trial that is trained again gives every bit again: curve, weights, predictions."""
     arrays, specs = arrays_of(small_project.data), small_project.specs("random")
     with one_thread():
@@ -68,7 +68,7 @@ def test_same_spec_same_bits(small_project: Project) -> None:
     assert [result.weights for result in first] == [result.weights for result in again]
 
 
-def test_a_trial_is_the_same_in_a_fresh_process(fresh: Project) -> None:
+def test_a_trial_is_the_same_in_a_fresh_process(fresh: SmallProject) -> None:
     """A trial of a finished study, read from its record and trained alone in another process, is the recorded one."""
     result = fresh.run(fresh.plan("tpe"))
     fresh.report(result)
@@ -80,7 +80,7 @@ def test_a_trial_is_the_same_in_a_fresh_process(fresh: Project) -> None:
     assert [record_from(TrialOutcome, record["outcomes"][0]).digest for record in records] == done.stdout.split()
 
 
-def test_lanes_do_not_matter(small_project: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_lanes_do_not_matter(small_project: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """Trained together or one by one, trials and study are the same."""
     solo = InlineExecutor(small_project.data, most_lanes=1)
     assert truth.digest == small_project.run(small_project.plan("tpe"), store=tmp_path, executor=solo).digest
@@ -89,7 +89,7 @@ def test_lanes_do_not_matter(small_project: Project, truth: StudyResult, tmp_pat
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
-def test_workers_do_not_matter(small_project: Project, truth: StudyResult, tmp_path: Path, workers: int) -> None:
+def test_workers_do_not_matter(small_project: SmallProject, truth: StudyResult, tmp_path: Path, workers: int) -> None:
     """With any number of worker processes the study is the same."""
     pool = ProcessExecutor(small_project.source, workers)
     assert truth.digest == small_project.run(small_project.plan("tpe"), store=tmp_path, executor=pool).digest
@@ -97,7 +97,7 @@ def test_workers_do_not_matter(small_project: Project, truth: StudyResult, tmp_p
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_order_of_completion_does_not_matter(
-    small_project: Project, truth: StudyResult, tmp_path: Path, seed: int
+    small_project: SmallProject, truth: StudyResult, tmp_path: Path, seed: int
 ) -> None:
     """However trials overtake each other, the sampler learns the same and the study is the same."""
     shuffled = Shuffled(InlineExecutor(small_project.data), seed)
@@ -106,12 +106,12 @@ def test_the_order_of_completion_does_not_matter(
 
 def run_and_tell(root: Path, store: Path, pipe: Connection) -> None:
     """A study in a process of its own, which tells how many trials it has."""
-    project = Project(root)
+    project = SmallProject(root)
     solo = InlineExecutor(project.data, most_lanes=1)
     project.run(project.plan("tpe"), store, solo, on_progress=lambda progress: pipe.send(progress.finished))
 
 
-def test_kill_and_resume_do_not_matter(small_project: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_kill_and_resume_do_not_matter(small_project: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """A study is killed outright at random moments; each time it goes on, and ends as one that ran through."""
     rng, seen = np.random.default_rng(), [0]
     for _ in range(10):
@@ -131,7 +131,7 @@ def test_kill_and_resume_do_not_matter(small_project: Project, truth: StudyResul
     assert truth.digest == resumed.digest
 
 
-def test_more_trials_extend_a_study(small_project: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_more_trials_extend_a_study(small_project: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """Eight trials made sixteen run eight, and are the sixteen that would have been."""
     short = small_project.run(small_project.plan("tpe", studies__tpe__trials=8), store=tmp_path)
     longer = small_project.run(small_project.plan("tpe"), store=tmp_path)
@@ -139,12 +139,12 @@ def test_more_trials_extend_a_study(small_project: Project, truth: StudyResult, 
     assert weights(truth)[:8] == weights(short)
 
 
-def rank(project: Project) -> Ranking:
+def rank(project: SmallProject) -> Ranking:
     """The ranking of the studies that have a report."""
     return compare(project.paths, Compare(), clock=lambda: 1.8e9, user="ada")
 
 
-def changed(project: Project, split: str, table: pd.DataFrame) -> pd.DataFrame:
+def changed(project: SmallProject, split: str, table: pd.DataFrame) -> pd.DataFrame:
     """The table with other features in the rows of a split, and for the test split other labels too."""
     folder = project.paths.sealed if split == "test" else project.paths.splits
     chosen = table["who"].isin(pd.read_parquet(folder / f"{split}.parquet")["who"])
@@ -157,7 +157,7 @@ def changed(project: Project, split: str, table: pd.DataFrame) -> pd.DataFrame:
     return other
 
 
-def test_test_data_changes_neither_weights_nor_the_choice(fresh: Project, tmp_path: Path) -> None:
+def test_test_data_changes_neither_weights_nor_the_choice(fresh: SmallProject, tmp_path: Path) -> None:
     """Other features and labels in every test row: the same trials, bit for bit, the same reports, the same choice."""
     other = fresh.copy(tmp_path / "other")
     other.divide(changed(fresh, "test", make_table()))
@@ -172,13 +172,13 @@ def test_test_data_changes_neither_weights_nor_the_choice(fresh: Project, tmp_pa
     assert found[0] == found[1]
 
 
-def test_tuning_does_not_need_the_test_split(fresh: Project, truth: StudyResult) -> None:
+def test_tuning_does_not_need_the_test_split(fresh: SmallProject, truth: StudyResult) -> None:
     """With the sealed split gone a study runs, and is the same."""
     shutil.rmtree(fresh.paths.sealed)
     assert truth.digest == fresh.run(fresh.plan("tpe")).digest
 
 
-def test_validation_data_changes_no_weights(fresh: Project, tmp_path: Path) -> None:
+def test_validation_data_changes_no_weights(fresh: SmallProject, tmp_path: Path) -> None:
     """Validation rows are looked at, never learnt from: with a sampler that does not adapt and fixed epochs,
     other ones leave every weight as it was.
     """
@@ -190,10 +190,10 @@ def test_validation_data_changes_no_weights(fresh: Project, tmp_path: Path) -> N
     assert before.digest != after.digest
 
 
-def test_the_order_of_rows_changes_nothing(fresh: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_the_order_of_rows_changes_nothing(fresh: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """A table whose rows are shuffled gives the same splits and the same study."""
     table = make_table().sample(frac=1, random_state=3)
-    shuffled = Project.made(tmp_path / "shuffled", table)
+    shuffled = SmallProject.made(tmp_path / "shuffled", table)
     assert fresh.data.digests == shuffled.data.digests
     assert truth.digest == shuffled.run(shuffled.plan("tpe")).digest
 
@@ -207,7 +207,7 @@ def test_the_order_of_rows_changes_nothing(fresh: Project, truth: StudyResult, t
     ids=["C", "UTF-8"],
 )
 def test_the_surroundings_do_not_matter(
-    fresh: Project, truth: StudyResult, tmp_path: Path, environ: dict[str, str]
+    fresh: SmallProject, truth: StudyResult, tmp_path: Path, environ: dict[str, str]
 ) -> None:
     """Hash seed, locale, time zone, threads, user and folder: in another process under others the study is the same,
     and so are the files it leaves.

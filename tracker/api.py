@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
-    from tracker.datasets.training_data import TrainingData
     from tracker.deriving.verdict import Verdict
     from tracker.evaluation.ranking import Ranking
-    from tracker.execution.executor import DataSource, Executor
     from tracker.families.own_code import OwnCode
     from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
@@ -42,7 +40,7 @@ STUDY_LOCK_S = 5.0
 
 
 __all__ = [
-    "Here",
+    "Project",
     "compare",
     "load_config",
     "prepare",
@@ -57,7 +55,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class Project:
     """What is read from the world: paths, where MLflow records go, who runs what from where."""
 
     paths: Paths
@@ -66,15 +64,15 @@ class Here:
     user: str
 
     @classmethod
-    def now(cls, paths: Paths | None = None, workers: int | None = None) -> Here:
+    def now(cls, paths: Paths | None = None, workers: int | None = None) -> Project:
         """The current folder (or `paths`), the variables MLFLOW_TRACKING_URI and TRACKER_WORKERS, and the user.
 
-        A project elsewhere: `Here.now(Paths.of(Path(".."), os.environ))`, given as `here` to the functions below.
+        A project elsewhere: `Project.now(Paths.of(Path(".."), os.environ))`, given as `project` to the functions below.
         """
         paths = paths or project_paths()
         return cls(paths, paths.tracking_uri(os.environ), workers or _workers_wanted(), _user())
 
-    def with_workers(self, workers: int | None) -> Here:
+    def with_workers(self, workers: int | None) -> Project:
         """The same with another number of workers; None leaves it. Raises ConfigError."""
         if workers is not None and workers < 1:
             raise ConfigError(f"workers: expected a whole number from 1 on, found {workers!r}")
@@ -92,11 +90,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return read(str(path), Path.cwd())
 
 
-def prepare(config: Config, here: Here | None = None) -> DataReport:
+def prepare(config: Config, project: Project | None = None) -> DataReport:
     """Reads and checks the table; writes data/prepared. Raises DataError with every fault."""
     from tracker.datasets import prepare as stage
 
-    paths = (here or Here.now()).paths
+    paths = (project or Project.now()).paths
     return stage.prepare(config.data, config.preprocessing, paths.root, paths.prepared)
 
 
@@ -105,7 +103,7 @@ def tune(
     study: str,
     *,
     workers: int | None = None,
-    here: Here | None = None,
+    project: Project | None = None,
     deliver: bool = True,
     accept_environment: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -113,39 +111,42 @@ def tune(
 ) -> Study:
     """Runs, resumes, extends or replays a study, and writes its reports and its best model.
 
-    The number of workers changes no number; `workers` comes before those of `here`. Trials reach MLflow while others
+    The number of workers changes no number; `workers` comes before those of `project`. Trials reach MLflow while others
     train (with `deliver` False they wait for `sync`); `on_delivery` hears what is left when the study has ended.
     Raises EnvironmentChanged where the study was run in another environment, unless `accept_environment` or the variable
     TRACKER_ACCEPT_ENVIRONMENT says to go on in this one.
     """
-    here = (here or Here.now()).with_workers(workers)
-    if here.paths.store.exists():
-        Store.open(here.paths.store).close()  # a broken store is told before anything takes seconds
+    project = (project or Project.now()).with_workers(workers)
+    if project.paths.store.exists():
+        Store.open(project.paths.store).close()  # a broken store is told before anything takes seconds
     pin_numerics(_numerics(config, study), os.environ, sys.modules)
-    start_early(here.workers)
-    with _outbox(here, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there while torch loads here
+    start_early(project.workers)
+    with (
+        _outbox(project, config, []) if deliver else nullcontext() as outbox
+    ):  # MLflow loads there while torch loads here
         accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
-        return _tune(config, study, here, outbox, accept, on_progress, on_delivery)
+        return _tune(config, study, project, outbox, accept, on_progress, on_delivery)
 
 
 def _tune(
     config: Config,
     study: str,
-    here: Here,
+    project: Project,
     outbox: Outbox | None,
     accept_environment: bool,
     on_progress: Callable[[Progress], None],
     on_delivery: Callable[[Delivered], None],
 ) -> Study:
     from tracker.datasets.training_data import load_training_data, read_split
-    from tracker.execution.executor import DataSource
+    from tracker.execution.executor import DataSource, lanes_allowed
+    from tracker.execution.processes import open_executor
     from tracker.store.environments import refuse_other_environment
     from tracker.studies.plan import plan_study
     from tracker.studies.report import describe_serving, write_reports
     from tracker.studies.runner import run_study
     from tracker.studies.study import Study
 
-    paths = here.paths
+    paths = project.paths
     data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
     code = _own_code(config, paths)
@@ -157,10 +158,10 @@ def _tune(
             refuse_other_environment(store, plan.spec, about)
         store.put_serving(data.digests, serving)
         source = DataSource(paths.splits, config.preprocessing, paths.root)
-        lanes = _lanes_allowed(store, environment_digest, config.model.family)
+        lanes = lanes_allowed(store, environment_digest, config.model.family)
         if outbox is not None:
             outbox.compare(plan.spec.key)
-        with _executor(here.workers, source, data, lanes) as executor:
+        with open_executor(project.workers, source, data, lanes) as executor:
             result = run_study(plan, store, executor, about, _notifying(outbox, on_progress))
             write_reports(result, serving, store, paths.reports, paths.models)
         if outbox is not None:
@@ -168,23 +169,23 @@ def _tune(
     return Study(result, paths.store, serving, source)
 
 
-def compare(config: Config, here: Here | None = None) -> Ranking:
+def compare(config: Config, project: Project | None = None) -> Ranking:
     """Ranks the trials of all studies on validation, as often as you like; `.test()` of what it returns is the look."""
     from tracker.evaluation import compare as stage
 
-    here = here or Here.now()
-    return stage.compare(here.paths, config.compare, clock=time.time, user=here.user, studies=config.studies)
+    project = project or Project.now()
+    return stage.compare(project.paths, config.compare, clock=time.time, user=project.user, studies=config.studies)
 
 
-def split(config: Config, here: Here | None = None) -> SplitReport:
+def split(config: Config, project: Project | None = None) -> SplitReport:
     """Splits the prepared table; writes data/splits and data/sealed. Raises DataError."""
     from tracker.datasets import split as stage
 
-    paths = (here or Here.now()).paths
+    paths = (project or Project.now()).paths
     return stage.split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
 
 
-def reproduce(target: str | StudyTrial, here: Here | None = None) -> Verdict:
+def reproduce(target: str | StudyTrial, project: Project | None = None) -> Verdict:
     """Derives a recorded trial again in a fresh process and compares it bit for bit.
 
     `target` is a trial of a study, `STUDY/NUMBER`, `final`, an MLflow run id, or the path of a `record.json`. The look at
@@ -192,17 +193,17 @@ def reproduce(target: str | StudyTrial, here: Here | None = None) -> Verdict:
     """
     from tracker.deriving.targets import reproduce_target
 
-    here = here or Here.now()
-    return reproduce_target(target, here.paths, here.tracking_uri)
+    project = project or Project.now()
+    return reproduce_target(target, project.paths, project.tracking_uri)
 
 
-def record_verdict(config: Config, found: Verdict, target: str, here: Here | None = None) -> int:
+def record_verdict(config: Config, found: Verdict, target: str, project: Project | None = None) -> int:
     """Writes a verdict to the tags `tracker.reproduced...` of its runs in MLflow; how many there are. Raises TrackingError."""
     from tracker.deriving import targets
 
-    here = here or Here.now()
+    project = project or Project.now()
     experiment = config.tracking.experiment
-    return targets.record_verdict(found, target, here.tracking_uri, experiment, time.time(), socket.gethostname())
+    return targets.record_verdict(found, target, project.tracking_uri, experiment, time.time(), socket.gethostname())
 
 
 def verify(
@@ -212,7 +213,7 @@ def verify(
     sample: int | None = None,
     pipeline: bool = False,
     workers: int | None = None,
-    here: Here | None = None,
+    project: Project | None = None,
     on_step: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[Verdict]:
     """Derives whole studies again, from their specs alone, and compares: a verdict per study, as soon as it is known.
@@ -231,29 +232,16 @@ def verify(
 
     if sample is not None and sample < 1:
         raise ConfigError(f"sample: expected a whole number from 1 on, found {sample!r}")
-    here = (here or Here.now()).with_workers(workers)
+    project = (project or Project.now()).with_workers(workers)
     names = [names] if isinstance(names, str) else list(names) or list(config.studies)
-    store = verify_store(here.paths)
+    store = verify_store(project.paths)
     if store and (pipeline or store.state != "identical"):
         yield store
-    with FreshProcesses(here.workers) as processes:
+    with FreshProcesses(project.workers) as processes:
         if pipeline:
-            yield from verify_pipeline(here.paths, config.compare, names, processes, sample, on_step)
+            yield from verify_pipeline(project.paths, config.compare, names, processes, sample, on_step)
         else:
-            yield from verify_studies(names, here.paths, processes, sample, on_step)
-
-
-@contextmanager
-def _executor(workers: int, source: DataSource, data: TrainingData, lanes: int) -> Iterator[Executor]:
-    from tracker.execution.executor import InlineExecutor
-    from tracker.execution.processes import ProcessExecutor
-
-    executor: Executor
-    executor = ProcessExecutor(source, workers, lanes) if workers > 1 else InlineExecutor(data, lanes, source.root)
-    try:
-        yield executor
-    finally:
-        executor.close()
+            yield from verify_studies(names, project.paths, processes, sample, on_step)
 
 
 def _numerics(config: Config, study: str) -> str:
@@ -268,53 +256,41 @@ def _own_code(config: Config, paths: Paths) -> OwnCode | None:
     return None if model.entry is None else load_own(paths.root, model.family, model.entry)[0]
 
 
-def _lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
-    """How many trials may train together: many, where this environment has shown that lanes equal solo training."""
-    from tracker.execution.cohorts import MOST_LANES
-    from tracker.execution.executor import one_thread
-    from tracker.families.family import open_family
-
-    passed = store.selftest(environment_digest, family)
-    if passed is None:
-        with one_thread():
-            passed = open_family(family).lanes_agree()
-        store.put_selftest(environment_digest, family, passed)
-    return MOST_LANES if passed else 1
-
-
-def sync(config: Config, here: Here | None = None, *, everything: bool = True) -> Delivered:
+def sync(config: Config, project: Project | None = None, *, everything: bool = True) -> Delivered:
     """Delivers to MLflow what waits; with `everything`, also what MLflow has lost and what a pulled cache brought."""
-    here = here or Here.now()
+    project = project or Project.now()
     if everything:
         with Store.open(
-            here.paths.store
+            project.paths.store
         ) as store:  # before what takes seconds to import: a broken store is told at once
             from tracker.evaluation.restore import restore_files, restore_finals
             from tracker.studies.adopt import adopt_studies
 
-            adopt_studies(here.paths.models, store, provenance(sys.argv, here.paths.root), time.time)
-            restore_finals(here.paths, store)
-            restore_files(here.paths, store)
-    with _outbox(here, config, None if everything else []) as outbox:
+            adopt_studies(project.paths.models, store, provenance(sys.argv, project.paths.root), time.time)
+            restore_finals(project.paths, store)
+            restore_files(project.paths, store)
+    with _outbox(project, config, None if everything else []) as outbox:
         return outbox.finish(DELIVERY_S)
 
 
-def pull(config: Config, names: Collection[str] = (), here: Here | None = None) -> list[Pulled]:
+def pull(config: Config, names: Collection[str] = (), project: Project | None = None) -> list[Pulled]:
     """Fills the store from MLflow with the studies of these names (none: all): records, weights, final results.
 
     Every digest is checked first. Raises NotFoundError, TrackingError where a run or artifact is damaged, ReplayError where
     the store has another outcome.
     """
-    here = here or Here.now()
-    with Store.open(here.paths.store) as store:  # before what takes seconds to import: a broken store is told at once
+    project = project or Project.now()
+    with Store.open(
+        project.paths.store
+    ) as store:  # before what takes seconds to import: a broken store is told at once
         from tracker.studies.pull import pull_studies
 
-        return pull_studies(store, here.tracking_uri, config.tracking.experiment, names)
+        return pull_studies(store, project.tracking_uri, config.tracking.experiment, names)
 
 
-def _outbox(here: Here, config: Config, compare: list[str] | None) -> Outbox:
+def _outbox(project: Project, config: Config, compare: list[str] | None) -> Outbox:
     tracking = config.tracking
-    return Outbox(here.paths.store, here.tracking_uri, tracking.experiment, tracking.models, compare)
+    return Outbox(project.paths.store, project.tracking_uri, tracking.experiment, tracking.models, compare)
 
 
 def _notifying(outbox: Outbox | None, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.project import Project, command
+from tests.studies.project import SmallProject, command
 from tracker.canonical import canonical_json, digest
 from tracker.deriving.causes import find_causes
 from tracker.deriving.fresh import Derived, FreshProcess, Rows
@@ -35,7 +35,7 @@ CLEAN = 50
 class Tuned:
     """A project, the record.json of one of its trials, and what deriving it again gave."""
 
-    project: Project
+    project: SmallProject
     content: bytes
     recorded: Recorded
     derived: Derived
@@ -58,7 +58,7 @@ def fresh() -> Iterator[FreshProcess]:
 
 
 @pytest.fixture(scope="module")
-def tuned(small_project: Project, tmp_path_factory, fresh: FreshProcess) -> Tuned:
+def tuned(small_project: SmallProject, tmp_path_factory, fresh: FreshProcess) -> Tuned:
     """Fifty short trials in the true environment, as `tracker tune` records them; the first is derived again."""
     project = small_project.copy(tmp_path_factory.mktemp("causes") / "project")
     config = project.config.with_("studies.random.trials", CLEAN).with_("training.epochs", 2)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from tests.studies.loops import NETWORK, SMALL, LoopProject
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker import api
-from tracker.api import Here
+from tracker.api import Project
 from tracker.canonical import digest_arrays
 from tracker.deriving.difference import EQUIVALENT_WITHIN
 from tracker.deriving.final_again import reproduce_final
@@ -34,16 +34,16 @@ SOUND = {"identical", "equivalent"}
 MOVED = 2.0**-20  # what another machine may add to a loss
 
 
-def here_of(project: Project) -> Here:
-    return Here(project.paths, "unused", 1, "ada")
+def here_of(project: SmallProject) -> Project:
+    return Project(project.paths, "unused", 1, "ada")
 
 
 @pytest.fixture(scope="module")
-def tuned(small_project: Project, tmp_path_factory) -> Project:
+def tuned(small_project: SmallProject, tmp_path_factory) -> SmallProject:
     """A project with a study of this machine, a ranking and a final result; read-only."""
     project = small_project.copy(tmp_path_factory.mktemp("equivalent") / "project")
     project.config = project.config.with_("studies", STUDIES)
-    api.tune(project.config, "random", here=here_of(project), deliver=False)
+    api.tune(project.config, "random", project=here_of(project), deliver=False)
     api.compare(project.config, here_of(project)).test()
     return project
 
@@ -56,7 +56,7 @@ def elsewhere() -> Iterator[FreshProcess]:
 
 
 @pytest.fixture
-def recorded(tuned: Project) -> Recorded:
+def recorded(tuned: SmallProject) -> Recorded:
     return find_recorded("random/1", tuned.paths)
 
 
@@ -73,7 +73,7 @@ def judged(recorded: Recorded, derived: TrialOutcome, *, elsewhere: bool = True)
     return judge(recorded, Derived(derived, {**recorded.provenance, "environment": environment}))
 
 
-def test_trials_of_another_cpu_are_equivalent(tuned: Project, elsewhere: FreshProcess) -> None:
+def test_trials_of_another_cpu_are_equivalent(tuned: SmallProject, elsewhere: FreshProcess) -> None:
     """Derived with other CPU instructions every trial is identical or equivalent, and the verdict says by how much."""
     for number in range(4):
         recorded = find_recorded(f"random/{number}", tuned.paths)
@@ -86,7 +86,7 @@ def test_trials_of_another_cpu_are_equivalent(tuned: Project, elsewhere: FreshPr
             assert 12 == found.exit_code
 
 
-def test_an_outcome_holds_the_digest_of_its_predicted_labels(tuned: Project) -> None:
+def test_an_outcome_holds_the_digest_of_its_predicted_labels(tuned: SmallProject) -> None:
     """It is that of the classes which the saved model predicts for the validation rows, as int64 places."""
     described = json.loads((tuned.paths.models / "random" / "model.json").read_text())
     model = load_model(tuned.paths.models / "random")
@@ -215,10 +215,10 @@ def test_a_spec_whose_key_does_not_follow_stays_a_difference(recorded: Recorded)
         assert "differs" == judged(altered, derived).state
 
 
-def test_a_project_of_another_cpu_is_sound(tuned: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_of_another_cpu_is_sound(tuned: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Study, ranking, looks and final result: derived by processes of another CPU nothing differs."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")  # of the processes; this one has loaded torch
-    found = list(api.verify(tuned.config, "random", pipeline=True, here=here_of(tuned)))
+    found = list(api.verify(tuned.config, "random", pipeline=True, project=here_of(tuned)))
     assert ["store", "study", "ranking", "looks", "final"] == [one.kind for one in found]
     assert all(one.is_sound for one in found)
     study, final = found[1], found[4]
@@ -231,7 +231,7 @@ def test_a_project_of_another_cpu_is_sound(tuned: Project, monkeypatch: pytest.M
 
 
 def test_an_edited_record_of_a_study_differs_on_another_cpu(
-    tuned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tuned: SmallProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report is compared with the record there as well, to the bit."""
     copy = tuned.copy(tmp_path / "copy")
@@ -244,13 +244,13 @@ def test_an_edited_record_of_a_study_differs_on_another_cpu(
     with FreshProcess() as process:
         assert "differs" == reproduce_target("random/2", copy.paths, "unused", process).state
         assert reproduce_target("random/1", copy.paths, "unused", process).state in SOUND
-    [found] = api.verify(copy.config, "random", here=here_of(copy))
+    [found] = api.verify(copy.config, "random", project=here_of(copy))
     assert ("differs", "trials.2.metrics.val_loss") == (found.state, found.first_difference.metric.split(", ")[1])
 
 
 @pytest.mark.parametrize("name", ["f1", "confusion_matrix"])
 def test_an_edited_final_result_differs_on_another_cpu(
-    tuned: Project, tmp_path: Path, elsewhere: FreshProcess, name: str
+    tuned: SmallProject, tmp_path: Path, elsewhere: FreshProcess, name: str
 ) -> None:
     """The scored trial may be equivalent; its scores on the test rows follow from a confusion matrix that must be the same."""
     copy = tuned.copy(tmp_path / "copy")
@@ -271,14 +271,14 @@ def test_a_difference_comes_before_what_is_equivalent() -> None:
     assert [0, 12, 11, 10] == [joint_exit_code(states[:count]) for count in (1, 2, 3, 4)]
 
 
-def test_studies_may_be_called_like_the_parts_of_a_project(small_project: Project, tmp_path: Path) -> None:
+def test_studies_may_be_called_like_the_parts_of_a_project(small_project: SmallProject, tmp_path: Path) -> None:
     """Studies called `store`, `looks`, `ranking` and `final` have the verdicts of studies."""
     project = small_project.copy(tmp_path / "project")
     names = ("store", "looks", "ranking", "final")
     project.config = project.config.with_("studies", {name: {"sampler": "random", "trials": 2} for name in names})
     for name in names:
-        api.tune(project.config, name, here=here_of(project), deliver=False)
-    found = list(api.verify(project.config, here=here_of(project)))
+        api.tune(project.config, name, project=here_of(project), deliver=False)
+    found = list(api.verify(project.config, project=here_of(project)))
     assert [("study", name) for name in names] == [(one.kind, one.name) for one in found]
     for one in found:
         counts = f"2 of 2 trials derived again; digest {one.digest[:12]}"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.studies.loops import NETWORK, SMALL, LoopProject
-from tests.studies.project import Project, surroundings
+from tests.studies.project import SmallProject, surroundings
 from tracker.canonical import canonical_json
 from tracker.deriving.difference import first_difference
 from tracker.deriving.fresh import FreshProcess
@@ -33,7 +33,7 @@ EPOCH = "val_loss"
 
 
 @pytest.fixture(scope="module")
-def tuned(small_project: Project, tmp_path_factory) -> tuple[Project, StudyResult]:
+def tuned(small_project: SmallProject, tmp_path_factory) -> tuple[SmallProject, StudyResult]:
     """A project with a finished random study, whose reports are written; read-only."""
     project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
     result = project.run(project.plan("random"))
@@ -48,7 +48,7 @@ def fresh():
         yield process
 
 
-def again(project: Project, recorded: Recorded, fresh: FreshProcess | None = None) -> Verdict:
+def again(project: SmallProject, recorded: Recorded, fresh: FreshProcess | None = None) -> Verdict:
     return reproduce_record(recorded, project.paths.root, project.paths.splits, fresh)
 
 
@@ -166,7 +166,7 @@ def test_settings_that_are_not_known_cannot_be_derived(tuned, settings) -> None:
     assert ["data.preprocessing"] == [cause.name for cause in rows.causes]
 
 
-def test_a_diverged_trial_diverges_again(fresh, tmp_path: Path, small_project: Project) -> None:
+def test_a_diverged_trial_diverges_again(fresh, tmp_path: Path, small_project: SmallProject) -> None:
     """A failed trial is derived as well: the same epochs, the same reason."""
     project = small_project.copy(tmp_path / "wild")
     wild = {"studies__random__search_space": {"learning_rate": [1000.0]}}
@@ -282,7 +282,7 @@ def test_what_brings_back_what_is_missing(tuned, tmp_path: Path) -> None:
         assert words in rows.remedy
 
 
-def test_nobody_trains_on_when_the_command_was_killed(small_project: Project, tmp_path: Path) -> None:
+def test_nobody_trains_on_when_the_command_was_killed(small_project: SmallProject, tmp_path: Path) -> None:
     """`kill -9` of the command: the process that derives a long trial ends too, and says nothing."""
     program = """
 import sys

@@ -12,9 +12,9 @@ from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
 import tracker
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker import api
-from tracker.api import Here
+from tracker.api import Project
 from tracker.cli import app
 from tracker.errors import InputError, NotFoundError, TrackingError
 from tracker.terminal.verdicts import verdict_lines
@@ -24,19 +24,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 
 @pytest.fixture(scope="module")
-def shown(small_project: Project, tmp_path_factory) -> tuple[Project, Here]:
+def shown(small_project: SmallProject, tmp_path_factory) -> tuple[SmallProject, Project]:
     """A project whose random study is in MLflow and whose chosen trial was scored once."""
     project = small_project.copy(tmp_path_factory.mktemp("shown") / "project")
-    here = Here(project.paths, f"sqlite:///{project.paths.root / 'mlflow.db'}", 1, "ada")
+    here = Project(project.paths, f"sqlite:///{project.paths.root / 'mlflow.db'}", 1, "ada")
     config = project.config.with_("studies", {"random": {"sampler": "random", "trials": 4}})
     project.config = config
-    api.tune(config, "random", here=here)
+    api.tune(config, "random", project=here)
     api.compare(config, here).test()
     api.sync(config, here)
     return project, here
 
 
-def runs(here: Here, kind: str) -> list[mlflow.entities.Run]:
+def runs(here: Project, kind: str) -> list[mlflow.entities.Run]:
     client = MlflowClient(here.tracking_uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     return client.search_runs(ids, f"tags.`tracker.kind` = '{kind}'")
@@ -87,7 +87,7 @@ def test_an_altered_final_result_is_found_out(shown, tmp_path: Path) -> None:
     final = json.loads(path.read_text())
     final["test"]["f1"] = 0.999
     path.write_text(json.dumps(final))
-    found = api.reproduce("final", Here(copy.paths, "unused", 1, "ada"))
+    found = api.reproduce("final", Project(copy.paths, "unused", 1, "ada"))
     assert ("differs", "test.f1", 0.999) == (
         found.state,
         found.first_difference.metric,
@@ -99,7 +99,7 @@ def test_an_altered_final_result_is_found_out(shown, tmp_path: Path) -> None:
 def test_the_final_result_needs_its_look_and_its_rows(shown, tmp_path: Path) -> None:
     """Without a recorded look the test split stays closed; other test rows cannot repeat the result."""
     copy = shown[0].copy(tmp_path / "copy")
-    here = Here(copy.paths, "unused", 1, "ada")
+    here = Project(copy.paths, "unused", 1, "ada")
     path = copy.paths.reports / "final.json"
     final = json.loads(path.read_text())
     path.write_text(json.dumps({**final, "test_digest": "0" * 64}))
@@ -123,7 +123,7 @@ def test_what_is_no_trial_is_refused(shown) -> None:
         api.reproduce("0" * 32, here)
     gone = f"sqlite:///{project.paths.root / 'none.db'}"
     with pytest.raises(NotFoundError, match="no MLflow database"):
-        api.reproduce("0" * 32, Here(project.paths, gone, 1, "ada"))
+        api.reproduce("0" * 32, Project(project.paths, gone, 1, "ada"))
 
 
 def test_the_command_line_leaves_with_the_verdict(shown, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_command_line_leaves_with_the_verdict(shown, monkeypatch: pytest.Mon
 def test_a_trial_of_a_notebook(shown) -> None:
     """`tracker.reproduce(trial)` takes the trial itself, and says `identical` with nothing else to tell."""
     project, here = shown
-    study = api.tune(project.config, "random", here=here, deliver=False)
+    study = api.tune(project.config, "random", project=here, deliver=False)
     found = tracker.reproduce(study.trials[2], here)
     assert isinstance(found, tracker.Verdict)
     assert ("identical", None, ()) == (found.state, found.first_difference, found.causes)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker import api
-from tracker.api import Here
+from tracker.api import Project
 from tracker.deriving.fresh import FreshProcess
 from tracker.deriving.recorded import find_recorded, parse_record
 from tracker.deriving.reproduce import reproduce_record
@@ -26,12 +26,12 @@ STUDIES = {
 
 
 @pytest.fixture(scope="module")
-def tuned(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def tuned(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project with a study of two runs a trial and one with a pruner; read-only."""
     project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
     project.config = project.config.with_("studies", STUDIES)
     for name in STUDIES:
-        api.tune(project.config, name, here=Here(project.paths, "unused", 1, "ada"), deliver=False)
+        api.tune(project.config, name, project=Project(project.paths, "unused", 1, "ada"), deliver=False)
     return project
 
 
@@ -44,7 +44,7 @@ def fresh_process() -> Iterator[FreshProcess]:
 
 @pytest.mark.parametrize("stored", [True, False], ids=["store", "beside the model"])
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_whole_study_is_derived_again(tuned: Project, tmp_path, name: str, stored: bool) -> None:
+def test_the_whole_study_is_derived_again(tuned: SmallProject, tmp_path, name: str, stored: bool) -> None:
     """Every run of every trial, every decision of the pruner, from the store or from the records beside the model."""
     copy = tuned.copy(tmp_path / "copy")
     if not stored:
@@ -55,7 +55,7 @@ def test_the_whole_study_is_derived_again(tuned: Project, tmp_path, name: str, s
     assert ("identical", count, count) == (found.state, found.derived, found.counted)
 
 
-def test_every_run_of_a_trial_is_derived(tuned: Project, fresh_process: FreshProcess) -> None:
+def test_every_run_of_a_trial_is_derived(tuned: SmallProject, fresh_process: FreshProcess) -> None:
     """A record.json holds all runs; another number in the second is a difference that names it."""
     with Store.open(tuned.paths.store) as store:
         [(key, _)] = store.studies("seeds")
@@ -75,7 +75,7 @@ def test_every_run_of_a_trial_is_derived(tuned: Project, fresh_process: FreshPro
     assert "seeds/1 (run 2 of 2): epoch 1, val_loss" in found.first_difference.words
 
 
-def test_a_stopped_trial_is_derived_as_far_as_it_went(tuned: Project, fresh_process: FreshProcess) -> None:
+def test_a_stopped_trial_is_derived_as_far_as_it_went(tuned: SmallProject, fresh_process: FreshProcess) -> None:
     """The epochs up to its rung are identical; no weights are expected of it."""
     with Store.open(tuned.paths.store) as store:
         [(key, _)] = store.studies("rungs")

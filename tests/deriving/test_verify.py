@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 import tracker
 from tests.studies.loops import COST, LoopProject
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker import api
-from tracker.api import Here
+from tracker.api import Project
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.cli import app
 from tracker.deriving.final_again import reproduce_final
@@ -31,18 +31,18 @@ from tracker.terminal.verdicts import verdict_lines
 STUDIES = {"tpe": {"sampler": "tpe", "trials": 6, "generation": 3}, "random": {"sampler": "random", "trials": 3}}
 
 
-def here_of(project: Project) -> Here:
-    return Here(project.paths, "unused", 1, "ada")
+def here_of(project: SmallProject) -> Project:
+    return Project(project.paths, "unused", 1, "ada")
 
 
 @pytest.fixture(scope="module")
-def tuned(small_project: Project, tmp_path_factory) -> Project:
+def tuned(small_project: SmallProject, tmp_path_factory) -> SmallProject:
     """A project with two studies, a ranking and a final result; read-only."""
     project = small_project.copy(tmp_path_factory.mktemp("tuned") / "project")
     project.config = project.config.with_("studies", STUDIES)
     here = here_of(project)
     for name in STUDIES:
-        api.tune(project.config, name, here=here, deliver=False)
+        api.tune(project.config, name, project=here, deliver=False)
     api.compare(project.config, here).test()
     return project
 
@@ -53,13 +53,13 @@ def processes():
         yield started
 
 
-def moved(project: Project, root: Path) -> Project:
+def moved(project: SmallProject, root: Path) -> SmallProject:
     copy = project.copy(root)
     copy.config = project.config
     return copy
 
 
-def forge(project: Project, change: Callable[[list[dict]], list[dict]]) -> None:
+def forge(project: SmallProject, change: Callable[[list[dict]], list[dict]]) -> None:
     """Alters the records of `random` beside its model, digest and all, and takes away whatever else would tell."""
     shutil.rmtree(project.paths.store)
     (project.paths.study_reports / "random.json").unlink()
@@ -78,12 +78,14 @@ def rewrite(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_everything_is_derived_again(tuned: Project) -> None:
+def test_everything_is_derived_again(tuned: SmallProject) -> None:
     """Store, studies, ranking, looks and final result are identical; steps are told; nothing on disk changes."""
     before = {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
     steps: list[tuple[str, int, int]] = []
     found = list(
-        api.verify(tuned.config, STUDIES, pipeline=True, here=here_of(tuned), on_step=lambda *step: steps.append(step))
+        api.verify(
+            tuned.config, STUDIES, pipeline=True, project=here_of(tuned), on_step=lambda *step: steps.append(step)
+        )
     )
     assert ["identical"] * 6 == [verdict.state for verdict in found]
     assert [("tpe", 6, 6), ("random", 3, 3)] == [(v.name, v.derived, v.counted) for v in found[1:3]]
@@ -93,7 +95,7 @@ def test_everything_is_derived_again(tuned: Project) -> None:
     assert verdict_lines(found[1])[0].startswith("tpe: identical (6 of 6 trials derived again; digest ")
 
 
-def test_a_sample_is_drawn_by_a_named_seed(tuned: Project, processes: FreshProcesses) -> None:
+def test_a_sample_is_drawn_by_a_named_seed(tuned: SmallProject, processes: FreshProcesses) -> None:
     """The same trials each time, other ones for another size, all of them where the sample is large."""
     study = find_study("tpe", tuned.paths)
     assert sample_numbers(study, 3) == sample_numbers(study, 3)
@@ -104,7 +106,7 @@ def test_a_sample_is_drawn_by_a_named_seed(tuned: Project, processes: FreshProce
 
 
 def test_another_sampler_is_found_by_its_first_proposal(
-    tuned: Project, processes: FreshProcesses, tmp_path: Path
+    tuned: SmallProject, processes: FreshProcesses, tmp_path: Path
 ) -> None:
     """Records whose proposals the sampler does not make differ, before any trial is trained."""
     copy = moved(tuned, tmp_path / "copy")
@@ -114,7 +116,7 @@ def test_another_sampler_is_found_by_its_first_proposal(
     assert "trial 0" in found.first_difference.words
 
 
-def test_an_altered_outcome_is_found(tuned: Project, processes: FreshProcesses, tmp_path: Path) -> None:
+def test_an_altered_outcome_is_found(tuned: SmallProject, processes: FreshProcesses, tmp_path: Path) -> None:
     """Another number in a record is the first difference, with its trial and epoch."""
     copy = moved(tuned, tmp_path / "copy")
 
@@ -130,7 +132,7 @@ def test_an_altered_outcome_is_found(tuned: Project, processes: FreshProcesses, 
     assert json.loads(json.dumps(verdict_json(found)))["inner"]["state"] == "differs"
 
 
-def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, tmp_path: Path) -> None:
+def test_an_altered_report_is_found(tuned: SmallProject, processes: FreshProcesses, tmp_path: Path) -> None:
     """The report is what people read: another value in it than the store has is a difference."""
     copy = moved(tuned, tmp_path / "copy")
     path = copy.paths.study_reports / "random.json"
@@ -142,7 +144,7 @@ def test_an_altered_report_is_found(tuned: Project, processes: FreshProcesses, t
     assert "random.json: trials.2.value is 0.999 there" in found.first_difference.words
 
 
-def test_an_altered_report_is_not_ranked(tuned: Project, tmp_path: Path) -> None:
+def test_an_altered_report_is_not_ranked(tuned: SmallProject, tmp_path: Path) -> None:
     """A value that does not follow from the records beside the model ends `compare`, and leaves the ranking as it is."""
     copy = moved(tuned, tmp_path / "copy")
     before = (copy.paths.reports / "ranking.json").read_bytes()
@@ -153,46 +155,46 @@ def test_an_altered_report_is_not_ranked(tuned: Project, tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"random\.json: trials\.2\.value is 0\.999, but .* `tracker tune random`"):
         api.compare(copy.config, here_of(copy))
     assert before == (copy.paths.reports / "ranking.json").read_bytes()
-    api.tune(copy.config, "random", here=here_of(copy), deliver=False)
+    api.tune(copy.config, "random", project=here_of(copy), deliver=False)
     api.compare(copy.config, here_of(copy))
     assert before == (copy.paths.reports / "ranking.json").read_bytes()
 
 
-def test_an_altered_ranking_is_found(tuned: Project, tmp_path: Path) -> None:
+def test_an_altered_ranking_is_found(tuned: SmallProject, tmp_path: Path) -> None:
     """A ranking that does not follow from the reports differs, and stays as it is."""
     copy = moved(tuned, tmp_path / "copy")
     path = copy.paths.reports / "ranking.json"
     rewrite(path, '"rank": 1', '"rank": 2')
     content = path.read_bytes()
-    found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
+    found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, project=here_of(copy)))
     assert ["identical"] * 3 + ["differs"] == [verdict.state for verdict in found[:4]]
     assert found[3].first_difference.words.startswith("ranking.json: rows.0.rank is 2 there, 1 follows from")
     assert content == path.read_bytes()
 
 
-def test_changed_rows_cannot_be_verified(tuned: Project, tmp_path: Path) -> None:
+def test_changed_rows_cannot_be_verified(tuned: SmallProject, tmp_path: Path) -> None:
     """Without the rows a study cannot be derived; the exit code is that of `cannot`."""
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.splits)
-    [found] = api.verify(copy.config, ["random"], here=here_of(copy))
+    [found] = api.verify(copy.config, ["random"], project=here_of(copy))
     assert ("cannot", 11) == (found.state, found.exit_code)
     assert "`tracker split`" in "\n".join(verdict_lines(found))
 
 
-def test_a_damaged_store_is_told_and_hides_nothing(tuned: Project, tmp_path: Path) -> None:
+def test_a_damaged_store_is_told_and_hides_nothing(tuned: SmallProject, tmp_path: Path) -> None:
     """A changed row, changed weights: the store differs, and the studies have verdicts of their own."""
     damaged = moved(tuned, tmp_path / "rows")
     with sqlite3.connect(damaged.paths.store / "store.db") as link:
         link.execute("UPDATE outcomes SET content = replace(content, 'val_loss', 'val_lost') WHERE id = 1")
     link.close()
-    found = list(api.verify(damaged.config, STUDIES, sample=1, pipeline=True, here=here_of(damaged)))
+    found = list(api.verify(damaged.config, STUDIES, sample=1, pipeline=True, project=here_of(damaged)))
     assert [("store", "differs"), ("tpe", "cannot"), ("random", "identical"), ("ranking", "cannot")] == [
         (verdict.name, verdict.state) for verdict in found[:4]
     ]
     assert "rests on the reports of tpe" in found[3].causes[0].words
     damaged = moved(tuned, tmp_path / "weights")
     next(damaged.paths.store.glob("weights/*/*.safetensors")).write_bytes(b"x")
-    store, study = api.verify(damaged.config, ["random"], sample=1, here=here_of(damaged))
+    store, study = api.verify(damaged.config, ["random"], sample=1, project=here_of(damaged))
     assert ("differs", "identical") == (store.state, study.state)
     assert "safetensors" in store.first_difference.words
 
@@ -208,7 +210,13 @@ def test_a_damaged_store_is_told_and_hides_nothing(tuned: Project, tmp_path: Pat
     ],
 )
 def test_altered_files_of_a_study_are_found(
-    tuned: Project, processes: FreshProcesses, tmp_path: Path, name: str, old: str | None, new: str | None, told: str
+    tuned: SmallProject,
+    processes: FreshProcesses,
+    tmp_path: Path,
+    name: str,
+    old: str | None,
+    new: str | None,
+    told: str,
 ) -> None:
     """Whatever a study leaves follows from its trials: another byte in one of its files is a difference."""
     copy = moved(tuned, tmp_path / "copy")
@@ -227,7 +235,7 @@ def test_altered_files_of_a_study_are_found(
     "name", ["reports/studies/random.json", "reports/curves/random.csv", "models/random/model.json"]
 )
 def test_a_missing_file_of_a_study_is_found(
-    tuned: Project, processes: FreshProcesses, tmp_path: Path, name: str
+    tuned: SmallProject, processes: FreshProcesses, tmp_path: Path, name: str
 ) -> None:
     """What a study has left is there as a whole, or not at all, as after a pull."""
     copy = moved(tuned, tmp_path / "copy")
@@ -239,12 +247,12 @@ def test_a_missing_file_of_a_study_is_found(
     assert "identical" == verify_study("random", copy.paths, processes, sample=1).state
 
 
-def test_an_unreadable_report_hides_nothing(tuned: Project, tmp_path: Path) -> None:
+def test_an_unreadable_report_hides_nothing(tuned: SmallProject, tmp_path: Path) -> None:
     """Each part has a verdict of its own; a final result whose look is on record must be there."""
     copy = moved(tuned, tmp_path / "copy")
     (copy.paths.study_reports / "tpe.json").write_text("")
     (copy.paths.reports / "final.json").unlink()
-    found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, here=here_of(copy)))
+    found = list(api.verify(copy.config, STUDIES, sample=1, pipeline=True, project=here_of(copy)))
     assert ["identical", "cannot", "identical", "cannot", "identical", "cannot"] == [one.state for one in found]
     assert "final.json" in "\n".join(verdict_lines(found[5]))
 
@@ -258,7 +266,7 @@ def test_an_unreadable_report_hides_nothing(tuned: Project, tmp_path: Path) -> N
     ],
 )
 def test_an_altered_final_result_is_found(
-    tuned: Project, tmp_path: Path, name: str, old: str, new: str, told: str
+    tuned: SmallProject, tmp_path: Path, name: str, old: str, new: str, told: str
 ) -> None:
     """What the report says of looks, and the table of predictions, follow from the record too."""
     copy = moved(tuned, tmp_path / "copy")
@@ -304,7 +312,7 @@ def renamed(path: Path, change: Callable[[dict], object]) -> None:
         ),
     ],
 )
-def test_an_altered_or_missing_look_is_found(tuned: Project, tmp_path: Path, change, told: str) -> None:
+def test_an_altered_or_missing_look_is_found(tuned: SmallProject, tmp_path: Path, change, told: str) -> None:
     """Looks and results are read against their names, their own numbers, each other and the report."""
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.store)
@@ -316,12 +324,12 @@ def test_an_altered_or_missing_look_is_found(tuned: Project, tmp_path: Path, cha
     assert told in "\n".join(verdict_lines(found))
 
 
-def looks_of(project: Project) -> Verdict:
+def looks_of(project: SmallProject) -> Verdict:
     [found] = [one for one in verified(project) if one.kind == "looks"]
     return found
 
 
-def test_a_deleted_look_comes_back_as_the_message_says(tuned: Project, tmp_path: Path) -> None:
+def test_a_deleted_look_comes_back_as_the_message_says(tuned: SmallProject, tmp_path: Path) -> None:
     """What is in the store alone would not be committed; `tracker sync` writes look and result again."""
     copy = moved(tuned, tmp_path / "copy")
     before = {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
@@ -330,7 +338,7 @@ def test_a_deleted_look_comes_back_as_the_message_says(tuned: Project, tmp_path:
     assert "differs" == found.state
     assert "is in the store and not in" in found.first_difference.words
     assert "`tracker sync`" in found.remedy
-    api.sync(copy.config, Here(copy.paths, f"sqlite:///{tmp_path / 'mlflow.db'}", 1, "ada"))
+    api.sync(copy.config, Project(copy.paths, f"sqlite:///{tmp_path / 'mlflow.db'}", 1, "ada"))
     assert before == {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
     assert "identical" == looks_of(copy).state
 
@@ -343,11 +351,11 @@ def later_look(folder: Path, look: Path) -> None:
     look.unlink()
 
 
-def verified(project: Project) -> list[Verdict]:
-    return list(api.verify(project.config, STUDIES, sample=1, pipeline=True, here=here_of(project)))
+def verified(project: SmallProject) -> list[Verdict]:
+    return list(api.verify(project.config, STUDIES, sample=1, pipeline=True, project=here_of(project)))
 
 
-def test_verifying_without_a_store_makes_none(tuned: Project, tmp_path: Path) -> None:
+def test_verifying_without_a_store_makes_none(tuned: SmallProject, tmp_path: Path) -> None:
     """Records beside the models, looks in git: everything is verified from them, and nothing is written."""
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.store)
@@ -356,14 +364,14 @@ def test_verifying_without_a_store_makes_none(tuned: Project, tmp_path: Path) ->
 
 
 def test_the_store_may_have_more_trials_than_the_report(
-    tuned: Project, processes: FreshProcesses, tmp_path: Path
+    tuned: SmallProject, processes: FreshProcesses, tmp_path: Path
 ) -> None:
     """After a longer run, here or elsewhere with the same store, the study that the report speaks of is verified."""
     copy = moved(tuned, tmp_path / "copy")
     report = copy.paths.study_reports / "random.json"
     kept = {path: path.read_bytes() for path in (report, *(copy.paths.models / "random").iterdir())}
     kept |= {path: path.read_bytes() for path in (copy.paths.reports / "curves").iterdir()}
-    api.tune(copy.config.with_("studies.random.trials", 5), "random", here=here_of(copy), deliver=False)
+    api.tune(copy.config.with_("studies.random.trials", 5), "random", project=here_of(copy), deliver=False)
     longer = verify_study("random", copy.paths, processes, sample=1)
     assert ("identical", 5) == (longer.state, longer.counted)
     for path, content in kept.items():
@@ -378,7 +386,7 @@ def test_a_study_that_is_not_there(processes: FreshProcesses, tmp_path: Path) ->
         verify_study("none", Paths.of(tmp_path, {}), processes)
 
 
-def test_the_command_line(tuned: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_command_line(tuned: SmallProject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Verdicts as JSON and text; without a name it asks for one."""
     copy = moved(tuned, tmp_path / "copy")
     monkeypatch.chdir(copy.paths.root)
@@ -395,14 +403,14 @@ def test_a_study_without_models_is_identical(tmp_path: Path) -> None:
     """A loop that yields numbers alone leaves no model, and none is missed; a model that lies there is not its own."""
     project = LoopProject.with_loop(tmp_path / "project", COST)
     project.config = project.config.with_("studies", {"random": {"sampler": "random", "trials": 4}})
-    tracker.tune(project.config, "random", here=project.here, deliver=False)
+    tracker.tune(project.config, "random", project=project.here, deliver=False)
     api.compare(project.config, project.here)
-    found = list(api.verify(project.config, ["random"], pipeline=True, here=project.here))
+    found = list(api.verify(project.config, ["random"], pipeline=True, project=project.here))
     assert {"store": "identical", "random": "identical", "ranking": "identical"} == {
         one.name: one.state for one in found
     }
     (project.paths.models / "random" / "model.json").write_text("{}")
-    [other] = api.verify(project.config, ["random"], here=project.here)
+    [other] = api.verify(project.config, ["random"], project=project.here)
     assert other.first_difference is not None
     assert ("differs", "models/random/model.json is there, yet no trial gave that model") == (
         other.state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.execution.executor import Executor, arrays_of, one_thread
 from tracker.execution.trainer import Segment
 from tracker.families.family import train
@@ -27,7 +27,7 @@ def segments(specs: Iterable[TrialSpec], until: int | None = None) -> list[Segme
     return [Segment(spec, until) for spec in specs]
 
 
-def alone(project: Project, specs: Iterable[TrialSpec]) -> dict[str, TrialOutcome]:
+def alone(project: SmallProject, specs: Iterable[TrialSpec]) -> dict[str, TrialOutcome]:
     """What the same trials give one by one in this process."""
     arrays = arrays_of(project.data)
     with one_thread():
@@ -42,12 +42,12 @@ def raising(spec: TrialSpec) -> TrialSpec:
 class ExecutorContract:
     """Inherit, and give a fixture `executor`."""
 
-    def test_every_trial_comes_back_once_as_it_is_alone(self, executor: Executor, small_project: Project) -> None:
+    def test_every_trial_comes_back_once_as_it_is_alone(self, executor: Executor, small_project: SmallProject) -> None:
         """Whoever runs them, trials give exactly the outcomes that they give one by one."""
         specs = small_project.specs("random", studies__random__trials=12)
         assert alone(small_project, specs) == outcomes(executor.run(segments(specs)))
 
-    def test_weights_and_times_come_along(self, executor: Executor, small_project: Project) -> None:
+    def test_weights_and_times_come_along(self, executor: Executor, small_project: SmallProject) -> None:
         """A complete trial brings the weights that its outcome names, and when each epoch ended."""
         for batch in executor.run(segments(small_project.specs("manual"))):
             for result in batch:
@@ -55,7 +55,9 @@ class ExecutorContract:
                 assert result.outcome.epochs == len(result.timing.epochs)
                 assert result.timing.started <= result.timing.epochs[0] <= result.timing.ended
 
-    def test_a_trial_that_raises_has_failed_with_the_reason(self, executor: Executor, small_project: Project) -> None:
+    def test_a_trial_that_raises_has_failed_with_the_reason(
+        self, executor: Executor, small_project: SmallProject
+    ) -> None:
         """One trial raises; its neighbours in the cohort complete as if it were not there."""
         specs = small_project.specs("manual")
         bad = raising(specs[1])
@@ -65,7 +67,7 @@ class ExecutorContract:
         assert "Error: " in failed.reason
         assert alone(small_project, [specs[0], specs[2]]) == found
 
-    def test_paused_trials_go_on_with_the_same_bits(self, executor: Executor, small_project: Project) -> None:
+    def test_paused_trials_go_on_with_the_same_bits(self, executor: Executor, small_project: SmallProject) -> None:
         """Stopped at epochs, some let go, the others run to their end: each is as if it had run through."""
         specs = small_project.specs("random", studies__random__trials=12)
         whole = alone(small_project, specs)
@@ -78,14 +80,14 @@ class ExecutorContract:
             going = [spec for spec in going[1:] if found[spec.key].state == "paused"]
         assert {spec.key: whole[spec.key] for spec in going} == outcomes(executor.run(segments(going)))
 
-    def test_a_forgotten_pause_begins_again(self, executor: Executor, small_project: Project) -> None:
+    def test_a_forgotten_pause_begins_again(self, executor: Executor, small_project: SmallProject) -> None:
         """What is let go at a pause and run all the same gives the same outcome."""
         specs = small_project.specs("manual")
         list(executor.run(segments(specs, 1)))
         executor.forget()
         assert alone(small_project, specs) == outcomes(executor.run(segments(specs)))
 
-    def test_results_say_where_they_were_computed(self, executor: Executor, small_project: Project) -> None:
+    def test_results_say_where_they_were_computed(self, executor: Executor, small_project: SmallProject) -> None:
         """Each result bears the environment of the process that computed it."""
         found = {
             result.environment for batch in executor.run(segments(small_project.specs("manual"))) for result in batch
@@ -96,7 +98,9 @@ class ExecutorContract:
         """No trials, no results."""
         assert [] == list(executor.run([]))
 
-    def test_a_run_that_is_left_early_leaves_nothing_behind(self, executor: Executor, small_project: Project) -> None:
+    def test_a_run_that_is_left_early_leaves_nothing_behind(
+        self, executor: Executor, small_project: SmallProject
+    ) -> None:
         """After an interrupted run the next one gives its own trials and no others."""
         first = executor.run(segments(small_project.specs("random", studies__random__trials=12)))
         next(first)

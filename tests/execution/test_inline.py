@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.execution.contract import ExecutorContract, alone, outcomes, segments
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.errors import TrackerError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment, Trainer
@@ -20,7 +20,7 @@ class TestInline(ExecutorContract):
     """Inline, cohorts as they come."""
 
     @pytest.fixture
-    def executor(self, small_project: Project) -> InlineExecutor:
+    def executor(self, small_project: SmallProject) -> InlineExecutor:
         return InlineExecutor(small_project.data)
 
 
@@ -28,11 +28,11 @@ class TestInlineSolo(ExecutorContract):
     """Inline where lanes are not trusted: cohorts of one."""
 
     @pytest.fixture
-    def executor(self, small_project: Project) -> InlineExecutor:
+    def executor(self, small_project: SmallProject) -> InlineExecutor:
         return InlineExecutor(small_project.data, most_lanes=1)
 
 
-def test_the_number_of_threads_is_put_back(small_project: Project) -> None:
+def test_the_number_of_threads_is_put_back(small_project: SmallProject) -> None:
     """Training uses one thread, the caller has as many as before, also between two results."""
     before = torch.get_num_threads()
     for _ in InlineExecutor(small_project.data).run(segments(small_project.specs("grid"))):
@@ -51,7 +51,7 @@ class Starved(Trainer):
         return super()._train(segments, own)
 
 
-def test_what_is_too_large_together_is_trained_alone(small_project: Project) -> None:
+def test_what_is_too_large_together_is_trained_alone(small_project: SmallProject) -> None:
     """Memory that does not suffice for a cohort may suffice for its trials; for one of them it ends the run."""
     specs, executor = small_project.specs("grid"), InlineExecutor(small_project.data)
     executor.trainer = trainer = Starved(executor.arrays)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.execution.contract import ExecutorContract, alone, outcomes, segments
-from tests.studies.project import Project, command, surroundings
+from tests.studies.project import SmallProject, command, surroundings
 from tracker.errors import DataError, TrackerError
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import DataSource
@@ -47,7 +47,7 @@ class ProcessContract(ExecutorContract):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def executor(cls, small_project: Project) -> Iterator[ProcessExecutor]:
+    def executor(cls, small_project: SmallProject) -> Iterator[ProcessExecutor]:
         executor = ProcessExecutor(small_project.source, cls.workers)
         yield executor
         executor.close()
@@ -72,12 +72,12 @@ class TestThreeWorkers(ProcessContract):
 
 
 @pytest.fixture
-def source(small_project: Project) -> DataSource:
+def source(small_project: SmallProject) -> DataSource:
     return small_project.source
 
 
 @pytest.fixture
-def specs(small_project: Project) -> list[TrialSpec]:
+def specs(small_project: SmallProject) -> list[TrialSpec]:
     """A dozen trials of several shapes."""
     return small_project.specs("random", studies__random__trials=12)
 
@@ -88,7 +88,7 @@ def living() -> set[int]:
 
 
 @pytest.mark.parametrize("deaths", [1, ALONE_AFTER])
-def test_killed_workers_change_nothing(small_project: Project, specs: list[TrialSpec], deaths: int) -> None:
+def test_killed_workers_change_nothing(small_project: SmallProject, specs: list[TrialSpec], deaths: int) -> None:
     """A worker of every cohort is killed with its trials in hand, once or twice: all complete, with the same bits."""
     features, classes = small_project.data.x_train.shape[1], len(small_project.data.labels)
     victims = [cohort[0].spec.key for cohort in form_cohorts(segments(specs), features, classes, 2)]
@@ -100,7 +100,7 @@ def test_killed_workers_change_nothing(small_project: Project, specs: list[Trial
     assert deaths * len(victims) == len(executor.sizes)
 
 
-def test_workers_killed_in_the_middle_of_their_work_change_nothing(small_project: Project) -> None:
+def test_workers_killed_in_the_middle_of_their_work_change_nothing(small_project: SmallProject) -> None:
     """Whenever a result comes, the other busy workers are killed: nothing is lost, doubled or different."""
     specs = small_project.specs("random", studies__random__trials=16, training__epochs=30)
     executor, found, kills = ProcessExecutor(small_project.source, 3), [], 0
@@ -120,7 +120,7 @@ def test_workers_killed_in_the_middle_of_their_work_change_nothing(small_project
     assert alone(small_project, specs) == outcomes(found)
 
 
-def test_a_trial_that_kills_its_workers_runs_alone_and_then_ends_the_run(small_project: Project) -> None:
+def test_a_trial_that_kills_its_workers_runs_alone_and_then_ends_the_run(small_project: SmallProject) -> None:
     """After two deaths it runs in a cohort of its own, after three the run raises, once the others are complete.
 
     A death is never an outcome: the next run tries again, and gives what there would have been without any.
@@ -138,7 +138,7 @@ def test_a_trial_that_kills_its_workers_runs_alone_and_then_ends_the_run(small_p
         executor.close()
 
 
-def test_a_worker_that_dies_with_empty_hands_is_replaced(small_project: Project, specs: list[TrialSpec]) -> None:
+def test_a_worker_that_dies_with_empty_hands_is_replaced(small_project: SmallProject, specs: list[TrialSpec]) -> None:
     """Killed between two runs, a worker costs no trial a death."""
     executor = ProcessExecutor(small_project.source, 2)
     try:
@@ -152,7 +152,7 @@ def test_a_worker_that_dies_with_empty_hands_is_replaced(small_project: Project,
         executor.close()
 
 
-def test_close_leaves_no_process(small_project: Project, specs: list[TrialSpec]) -> None:
+def test_close_leaves_no_process(small_project: SmallProject, specs: list[TrialSpec]) -> None:
     """close() ends workers in the middle of a run, a paused one too."""
     before = living()
     executor = ProcessExecutor(small_project.source, 3)
@@ -166,7 +166,7 @@ def test_close_leaves_no_process(small_project: Project, specs: list[TrialSpec])
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watching a process that is not a child needs Linux")
-def test_the_driver_takes_its_workers_along(small_project: Project, tmp_path: Path) -> None:
+def test_the_driver_takes_its_workers_along(small_project: SmallProject, tmp_path: Path) -> None:
     """A driver that is killed outright leaves no worker behind, not even one in a long cohort."""
     program = """
 import sys
@@ -200,7 +200,7 @@ if __name__ == "__main__":
         os.close(handle)
 
 
-def test_splits_that_changed_since_are_refused(fresh: Project) -> None:
+def test_splits_that_changed_since_are_refused(fresh: SmallProject) -> None:
     """A worker that finds other rows than the manifest names trains nothing; the run ends with a DataError."""
     executor = ProcessExecutor(fresh.source, 2)
     specs = fresh.specs("grid")
@@ -213,7 +213,7 @@ def test_splits_that_changed_since_are_refused(fresh: Project) -> None:
         executor.close()
 
 
-def test_workers_that_cannot_start_fail_no_trial(small_project: Project, tmp_path: Path) -> None:
+def test_workers_that_cannot_start_fail_no_trial(small_project: SmallProject, tmp_path: Path) -> None:
     """A script without its `__main__` guard gets one clear error, and not a study of failed trials."""
     program = """
 import sys
@@ -246,7 +246,7 @@ def test_a_pool_has_at_least_one_worker(source: DataSource) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start by themselves")
 def test_the_process_that_starts_workers_may_be_killed_while_it_does(
-    small_project: Project, specs: list[TrialSpec]
+    small_project: SmallProject, specs: list[TrialSpec]
 ) -> None:
     """Workers are forked from a process of ours; killed in the middle of a start, it is replaced, and nothing is lost."""
     from multiprocessing.forkserver import _forkserver
@@ -283,14 +283,14 @@ class Watched(ProcessExecutor):
 
 
 @pytest.fixture
-def going(small_project: Project) -> list[TrialSpec]:
+def going(small_project: SmallProject) -> list[TrialSpec]:
     """A dozen trials of several shapes, none of which stops by itself before its sixth epoch."""
     training = {"epochs": 6, "early_stopping": None}
     return small_project.specs("random", studies__random__trials=12, training=training)
 
 
 @pytest.fixture
-def watched(small_project: Project) -> Iterator[Watched]:
+def watched(small_project: SmallProject) -> Iterator[Watched]:
     """Two workers that both have loaded the data, so that both get work as soon as there is some."""
     executor, specs = Watched(small_project.source, 2), small_project.specs("grid")
     outcomes(executor.run(segments(specs)))
@@ -307,7 +307,7 @@ def pause(executor: ProcessExecutor, specs: list[TrialSpec], until: int) -> None
 
 
 def test_a_paused_cohort_goes_back_to_the_worker_that_holds_it(
-    small_project: Project, watched: Watched, going: list[TrialSpec]
+    small_project: SmallProject, watched: Watched, going: list[TrialSpec]
 ) -> None:
     """Whatever order the next call has, each run goes on where it waits, in the company it paused in; bits are as ever."""
     pause(watched, going, 1)
@@ -323,7 +323,7 @@ def test_a_paused_cohort_goes_back_to_the_worker_that_holds_it(
 
 
 def test_what_a_killed_worker_held_begins_again(
-    small_project: Project, watched: Watched, going: list[TrialSpec]
+    small_project: SmallProject, watched: Watched, going: list[TrialSpec]
 ) -> None:
     """One of two workers dies while its runs wait: they are trained from the start elsewhere, the others go on."""
     pause(watched, going, 2)
@@ -343,7 +343,7 @@ def test_what_a_killed_worker_held_begins_again(
 
 @pytest.mark.parametrize("deaths", [1, ALONE_AFTER])
 def test_workers_killed_while_they_go_on_change_nothing(
-    small_project: Project, going: list[TrialSpec], deaths: int
+    small_project: SmallProject, going: list[TrialSpec], deaths: int
 ) -> None:
     """Every held cohort loses its worker in the moment it is handed back, once or twice: all complete with the same bits."""
     executor = Killed(small_project.source, 2, [], 0)
@@ -357,7 +357,7 @@ def test_workers_killed_while_they_go_on_change_nothing(
     assert deaths * len(victims) == len(executor.sizes)
 
 
-def test_a_run_left_early_lets_go_of_what_its_workers_held(small_project: Project, going: list[TrialSpec]) -> None:
+def test_a_run_left_early_lets_go_of_what_its_workers_held(small_project: SmallProject, going: list[TrialSpec]) -> None:
     """Workers that were busy are ended, with all that waited in them; the next call gives the same bits."""
     executor = ProcessExecutor(small_project.source, 2)
     try:
@@ -370,7 +370,7 @@ def test_a_run_left_early_lets_go_of_what_its_workers_held(small_project: Projec
         executor.close()
 
 
-def test_forgetting_reaches_the_workers(small_project: Project, watched: Watched, going: list[TrialSpec]) -> None:
+def test_forgetting_reaches_the_workers(small_project: SmallProject, watched: Watched, going: list[TrialSpec]) -> None:
     """After forget() no worker is the home of a run, and one that has died meanwhile does no harm."""
     pause(watched, going, 1)
     os.kill(watched.workers[0].process.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.studies.project import Project, make_table
+from tests.studies.project import SmallProject, make_table
 from tests.training.cases import STOPPING, arrays
 from tests.training.cases import spec as mlp_spec
 from tracker.errors import ConfigError
@@ -66,9 +66,9 @@ def small(hyperparameters: dict, input_shape: tuple[int, ...], classes: int) -> 
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> SmallProject:
     tmp_path.joinpath("model.py").write_text(NET)
-    return Project.made(tmp_path, make_table(), PARAMS)
+    return SmallProject.made(tmp_path, make_table(), PARAMS)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
@@ -103,7 +103,7 @@ def test_a_run_repeats_bit_for_bit_whatever_was_drawn_before() -> None:
     assert first.outcome.weights != train(own_spec(6), data, small).outcome.weights
 
 
-def test_paused_and_gone_on_with_it_is_the_same(project: Project) -> None:
+def test_paused_and_gone_on_with_it_is_the_same(project: SmallProject) -> None:
     """Held at an epoch or begun again, a run comes to the same outcome."""
     specs = project_specs(project)
     trainer = Trainer(arrays_of_project(project), project.paths.root)
@@ -116,7 +116,7 @@ def test_paused_and_gone_on_with_it_is_the_same(project: Project) -> None:
     assert whole == {one.spec.key: one.outcome for one in run_all(trainer, [Segment(spec) for spec in specs])}
 
 
-def project_specs(project: Project) -> list[TrialSpec]:
+def project_specs(project: SmallProject) -> list[TrialSpec]:
     from tests.studies.project import ENVIRONMENT
     from tracker.families.own_code import read_code
     from tracker.search.samplers import open_sampler
@@ -128,7 +128,7 @@ def project_specs(project: Project) -> list[TrialSpec]:
     return [Planner(plan.spec).propose(number, 0, values).spec for number, values in enumerate(searched)]
 
 
-def arrays_of_project(project: Project):
+def arrays_of_project(project: SmallProject):
     from tracker.execution.executor import arrays_of
 
     return arrays_of(project.data)
@@ -168,13 +168,13 @@ def test_a_function_with_other_arguments_is_refused(tmp_path: Path) -> None:
         FAMILY.require(lambda: None, "model:build")
 
 
-def test_study_model_and_page(project: Project) -> None:
+def test_study_model_and_page(project: SmallProject) -> None:
     """From a table to a model folder that opens by its recorded code alone, with the predictions it had in training."""
     from tracker import api
-    from tracker.api import Here
+    from tracker.api import Project
 
-    here = Here(project.paths, "sqlite:///unused.db", 1, "tests")
-    study = api.tune(project.config, "own", here=here, deliver=False)
+    here = Project(project.paths, "sqlite:///unused.db", 1, "tests")
+    study = api.tune(project.config, "own", project=here, deliver=False)
     frame = project.rows()
     expected = study.best_trial.predict(frame)
     (project.paths.root / "model.py").unlink()  # the folder needs it no more
@@ -183,12 +183,12 @@ def test_study_model_and_page(project: Project) -> None:
     assert isinstance(opened.module, torch.nn.Sequential)
 
 
-def test_a_changed_code_or_example_is_refused(project: Project) -> None:
+def test_a_changed_code_or_example_is_refused(project: SmallProject) -> None:
     """What runs is what the key covers; a network that is another than was trained is no model."""
     from tracker import api
-    from tracker.api import Here
+    from tracker.api import Project
 
-    api.tune(project.config, "own", here=Here(project.paths, "sqlite:///unused.db", 1, "tests"), deliver=False)
+    api.tune(project.config, "own", project=Project(project.paths, "sqlite:///unused.db", 1, "tests"), deliver=False)
     path = project.paths.models / "own" / "model.json"
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "code": {"model.py": NET.replace("ReLU", "Tanh")}}))

@@ -11,7 +11,7 @@ from tests.faults import lives
 from tests.faults.deliveries import MODULES
 from tests.faults.lives import Ending
 from tests.faults.nursery import Nursery
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 
 @pytest.fixture(scope="session")
@@ -21,20 +21,20 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def origin(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project of cheap trials; only to be copied."""
     return lives.make_project(tmp_path_factory.mktemp("origin") / "project", "function", trials=12)
 
 
 @pytest.fixture(scope="session")
-def endings(nursery: Nursery, origin: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ending]:
+def endings(nursery: Nursery, origin: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ending]:
     """How each study ends when nothing interrupts it."""
     folder = tmp_path_factory.mktemp("whole")
     return {study: lives.bear(nursery, origin, folder / study, study) for study in lives.STUDIES}
 
 
 @pytest.fixture
-def project(origin: Project, tmp_path: Path) -> Project:
+def project(origin: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy of the project for one test."""
     return lives.copy(origin, tmp_path / "project")
 

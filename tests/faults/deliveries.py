@@ -13,7 +13,7 @@ import numpy as np
 from tests.faults.lives import Tally, clear, copy
 from tests.faults.mlflow_runs import read_runs, unfinished
 from tests.faults.nursery import ROOT, Nursery
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 MODULES = ("tracker.tracking.delivery", "mlflow.store.tracking.sqlalchemy_store")  # for a nursery that delivers
 Runs = dict[tuple[str, ...], dict[str, Any]]
@@ -28,7 +28,7 @@ def make_database(path: Path) -> None:
     subprocess.run([sys.executable, "-c", MADE, f"sqlite:///{path}"], cwd=ROOT, check=True, capture_output=True)
 
 
-def deliver_once(nursery: Nursery, finished: Project, root: Path, policy: str = "all") -> tuple[Runs, float]:
+def deliver_once(nursery: Nursery, finished: SmallProject, root: Path, policy: str = "all") -> tuple[Runs, float]:
     """What an uninterrupted delivery brings to MLflow, and how long it takes."""
     copy(finished, root)
     log, started = root.with_suffix(".log"), time.monotonic()
@@ -42,7 +42,13 @@ def deliver_once(nursery: Nursery, finished: Project, root: Path, policy: str = 
 
 
 def hunt_delivery(
-    nursery: Nursery, finished: Project, root: Path, expected: Runs, draw: np.random.Generator, span_s: float, most: int
+    nursery: Nursery,
+    finished: SmallProject,
+    root: Path,
+    expected: Runs,
+    draw: np.random.Generator,
+    span_s: float,
+    most: int,
 ) -> Tally:
     """A delivery that is killed at most `most` times; afterwards MLflow must have each run once, whole and ended."""
     copy(finished, root)

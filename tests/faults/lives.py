@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from tests.faults.nursery import POLL_S, Driver, Nursery
-from tests.studies.project import Project, make_table
+from tests.studies.project import SmallProject, make_table
 from tracker.errors import NotFoundError
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial
@@ -100,7 +100,7 @@ def fit(hyperparameters, train, validation, seed):
 """
 
 
-def make_project(root: Path, kind: str, trials: int = 16) -> Project:
+def make_project(root: Path, kind: str, trials: int = 16) -> SmallProject:
     """A small project on disk, split, with a study of each kind; trials are a loop of a millisecond, or networks.
 
     Networks are of our family (`networks`) or the user's own (`build`).
@@ -109,7 +109,7 @@ def make_project(root: Path, kind: str, trials: int = 16) -> Project:
     root.mkdir(parents=True, exist_ok=True)
     (root / "loop.py").write_text(LOOP)
     (root / "model.py").write_text(MODEL)
-    return Project.made(root, make_table(), PARAMS.format(model=model, fixed=fixed, trials=trials))
+    return SmallProject.made(root, make_table(), PARAMS.format(model=model, fixed=fixed, trials=trials))
 
 
 @dataclass
@@ -158,7 +158,7 @@ class Ending:
     rows: dict[str, int]
 
     @classmethod
-    def of(cls, project: Project, study: str) -> Ending:
+    def of(cls, project: SmallProject, study: str) -> Ending:
         with Store.open(project.paths.store) as store:
             store.check()
             [(key, _)] = store.studies(study)
@@ -184,7 +184,7 @@ def settled_trials(store: Store, key: str) -> dict[int, StoredTrial]:
     return found
 
 
-def bear(nursery: Nursery, origin: Project, root: Path, study: str) -> Ending:
+def bear(nursery: Nursery, origin: SmallProject, root: Path, study: str) -> Ending:
     """A life without an interruption, in a copy of the project."""
     project = copy(origin, root)
     log = root.with_suffix(".log")
@@ -193,21 +193,21 @@ def bear(nursery: Nursery, origin: Project, root: Path, study: str) -> Ending:
     return Ending.of(project, study)
 
 
-def copy(origin: Project, root: Path) -> Project:
+def copy(origin: SmallProject, root: Path) -> SmallProject:
     shutil.copytree(origin.paths.root, root)
     return at(origin, root)
 
 
-def at(origin: Project, root: Path) -> Project:
+def at(origin: SmallProject, root: Path) -> SmallProject:
     """The project that was copied, or has lived, at another place."""
-    there = Project.__new__(Project)
+    there = SmallProject.__new__(SmallProject)
     there.paths, there.config = type(origin.paths).of(root, {}), origin.config
     return there
 
 
 def hunt(
     nursery: Nursery,
-    origin: Project,
+    origin: SmallProject,
     root: Path,
     study: str,
     expected: Ending,
@@ -259,7 +259,7 @@ def clear(root: Path, log: Path) -> None:
     log.unlink(missing_ok=True)
 
 
-def finish(nursery: Nursery, project: Project, log: Path, study: str, expected: Ending) -> Tally:
+def finish(nursery: Nursery, project: SmallProject, log: Path, study: str, expected: Ending) -> Tally:
     """The same command until the end, and what came of it."""
     tally = Tally()
     code = nursery.run(project.paths.root, log, do="tune", study=study)
@@ -269,7 +269,7 @@ def finish(nursery: Nursery, project: Project, log: Path, study: str, expected: 
     return tally_of(project, study, expected)
 
 
-def tally_of(project: Project, study: str, expected: Ending) -> Tally:
+def tally_of(project: SmallProject, study: str, expected: Ending) -> Tally:
     """A finished study against one that was never interrupted."""
     tally, ending = Tally(), Ending.of(project, study)
     tally.trials = len(ending.proposals)
@@ -289,7 +289,7 @@ def tally_of(project: Project, study: str, expected: Ending) -> Tally:
     return tally
 
 
-def count_rows(project: Project) -> dict[str, int]:
+def count_rows(project: SmallProject) -> dict[str, int]:
     """How many rows each table of a project's store has."""
     with closing(sqlite3.connect(f"file:{project.paths.store / 'store.db'}?mode=ro", uri=True)) as link:
         counts = {table: link.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES}
@@ -308,7 +308,7 @@ def wait_for_more(driver: Driver, log: Path, before: int) -> None:
         time.sleep(POLL_S)
 
 
-def kept(project: Project, study: str) -> int:
+def kept(project: SmallProject, study: str) -> int:
     """How many settled trials of a study the store has."""
     if not (project.paths.store / "store.db").exists():
         return 0
@@ -329,7 +329,7 @@ def rng(*seeds: int) -> np.random.Generator:
     return np.random.default_rng(seeds)
 
 
-def length(nursery: Nursery, origin: Project, root: Path, study: str, **call: Any) -> float:
+def length(nursery: Nursery, origin: SmallProject, root: Path, study: str, **call: Any) -> float:
     """How long an uninterrupted life takes, in seconds."""
     copy(origin, root)
     started = time.monotonic()

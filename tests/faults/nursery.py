@@ -200,13 +200,13 @@ def live(request: Mapping[str, Any]) -> None:
 def work(call: Mapping[str, Any]) -> None:
     from tracker import api
 
-    here = api.Here.now(workers=call.get("workers", 1))
+    here = api.Project.now(workers=call.get("workers", 1))
     watch(call)
     if call["do"] == "deliver":
         deliver(call, here)
         return
     config = api.load_config(here.paths.params)
-    api.tune(config, call["study"], here=here, deliver=call.get("deliver", False), on_progress=acknowledge)
+    api.tune(config, call["study"], project=here, deliver=call.get("deliver", False), on_progress=acknowledge)
 
 
 def watch(call: Mapping[str, Any]) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 from tests.faults.deliveries import compare_runs
 from tests.faults.lives import Ending, Tally, children, clear, copy, finish, kill
 from tests.faults.nursery import Nursery
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 DIED = "worker ended 3 times (SIGKILL)"
 
 
 def hunt_processes(
     nursery: Nursery,
-    origin: Project,
+    origin: SmallProject,
     root: Path,
     study: str,
     expected: Ending,

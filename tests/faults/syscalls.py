@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tests.faults.lives import Ending, Tally, clear, copy, finish
 from tests.faults.nursery import Nursery
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 CALLS = (
     "write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,unlink,unlinkat,"
@@ -74,7 +74,7 @@ class Moment(NamedTuple):
         return f"{self.name} {self.count}: {self.line[:160]}"
 
 
-def list_calls(nursery: Nursery, origin: Project, root: Path, study: str, **call: Any) -> list[Moment]:
+def list_calls(nursery: Nursery, origin: SmallProject, root: Path, study: str, **call: Any) -> list[Moment]:
     """The write-type system calls of a whole life, in order."""
     copy(origin, root)
     code, text = live_under_strace(nursery, root, study, "-e", f"trace={CALLS}", **call)
@@ -90,7 +90,7 @@ def list_calls(nursery: Nursery, origin: Project, root: Path, study: str, **call
 
 
 def crash_at(
-    nursery: Nursery, origin: Project, root: Path, study: str, expected: Ending, moment: Moment, **call: Any
+    nursery: Nursery, origin: SmallProject, root: Path, study: str, expected: Ending, moment: Moment, **call: Any
 ) -> Tally:
     """Killed at a call, before it does anything, then run again to the end."""
     project = copy(origin, root)
@@ -104,7 +104,14 @@ def crash_at(
 
 
 def fail_at(
-    nursery: Nursery, origin: Project, root: Path, study: str, expected: Ending, moment: Moment, error: str, **call: Any
+    nursery: Nursery,
+    origin: SmallProject,
+    root: Path,
+    study: str,
+    expected: Ending,
+    moment: Moment,
+    error: str,
+    **call: Any,
 ) -> tuple[Tally, str]:
     """A call fails once; the command must say what failed and what to do, and go on when it is run again."""
     project, log = copy(origin, root), root.with_suffix(".log")

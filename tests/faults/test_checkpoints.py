@@ -9,7 +9,7 @@ import pytest
 from tests.faults import lives
 from tests.faults.lives import Ending
 from tests.faults.nursery import Nursery
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.canonical import digest_bytes
 
 STUDY = "median"
@@ -17,13 +17,13 @@ ALWAYS = {"checkpoint_after_s": 0, "watched": True}  # at every rung, however sh
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def networks(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project whose study of networks is pruned; only to be copied."""
     return lives.make_project(tmp_path_factory.mktemp("networks") / "project", "networks", trials=8)
 
 
 @pytest.fixture(scope="module")
-def whole(nursery: Nursery, networks: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ending, int]:
+def whole(nursery: Nursery, networks: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ending, int]:
     """How the study ends when nothing interrupts it, and how many epochs it trains; `die_before` counts epochs of cohorts."""
     root = tmp_path_factory.mktemp("whole") / "project"
     project, log = lives.copy(networks, root), root.with_suffix(".log")
@@ -31,11 +31,11 @@ def whole(nursery: Nursery, networks: Project, tmp_path_factory: pytest.TempPath
     return Ending.of(project, STUDY), log.read_text().count("trained ")
 
 
-def checkpoints(project: Project) -> list[Path]:
+def checkpoints(project: SmallProject) -> list[Path]:
     return sorted((project.paths.store / "checkpoints").glob("*.checkpoint"))
 
 
-def killed(nursery: Nursery, networks: Project, root: Path, before: int) -> Project:
+def killed(nursery: Nursery, networks: SmallProject, root: Path, before: int) -> SmallProject:
     """The project after a driver that wrote checkpoints was killed before an epoch."""
     project = lives.copy(networks, root)
     driver = nursery.start(root, root.with_suffix(".first"), do="tune", study=STUDY, die_before=before, **ALWAYS)
@@ -49,7 +49,7 @@ def trained(log: Path) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("trained "))
 
 
-def gone_on(nursery: Nursery, project: Project, expected: Ending) -> int:
+def gone_on(nursery: Nursery, project: SmallProject, expected: Ending) -> int:
     """How many epochs the same command trains until the study is what it would have been."""
     root = project.paths.root
     log = root.with_suffix(".log")
@@ -81,7 +81,7 @@ def tamper(path: Path) -> None:
 
 
 def test_a_pruned_study_of_networks_is_replayed_to_the_same_files(
-    nursery: Nursery, networks: Project, whole: tuple[Ending, int], tmp_path: Path
+    nursery: Nursery, networks: SmallProject, whole: tuple[Ending, int], tmp_path: Path
 ) -> None:
     """The command that computed it and the one that takes all from the store write the same bytes, and nothing is trained."""
     project = lives.copy(networks, tmp_path / "project")
@@ -94,7 +94,7 @@ DAMAGES = (flip, halve, replace_with_another, Path.unlink, tamper)
 
 
 def test_a_killed_pause_goes_on_from_checkpoints_where_they_are_whole(
-    nursery: Nursery, networks: Project, whole: tuple[Ending, int], tmp_path: Path
+    nursery: Nursery, networks: SmallProject, whole: tuple[Ending, int], tmp_path: Path
 ) -> None:
     """Killed while networks wait at rungs: with checkpoints fewer epochs are trained than without; the end is the same."""
     expected, epochs = whole
@@ -114,7 +114,7 @@ def test_a_killed_pause_goes_on_from_checkpoints_where_they_are_whole(
 
 
 def test_networks_that_write_checkpoints_end_as_if_they_had_never_been_killed(
-    nursery: Nursery, networks: Project, whole: tuple[Ending, int], tmp_path: Path
+    nursery: Nursery, networks: SmallProject, whole: tuple[Ending, int], tmp_path: Path
 ) -> None:
     """Killed at random moments, writing a checkpoint too: the same study, and no checkpoint is left behind."""
     span = lives.length(nursery, networks, tmp_path / "timed", STUDY, checkpoint_after_s=0)

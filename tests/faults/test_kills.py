@@ -10,7 +10,7 @@ from tests.faults import deliveries, lives
 from tests.faults.lives import STUDIES, Ending, Tally
 from tests.faults.nursery import Nursery
 from tests.faults.processes import hunt_processes
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 
 def test_the_studies_are_what_they_are_killed_for(endings: dict[str, Ending]) -> None:
@@ -25,7 +25,7 @@ def test_the_studies_are_what_they_are_killed_for(endings: dict[str, Ending]) ->
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_ends_as_if_its_driver_had_never_been_killed(
-    nursery: Nursery, origin: Project, endings: dict[str, Ending], tmp_path: Path, study: str
+    nursery: Nursery, origin: SmallProject, endings: dict[str, Ending], tmp_path: Path, study: str
 ) -> None:
     """SIGKILL at random moments, then the same command: every report byte, nothing lost, nothing twice, nothing left over."""
     total = Tally()
@@ -49,7 +49,7 @@ def test_networks_of_ones_own_end_as_if_their_driver_had_never_been_killed(
 
 
 def test_a_study_does_not_know_how_many_workers_died_with_their_driver(
-    nursery: Nursery, project: Project, endings: dict[str, Ending], tmp_path: Path
+    nursery: Nursery, project: SmallProject, endings: dict[str, Ending], tmp_path: Path
 ) -> None:
     """Drivers with two workers are killed, the last one has none: the end is that of one who was alone all the time."""
     span = lives.length(nursery, project, tmp_path / "timed", "median", workers=2)
@@ -68,7 +68,7 @@ def test_networks_end_as_if_workers_and_delivery_had_never_been_killed(nursery: 
     assert total.sound, str(total)
 
 
-def test_mlflow_has_each_run_once_after_killed_deliveries(nursery: Nursery, project: Project, log: Path) -> None:
+def test_mlflow_has_each_run_once_after_killed_deliveries(nursery: Nursery, project: SmallProject, log: Path) -> None:
     """Deliveries are killed at random moments: at the end each run is there once, whole and FINISHED, no point twice."""
     for study in ("manual", "median", "repeats"):
         assert 0 == nursery.run(project.paths.root, log, do="tune", study=study)

@@ -10,7 +10,7 @@ from tests.faults import syscalls
 from tests.faults.lives import Ending, Tally
 from tests.faults.nursery import Nursery
 from tests.faults.syscalls import Moment
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 REASON = syscalls.reason_without_strace()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -18,7 +18,7 @@ STUDY = "median"
 
 
 @pytest.fixture(scope="module")
-def moments(nursery: Nursery, origin: Project, tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
+def moments(nursery: Nursery, origin: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
     """All write-type system calls of a life."""
     return syscalls.list_calls(nursery, origin, tmp_path_factory.mktemp("traced") / "project", STUDY)
 
@@ -28,7 +28,7 @@ def sample(moments: list[Moment], count: int, first: int) -> list[Moment]:
 
 
 def test_a_kill_at_any_system_call_changes_nothing(
-    nursery: Nursery, origin: Project, endings: dict[str, Ending], moments: list[Moment], tmp_path: Path
+    nursery: Nursery, origin: SmallProject, endings: dict[str, Ending], moments: list[Moment], tmp_path: Path
 ) -> None:
     """A sample of all calls that change the disk: killed there, the same command ends the same study."""
     assert len(moments) > 100
@@ -41,7 +41,12 @@ def test_a_kill_at_any_system_call_changes_nothing(
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_a_disk_that_fails_is_a_message_and_costs_nothing(
-    nursery: Nursery, origin: Project, endings: dict[str, Ending], moments: list[Moment], tmp_path: Path, error: str
+    nursery: Nursery,
+    origin: SmallProject,
+    endings: dict[str, Ending],
+    moments: list[Moment],
+    tmp_path: Path,
+    error: str,
 ) -> None:
     """A sample of calls fails once: no traceback, exit code 4, the file and what to do; the same command then goes on."""
     total, messages = Tally(), []

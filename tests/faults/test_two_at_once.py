@@ -14,14 +14,14 @@ import pytest
 from tests.faults import lives
 from tests.faults.lives import GATE, Ending
 from tests.faults.nursery import Driver, Nursery
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
 HELD = "study-tpe is held by another command"
 
 
 @pytest.mark.parametrize("commands", [2, 8])
 def test_commands_that_begin_at_once_end_as_one(
-    nursery: Nursery, project: Project, log: Path, endings: dict[str, Ending], commands: int
+    nursery: Nursery, project: SmallProject, log: Path, endings: dict[str, Ending], commands: int
 ) -> None:
     """The first use of a project by 2 and by 8 commands: none fails but with 4 and a clear message; the study is one run's."""
     root = project.paths.root
@@ -36,7 +36,7 @@ def test_commands_that_begin_at_once_end_as_one(
 
 
 @pytest.fixture
-def gated(project: Project) -> Project:
+def gated(project: SmallProject) -> SmallProject:
     """A project whose studies last until `opened` is called."""
     root = project.paths.root
     (root / "gate.py").write_text(GATE)
@@ -44,7 +44,7 @@ def gated(project: Project) -> Project:
     return project
 
 
-def opened(project: Project) -> None:
+def opened(project: SmallProject) -> None:
     (project.paths.root / "open").touch()
 
 
@@ -56,13 +56,13 @@ def wait_until(so: Callable[[], bool], driver: Driver) -> None:
         time.sleep(0.005)
 
 
-def begun(project: Project) -> bool:
+def begun(project: SmallProject) -> bool:
     """Whether the study has come to the gate."""
     path = project.paths.root / "begun"
     return path.exists() and path.stat().st_size > 2
 
 
-def test_a_paused_holder_makes_others_leave_and_does_no_harm(nursery: Nursery, gated: Project, log: Path) -> None:
+def test_a_paused_holder_makes_others_leave_and_does_no_harm(nursery: Nursery, gated: SmallProject, log: Path) -> None:
     """While the holder is stopped another command leaves with 4, naming it; later the holder goes on as if nothing had been."""
     root = gated.paths.root
     holder = nursery.start(root, log, do="tune", study="tpe")
@@ -78,7 +78,7 @@ def test_a_paused_holder_makes_others_leave_and_does_no_harm(nursery: Nursery, g
     assert lives.tally_of(gated, "tpe", ending).sound
 
 
-def test_a_paused_waiter_changes_nothing_when_it_goes_on(nursery: Nursery, gated: Project, log: Path) -> None:
+def test_a_paused_waiter_changes_nothing_when_it_goes_on(nursery: Nursery, gated: SmallProject, log: Path) -> None:
     """A command is stopped while it waits for the lock; it wakes when the study has ended, and nothing is other than before."""
     root = gated.paths.root
     holder = nursery.start(root, log, do="tune", study="tpe")
@@ -99,7 +99,7 @@ def waits(pid: int) -> bool:
     return any(file.path.endswith("study-tpe") for file in psutil.Process(pid).open_files())
 
 
-def test_a_killed_holder_makes_way_at_once(nursery: Nursery, gated: Project, log: Path) -> None:
+def test_a_killed_holder_makes_way_at_once(nursery: Nursery, gated: SmallProject, log: Path) -> None:
     """A stopped holder is killed: its lock is free, whatever it was doing."""
     root = gated.paths.root
     holder = nursery.start(root, log, do="tune", study="tpe")
@@ -112,7 +112,7 @@ def test_a_killed_holder_makes_way_at_once(nursery: Nursery, gated: Project, log
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_command_says_so_at_any_moment(
-    nursery: Nursery, origin: Project, endings: dict[str, Ending], tmp_path: Path, number: signal.Signals
+    nursery: Nursery, origin: SmallProject, endings: dict[str, Ending], tmp_path: Path, number: signal.Signals
 ) -> None:
     """SIGTERM and Ctrl-C at random moments: 143 or 130, one sentence, no traceback; the same command ends the study."""
     draw = lives.rng(21, number)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.durable import lock_file
 from tracker.project.files import fill
 
@@ -30,7 +30,7 @@ def test_the_dvc_yaml_of_this_repository_is_the_template_but_for_the_commands() 
     assert (ROOT / "dvc.yaml").read_text() == template.replace("exec tracker stage ", "exec python -m pipelines.")
 
 
-def test_a_stage_in_another_folder(fresh: Project) -> None:
+def test_a_stage_in_another_folder(fresh: SmallProject) -> None:
     """`tracker -C FOLDER stage split` works as if started there, and prints what the stage prints."""
     done = tracker(fresh.paths.root.parent, "-C", str(fresh.paths.root), "stage", "split")
     assert (0, "") == (done.returncode, done.stderr)
@@ -45,7 +45,7 @@ def test_a_stage_in_another_folder(fresh: Project) -> None:
         (["split", "tpe"], "stage split: expected split alone; found split tpe"),
     ],
 )
-def test_wrong_words_are_refused(fresh: Project, words: list[str], message: str) -> None:
+def test_wrong_words_are_refused(fresh: SmallProject, words: list[str], message: str) -> None:
     """A stage has its own words and no others."""
     done = tracker(fresh.paths.root, "stage", *words)
     assert (2, "", f"{message}\n") == (done.returncode, done.stdout, done.stderr)
@@ -59,7 +59,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_stage_waits_for_the_same_stage_and_says_who_holds_it(fresh: Project) -> None:
+def test_a_stage_waits_for_the_same_stage_and_says_who_holds_it(fresh: SmallProject) -> None:
     """While another command is in the stage, a second one gives up with the name of the holder and exit code 4."""
     with lock_file(fresh.paths.root / ".tracker" / "locks", "stage split", 0.0):
         done = tracker(fresh.paths.root, "stage", "split")

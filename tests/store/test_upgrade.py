@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.project import Project, surroundings
+from tests.studies.project import SmallProject, surroundings
 from tracker.errors import NotFoundError, StoreError
 from tracker.evaluation.ledger import join_looks
 from tracker.store import database
@@ -116,7 +116,7 @@ def test_the_old_tables_are_kept(older: Path) -> None:
     assert before == rows(older, "format_1_")
 
 
-def test_a_new_study_runs_in_it(fresh: Project) -> None:
+def test_a_new_study_runs_in_it(fresh: SmallProject) -> None:
     """As in a new store, and beside what was there before."""
     before = rows(place(fresh.paths.store))
     result = fresh.run(fresh.plan("manual"))

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.studies.project import ENVIRONMENT, Project, make_table
-from tracker.api import Here
+from tests.studies.project import ENVIRONMENT, SmallProject, make_table
+from tracker.api import Project
 from tracker.execution.executor import DataSource, Executor, InlineExecutor
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.trainer import load_own
@@ -69,7 +69,7 @@ def make(inputs, width, classes):
 """
 
 
-class LoopProject(Project):
+class LoopProject(SmallProject):
     """A project with a `loop.py` beside its params.yaml."""
 
     @classmethod
@@ -110,6 +110,6 @@ class LoopProject(Project):
         return ProcessExecutor(self.source, workers) if workers > 1 else InlineExecutor(self.data, root=self.paths.root)
 
     @property
-    def here(self) -> Here:
+    def here(self) -> Project:
         """What `tracker.tune` and `tracker.compare` need of the world."""
-        return Here(self.paths, self.paths.tracking_uri({}), 1, "ada")
+        return Project(self.paths, self.paths.tracking_uri({}), 1, "ada")

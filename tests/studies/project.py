@@ -74,7 +74,7 @@ def make_config(text: str = PARAMS, **changes: Any) -> Config:
     return config
 
 
-class Project:
+class SmallProject:
     """A project folder and the steps of the stages on it, without MLflow."""
 
     def __init__(self, root: Path, text: str = PARAMS) -> None:
@@ -82,7 +82,7 @@ class Project:
         self.config = make_config(text)
 
     @classmethod
-    def made(cls, root: Path, table: pd.DataFrame, text: str = PARAMS) -> Project:
+    def made(cls, root: Path, table: pd.DataFrame, text: str = PARAMS) -> SmallProject:
         """A new project whose table is prepared and split."""
         root.mkdir(parents=True, exist_ok=True)
         (root / "params.yaml").write_text(text)
@@ -97,10 +97,10 @@ class Project:
         prepare(self.config.data, self.config.preprocessing, paths.root, paths.prepared)
         split(self.config.split, self.config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
 
-    def copy(self, root: Path) -> Project:
+    def copy(self, root: Path) -> SmallProject:
         """The same project elsewhere."""
         shutil.copytree(self.paths.root, root)
-        return Project(root)
+        return SmallProject(root)
 
     @property
     def source(self) -> DataSource:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tests.studies.test_runner import Forbidden
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import StoreCorrupt
@@ -15,7 +15,7 @@ from tracker.studies.adopt import adopt_studies
 
 
 @pytest.fixture
-def pulled(fresh: Project) -> Project:
+def pulled(fresh: SmallProject) -> SmallProject:
     """A project with the outputs of `random` and `manual` and an empty store."""
     for name in ("random", "manual"):
         fresh.report(fresh.run(fresh.plan(name)))
@@ -24,12 +24,12 @@ def pulled(fresh: Project) -> Project:
     return clone
 
 
-def adopt(project: Project) -> list[str]:
+def adopt(project: SmallProject) -> list[str]:
     with Store.open(project.paths.store) as store:
         return adopt_studies(project.paths.models, store, {"who": "a clone"}, lambda: 1.0)
 
 
-def test_adopted_studies_are_replayed(pulled: Project, fresh: Project) -> None:
+def test_adopted_studies_are_replayed(pulled: SmallProject, fresh: SmallProject) -> None:
     """After the adoption both studies replay without training, to the digest they had; a second adoption takes nothing."""
     assert ["manual", "random"] == adopt(pulled)
     assert [] == adopt(pulled)
@@ -38,7 +38,7 @@ def test_adopted_studies_are_replayed(pulled: Project, fresh: Project) -> None:
         assert fresh.run(fresh.plan(name)).digest == replayed.digest
 
 
-def test_the_best_model_comes_along(pulled: Project) -> None:
+def test_the_best_model_comes_along(pulled: SmallProject) -> None:
     """The best trial's weights are in the store afterwards, so its report and model can be written again."""
     before = pulled.written()
     adopt(pulled)
@@ -47,7 +47,7 @@ def test_the_best_model_comes_along(pulled: Project) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [('"seed":', '"seed":1'), ('"units":', '"units":1'), ("{", "")])
-def test_altered_records_are_refused(pulled: Project, old: str, new: str) -> None:
+def test_altered_records_are_refused(pulled: SmallProject, old: str, new: str) -> None:
     """A record that contradicts its key, or cannot be read, stops the adoption with the file's name."""
     path = pulled.paths.models / "random" / "trials.jsonl"
     head, first, *rest = path.read_text().splitlines()
@@ -56,7 +56,7 @@ def test_altered_records_are_refused(pulled: Project, old: str, new: str) -> Non
         adopt(pulled)
 
 
-def test_an_edited_metric_is_refused(pulled: Project) -> None:
+def test_an_edited_metric_is_refused(pulled: SmallProject) -> None:
     """A number that no key covers is covered by the study's digest; a file without digest or format is not taken either."""
     path = pulled.paths.models / "random" / "trials.jsonl"
     before = path.read_text()
@@ -76,7 +76,7 @@ def test_an_edited_metric_is_refused(pulled: Project) -> None:
     assert ["random"] == adopt(pulled)
 
 
-def test_weights_that_did_not_come_along_are_derived_again(pulled: Project, fresh: Project) -> None:
+def test_weights_that_did_not_come_along_are_derived_again(pulled: SmallProject, fresh: SmallProject) -> None:
     """A study that was adopted without its best weights trains that one trial again, to the same bits."""
     adopt(pulled)
     for weights in (pulled.paths.store / "weights").rglob("*.safetensors"):
@@ -86,6 +86,6 @@ def test_weights_that_did_not_come_along_are_derived_again(pulled: Project, fres
     assert fresh.written() == pulled.written()
 
 
-def test_no_models_no_studies(tmp_path: Path, fresh: Project) -> None:
+def test_no_models_no_studies(tmp_path: Path, fresh: SmallProject) -> None:
     """A project without outputs has nothing to adopt."""
     assert [] == adopt(fresh)

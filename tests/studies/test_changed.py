@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.studies.project import Project, make_config
+from tests.studies.project import SmallProject, make_config
 from tracker.store.store import Store
 from tracker.studies.changed import list_changes
 from tracker.studies.runner import Progress
@@ -15,7 +15,7 @@ SMALLER = {"units": [8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log":
 SPACE = make_config().search_space | {"units": [8, 12]}
 
 
-def news(project: Project, study: str = "random", **changes: object) -> tuple[set[str | None], int]:
+def news(project: SmallProject, study: str = "random", **changes: object) -> tuple[set[str | None], int]:
     """What is said of changes while a study runs, and how many of its trials come from the store."""
     heard: list[Progress] = []
     result = project.run(project.plan(study, **changes), on_progress=heard.append)
@@ -34,7 +34,9 @@ def news(project: Project, study: str = "random", **changes: object) -> tuple[se
         ({"seed": 8}, "seed"),
     ],
 )
-def test_what_changed_is_said_and_the_study_begins_anew(fresh: Project, changes: dict[str, object], words: str) -> None:
+def test_what_changed_is_said_and_the_study_begins_anew(
+    fresh: SmallProject, changes: dict[str, object], words: str
+) -> None:
     """Each part of a study that may change is named in the words of params.yaml; the old trials stay as they are."""
     assert ({None}, 0) == news(fresh)
     with Store.open(fresh.paths.store) as store:
@@ -52,7 +54,7 @@ def test_what_changed_is_said_and_the_study_begins_anew(fresh: Project, changes:
     assert {None} == news(fresh, **changes)[0]
 
 
-def test_another_optuna_is_named_with_both_releases(fresh: Project) -> None:
+def test_another_optuna_is_named_with_both_releases(fresh: SmallProject) -> None:
     """Proposals may differ from release to release, so the release is part of the study."""
     spec = fresh.plan("tpe").spec
     other = replace(spec, versions={"optuna": "4.9.0"})
@@ -60,7 +62,7 @@ def test_another_optuna_is_named_with_both_releases(fresh: Project) -> None:
     assert [f"Optuna (4.9.0 to {spec.versions['optuna']})"] == list_changes(other, spec)
 
 
-def test_more_trials_are_no_change(fresh: Project) -> None:
+def test_more_trials_are_no_change(fresh: SmallProject) -> None:
     """From 6 trials to 12: the first 6 come from the store, 6 run, and the study equals one that had 12 at once."""
     assert ({None}, 0) == news(fresh)
     said, replayed = news(fresh, studies__random__trials=12)
@@ -70,7 +72,7 @@ def test_more_trials_are_no_change(fresh: Project) -> None:
     assert at_once.digest == fresh.run(plan).digest
 
 
-def test_going_back_takes_the_old_study_from_the_store(fresh: Project) -> None:
+def test_going_back_takes_the_old_study_from_the_store(fresh: SmallProject) -> None:
     """A change that is taken back costs nothing: the store still has the study."""
     news(fresh)
     news(fresh, search_space=SPACE)

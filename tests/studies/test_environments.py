@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.project import Project, command
+from tests.studies.project import SmallProject, command
 from tracker import api
-from tracker.api import Here
+from tracker.api import Project
 from tracker.errors import EnvironmentChanged
 from tracker.records import StudySpec
 from tracker.store.environments import earlier_environments, refuse_other_environment
@@ -23,7 +23,7 @@ HERE = {"environment": {"torch": "2.13.0"}, "variables": {}}
 THERE = {"environment": {"torch": "2.12.0"}, "variables": {"MKL_CBWR": "AVX2"}}
 
 
-def spec_in(project: Project, environment: str, **changes: object) -> StudySpec:
+def spec_in(project: SmallProject, environment: str, **changes: object) -> StudySpec:
     config = project.config
     for path, value in changes.items():
         config = config.with_(path.replace("__", "."), value)
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def test_a_first_run_and_the_same_environment_need_no_word(small_project: Project, store: Store) -> None:
+def test_a_first_run_and_the_same_environment_need_no_word(small_project: SmallProject, store: Store) -> None:
     """A name that is new, or was run here, is not refused; nothing is mixed."""
     spec = spec_in(small_project, "a")
     refuse_other_environment(store, spec, HERE)
@@ -47,7 +47,7 @@ def test_a_first_run_and_the_same_environment_need_no_word(small_project: Projec
     assert () == earlier_environments(store, spec) == earlier_environments(store, longer)
 
 
-def test_another_environment_is_refused_with_what_differs(small_project: Project, store: Store) -> None:
+def test_another_environment_is_refused_with_what_differs(small_project: SmallProject, store: Store) -> None:
     """Both values of everything that differs, and how to go on."""
     store.put_study(spec_in(small_project, "there"), THERE)
     with pytest.raises(EnvironmentChanged) as caught:
@@ -59,14 +59,14 @@ def test_another_environment_is_refused_with_what_differs(small_project: Project
     assert 5 == caught.value.exit_code
 
 
-def test_unknown_parts_are_told_by_their_digests(small_project: Project, store: Store) -> None:
+def test_unknown_parts_are_told_by_their_digests(small_project: SmallProject, store: Store) -> None:
     """A study that came with a pulled cache has no parts of its environment; its digest is named."""
     store.put_study(spec_in(small_project, "e" * 64), {"who": "a clone"})
     with pytest.raises(EnvironmentChanged, match=r"environment e{12} recorded, f{12} here"):
         refuse_other_environment(store, spec_in(small_project, "f" * 64), HERE)
 
 
-def test_what_came_before_marks_a_study_as_mixed(small_project: Project, store: Store) -> None:
+def test_what_came_before_marks_a_study_as_mixed(small_project: SmallProject, store: Store) -> None:
     """The later study names the environments before it, in MLflow too; the earlier one never changes."""
     there, here = spec_in(small_project, "there"), spec_in(small_project, "here")
     store.put_study(there, THERE)
@@ -77,7 +77,7 @@ def test_what_came_before_marks_a_study_as_mixed(small_project: Project, store: 
     assert "tracker.mixed" not in study_run(store, there.key).tags
 
 
-def test_numerics_that_were_asked_for_are_no_surprise(small_project: Project, store: Store) -> None:
+def test_numerics_that_were_asked_for_are_no_surprise(small_project: SmallProject, store: Store) -> None:
     """Portable numerics are another environment on purpose: nothing to accept, nothing mixed."""
     store.put_study(spec_in(small_project, "native"), HERE)
     portable = spec_in(small_project, "portable", training__numerics="portable")
@@ -85,12 +85,12 @@ def test_numerics_that_were_asked_for_are_no_surprise(small_project: Project, st
     assert () == earlier_environments(store, portable)
 
 
-def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project, tmp_path: Path) -> None:
+def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: SmallProject, tmp_path: Path) -> None:
     """The command leaves with 5 and names the variable; accepted it computes, and whatever shows it says mixed."""
     project = small_project.copy(tmp_path / "project")
     config = project.config.with_("studies.random.trials", 2)
-    here = Here(project.paths, "unused", 1, "ada")
-    first = api.tune(config, "random", here=here, deliver=False)
+    here = Project(project.paths, "unused", 1, "ada")
+    first = api.tune(config, "random", project=here, deliver=False)
     report = project.paths.study_reports / "random.json"
     content = report.read_bytes()
     assert "mixed" not in json.loads(content)
@@ -98,8 +98,8 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project
         "from tracker import api; from pathlib import Path; from tracker.paths import Paths; "
         "from tracker.terminal.endings import run_command; "
         "config = api.load_config('params.yaml').with_('studies.random.trials', 2); "
-        "here = api.Here(Paths.of(Path('.'), {}), 'unused', 1, 'ada'); "
-        "run_command(lambda: api.tune(config, 'random', here=here, deliver=False))"
+        "here = api.Project(Paths.of(Path('.'), {}), 'unused', 1, 'ada'); "
+        "run_command(lambda: api.tune(config, 'random', project=here, deliver=False))"
     )
     refused = command(project.paths.root, "-c", script, ATEN_CPU_CAPABILITY="default")
     assert 5 == refused.returncode, refused.stderr
@@ -110,7 +110,7 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project
     told = json.loads(report.read_text())
     assert [first.result.spec.environment] == told["mixed"]
     assert first.result.spec.key != told["key"]
-    manual = api.tune(config, "manual", here=here, deliver=False)
+    manual = api.tune(config, "manual", project=here, deliver=False)
     api.compare(config.with_("studies", {name: config.studies[name] for name in ("manual", "random")}), here)
     ranking = json.loads((project.paths.reports / "ranking.json").read_text())
     assert {manual.result.spec.environment: ["manual"], told["environment"]: ["random"]} == ranking["environments"]
@@ -124,6 +124,6 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: Project
     assert "random: mixed, before in 1 other environment\n" == verified.stderr
     shown = command(project.paths.root, "-m", "tracker.cli", "show", "random/1")
     assert "random: mixed, before in 1 other environment\n" == shown.stderr
-    again = api.tune(config, "random", here=here, deliver=False)
+    again = api.tune(config, "random", project=here, deliver=False)
     assert (2, content) == (again.result.replayed, report.read_bytes())
     assert "mixed" not in study_summary(again)

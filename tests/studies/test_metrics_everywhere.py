@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.config import Compare
 from tracker.evaluation.compare import compare
 from tracker.evaluation.final import summarize
@@ -17,7 +17,7 @@ from tracker.tracking.runs import final_run, trial_run
 
 
 @pytest.mark.parametrize("name", TEST)
-def test_a_metric_of_the_table_is_everywhere(fresh: Project, name: str) -> None:
+def test_a_metric_of_the_table_is_everywhere(fresh: SmallProject, name: str) -> None:
     """As objective and monitor it picks trial and epoch; reports, `runs`, curves, MLflow and final.json tell it."""
     column, sign = f"val_{name}", 1 if METRICS[name].direction == "maximize" else -1
     stopping = {"monitor": column, "patience": 2}

@@ -51,7 +51,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> LoopProject:
     """A tuned project whose loop trains a network in a file of its own; only for tests that write nothing into it."""
     project = LoopProject.with_loop(tmp_path_factory.mktemp("deep") / "project", NETWORK, nets__small=SMALL)
     for name in ("random", "manual"):
-        tracker.tune(project.config, name, here=project.here, deliver=False)
+        tracker.tune(project.config, name, project=project.here, deliver=False)
     return project
 
 
@@ -169,7 +169,7 @@ def test_check_says_what_would_run(deep: LoopProject) -> None:
 def test_reports_and_curves_hold_what_was_yielded(cheap: LoopProject, tmp_path: Path) -> None:
     """The best trial's curve has a column for each metric of the user's own; no model, no model folder but the records."""
     project = cheap.copy(tmp_path / "project")
-    tracker.tune(project.config, "random", here=project.here, deliver=False)
+    tracker.tune(project.config, "random", project=project.here, deliver=False)
     written = project.written()
     assert {"models/random/trials.jsonl", "reports/curves/random.csv", "reports/studies/random.json"} == set(written)
     header, row = written["reports/curves/random.csv"].decode().splitlines()
@@ -181,7 +181,7 @@ def test_without_a_model_trials_are_ranked_but_not_tested(cheap: LoopProject, tm
     """The refusal says why, and no look is spent."""
     project = cheap.copy(tmp_path / "project")
     config = project.config.with_("studies", {"random": {"sampler": "random", "trials": 5}})
-    tracker.tune(config, "random", here=project.here, deliver=False)
+    tracker.tune(config, "random", project=project.here, deliver=False)
     ranking = tracker.compare(config, project.here)
     assert 5 == len(ranking.table)
     assert ranking.table["value"].is_monotonic_increasing
@@ -248,7 +248,7 @@ def test_a_study_that_came_with_a_pulled_cache(deep: LoopProject, tmp_path: Path
 
 def test_a_trial_of_a_notebook_predicts(deep: LoopProject) -> None:
     """Its model is trained again from the records; raw rows in, labels and probabilities out, as accurate as recorded."""
-    trial = tracker.tune(deep.config, "manual", here=deep.here, deliver=False).best_trial
+    trial = tracker.tune(deep.config, "manual", project=deep.here, deliver=False).best_trial
     rows = deep.rows("validation")
     found = trial.predict(rows)
     assert ["label", "probability_ham", "probability_spam"] == list(found.columns)
@@ -259,7 +259,7 @@ def test_a_trial_of_a_notebook_predicts(deep: LoopProject) -> None:
 def test_a_trial_without_a_model_says_so(cheap: LoopProject, tmp_path: Path) -> None:
     """There is nothing to load where the loop returned nothing."""
     project = cheap.copy(tmp_path / "project")
-    trial = tracker.tune(project.config, "manual", here=project.here, deliver=False).best_trial
+    trial = tracker.tune(project.config, "manual", project=project.here, deliver=False).best_trial
     with pytest.raises(NotFoundError, match="has no model: its loop returned none"):
         trial.load()
 
@@ -287,7 +287,7 @@ def test_what_mlflow_gets(deep: LoopProject, tmp_path: Path) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"MLmodel", "data/model/model.json", "data/model/weights.safetensors"} <= files
     assert SMALL == json.loads((folder / "data/model/model.json").read_text())["code"]["nets/small.py"]
-    trial = tracker.tune(deep.config, "manual", here=deep.here, deliver=False).trials[1]
+    trial = tracker.tune(deep.config, "manual", project=deep.here, deliver=False).trials[1]
     pd.testing.assert_frame_equal(trial.predict(deep.rows()), load_model(folder / "data/model").predict(deep.rows()))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.project import ENVIRONMENT, Project, make_config
+from tests.studies.project import ENVIRONMENT, SmallProject, make_config
 from tracker.errors import NotFoundError, SpaceError
 from tracker.seeds import derive_seed
 from tracker.studies.plan import plan_studies, plan_study, propose_trial
@@ -133,7 +133,7 @@ def test_unknown_studies_and_all_faults_of_all_spaces() -> None:
     assert ["studies.one", "studies.two"] == [fault.split(":")[0] for fault in caught.value.faults]
 
 
-def test_the_plan_follows_the_splits(small_project: Project) -> None:
+def test_the_plan_follows_the_splits(small_project: SmallProject) -> None:
     """The digests of the splits on disk are in every trial of the study."""
     spec = small_project.plan("random").spec
     assert small_project.data.digests == spec.data

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from tests.search.curves import Curve, stops_by_hand
-from tests.studies.project import Project, Shuffled
+from tests.studies.project import Shuffled, SmallProject
 from tests.studies.test_runner import Forbidden, Interrupted
 from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
@@ -42,7 +42,9 @@ MEDIAN = {"name": "median", "n_startup_trials": 3}
 EPOCHS = 6
 
 
-def plan_of(project: Project, sampler: str = "tpe", trials: int = 24, pruner: Mapping[str, Any] | None = MEDIAN) -> Any:
+def plan_of(
+    project: SmallProject, sampler: str = "tpe", trials: int = 24, pruner: Mapping[str, Any] | None = MEDIAN
+) -> Any:
     """A study of six epochs in generations of eight."""
     study = {"sampler": sampler, "trials": trials, "generation": 8, "pruner": pruner}
     if pruner is None and sampler != "tpe":
@@ -65,7 +67,7 @@ def digests(result: StudyResult) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def base(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def base(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project whose store has the study `tpe` of 24 trials; only for tests that write nothing into it."""
     project = small_project.copy(tmp_path_factory.mktemp("pruned") / "project")
     project.report(project.run(plan_of(project)))
@@ -73,7 +75,7 @@ def base(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
 
 
 @pytest.fixture(scope="module")
-def truth(base: Project) -> StudyResult:
+def truth(base: SmallProject) -> StudyResult:
     """That study."""
     return base.run(plan_of(base), executor=Forbidden(base.data))
 
@@ -93,7 +95,7 @@ def test_weak_trials_stop_early(truth: StudyResult) -> None:
     assert max(t.value for t in truth.trials if t.state == "complete") == truth.best.value
 
 
-def executors(project: Project) -> dict[str, Executor]:
+def executors(project: SmallProject) -> dict[str, Executor]:
     return {
         "solo": InlineExecutor(project.data, most_lanes=1),
         "two workers": ProcessExecutor(project.source, 2),
@@ -102,7 +104,7 @@ def executors(project: Project) -> dict[str, Executor]:
 
 
 @pytest.mark.parametrize("name", ["solo", "two workers", "shuffled"])
-def test_workers_and_order_do_not_matter(base: Project, truth: StudyResult, tmp_path: Path, name: str) -> None:
+def test_workers_and_order_do_not_matter(base: SmallProject, truth: StudyResult, tmp_path: Path, name: str) -> None:
     """One lane at a time, two processes, another order of completion: the same study, pruned trials included."""
     found = base.run(plan_of(base), tmp_path / "store", executors(base)[name])
     assert truth.digest == found.digest
@@ -114,13 +116,13 @@ def test_a_finished_study_is_replayed_from_the_store(truth: StudyResult) -> None
     assert 24 == truth.replayed
 
 
-def progress_calls(project: Project, folder: Path) -> int:
+def progress_calls(project: SmallProject, folder: Path) -> int:
     calls: list[Progress] = []
     project.run(plan_of(project, trials=16), folder, on_progress=calls.append)
     return len(calls)
 
 
-def test_an_interrupted_study_goes_on(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_an_interrupted_study_goes_on(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """Stopped at any progress call and run again, it comes to the same digest, and then replays."""
     plan = plan_of(base, trials=16)
     for after in range(progress_calls(base, tmp_path / "whole")):
@@ -154,7 +156,7 @@ class Dying(InlineExecutor):
 
 @pytest.mark.parametrize("left", [0, 5, 9, 13, 30, 47, 55, 60])
 def test_a_study_that_dies_between_two_rungs_goes_on(
-    base: Project, truth: StudyResult, tmp_path: Path, left: int
+    base: SmallProject, truth: StudyResult, tmp_path: Path, left: int
 ) -> None:
     """Killed after any number of segments, in whatever rung, the next run takes what was stored, to the same digest."""
     plan, dying = plan_of(base, trials=16), Dying(base.data, most_lanes=1)
@@ -165,7 +167,7 @@ def test_a_study_that_dies_between_two_rungs_goes_on(
 
 
 @pytest.mark.parametrize("fewer", [24, 20])
-def test_more_trials_extend_a_study(base: Project, truth: StudyResult, tmp_path: Path, fewer: int) -> None:
+def test_more_trials_extend_a_study(base: SmallProject, truth: StudyResult, tmp_path: Path, fewer: int) -> None:
     """From 24 trials, or from within a generation, to 28: what was there stays bit for bit, and equals 28 at once."""
     store = tmp_path / "store"
     short = base.run(plan_of(base, trials=fewer), store)
@@ -176,7 +178,7 @@ def test_more_trials_extend_a_study(base: Project, truth: StudyResult, tmp_path:
     assert [trial.proposal for trial in short.trials] == [trial.proposal for trial in extended.trials[:fewer]]
 
 
-def test_fewer_trials_are_a_view_of_more(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_fewer_trials_are_a_view_of_more(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """A study that is made shorter, in the middle of a generation, trains nothing and equals one that was short at once."""
     project = base.copy(tmp_path / "project")
     short = project.run(plan_of(project, trials=13), executor=Forbidden(project.data))
@@ -184,7 +186,7 @@ def test_fewer_trials_are_a_view_of_more(base: Project, truth: StudyResult, tmp_
     assert short.digest == project.run(plan_of(project, trials=13), tmp_path / "another").digest
 
 
-def test_decisions_are_optunas_driven_by_hand(base: Project, tmp_path: Path) -> None:
+def test_decisions_are_optunas_driven_by_hand(base: SmallProject, tmp_path: Path) -> None:
     """Told the same curves in the order of epochs and trials, Optuna's own MedianPruner stops the same trials."""
     whole = base.run(plan_of(base, "random", pruner=None), tmp_path / "store")
     curves = [Curve(tuple(value for _, value in curve_of(whole.spec, trial.outcome))) for trial in whole.trials]
@@ -194,7 +196,7 @@ def test_decisions_are_optunas_driven_by_hand(base: Project, tmp_path: Path) -> 
     assert expected
 
 
-def test_a_trial_that_another_study_ran_to_its_end_is_cut(base: Project, tmp_path: Path) -> None:
+def test_a_trial_that_another_study_ran_to_its_end_is_cut(base: SmallProject, tmp_path: Path) -> None:
     """Nothing is trained, the pruned study is the same as alone, and the complete outcomes stay what they were."""
     alone = base.run(plan_of(base, "random"), tmp_path / "alone")
     whole = base.run(plan_of(base, "random", pruner=None), tmp_path / "store")
@@ -214,7 +216,7 @@ def test_a_trial_that_another_study_ran_to_its_end_is_cut(base: Project, tmp_pat
     assert whole.digest == again.digest
 
 
-def test_a_trial_that_was_stopped_here_ends_elsewhere(base: Project, tmp_path: Path) -> None:
+def test_a_trial_that_was_stopped_here_ends_elsewhere(base: SmallProject, tmp_path: Path) -> None:
     """A study without the pruner trains on what was stopped, and the stopped outcomes stay what they were."""
     pruned = base.run(plan_of(base, "random"), tmp_path / "store")
     whole = base.run(plan_of(base, "random", pruner=None), tmp_path / "store")
@@ -224,14 +226,14 @@ def test_a_trial_that_was_stopped_here_ends_elsewhere(base: Project, tmp_path: P
 
 
 @pytest.fixture
-def clone(base: Project, tmp_path: Path) -> Project:
+def clone(base: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy whose store is gone: its reports and models alone came along."""
     project = base.copy(tmp_path / "clone")
     shutil.rmtree(project.paths.store)
     return project
 
 
-def test_adopted_records_are_replayed(base: Project, clone: Project, truth: StudyResult) -> None:
+def test_adopted_records_are_replayed(base: SmallProject, clone: SmallProject, truth: StudyResult) -> None:
     """From trials.jsonl into an empty store and tuned again: nothing is trained, the digest and the files are the same."""
     with Store.open(clone.paths.store) as store:
         assert ["tpe"] == adopt_studies(clone.paths.models, store, {"who": "a clone"}, lambda: 1.0)
@@ -244,7 +246,7 @@ def test_adopted_records_are_replayed(base: Project, clone: Project, truth: Stud
     assert (24, digests(truth)) == (longer.replayed, digests(longer)[:24])
 
 
-def test_a_pulled_study_is_replayed(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_a_pulled_study_is_replayed(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """MLflow shows stopped trials as killed with the curve that they had; from there the study comes back whole."""
     project = base.copy(tmp_path / "project")
     uri = f"sqlite:///{project.paths.root / 'mlflow.db'}"
@@ -264,7 +266,7 @@ def test_a_pulled_study_is_replayed(base: Project, truth: StudyResult, tmp_path:
     assert Delivered(0, 0) == sync(project.paths.store, uri, "tests", "none")
 
 
-def test_the_report_says_what_stopped(base: Project, truth: StudyResult) -> None:
+def test_the_report_says_what_stopped(base: SmallProject, truth: StudyResult) -> None:
     """The report counts pruned trials, names the rule with all its settings, and a stopped trial's model is refused."""
     [report] = [parse_canonical(base.written()["reports/studies/tpe.json"].decode())]
     assert len(stops(truth)) == report["states"]["pruned"]
@@ -282,7 +284,7 @@ def processes() -> Iterator[FreshProcesses]:
         yield started
 
 
-def forge(project: Project, number: int, outcome: TrialOutcome) -> None:
+def forge(project: SmallProject, number: int, outcome: TrialOutcome) -> None:
     """Puts another outcome into the records beside the model, digest and all."""
     path = project.paths.models / "tpe" / "trials.jsonl"
     head, *records = [parse_canonical(line) for line in path.read_text().splitlines()]
@@ -294,15 +296,15 @@ def forge(project: Project, number: int, outcome: TrialOutcome) -> None:
     (project.paths.study_reports / "tpe.json").unlink()
 
 
-def test_a_study_is_verified_with_its_decisions(base: Project, processes: FreshProcesses) -> None:
+def test_a_study_is_verified_with_its_decisions(base: SmallProject, processes: FreshProcesses) -> None:
     """Derived again, stopped trials up to where they stopped, everything is identical."""
     found = verify_study("tpe", base.paths, processes)
     assert ("identical", 24, 24) == (found.state, found.derived, found.counted)
     stopped = next(number for _, number in stops(base.run(plan_of(base), executor=Forbidden(base.data))))
-    assert "identical" == api.reproduce(f"tpe/{stopped}", api.Here(base.paths, "unused", 1, "ada")).state
+    assert "identical" == api.reproduce(f"tpe/{stopped}", api.Project(base.paths, "unused", 1, "ada")).state
 
 
-def test_an_altered_decision_is_found(clone: Project, truth: StudyResult, processes: FreshProcesses) -> None:
+def test_an_altered_decision_is_found(clone: SmallProject, truth: StudyResult, processes: FreshProcesses) -> None:
     """A trial that is told to have stopped one rung early, with its true curve: every number is derived, the rung is not."""
     trial = next(trial for trial in truth.trials if trial.proposal.generation and trial.state == "complete")
     forge(clone, trial.number, paused_outcome(trial.spec.key, trial.outcome.history[:1]))
@@ -313,7 +315,7 @@ def test_an_altered_decision_is_found(clone: Project, truth: StudyResult, proces
     )
 
 
-def test_logged_decisions_win(base: Project, processes: FreshProcesses, tmp_path: Path) -> None:
+def test_logged_decisions_win(base: SmallProject, processes: FreshProcesses, tmp_path: Path) -> None:
     """What was decided under another rule is not decided again when the study goes on; `verify` names it."""
     project = base.copy(tmp_path / "project")
     shutil.rmtree(project.paths.store)
@@ -339,7 +341,7 @@ def test_logged_decisions_win(base: Project, processes: FreshProcesses, tmp_path
     assert found.first_difference.words.startswith((f"trial {victim.number} stopped", f"trial {spared.number} went on"))
 
 
-def test_optuna_and_the_terminal_show_what_stopped(base: Project, truth: StudyResult) -> None:
+def test_optuna_and_the_terminal_show_what_stopped(base: SmallProject, truth: StudyResult) -> None:
     """The exported study has pruned trials with their curves and no value; the line about the study counts them."""
     shown = base.study(truth).to_optuna().trials
     names = {"complete": "COMPLETE", "pruned": "PRUNED"}
@@ -356,7 +358,7 @@ def test_optuna_and_the_terminal_show_what_stopped(base: Project, truth: StudyRe
     assert describe_trial(found)[0] == f"tpe/{number}  pruned  val_f1 undefined"
 
 
-def test_the_rule_is_part_of_the_study(base: Project) -> None:
+def test_the_rule_is_part_of_the_study(base: SmallProject) -> None:
     """Another setting, or none, is another study; the trials keep their keys, so what was computed serves both."""
     plan, other = plan_of(base), plan_of(base, pruner={**MEDIAN, "n_startup_trials": 4})
     assert 3 == len({plan.spec.key, other.spec.key, plan_of(base, pruner=None).spec.key})

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tests.studies.test_runner import Forbidden
 from tests.tracking.runs_in_mlflow import all_runs
 from tests.tracking.test_outbox import server
@@ -36,7 +36,7 @@ FINAL = {"study": "random", "trial": 1, "key": "4" * 64, "test_digest": "7" * 64
 
 
 @pytest.fixture(scope="module")
-def delivered(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def delivered(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project with two studies and a final result, all in MLflow, and its store."""
     project = small_project.copy(tmp_path_factory.mktemp("delivered") / "project")
     for name in ("random", "tpe"):
@@ -50,7 +50,7 @@ def delivered(small_project: Project, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def emptied(delivered: Project, tmp_path: Path) -> Project:
+def emptied(delivered: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy whose store, reports and models are gone; its MLflow is its own, artifacts included."""
     project = delivered.copy(tmp_path / "project")
     move_artifacts(delivered, project)
@@ -59,7 +59,7 @@ def emptied(delivered: Project, tmp_path: Path) -> Project:
     return project
 
 
-def move_artifacts(old: Project, new: Project) -> None:
+def move_artifacts(old: SmallProject, new: SmallProject) -> None:
     """MLflow writes down absolute places; the copy's are its own."""
     with contextlib.closing(sqlite3.connect(new.paths.root / "mlflow.db")) as link:
         names = (str(old.paths.root), str(new.paths.root))
@@ -68,15 +68,15 @@ def move_artifacts(old: Project, new: Project) -> None:
         link.commit()
 
 
-def uri(project: Project) -> str:
+def uri(project: SmallProject) -> str:
     return f"sqlite:///{project.paths.root / 'mlflow.db'}"
 
 
-def deliver(project: Project, policy: Policy = "all") -> Delivered:
+def deliver(project: SmallProject, policy: Policy = "all") -> Delivered:
     return sync(project.paths.store, uri(project), "tests", policy)
 
 
-def pull(project: Project, *names: str) -> list[Pulled]:
+def pull(project: SmallProject, *names: str) -> list[Pulled]:
     with Store.open(project.paths.store) as store:
         return pull_studies(store, uri(project), "tests", names)
 
@@ -97,7 +97,7 @@ def rows(store_folder: Path) -> dict[str, object]:
         return found
 
 
-def test_a_deleted_store_comes_back_whole(delivered: Project, emptied: Project) -> None:
+def test_a_deleted_store_comes_back_whole(delivered: SmallProject, emptied: SmallProject) -> None:
     """Specs, proposals, outcomes, weights, true times, provenance and finals equal those of the store that was lost."""
     pulled = pull(emptied)
     assert [("random", 6, 6, 6), ("tpe", 16, 16, 16)] == sorted(
@@ -108,7 +108,7 @@ def test_a_deleted_store_comes_back_whole(delivered: Project, emptied: Project) 
     assert weights == {path.name for path in (emptied.paths.store / "weights").rglob("*.safetensors")}
 
 
-def test_a_pulled_study_replays_and_nothing_is_delivered_again(delivered: Project, emptied: Project) -> None:
+def test_a_pulled_study_replays_and_nothing_is_delivered_again(delivered: SmallProject, emptied: SmallProject) -> None:
     """No trial is trained, reports and models are the same bytes, MLflow keeps the runs that it had."""
     before = [run.to_dictionary() for run in all_runs(uri(emptied), "tests")]
     pull(emptied)
@@ -120,7 +120,7 @@ def test_a_pulled_study_replays_and_nothing_is_delivered_again(delivered: Projec
     assert before == [run.to_dictionary() for run in all_runs(uri(emptied), "tests")]
 
 
-def test_a_partial_store_is_filled_up(emptied: Project) -> None:
+def test_a_partial_store_is_filled_up(emptied: SmallProject) -> None:
     """One study by name, then all; a store that has everything takes nothing, and goes on beyond what it pulled."""
     assert ["random"] == [one.study for one in pull(emptied, "random")]
     assert {"random", "tpe"} == {one.study for one in pull(emptied)}
@@ -134,7 +134,7 @@ def test_a_partial_store_is_filled_up(emptied: Project) -> None:
     assert 20 == finish[0]["trials"]
 
 
-def test_without_models_in_mlflow_the_best_is_derived_again(delivered: Project, tmp_path: Path) -> None:
+def test_without_models_in_mlflow_the_best_is_derived_again(delivered: SmallProject, tmp_path: Path) -> None:
     """Under `none` records come without weights; tuning trains the best trial alone, to the bits of the report."""
     project = delivered.copy(tmp_path / "project")
     (project.paths.root / "mlflow.db").unlink()
@@ -148,7 +148,7 @@ def test_without_models_in_mlflow_the_best_is_derived_again(delivered: Project, 
     assert Delivered(0, 0) == deliver(project, "none")
 
 
-def test_some_models_come_with_their_weights(delivered: Project, tmp_path: Path) -> None:
+def test_some_models_come_with_their_weights(delivered: SmallProject, tmp_path: Path) -> None:
     """Under `best: 2` those of the best two of each study."""
     project = delivered.copy(tmp_path / "project")
     (project.paths.root / "mlflow.db").unlink()
@@ -185,7 +185,7 @@ DAMAGES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 @pytest.mark.parametrize("tagged", [True, False], ids=["", "delivered before"])
-def test_what_is_damaged_is_named_and_nothing_is_taken(emptied: Project, name: str, tagged: bool) -> None:
+def test_what_is_damaged_is_named_and_nothing_is_taken(emptied: SmallProject, name: str, tagged: bool) -> None:
     """The message names run, run id and file; the store stays empty. Runs without the newest tags are checked as well."""
     run_name, file, damage = DAMAGES[name]
     run = next(one for one in all_runs(uri(emptied), "tests") if one.info.run_name == run_name)
@@ -205,7 +205,7 @@ def test_what_is_damaged_is_named_and_nothing_is_taken(emptied: Project, name: s
     assert [] == list((emptied.paths.store / "weights").rglob("*.safetensors"))
 
 
-def test_a_trial_that_mlflow_lost_runs_again(emptied: Project, delivered: Project) -> None:
+def test_a_trial_that_mlflow_lost_runs_again(emptied: SmallProject, delivered: SmallProject) -> None:
     """The others come, the study goes on to the same digest, and `sync` delivers the one that was missing."""
     lost = next(one for one in all_runs(uri(emptied), "tests") if one.info.run_name == "tpe/3")
     MlflowClient(uri(emptied)).delete_run(lost.info.run_id)
@@ -220,7 +220,7 @@ def test_a_trial_that_mlflow_lost_runs_again(emptied: Project, delivered: Projec
     assert 16 == len([one for one in all_runs(uri(emptied), "tests") if one.info.run_name.startswith("tpe/")])
 
 
-def test_what_is_not_there_is_said(emptied: Project) -> None:
+def test_what_is_not_there_is_said(emptied: SmallProject) -> None:
     """Unknown studies, another experiment, no database, a server that is away: a message, and nothing is created."""
     cases: list[tuple[type[TrackerError], str, str, list[str], str]] = [
         (NotFoundError, uri(emptied), "tests", ["bayes"], r"no study bayes in experiment tests \(there: random, tpe\)"),
@@ -234,7 +234,7 @@ def test_what_is_not_there_is_said(emptied: Project) -> None:
     assert not (emptied.paths.root / "none.db").exists()
 
 
-def test_a_pulled_trial_gives_its_model_in_a_notebook(delivered: Project, emptied: Project) -> None:
+def test_a_pulled_trial_gives_its_model_in_a_notebook(delivered: SmallProject, emptied: SmallProject) -> None:
     """Where its weights did not come, it is trained again when its model is asked for, to the bits of the record."""
     pull(emptied, "random")
     study = emptied.study(emptied.run(emptied.plan("random")))
@@ -251,7 +251,7 @@ def test_a_pulled_trial_gives_its_model_in_a_notebook(delivered: Project, emptie
         study.trials[3].load()
 
 
-def test_weights_that_were_altered_come_back_as_the_message_says(emptied: Project) -> None:
+def test_weights_that_were_altered_come_back_as_the_message_says(emptied: SmallProject) -> None:
     """The file is named; deleted, any comes back with a pull, and the best trial's from tuning without MLflow."""
     pull(emptied, "random")
     result = emptied.run(emptied.plan("random"))
@@ -277,7 +277,7 @@ def test_weights_that_were_altered_come_back_as_the_message_says(emptied: Projec
 
 
 @pytest.mark.slow
-def test_records_come_from_a_server_too(delivered: Project, emptied: Project) -> None:
+def test_records_come_from_a_server_too(delivered: SmallProject, emptied: SmallProject) -> None:
     """Over HTTP the same store comes back, and the same runs stay."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -288,7 +288,7 @@ def test_records_come_from_a_server_too(delivered: Project, emptied: Project) ->
     with server(folder, port) as address:
         assert Delivered(27, 0) == sync(delivered.paths.store, address, "tests", "all")
         before = [run.to_dictionary() for run in all_runs(address, "tests")]
-        here = api.Here(emptied.paths, address, 1, "ada")
+        here = api.Project(emptied.paths, address, 1, "ada")
         assert [6, 16] == sorted(one.weights for one in api.pull(emptied.config, (), here))
         assert rows(delivered.paths.store) == rows(emptied.paths.store)
         for name in ("random", "tpe"):

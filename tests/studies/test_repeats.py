@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.studies.project import Project, Shuffled
+from tests.studies.project import Shuffled, SmallProject
 from tests.studies.test_runner import Forbidden, Interrupted
 from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 RUNS = 3
 
 
-def plan_of(project: Project, sampler: str = "tpe", trials: int = 8, **changes: Any) -> Any:
+def plan_of(project: SmallProject, sampler: str = "tpe", trials: int = 8, **changes: Any) -> Any:
     """A study whose configurations run three times each."""
     study = {"sampler": sampler, "trials": trials, "repeats": RUNS}
     study |= {"generation": 4} if sampler == "tpe" else {}
@@ -64,7 +64,7 @@ class Counting(InlineExecutor):
 
 
 @pytest.fixture(scope="module")
-def base(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def base(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project with the study `tpe` of 8 configurations, 3 runs each; only for tests that write nothing into it."""
     project = small_project.copy(tmp_path_factory.mktemp("repeated") / "project")
     project.report(project.run(plan_of(project)))
@@ -72,12 +72,12 @@ def base(small_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
 
 
 @pytest.fixture(scope="module")
-def truth(base: Project) -> StudyResult:
+def truth(base: SmallProject) -> StudyResult:
     """That study."""
     return base.run(plan_of(base), executor=Forbidden(base.data))
 
 
-def test_a_configuration_runs_under_several_seeds_as_lanes(base: Project, tmp_path: Path) -> None:
+def test_a_configuration_runs_under_several_seeds_as_lanes(base: SmallProject, tmp_path: Path) -> None:
     """All runs of a configuration differ by their seed alone, and train in one cohort, beside those of others."""
     executor = Counting(base.data)
     result = base.run(plan_of(base, "random", 4), tmp_path / "store", executor)
@@ -93,7 +93,7 @@ def test_a_configuration_runs_under_several_seeds_as_lanes(base: Project, tmp_pa
         assert [derive_seed(result.spec.seed, "training", trial.number), *seeds] == [run.seed for run in runs]
 
 
-def test_the_first_run_is_the_trial_without_repeats(base: Project, tmp_path: Path) -> None:
+def test_the_first_run_is_the_trial_without_repeats(base: SmallProject, tmp_path: Path) -> None:
     """Key and outcome are the same, so a study that ran once takes its runs from the store and trains the further ones."""
     store, executor = tmp_path / "store", Counting(base.data)
     single = base.run(base.plan("random", studies__random__trials=4), store)
@@ -110,7 +110,7 @@ def test_the_first_run_is_the_trial_without_repeats(base: Project, tmp_path: Pat
 
 @pytest.mark.parametrize("metric", ["val_f1", "val_loss"])
 @pytest.mark.parametrize("aggregate", ["mean", "mean_minus_se"])
-def test_the_value_is_that_of_numpy(base: Project, tmp_path: Path, metric: str, aggregate: str) -> None:
+def test_the_value_is_that_of_numpy(base: SmallProject, tmp_path: Path, metric: str, aggregate: str) -> None:
     """The mean over runs, or that made worse by one standard error: lower for a score, higher for a loss."""
     result = base.run(plan_of(base, "random", 4, aggregate=aggregate, objective={"metric": metric}), tmp_path / "store")
     runs = np.array(values_of(result, metric))
@@ -130,7 +130,7 @@ def test_the_value_is_that_of_numpy(base: Project, tmp_path: Path, metric: str, 
         np.testing.assert_allclose([trial.metrics[name] for name in sorted(trial.metrics)], means, rtol=1e-12)
 
 
-def test_how_runs_are_aggregated_is_part_of_the_study(base: Project) -> None:
+def test_how_runs_are_aggregated_is_part_of_the_study(base: SmallProject) -> None:
     """Other repeats, another aggregate: another study; the runs themselves have the same keys."""
     plans = [plan_of(base), plan_of(base, aggregate="mean_minus_se"), plan_of(base, studies__tpe__repeats=2)]
     assert 3 == len({plan.spec.key for plan in plans})
@@ -138,7 +138,7 @@ def test_how_runs_are_aggregated_is_part_of_the_study(base: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["solo", "two workers", "shuffled"])
-def test_workers_and_order_do_not_matter(base: Project, truth: StudyResult, tmp_path: Path, name: str) -> None:
+def test_workers_and_order_do_not_matter(base: SmallProject, truth: StudyResult, tmp_path: Path, name: str) -> None:
     """However the runs of a trial are grouped and overtake each other, the study is the same."""
     executors = {
         "solo": lambda: InlineExecutor(base.data, most_lanes=1),
@@ -149,7 +149,7 @@ def test_workers_and_order_do_not_matter(base: Project, truth: StudyResult, tmp_
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 4, 7, 12, 20])
-def test_an_interrupted_study_goes_on(base: Project, truth: StudyResult, tmp_path: Path, after: int) -> None:
+def test_an_interrupted_study_goes_on(base: SmallProject, truth: StudyResult, tmp_path: Path, after: int) -> None:
     """Stopped between two runs of a trial, the study goes on with the runs that are stored, to the same digest."""
     heard = 0
 
@@ -164,7 +164,7 @@ def test_an_interrupted_study_goes_on(base: Project, truth: StudyResult, tmp_pat
     assert truth.digest == base.run(plan_of(base), tmp_path / "store").digest
 
 
-def test_more_trials_extend_a_study(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_more_trials_extend_a_study(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """From 8 configurations to 10: two more are run, and the study equals one that had 10 at once."""
     project = base.copy(tmp_path / "project")
     longer = project.run(plan_of(project, trials=10))
@@ -182,7 +182,7 @@ class Failing(InlineExecutor):
             yield [failed(r.spec, "it was unplugged") if r.spec.seed in self.seeds else r for r in results]
 
 
-def test_a_failed_run_fails_the_trial(base: Project, tmp_path: Path) -> None:
+def test_a_failed_run_fails_the_trial(base: SmallProject, tmp_path: Path) -> None:
     """It has no value, says why, is never best; the other runs are kept, and nothing is averaged over those that are left."""
     plan, executor = plan_of(base, "random", 4), Failing(base.data)
     whole = base.run(plan, tmp_path / "whole")
@@ -203,7 +203,7 @@ def test_a_failed_run_fails_the_trial(base: Project, tmp_path: Path) -> None:
     assert ["FAIL" if place == number else "COMPLETE" for place in range(4)] == states
 
 
-def test_the_report_has_every_run(base: Project, truth: StudyResult) -> None:
+def test_the_report_has_every_run(base: SmallProject, truth: StudyResult) -> None:
     """A row has value and spread over runs, and each run's seed, key, state, value and epochs."""
     report = json.loads(base.written()["reports/studies/tpe.json"])
     assert {"repeats": RUNS, "aggregate": "mean"} == report["runs"]
@@ -230,7 +230,7 @@ def test_the_report_has_every_run(base: Project, truth: StudyResult) -> None:
     assert all(f"{run['value']:.4g} (seed {run['seed']})" in told for run in report["trials"][2]["runs"])
 
 
-def test_mlflow_has_one_run_per_trial(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_mlflow_has_one_run_per_trial(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """Value, spread and means; the score of each seed by step; the tag of the configuration; and all comes back."""
     project = base.copy(tmp_path / "project")
     uri = f"sqlite:///{project.paths.root / 'mlflow.db'}"
@@ -257,7 +257,7 @@ def test_mlflow_has_one_run_per_trial(base: Project, truth: StudyResult, tmp_pat
     assert Delivered(0, 0) == sync(project.paths.store, uri, "tests", "none")
 
 
-def test_adopted_records_are_replayed(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_adopted_records_are_replayed(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """From trials.jsonl into an empty store: nothing is trained, files and digest are the same."""
     project = base.copy(tmp_path / "project")
     shutil.rmtree(project.paths.store)
@@ -269,9 +269,9 @@ def test_adopted_records_are_replayed(base: Project, truth: StudyResult, tmp_pat
     assert base.written() == project.written()
 
 
-def test_every_run_is_derived_again(base: Project, truth: StudyResult, tmp_path: Path) -> None:
+def test_every_run_is_derived_again(base: SmallProject, truth: StudyResult, tmp_path: Path) -> None:
     """`reproduce` trains each of them: an altered second run is found, and named, though the first is what it was."""
-    here = api.Here(base.paths, "unused", 1, "ada")
+    here = api.Project(base.paths, "unused", 1, "ada")
     assert "identical" == api.reproduce("tpe/2", here).state
     with Store.open(base.paths.store) as store:
         stored = store.trial(truth.spec.key, 2)
@@ -287,19 +287,19 @@ def test_every_run_is_derived_again(base: Project, truth: StudyResult, tmp_path:
     assert found.first_difference.words.startswith(f"tpe/2 (run 2 of {RUNS}): epoch 1, val_loss")
 
 
-def test_a_report_with_an_altered_run_is_found(base: Project, tmp_path: Path) -> None:
+def test_a_report_with_an_altered_run_is_found(base: SmallProject, tmp_path: Path) -> None:
     """The records are derived again, so the number that people read of a run was altered."""
     project = base.copy(tmp_path / "project")
     path = project.paths.study_reports / "tpe.json"
     report = json.loads(path.read_text())
     report["trials"][2]["runs"][1]["value"] = 0.999
     path.write_text(json.dumps(report))
-    found = api.reproduce("tpe/2", api.Here(project.paths, "unused", 1, "ada"))
+    found = api.reproduce("tpe/2", api.Project(project.paths, "unused", 1, "ada"))
     assert "differs" == found.state
     assert "runs.1.value" in found.first_difference.words
 
 
-def test_the_study_of_a_notebook_has_means(base: Project, truth: StudyResult) -> None:
+def test_the_study_of_a_notebook_has_means(base: SmallProject, truth: StudyResult) -> None:
     """value and metrics are means over runs; history and model are the first run's."""
     study = base.study(truth)
     trial = study.best_trial
@@ -315,13 +315,13 @@ def test_the_study_of_a_notebook_has_means(base: Project, truth: StudyResult) ->
 
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_the_chosen_configuration_is_scored_on_the_test_split(
-    small_project: Project, tmp_path: Path, name: str
+    small_project: SmallProject, tmp_path: Path, name: str
 ) -> None:
     """The first run's model is scored, checked against that run's own validation numbers, and derived again."""
     project = small_project.copy(tmp_path / "project")
     study = {"sampler": "manual", "configurations": [{"learning_rate": 1e-4}], "repeats": RUNS}
     config = project.config.with_("studies", {name: {**study, "training": {"epochs": 1}}})
-    here = api.Here(project.paths, "unused", 1, "ada")
-    api.tune(config, name, here=here, deliver=False)
+    here = api.Project(project.paths, "unused", 1, "ada")
+    api.tune(config, name, project=here, deliver=False)
     api.compare(config, here).test()
     assert "identical" == api.reproduce("final", here).state

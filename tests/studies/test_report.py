@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tests.studies.test_runner import WILD
 from tracker.canonical import digest_arrays, digest_bytes, parse_canonical
 from tracker.execution.processes import ProcessExecutor
@@ -32,13 +32,13 @@ TRIAL = {
 
 
 @pytest.fixture
-def told(fresh: Project) -> tuple[Project, dict]:
+def told(fresh: SmallProject) -> tuple[SmallProject, dict]:
     """A project with a report of `random`, and that report."""
     fresh.report(fresh.run(fresh.plan("random")))
     return fresh, json.loads((fresh.paths.study_reports / "random.json").read_text())
 
 
-def test_the_report_has_its_fixed_names(told: tuple[Project, dict]) -> None:
+def test_the_report_has_its_fixed_names(told: tuple[SmallProject, dict]) -> None:
     """Tools rely on these names; more may come, none may go."""
     report = told[1]
     assert REPORT <= set(report)
@@ -49,7 +49,7 @@ def test_the_report_has_its_fixed_names(told: tuple[Project, dict]) -> None:
         assert set(trial["metrics"]) == set(CURVES)
 
 
-def test_the_report_says_what_the_study_found(told: tuple[Project, dict]) -> None:
+def test_the_report_says_what_the_study_found(told: tuple[SmallProject, dict]) -> None:
     """Name, sampler, objective, the best number, and the trials in order with key, params, seed and weights."""
     project, report = told
     result = project.run(project.plan("random"))
@@ -67,7 +67,7 @@ def test_the_report_says_what_the_study_found(told: tuple[Project, dict]) -> Non
         assert dict(trial.spec.params) == row["params"]
 
 
-def test_failed_trials_are_listed_with_their_reason(fresh: Project) -> None:
+def test_failed_trials_are_listed_with_their_reason(fresh: SmallProject) -> None:
     """A failed trial has no value, no weights, and says why."""
     fresh.report(fresh.run(fresh.plan("tpe", **WILD)))
     report = json.loads((fresh.paths.study_reports / "tpe.json").read_text())
@@ -78,7 +78,7 @@ def test_failed_trials_are_listed_with_their_reason(fresh: Project) -> None:
         assert "diverged" in row["reason"]
 
 
-def test_equal_studies_leave_equal_bytes(fresh: Project, small_project: Project, tmp_path: Path) -> None:
+def test_equal_studies_leave_equal_bytes(fresh: SmallProject, small_project: SmallProject, tmp_path: Path) -> None:
     """Two fresh runs, with one worker and with two, write the same files, byte for byte; a replay as well."""
     other = small_project.copy(tmp_path / "other")
     for name in ("manual", "random"):
@@ -97,7 +97,7 @@ def test_equal_studies_leave_equal_bytes(fresh: Project, small_project: Project,
     } == {name for name in first if "random" in name}
 
 
-def test_nothing_of_the_moment_is_in_the_files(told: tuple[Project, dict]) -> None:
+def test_nothing_of_the_moment_is_in_the_files(told: tuple[SmallProject, dict]) -> None:
     """No path, no host, no user, no time."""
     project = told[0]
     text = b"".join(content for name, content in project.written().items() if not name.endswith("safetensors"))
@@ -105,7 +105,7 @@ def test_nothing_of_the_moment_is_in_the_files(told: tuple[Project, dict]) -> No
         assert word.encode() not in text
 
 
-def test_the_best_model_predicts_what_the_trial_recorded(told: tuple[Project, dict]) -> None:
+def test_the_best_model_predicts_what_the_trial_recorded(told: tuple[SmallProject, dict]) -> None:
     """models/NAME opens without the rest of the project and gives the recorded predictions from raw rows, bit for bit."""
     project = told[0]
     best = project.run(project.plan("random")).best
@@ -117,7 +117,7 @@ def test_the_best_model_predicts_what_the_trial_recorded(told: tuple[Project, di
     assert best.outcome.weights == digest_bytes(weights)
 
 
-def test_every_exact_record_travels_with_the_model(told: tuple[Project, dict]) -> None:
+def test_every_exact_record_travels_with_the_model(told: tuple[SmallProject, dict]) -> None:
     """trials.jsonl holds the study and each trial so exactly that their keys and digests follow from it again."""
     project, report = told
     lines = (project.paths.models / "random" / "trials.jsonl").read_text().splitlines()
@@ -129,7 +129,7 @@ def test_every_exact_record_travels_with_the_model(told: tuple[Project, dict]) -
         assert outcomes[row["number"]].digest == record_from(TrialOutcome, line["outcomes"][0]).digest
 
 
-def test_the_curve_is_the_best_trials(told: tuple[Project, dict]) -> None:
+def test_the_curve_is_the_best_trials(told: tuple[SmallProject, dict]) -> None:
     """reports/curves/NAME.csv has a row per epoch of the best trial, with floats that read back exactly."""
     project, report = told
     header, *rows = (project.paths.reports / "curves" / "random.csv").read_text().splitlines()
@@ -138,7 +138,7 @@ def test_the_curve_is_the_best_trials(told: tuple[Project, dict]) -> None:
     assert [entry["val_loss"] for entry in history] == [float(row.split(",")[2]) for row in rows]
 
 
-def test_a_study_without_a_best_leaves_a_folder_all_the_same(fresh: Project) -> None:
+def test_a_study_without_a_best_leaves_a_folder_all_the_same(fresh: SmallProject) -> None:
     """DVC expects the output: no model in it, but the records, and no model of an earlier study."""
     fresh.report(fresh.run(fresh.plan("random")))
     wild = {**WILD, "search_space": {"learning_rate": [1000.0], "dropout": {"low": 0.0, "high": 0.5}}}
@@ -149,7 +149,7 @@ def test_a_study_without_a_best_leaves_a_folder_all_the_same(fresh: Project) -> 
     assert "epoch,train_loss,val_loss\n" == (fresh.paths.reports / "curves" / "random.csv").read_text()
 
 
-def test_what_models_need_to_read_raw_rows(small_project: Project) -> None:
+def test_what_models_need_to_read_raw_rows(small_project: SmallProject) -> None:
     """Labels, feature columns and a raw example; neither the id nor the target."""
     serving = small_project.serving()
     assert (["ham", "spam"], "spam") == (serving["labels"], serving["positive"])

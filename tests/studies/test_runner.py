@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from tests.execution.contract import raising
-from tests.studies.project import ENVIRONMENT, Project
+from tests.studies.project import ENVIRONMENT, SmallProject
 from tracker.errors import EnvironmentChanged, ReplayError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment, failed
@@ -45,7 +45,7 @@ def digests(result: StudyResult) -> list[str]:
 
 
 @pytest.mark.parametrize("study", ["manual", "grid", "random", "tpe"])
-def test_a_finished_study_is_replayed_from_the_store(fresh: Project, study: str) -> None:
+def test_a_finished_study_is_replayed_from_the_store(fresh: SmallProject, study: str) -> None:
     """Run again, a study trains nothing and has the same digest."""
     plan = fresh.plan(study)
     first = fresh.run(plan)
@@ -57,7 +57,7 @@ def test_a_finished_study_is_replayed_from_the_store(fresh: Project, study: str)
 
 
 @pytest.mark.parametrize(("study", "fewer", "more"), [("random", 3, 8), ("tpe", 6, 16), ("tpe", 12, 20)])
-def test_more_trials_extend_a_study(fresh: Project, tmp_path: Path, study: str, fewer: int, more: int) -> None:
+def test_more_trials_extend_a_study(fresh: SmallProject, tmp_path: Path, study: str, fewer: int, more: int) -> None:
     """A short study that is made longer runs the new trials alone, and equals one that was long from the start.
 
     The short one may end in the middle of a generation.
@@ -70,7 +70,7 @@ def test_more_trials_extend_a_study(fresh: Project, tmp_path: Path, study: str, 
     assert digests(short) == digests(whole)[:fewer]
 
 
-def test_fewer_trials_are_a_view_of_more(fresh: Project, tmp_path: Path) -> None:
+def test_fewer_trials_are_a_view_of_more(fresh: SmallProject, tmp_path: Path) -> None:
     """A study that is made shorter trains nothing and equals one that was short from the start."""
     fresh.run(fresh.plan("tpe"))
     short = fresh.run(fresh.plan("tpe", studies__tpe__trials=9), executor=Forbidden(fresh.data))
@@ -79,7 +79,7 @@ def test_fewer_trials_are_a_view_of_more(fresh: Project, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 5, 9])
-def test_an_interrupted_study_goes_on(fresh: Project, tmp_path: Path, after: int) -> None:
+def test_an_interrupted_study_goes_on(fresh: SmallProject, tmp_path: Path, after: int) -> None:
     """Stopped after any number of results, the same study goes on with what is stored, to the same digest."""
     plan = fresh.plan("tpe")
     reports = 0
@@ -99,7 +99,7 @@ def test_an_interrupted_study_goes_on(fresh: Project, tmp_path: Path, after: int
     assert fresh.run(plan, store=tmp_path / "another").digest == resumed.digest
 
 
-def test_a_generation_is_written_down_before_it_runs(fresh: Project) -> None:
+def test_a_generation_is_written_down_before_it_runs(fresh: SmallProject) -> None:
     """While trials of a generation train, all of its proposals are in the store and none of the next."""
     plan, seen = fresh.plan("tpe"), []
 
@@ -113,7 +113,7 @@ def test_a_generation_is_written_down_before_it_runs(fresh: Project) -> None:
     assert [(4, 4), (4, 8), (4, 12), (4, 16)] == seen
 
 
-def test_progress_is_told(fresh: Project) -> None:
+def test_progress_is_told(fresh: SmallProject) -> None:
     """Progress counts from nothing to all trials and knows the best so far."""
     plan, told = fresh.plan("random"), []
     result = fresh.run(plan, on_progress=told.append)
@@ -124,7 +124,7 @@ def test_progress_is_told(fresh: Project) -> None:
 
 @pytest.mark.parametrize("study", ["random", "tpe"])
 def test_a_finished_generation_is_not_proposed_again(
-    fresh: Project, monkeypatch: pytest.MonkeyPatch, study: str
+    fresh: SmallProject, monkeypatch: pytest.MonkeyPatch, study: str
 ) -> None:
     """A sampler that goes on from results asks Optuna for new trials alone: for none in a replay, and to the same study."""
     asks, ask = [], optuna.Study.ask
@@ -150,7 +150,7 @@ class Lying(InlineExecutor):
             yield [replace(result, environment="0" * 64) for result in results]
 
 
-def test_results_of_another_environment_are_refused(fresh: Project) -> None:
+def test_results_of_another_environment_are_refused(fresh: SmallProject) -> None:
     """A trial that was computed elsewhere than its key says ends the study, and nothing of it is stored."""
     plan = fresh.plan("random")
     with pytest.raises(EnvironmentChanged, match=f"computed in environment 0{{12}}, planned in {ENVIRONMENT[:12]}"):
@@ -164,7 +164,7 @@ def test_results_of_another_environment_are_refused(fresh: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["params", "seed"])
-def test_another_proposal_in_the_store_is_refused(fresh: Project, name: str) -> None:
+def test_another_proposal_in_the_store_is_refused(fresh: SmallProject, name: str) -> None:
     """Where the store holds another proposal under a number, the study stops and says what differs; nothing runs."""
     plan = fresh.plan("random")
     specs = fresh.specs("random")
@@ -185,7 +185,7 @@ def test_another_proposal_in_the_store_is_refused(fresh: Project, name: str) -> 
     assert "give the study a new name" in message
 
 
-def test_another_study_of_that_name_shares_nothing(fresh: Project) -> None:
+def test_another_study_of_that_name_shares_nothing(fresh: SmallProject) -> None:
     """After a change of the space the store keeps both studies; none is mixed into the other."""
     before, changed = fresh.plan("random"), fresh.plan("random", search_space={"units": [8, 12, 20]})
     first, second = fresh.run(before), fresh.run(changed)
@@ -194,7 +194,7 @@ def test_another_study_of_that_name_shares_nothing(fresh: Project) -> None:
     assert second.digest == fresh.run(changed, executor=Forbidden(fresh.data)).digest
 
 
-def test_equal_trials_of_two_studies_train_once(fresh: Project, tmp_path: Path) -> None:
+def test_equal_trials_of_two_studies_train_once(fresh: SmallProject, tmp_path: Path) -> None:
     """The objective is no part of a trial: another objective is another study over the outcomes that are there."""
     accuracy = fresh.plan("random", objective={"metric": "val_accuracy"})
     first, second = fresh.run(fresh.plan("random")), fresh.run(accuracy, executor=Forbidden(fresh.data))
@@ -203,7 +203,7 @@ def test_equal_trials_of_two_studies_train_once(fresh: Project, tmp_path: Path) 
     assert first.digest != second.digest == fresh.run(accuracy, store=tmp_path / "another").digest
 
 
-def test_a_study_shows_the_trials_that_another_one_ran(fresh: Project) -> None:
+def test_a_study_shows_the_trials_that_another_one_ran(fresh: SmallProject) -> None:
     """A study that finds all its outcomes in the store queues its own trials for MLflow, each once, run again or not."""
     accuracy = fresh.plan("random", objective={"metric": "val_accuracy"})
     fresh.run(fresh.plan("random"))
@@ -215,7 +215,7 @@ def test_a_study_shows_the_trials_that_another_one_ran(fresh: Project) -> None:
         assert [("trial", number) for number in range(6)] == sorted((item.kind, item.number) for item in own[1:-1])
 
 
-def test_failed_trials_are_never_best_and_told_as_failed(fresh: Project) -> None:
+def test_failed_trials_are_never_best_and_told_as_failed(fresh: SmallProject) -> None:
     """Diverged trials have no value, are told to TPE as failed, and never win, whatever the direction."""
     plan = fresh.plan("tpe", **WILD, studies__tpe__trials=24)
     result = fresh.run(plan)
@@ -240,7 +240,7 @@ def proposed(result: StudyResult, values: list[float | None]) -> list[dict[str, 
     return found
 
 
-def test_a_study_of_failures_ends_without_a_best(fresh: Project) -> None:
+def test_a_study_of_failures_ends_without_a_best(fresh: SmallProject) -> None:
     """Every trial raises or diverges: the study ends, says why each failed, and has no best trial."""
 
     class Raising(InlineExecutor):
@@ -285,7 +285,7 @@ def test_ties_go_to_the_lower_loss_then_to_the_lower_number(direction: str, tria
         assert best == (None if found is None else found.number)
 
 
-def test_the_digest_sees_every_bit(fresh: Project) -> None:
+def test_the_digest_sees_every_bit(fresh: SmallProject) -> None:
     """Another outcome, proposal, or spec gives another digest; times, hosts and the store's place do not enter."""
     result = fresh.run(fresh.plan("random"))
     one = result.trials[0]
@@ -301,7 +301,7 @@ def test_the_digest_sees_every_bit(fresh: Project) -> None:
     assert result.digest == replace(result, replayed=3).digest
 
 
-def test_times_and_provenance_are_kept_beside(fresh: Project) -> None:
+def test_times_and_provenance_are_kept_beside(fresh: SmallProject) -> None:
     """Who computed a trial and when is in the store, by the trial's key."""
     result = fresh.run(fresh.plan("manual"))
     with Store.open(fresh.paths.store) as store:
@@ -311,7 +311,7 @@ def test_times_and_provenance_are_kept_beside(fresh: Project) -> None:
         assert {"number", "value", "trials", "digest"} <= set(store.finish(result.spec.key)[0])
 
 
-def test_another_outcome_under_a_key_is_refused(fresh: Project) -> None:
+def test_another_outcome_under_a_key_is_refused(fresh: SmallProject) -> None:
     """Should a trial ever give other bits than the store has, that is an error and not a silent choice."""
     result = fresh.run(fresh.plan("manual"))
     other = replace(result.trials[0].outcome, predictions="0" * 64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.project import REPOSITORY, Project, make_config
+from tests.studies.project import REPOSITORY, SmallProject, make_config
 from tracker.config import load_config
 from tracker.errors import InputError
 from tracker.paths import Paths
@@ -16,7 +16,7 @@ from tracker.terminal.forecast import forecast
 
 
 @pytest.fixture
-def lines(small_project: Project):
+def lines(small_project: SmallProject):
     """`lines(studies__tpe__trials=3)`: the forecast of the small project with changed entries."""
 
     def make(**changes: Any) -> list[str]:
@@ -57,7 +57,7 @@ def test_more_work_takes_more_time(lines) -> None:
     assert once < total(search_space={"units": [2048]})
 
 
-def test_nothing_is_run_or_written(fresh: Project, lines) -> None:
+def test_nothing_is_run_or_written(fresh: SmallProject, lines) -> None:
     """The folder is as it was."""
     before = sorted(fresh.paths.root.rglob("*"))
     list(forecast(fresh.config, fresh.paths))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.terminal.leaderboard import closing_lines, describe_trial, leaderboard, notes_of, read_trial, sparkline
@@ -108,7 +108,7 @@ def test_a_trial_that_is_not_there(reports: Path) -> None:
         read_trial(Paths.of(reports.parents[1], {}), "tpe/9")
 
 
-def test_a_trial_is_shown_with_its_curve(fresh: Project) -> None:
+def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:
     """All hyperparameters, the seed, every metric, a bar per epoch, the key, how to find it in MLflow."""
     result = fresh.run(fresh.plan("random"))
     fresh.report(result)
@@ -199,7 +199,7 @@ def test_the_closing_lines_of_a_stale_result_name_both_trials(tmp_path: Path) ->
     assert "tracker show random/18" in text
 
 
-def test_an_altered_report_is_said_beside_its_trials(fresh: Project) -> None:
+def test_an_altered_report_is_said_beside_its_trials(fresh: SmallProject) -> None:
     """`runs` and `show` list what the report says, and that it is not what was recorded."""
     fresh.report(fresh.run(fresh.plan("random")))
     assert [] == notes_of(fresh.paths, "random")

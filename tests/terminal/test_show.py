@@ -9,7 +9,7 @@ import pytest
 
 import tracker
 from tests.studies.loops import COST, LoopProject
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tests.studies.test_runner import WILD
 from tracker.errors import NotFoundError
 from tracker.studies.runner import Progress
@@ -18,7 +18,7 @@ from tracker.terminal.show import say_delivered, study_progress, study_summary, 
 from tracker.tracking.report import Delivered
 
 
-def test_a_study_is_summed_up_in_a_line(fresh: Project) -> None:
+def test_a_study_is_summed_up_in_a_line(fresh: SmallProject) -> None:
     """Trials, how many of them from the store, how many failed, the best."""
     first = fresh.study(fresh.run(fresh.plan("random")))
     best = first.best_trial
@@ -35,7 +35,7 @@ def test_a_study_is_summed_up_in_a_line(fresh: Project) -> None:
 def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:
     """Complete trials without a value are counted, and named as what they are."""
     project = LoopProject.with_loop(tmp_path / "project", COST.replace('{"cost": ', '{"other": 1.0, "cost": None and '))
-    study = tracker.tune(project.config, "random", here=project.here, deliver=False)
+    study = tracker.tune(project.config, "random", project=project.here, deliver=False)
     expected = (
         "random: 12 trials, 12 without cost, none best\n  why: cost is undefined in its kept epoch (12 of 12 alike)"
     )

@@ -17,7 +17,7 @@ def load_config(path: str | Path = "params.yaml") -> Config:
 
     A Config holds entries and no place: `load_config("../params.yaml")` reads the entries of another folder, while data,
     reports and the store stay those of the current one. To work on a project, start in its folder or go there
-    (`os.chdir`), or tell the functions of `tracker.api` where with `here`.
+    (`os.chdir`), or tell the functions of `tracker.api` where with `project`.
     """
     path = Path(path)
     try:

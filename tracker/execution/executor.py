@@ -14,6 +14,8 @@ from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData, load_training_data
 from tracker.execution.cohorts import MOST_LANES, Cohorts, left_over
 from tracker.execution.trainer import Segment, Trainer
+from tracker.families.family import open_family
+from tracker.store.store import Store
 from tracker.training.arrays import Arrays
 from tracker.training.loop import Result
 
@@ -104,3 +106,13 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def lanes_allowed(store: Store, environment_digest: str, family: str) -> int:
+    """How many trials may train together: many, where this environment has shown that lanes equal solo training."""
+    passed = store.selftest(environment_digest, family)
+    if passed is None:
+        with one_thread():
+            passed = open_family(family).lanes_agree()
+        store.put_selftest(environment_digest, family, passed)
+    return MOST_LANES if passed else 1

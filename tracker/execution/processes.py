@@ -16,9 +16,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tracker.datasets.training_data import TrainingData
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts, left_over
-from tracker.execution.executor import DataSource, arrays_of, note_pauses, one_thread
+from tracker.execution.executor import DataSource, Executor, InlineExecutor, arrays_of, note_pauses, one_thread
 from tracker.execution.fork_server import worker_context
 from tracker.execution.trainer import Segment, Trainer
 from tracker.records import TrialSpec
@@ -252,3 +253,14 @@ def _answer(cohort: Cohort, trainer: Trainer) -> list[Result] | TrackerError:
         return trainer.run(cohort)
     except TrackerError as error:
         return error
+
+
+@contextlib.contextmanager
+def open_executor(workers: int, source: DataSource, data: TrainingData, lanes: int) -> Iterator[Executor]:
+    """This process, or several; what was started ends with the block."""
+    executor: Executor
+    executor = ProcessExecutor(source, workers, lanes) if workers > 1 else InlineExecutor(data, lanes, source.root)
+    try:
+        yield executor
+    finally:
+        executor.close()
