@@ -22,7 +22,7 @@ from tracker.metrics import CURVES
 
 DEFAULT = Path(__file__).parent.parent / "params.yaml"
 STUDIES = {"random": {"sampler": "random", "trials": 3, "search_space": {"batch_size": [16, 32]}}}
-UNKNOWN = "unknown entry; see the README for the entries there are"
+UNKNOWN = "unknown entry; docs/reference/params.md lists those there are"
 
 
 def read(text: str):

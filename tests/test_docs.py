@@ -25,6 +25,7 @@ from tracker.terminal.endings import SIGNALS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+REFERENCE = ROOT / "docs/reference"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OUTPUTS = ("data/", "reports/", "models/", ".tracker/", "mlruns/", "mlflow.db")  # written by a run
 
@@ -65,7 +66,7 @@ def test_every_row_of_the_table_of_folders_says_something() -> None:
 
 
 def test_commands_exist() -> None:
-    """Every `tracker COMMAND` that a page names is a command that people can see, and all of those are in the README."""
+    """Every `tracker COMMAND` that a page names is a command that people can see, and all of those are in a page."""
     group: Any = typer.main.get_command(app)
     there = {name for name, command in group.commands.items() if not command.hidden}
     pattern = re.compile(r"(?:`|^|[|] )tracker ([a-z]+)", re.MULTILINE)
@@ -142,8 +143,8 @@ def test_python_blocks_compile_and_name_what_exists() -> None:
     assert [] == missing
 
 
-def test_attributes_of_values_in_the_readme_exist() -> None:
-    """What the README reads from a study, a trial, a ranking and a final result is there."""
+def test_attributes_of_values_in_the_reference_exist() -> None:
+    """What the page on Python reads from a study, a trial, a ranking and a final result is there."""
     kinds: dict[str, type] = {
         "config": tracker.Config,
         "study": tracker.Study,
@@ -153,7 +154,7 @@ def test_attributes_of_values_in_the_readme_exist() -> None:
     }
     used = {
         (node.value.id, node.attr)
-        for block in blocks(README, "python")
+        for block in blocks(REFERENCE / "python.md", "python")
         for node in ast.walk(ast.parse(block))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in kinds
     }
@@ -177,10 +178,9 @@ def entries(model: type[BaseModel], place: str = "") -> Iterator[str]:
         yield from entries(kind, f"{place}{name}.") if inner and not wide else [f"{place}{name}"]  # type: ignore[arg-type]
 
 
-def test_every_entry_of_params_yaml_is_in_the_readme() -> None:
+def test_every_entry_of_params_yaml_is_in_the_reference() -> None:
     """The table of entries has each entry that the configuration knows, and no other; hyperparameters are all named."""
-    text = README.read_text(encoding="utf-8")
-    table = text[text.index("## Entries of params.yaml") : text.index("## What is where")]
+    table = (REFERENCE / "params.md").read_text(encoding="utf-8")
     named = {
         name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
     }
@@ -191,9 +191,9 @@ def test_every_entry_of_params_yaml_is_in_the_readme() -> None:
 
 
 def test_yaml_blocks_are_configurations() -> None:
-    """Every yaml block of the README is accepted, alone or beside a study."""
+    """Every yaml block of the README and of the reference is accepted, alone or beside a study."""
     study = "\nstudies: {one: {sampler: manual, configurations: [{}]}}\n"
-    for block in blocks(README, "yaml"):
+    for block in [*blocks(README, "yaml"), *blocks(REFERENCE / "params.md", "yaml")]:
         text = block if "studies:" in block else f"seed: 1\n{block}{study}"
         config.parse_config(config.read_yaml(text.encode(), "README"), "README")
 

@@ -54,7 +54,7 @@ def faults_of(error: ValidationError) -> Iterator[str]:
 
 def _message(kind: str, message: str, found: Any) -> str:
     if kind == "extra_forbidden":
-        return "unknown entry; see the README for the entries there are"
+        return "unknown entry; docs/reference/params.md lists those there are"
     if kind == "missing":
         return "missing"
     if kind == "value_error":
