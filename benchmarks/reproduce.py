@@ -25,9 +25,9 @@ from tracker.config import Data, Preprocessing, Split, Training
 from tracker.datasets.prepare import prepare
 from tracker.datasets.split import split
 from tracker.datasets.training_data import load_training_data
-from tracker.deriving.fresh import FreshProcess
-from tracker.deriving.recorded import parse_record
-from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.derive import FreshProcess
+from tracker.deriving.find_trial import parse_record
+from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import EXIT_CODES, Verdict
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import InlineExecutor

@@ -28,20 +28,20 @@ ANEW = """
 import sys
 from pathlib import Path
 from tests.execution.contract import alone
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.canonical import parse_canonical
 from tracker.records import TrialSpec, record_from
 
 specs = [record_from(TrialSpec, line) for line in parse_canonical(sys.stdin.buffer.read())]
-project = Project(Path(sys.argv[1]))
+project = SmallProject(Path(sys.argv[1]))
 print(*(outcome.digest for outcome in alone(project, specs).values()), sep="\\n")
 """
 STUDY = """
 import sys
 from pathlib import Path
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 
-project = Project(Path(sys.argv[1]))
+project = SmallProject(Path(sys.argv[1]))
 result = project.run(project.plan("tpe"), store=Path(sys.argv[2]))
 project.report(project.run(project.plan("manual")))
 print(result.digest)

@@ -191,7 +191,7 @@ def reproduce(target: str | StudyTrial, project: Project | None = None) -> Verdi
     `target` is a trial of a study, `STUDY/NUMBER`, `final`, an MLflow run id, or the path of a `record.json`. The look at
     the test split that `final` repeats was taken before; none is added.
     """
-    from tracker.deriving.targets import reproduce_target
+    from tracker.deriving.judge_target import reproduce_target
 
     project = project or Project.now()
     return reproduce_target(target, project.paths, project.tracking_uri)
@@ -199,11 +199,11 @@ def reproduce(target: str | StudyTrial, project: Project | None = None) -> Verdi
 
 def record_verdict(config: Config, found: Verdict, target: str, project: Project | None = None) -> int:
     """Writes a verdict to the tags `tracker.reproduced...` of its runs in MLflow; how many there are. Raises TrackingError."""
-    from tracker.deriving import targets
+    from tracker.deriving.judge_target import record_verdict as record
 
     project = project or Project.now()
     experiment = config.tracking.experiment
-    return targets.record_verdict(found, target, project.tracking_uri, experiment, time.time(), socket.gethostname())
+    return record(found, target, project.tracking_uri, experiment, time.time(), socket.gethostname())
 
 
 def verify(
@@ -227,8 +227,8 @@ def verify(
     The store is read against its digests first, and has a verdict of its own, before the others, where `pipeline` is set or
     it is damaged. Raises NotFoundError where a single study is asked for and nothing is recorded of it.
     """
-    from tracker.deriving.pipeline_again import verify_pipeline, verify_store, verify_studies
-    from tracker.deriving.verify import FreshProcesses
+    from tracker.deriving.judge_project import verify_pipeline, verify_store, verify_studies
+    from tracker.deriving.judge_study import FreshProcesses
 
     if sample is not None and sample < 1:
         raise ConfigError(f"sample: expected a whole number from 1 on, found {sample!r}")

@@ -170,13 +170,13 @@ def test_the_driver_takes_its_workers_along(small_project: SmallProject, tmp_pat
     """A driver that is killed outright leaves no worker behind, not even one in a long cohort."""
     program = """
 import sys
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.trainer import Segment
 from pathlib import Path
 
 if __name__ == "__main__":
-    project = Project(Path(sys.argv[1]))
+    project = SmallProject(Path(sys.argv[1]))
     training = {"epochs": 1_000_000, "early_stopping": None}
     specs = project.specs("manual", training=training)
 
@@ -218,11 +218,11 @@ def test_workers_that_cannot_start_fail_no_trial(small_project: SmallProject, tm
     program = """
 import sys
 from pathlib import Path
-from tests.studies.project import Project
+from tests.studies.project import SmallProject
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.trainer import Segment
 
-project = Project(Path(sys.argv[1]))
+project = SmallProject(Path(sys.argv[1]))
 for batch in ProcessExecutor(project.source, 1).run([Segment(spec) for spec in project.specs("grid")]):
     print("a result")
 """

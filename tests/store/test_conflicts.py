@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tracking.studies import finished, proposal
-from tracker.deriving.difference import deviation, first_difference
+from tracker.deriving.compare_outcomes import deviation, first_difference
 from tracker.errors import ReplayError
 from tracker.records import TrialOutcome
 from tracker.store.conflicts import refuse_other_outcome

@@ -17,7 +17,7 @@ from tests.studies.test_runner import Forbidden, Interrupted
 from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
-from tracker.deriving.verify import FreshProcesses, verify_study
+from tracker.deriving.judge_study import FreshProcesses, verify_study
 from tracker.errors import NotFoundError
 from tracker.execution.executor import Executor, InlineExecutor
 from tracker.execution.processes import ProcessExecutor

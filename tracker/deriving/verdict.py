@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from tracker.deriving.difference import EQUIVALENT_WITHIN, Difference
+from tracker.deriving.compare_outcomes import EQUIVALENT_WITHIN, Difference
 from tracker.surroundings.changes import Cause
 
 Kind = Literal["trial", "study", "store", "ranking", "looks", "final"]

@@ -21,7 +21,7 @@ from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import score_labels
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again
-from tracker.store.store import FILE, Store
+from tracker.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,10 +70,8 @@ def _rank(case: _Case) -> Ranking:
 
 def known_looks(paths: Paths) -> Ledger:
     """The looks of files and store, without writing what one of them lacks. Raises StoreCorrupt."""
-    if not (paths.store / FILE).is_file():
-        return join_looks(paths.looks, {})
-    with Store.open(paths.store) as store:
-        return join_looks(paths.looks, store.looks())
+    with Store.opened_if_there(paths.store) as store:
+        return join_looks(paths.looks, store.looks() if store else {})
 
 
 def count_looks(paths: Paths, ledger: Ledger) -> int:

@@ -6,8 +6,8 @@ Nothing stored is ever changed: storing the same again is fine, storing somethin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,6 +58,13 @@ class Store:
     def open(cls, folder: Path, clock: Callable[[], float] = time.time) -> Store:
         """Opens the store of a folder, creating it the first time. Raises StoreError, StoreCorrupt."""
         return cls(folder, clock)
+
+    @classmethod
+    @contextmanager
+    def opened_if_there(cls, folder: Path) -> Iterator[Store | None]:
+        """The store of a folder, to read; None where there is none, and none is made. Raises StoreError, StoreCorrupt."""
+        with cls.open(folder) if (folder / FILE).is_file() else nullcontext() as store:
+            yield store
 
     def __enter__(self) -> Store:
         return self

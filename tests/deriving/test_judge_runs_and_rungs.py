@@ -11,10 +11,10 @@ import pytest
 from tests.studies.project import SmallProject
 from tracker import api
 from tracker.api import Project
-from tracker.deriving.fresh import FreshProcess
-from tracker.deriving.recorded import find_recorded, parse_record
-from tracker.deriving.reproduce import reproduce_record
-from tracker.deriving.verify import FreshProcesses, verify_study
+from tracker.deriving.derive import FreshProcess
+from tracker.deriving.find_trial import find_recorded, parse_record
+from tracker.deriving.judge_study import FreshProcesses, verify_study
+from tracker.deriving.judge_trial import reproduce_record
 from tracker.store.store import Store
 from tracker.tracking.runs import trial_record
 

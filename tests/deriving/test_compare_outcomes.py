@@ -18,12 +18,12 @@ from tests.studies.project import SmallProject
 from tracker import api
 from tracker.api import Project
 from tracker.canonical import digest_arrays
-from tracker.deriving.difference import EQUIVALENT_WITHIN
-from tracker.deriving.final_again import reproduce_final
-from tracker.deriving.fresh import Derived, FreshProcess
-from tracker.deriving.recorded import Recorded, find_recorded, recorded_trial
-from tracker.deriving.reproduce import judge, reproduce_record
-from tracker.deriving.targets import reproduce_target
+from tracker.deriving.compare_outcomes import EQUIVALENT_WITHIN
+from tracker.deriving.derive import Derived, FreshProcess
+from tracker.deriving.find_trial import Recorded, find_recorded, recorded_trial
+from tracker.deriving.judge_final import reproduce_final
+from tracker.deriving.judge_target import reproduce_target
+from tracker.deriving.judge_trial import judge, reproduce_record
 from tracker.deriving.verdict import Verdict, joint_exit_code, verdict_json
 from tracker.records import TrialOutcome
 from tracker.standalone.load import load_model

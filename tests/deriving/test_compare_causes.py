@@ -15,10 +15,10 @@ import pytest
 
 from tests.studies.project import SmallProject, command
 from tracker.canonical import canonical_json, digest
-from tracker.deriving.causes import find_causes
-from tracker.deriving.fresh import Derived, FreshProcess, Rows
-from tracker.deriving.recorded import Recorded, find_recorded, parse_record
-from tracker.deriving.reproduce import judge, reproduce_record
+from tracker.deriving.compare_causes import find_causes
+from tracker.deriving.derive import Derived, FreshProcess, Rows
+from tracker.deriving.find_trial import Recorded, find_recorded, parse_record
+from tracker.deriving.judge_trial import judge, reproduce_record
 from tracker.execution.executor import InlineExecutor
 from tracker.store.store import Store
 from tracker.studies.plan import StudyPlan, plan_study

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tracker.canonical import first_leaf
-from tracker.deriving.difference import Difference
-from tracker.deriving.fresh import FreshProcess
-from tracker.deriving.model_again import describe_again
-from tracker.deriving.recorded import Recorded, recorded_key
-from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.compare_models import describe_again
+from tracker.deriving.compare_outcomes import Difference
+from tracker.deriving.derive import FreshProcess
+from tracker.deriving.find_trial import Recorded, recorded_key
+from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import DataError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tracker.config import Preprocessing
 from tracker.datasets.training_data import identify_data, read_split
-from tracker.deriving.fresh import Rows
+from tracker.deriving.derive import Rows
 from tracker.errors import ConfigError, DataError
 from tracker.families.own_code import read_code
 from tracker.records import TrialSpec

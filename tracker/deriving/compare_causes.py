@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.deriving.difference import DIGESTS
-from tracker.deriving.fresh import Derived
-from tracker.deriving.recorded import Recorded
+from tracker.deriving.compare_outcomes import DIGESTS
+from tracker.deriving.derive import Derived
+from tracker.deriving.find_trial import Recorded
 from tracker.hyperparameters import FAMILIES
 from tracker.records import TrialOutcome, TrialSpec, record_json
 from tracker.store.conflicts import told_by_both

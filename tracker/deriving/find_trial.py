@@ -14,7 +14,7 @@ from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.remedies import has_dvc, run_again
-from tracker.store.store import FILE, Store
+from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.adopt import read_study
 from tracker.studies.result import StudyResult
@@ -95,11 +95,10 @@ def _stored_like(trial: Trial, abouts: tuple[Mapping[str, Any], ...] | None = No
 
 def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
     """The record of the run with that key, from the store or from beside a model. Raises NotFoundError."""
-    if (paths.store / FILE).is_file():
-        with Store.open(paths.store) as store:
-            outcome = store.outcomes([key]).get(key)
-            if outcome is not None:
-                return Recorded(name, store.spec(key), outcome, store.provenance(key))
+    with Store.opened_if_there(paths.store) as store:
+        outcome = store.outcomes([key]).get(key) if store else None
+        if store and outcome is not None:
+            return Recorded(name, store.spec(key), outcome, store.provenance(key))
     for path in sorted(paths.models.glob("*/trials.jsonl")):
         for trial in read_study(path).trials:
             if trial.spec.key == key:
@@ -112,12 +111,12 @@ def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
 def _of_study(paths: Paths, study: str, number: int) -> Recorded:
     """A trial of the study that the report speaks of; from the store, else from the records beside its model."""
     reported = reported_study(paths, study)
-    if (paths.store / FILE).is_file():
-        with Store.open(paths.store) as store:
-            known = [key for key, _ in store.studies(study)]
-            wanted = [reported[0]] if reported else known[:1]
-            for key in [key for key in wanted if key in known]:
-                return _stored(store, key, study, number)
+    with Store.opened_if_there(paths.store) as store:
+        known = [key for key, _ in store.studies(study)] if store else []
+        wanted = [reported[0]] if reported else known[:1]
+        for key in [key for key in wanted if key in known]:
+            assert store is not None
+            return _stored(store, key, study, number)
     result = read_beside_model(paths, study)
     if reported and reported[0] != result.spec.key:
         raise NotFoundError(
@@ -171,36 +170,27 @@ def _bring_back(paths: Paths) -> str:
 def _known_studies(paths: Paths) -> list[str]:
     """Names of studies that something was recorded of."""
     names = {path.parent.name for path in paths.models.glob("*/trials.jsonl")}
-    if (paths.store / FILE).is_file():
-        with Store.open(paths.store) as store:
-            names |= {spec.name for _, spec in store.studies()}
+    with Store.opened_if_there(paths.store) as store:
+        names |= {spec.name for _, spec in store.studies()} if store else set()
     return sorted(names)
 
 
 def _name_of(paths: Paths, study_key: str) -> str:
     """The name of a study, or the beginning of its key where the store does not have it."""
-    if (paths.store / FILE).is_file():
-        with Store.open(paths.store) as store, suppress(NotFoundError):
+    with Store.opened_if_there(paths.store) as store, suppress(NotFoundError):
+        if store:
             return store.study(study_key).name
     return study_key[:12]
 
 
 def _proposed(paths: Paths, key: str) -> TrialSpec | None:
     """The spec that the store has under a key."""
-    if not (paths.store / FILE).is_file():
-        return None
-    with Store.open(paths.store) as store:
-        try:
-            return store.spec(key)
-        except NotFoundError:
-            return None
+    with Store.opened_if_there(paths.store) as store, suppress(NotFoundError):
+        return store.spec(key) if store else None
+    return None
 
 
 def _provenance(paths: Paths, key: str) -> Mapping[str, Any]:
-    if not (paths.store / FILE).is_file():
-        return {}
-    with Store.open(paths.store) as store:
-        try:
-            return store.provenance(key)
-        except NotFoundError:
-            return {}
+    with Store.opened_if_there(paths.store) as store, suppress(NotFoundError):
+        return store.provenance(key) if store else {}
+    return {}

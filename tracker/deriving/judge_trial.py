@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracker.canonical import digest
-from tracker.deriving.causes import find_causes
-from tracker.deriving.difference import EQUIVALENT_WITHIN, Difference, deviation, first_difference
-from tracker.deriving.fresh import Derived, FreshProcess
-from tracker.deriving.recorded import Recorded
-from tracker.deriving.rows import Missing, find_rows
+from tracker.deriving.compare_causes import find_causes
+from tracker.deriving.compare_outcomes import EQUIVALENT_WITHIN, Difference, deviation, first_difference
+from tracker.deriving.derive import Derived, FreshProcess
+from tracker.deriving.find_rows import Missing, find_rows
+from tracker.deriving.find_trial import Recorded
 from tracker.deriving.verdict import Verdict
 from tracker.errors import TrackerError
 from tracker.surroundings.changes import Cause

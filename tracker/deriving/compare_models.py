@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.canonical import canonical_json, digest_file, first_leaf, parse_canonical
-from tracker.deriving.recorded import Recorded
-from tracker.deriving.rows import Missing, find_rows
+from tracker.deriving.find_rows import Missing, find_rows
+from tracker.deriving.find_trial import Recorded
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
 from tracker.paths import Paths

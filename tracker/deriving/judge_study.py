@@ -13,11 +13,11 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from tracker.deriving.difference import Difference
-from tracker.deriving.fresh import FreshProcess
-from tracker.deriving.model_again import other_model
-from tracker.deriving.recorded_study import RecordedStudy, find_study
-from tracker.deriving.reproduce import reach_of, reproduce_record
+from tracker.deriving.compare_models import other_model
+from tracker.deriving.compare_outcomes import Difference
+from tracker.deriving.derive import FreshProcess
+from tracker.deriving.find_study import RecordedStudy, find_study
+from tracker.deriving.judge_trial import reach_of, reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import ReplayError
 from tracker.evaluation.files import read_report

@@ -18,10 +18,10 @@ from tracker import api
 from tracker.api import Project
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.cli import app
-from tracker.deriving.final_again import reproduce_final
-from tracker.deriving.recorded_study import find_study
+from tracker.deriving.find_study import find_study
+from tracker.deriving.judge_final import reproduce_final
+from tracker.deriving.judge_study import FreshProcesses, sample_numbers, verify_study
 from tracker.deriving.verdict import Verdict, verdict_json
-from tracker.deriving.verify import FreshProcesses, sample_numbers, verify_study
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from, records_from

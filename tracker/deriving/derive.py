@@ -108,7 +108,7 @@ class FreshProcess:
         environ = dict(self._environ)
         pin_numerics(self._numerics, environ, ())
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tracker.deriving.retrain"],
+            [sys.executable, "-P", "-m", "tracker.deriving.derive_worker"],
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

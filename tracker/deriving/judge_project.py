@@ -11,10 +11,10 @@ from typing import Any
 
 from tracker.canonical import digest_bytes, first_leaf, parse_canonical
 from tracker.config import Compare
-from tracker.deriving.difference import Difference
-from tracker.deriving.final_again import reproduce_final
+from tracker.deriving.compare_outcomes import Difference
+from tracker.deriving.judge_final import reproduce_final
+from tracker.deriving.judge_study import FreshProcesses, OnStep, verify_study
 from tracker.deriving.verdict import Verdict, cannot
-from tracker.deriving.verify import FreshProcesses, OnStep, verify_study
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
 from tracker.evaluation.files import read_report
@@ -22,15 +22,15 @@ from tracker.evaluation.final import RESULT, name_candidate, read_results
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
-from tracker.store.store import FILE, Store
+from tracker.store.store import Store
 
 
 def verify_store(paths: Paths) -> Verdict | None:
     """Reads every row of the store and every weights file in it against its digest; None where there is no store."""
-    if not (paths.store / FILE).is_file():
-        return None
     try:
-        with Store.open(paths.store) as store:
+        with Store.opened_if_there(paths.store) as store:
+            if store is None:
+                return None
             read = store.check()
     except StoreCorrupt as error:
         return Verdict("store", "store", "differs", Difference.told("store", str(error)))

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.deriving.recorded import Recorded, read_beside_model, reported_study
+from tracker.deriving.find_trial import Recorded, read_beside_model, reported_study
 from tracker.errors import NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, Timing
-from tracker.store.store import FILE, Store
+from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.result import StudyResult, study_result
 
@@ -44,12 +44,11 @@ class RecordedStudy:
 def find_study(name: str, paths: Paths) -> RecordedStudy:
     """The study of that name that the report speaks of, else the one stored last. Raises NotFoundError."""
     reported = reported_study(paths, name)
-    if (paths.store / FILE).is_file():
-        with Store.open(paths.store) as store:
-            known = [key for key, _ in store.studies(name)]
-            key, count = reported or (next(iter(known), None), None)
-            if key in known:
-                return _stored(store, str(key), name, count)
+    with Store.opened_if_there(paths.store) as store:
+        known = [key for key, _ in store.studies(name)] if store else []
+        key, count = reported or (next(iter(known), None), None)
+        if store and key in known:
+            return _stored(store, str(key), name, count)
     return RecordedStudy(read_beside_model(paths, name), {})
 
 

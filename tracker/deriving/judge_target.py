@@ -11,11 +11,11 @@ from typing import Any
 
 from tracker.aggregation import aggregate
 from tracker.canonical import first_leaf
-from tracker.deriving.difference import Difference
-from tracker.deriving.final_again import reproduce_final
-from tracker.deriving.fresh import FreshProcess
-from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
-from tracker.deriving.reproduce import reproduce_record
+from tracker.deriving.compare_outcomes import Difference
+from tracker.deriving.derive import FreshProcess
+from tracker.deriving.find_trial import Recorded, find_recorded, parse_record, recorded_trial
+from tracker.deriving.judge_final import reproduce_final
+from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report

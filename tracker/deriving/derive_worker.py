@@ -1,6 +1,6 @@
 """Trains trials again, in a process of its own: jobs come as lines of JSON on standard input, answers go to standard output.
 
-`python -m tracker.deriving.retrain` is started by `tracker.deriving.fresh`. A job holds `spec`, `root`, `splits`,
+`python -m tracker.deriving.derive_worker` is started by `tracker.deriving.derive`. A job holds `spec`, `root`, `splits`,
 `preprocessing`, `weights` (a file to write, or null) and `until` (an epoch, or null); an answer holds `outcome` and
 `provenance`, or `problem`.
 """

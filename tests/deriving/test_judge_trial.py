@@ -15,12 +15,12 @@ import pytest
 from tests.studies.loops import NETWORK, SMALL, LoopProject
 from tests.studies.project import SmallProject, surroundings
 from tracker.canonical import canonical_json
-from tracker.deriving.difference import first_difference
-from tracker.deriving.fresh import FreshProcess
-from tracker.deriving.recorded import Recorded, find_recorded, parse_record, recorded_trial
-from tracker.deriving.reproduce import judge, reproduce_record
-from tracker.deriving.rows import Missing, find_rows
-from tracker.deriving.targets import reproduce_target
+from tracker.deriving.compare_outcomes import first_difference
+from tracker.deriving.derive import FreshProcess
+from tracker.deriving.find_rows import Missing, find_rows
+from tracker.deriving.find_trial import Recorded, find_recorded, parse_record, recorded_trial
+from tracker.deriving.judge_target import reproduce_target
+from tracker.deriving.judge_trial import judge, reproduce_record
 from tracker.deriving.verdict import EXIT_CODES, Verdict, verdict_json
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
@@ -287,10 +287,10 @@ def test_nobody_trains_on_when_the_command_was_killed(small_project: SmallProjec
     program = """
 import sys
 from pathlib import Path
-from tests.studies.project import Project, surroundings
-from tracker.deriving.fresh import FreshProcess, Rows
+from tests.studies.project import SmallProject, surroundings
+from tracker.deriving.derive import FreshProcess, Rows
 
-project = Project(Path(sys.argv[1]))
+project = SmallProject(Path(sys.argv[1]))
 [spec, *_] = project.specs("manual", training={"epochs": 1_000_000, "early_stopping": None})
 with FreshProcess() as fresh:
     print(fresh._start().pid, flush=True)
