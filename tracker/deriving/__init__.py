@@ -1,1 +1,1 @@
-"""Derives what was recorded again and judges it: `find_*` the record, `derive*` it, `compare_*` the two, `judge_*` what came of it."""
+"""Derives what was recorded again: `find_*` the record, `derive*` it, `compare_*` the two, `judge_*` what came of it."""
