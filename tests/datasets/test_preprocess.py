@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -89,6 +91,22 @@ def test_fit_sees_train_alone(table: pd.DataFrame) -> None:
     first = fit_preprocessing(table.iloc[:100], SCHEMA, settings())
     table.loc[table.index[100:], "age"] = 1e6
     assert first == fit_preprocessing(table.iloc[:100], SCHEMA, settings())
+
+
+@given(
+    texts=st.lists(st.none() | st.sampled_from(["a", "b", "B", "missing", "é", "10", "9"]) | st.text(min_size=1)),
+    gaps=st.sampled_from(["most_frequent", "missing"]),
+)
+def test_categories_are_those_of_scikit_learn(texts: list[str | None], gaps: str) -> None:
+    """The fill of gaps, ties included, and the categories with their order, for any texts."""
+    texts = [*texts, "x"]
+    fill = {"fill_value": "missing", "strategy": "constant"} if gaps == "missing" else {"strategy": gaps}
+    cells = np.array(texts, dtype=object)[:, None]
+    imputer = SimpleImputer(missing_values=None, **fill).fit(cells)
+    encoder = OneHotEncoder().fit(imputer.transform(cells))
+    schema = {"columns": [{"name": "t", "role": "feature", "kind": "categorical"}]}
+    column = fit_preprocessing(pd.DataFrame({"t": texts}, dtype="str"), schema, settings(gaps=gaps))["columns"][0]
+    assert (imputer.statistics_[0], list(encoder.categories_[0])) == (column["fill"], column["categories"])
 
 
 def test_unseen_category_gives_zeros(table: pd.DataFrame) -> None:

@@ -9,9 +9,8 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 PRELOADED = [  # what a worker needs to load data and train
     "pandas",
     "pyarrow.parquet",
-    "sklearn.impute",
-    "sklearn.preprocessing",
     "tracker.datasets.load_parquet",
+    "tracker.datasets.preprocess",
     "tracker.execution.processes",
     "tracker.standalone.transform",
 ]

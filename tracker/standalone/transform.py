@@ -25,8 +25,8 @@ def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
     missing = [entry["name"] for entry in state["columns"] if entry["name"] not in frame.columns]
     if missing:
         raise ValueError(f"missing columns: {', '.join(map(repr, missing))}")
-    twice = [entry["name"] for entry in state["columns"] if (frame.columns == entry["name"]).sum() > 1]
-    if twice:
+    repeated = set(frame.columns[frame.columns.duplicated()])
+    if twice := [entry["name"] for entry in state["columns"] if entry["name"] in repeated]:
         raise ValueError(f"columns that occur more than once: {', '.join(map(repr, twice))}")
     blocks = [_READERS[entry["kind"]](entry, frame[entry["name"]]) for entry in state["columns"]]
     features: Matrix = np.concatenate([np.empty((len(frame), 0), np.float32), *blocks], axis=1)
