@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tracker.canonical import canonical_json
 from tracker.families.family import open_family
-from tracker.hyperparameters import FAMILIES, active, with_neutral, without_neutral
+from tracker.hyperparameters import FAMILIES, active, numerics_of, with_neutral, without_neutral
 
 MLP = FAMILIES["mlp"].knobs
 
@@ -34,6 +34,18 @@ MLP = FAMILIES["mlp"].knobs
         ("batch_norm", 1, "expected true or false, found 1"),
         ("optimizer", "SGD", "expected one of sgd, adam, adamw, rmsprop, found 'SGD'"),
         ("activation", ["relu"], "expected one of sigmoid, tanh, relu, leaky_relu, gelu, found ['relu']"),
+        (
+            "class_weights",
+            "equal",
+            "expected none, balanced or a weight for each class, such as {rare: 10}, found 'equal'",
+        ),
+        ("class_weights", {}, "expected none, balanced or a weight for each class, such as {rare: 10}, found {}"),
+        ("class_weights", {"a": 0}, "a: expected more than 0, found 0"),
+        (
+            "class_weights",
+            {True: 1},
+            "expected names of classes, in quotes if they look like something else, found True",
+        ),
     ],
 )
 def test_faults(name, value, fault):
@@ -46,7 +58,7 @@ def test_sound_values_have_a_type_and_a_canonical_form(name, value):
     """Whatever is not refused becomes the type of its name, once and for all, without signed zeros."""
     if MLP[name].fault(value) is None:
         typed = MLP[name].typed(value)
-        assert {"int": int, "float": float, "bool": bool, "choice": str}[MLP[name].kind] is type(typed)
+        assert {"int": int, "float": float, "bool": bool}.get(MLP[name].kind, str) is type(typed)
         assert typed == MLP[name].typed(typed) == value
         assert not canonical_json(typed).startswith(b"-0")
 
@@ -70,6 +82,7 @@ def test_neutral_values_are_fixed_for_ever():
         "dropout": 0.0,
         "batch_norm": False,
         "weight_init": "default",
+        "class_weights": "none",
     } == {name: entry.neutral for name, entry in MLP.items() if entry.neutral is not None}
     assert {"hidden_layers", "units", "activation", "optimizer", "learning_rate", "batch_size"} == {
         name for name, entry in MLP.items() if entry.neutral is None
@@ -120,9 +133,9 @@ def test_momentum_belongs_to_sgd():
 
 
 def test_active_fills_in_defaults():
-    """Every name that has an effect has a value."""
-    assert set(MLP) - {"momentum"} == set(active("mlp", {}))
-    assert set(MLP) == set(active("mlp", {"optimizer": "sgd"}))
+    """Every name that has an effect has a value, but for what came later and is neutral."""
+    assert set(MLP) - {"momentum", "class_weights"} == set(active("mlp", {}))
+    assert set(MLP) - {"class_weights"} == set(active("mlp", {"optimizer": "sgd"}))
 
 
 def test_equal_networks_have_equal_parameters():
@@ -139,3 +152,23 @@ def test_equal_networks_have_equal_parameters():
 def test_active_changes_nothing_twice(params):
     """The parameters of the parameters are the parameters."""
     assert active("mlp", params) == active("mlp", active("mlp", params))
+
+
+@pytest.mark.parametrize("family", ["mlp", "build"])
+def test_class_weights_that_are_not_wanted_are_not_said(family):
+    """They are in no parameters, as before there were any; wanted ones are, classes as texts, weights as floats."""
+    assert "class_weights" not in active(family, {"class_weights": "none"})
+    assert "class_weights" not in with_neutral(family, without_neutral(family, active(family, {})))
+    for wanted, told in (("balanced", "balanced"), ({1: 2, "b": 3.5}, {"1": 2.0, "b": 3.5})):
+        params = active(family, {"class_weights": wanted})
+        assert told == params["class_weights"] == without_neutral(family, params)["class_weights"]
+        assert params == with_neutral(family, without_neutral(family, params))
+
+
+def test_a_knob_that_came_later_raises_the_version_where_it_is_used():
+    """A `build` of the first release may have had a hyperparameter of that name: its key is no key of class weights."""
+    assert [1, 1, 2] == [
+        numerics_of("build", params) for params in ({}, {"class_weights": "none"}, {"class_weights": "balanced"})
+    ]
+    assert FAMILIES["mlp"].numerics == numerics_of("mlp", {"class_weights": "balanced"})
+    assert FAMILIES["function"].numerics == numerics_of("function", {"class_weights": "balanced"})

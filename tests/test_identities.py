@@ -29,8 +29,15 @@ from tracker.training.loop import Result
 
 # What is neutral, for ever. Add to these lists; never change or take out what is in them.
 NEUTRAL_KNOBS = {
-    "mlp": {"dropout": 0.0, "batch_norm": False, "weight_init": "default", "momentum": 0.0, "weight_decay": 0.0},
-    "build": {"momentum": 0.0, "weight_decay": 0.0},
+    "mlp": {
+        "dropout": 0.0,
+        "batch_norm": False,
+        "weight_init": "default",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "class_weights": "none",
+    },
+    "build": {"momentum": 0.0, "weight_decay": 0.0, "class_weights": "none"},
     "function": {},
 }
 NEUTRAL_TRAINING = {"early_stopping": None, "device": "cpu", "numerics": "native"}

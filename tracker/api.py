@@ -141,7 +141,7 @@ def _tune(
     from tracker.execution.executor import DataSource, lanes_allowed
     from tracker.execution.processes import open_executor
     from tracker.store.environments import refuse_other_environment
-    from tracker.studies.plan import plan_study
+    from tracker.studies.plan import plan_study, refuse_labels
     from tracker.studies.report import describe_serving, write_reports
     from tracker.studies.runner import run_study
     from tracker.studies.study import Study
@@ -151,6 +151,7 @@ def _tune(
     environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
     code = _own_code(config, paths)
     plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None)
+    refuse_labels([plan], data.labels)
     about = {**about, "code": code.texts} if code else about
     serving = describe_serving(data, read_split(paths.splits, "train").head(2))
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tracker.neutral import is_same
 
-Value = bool | int | float | str | list[int]
+Value = bool | int | float | str | list[int] | dict[str, float]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
@@ -26,9 +26,12 @@ class Hyperparameter:
 
     `neutral` is the value at which training is as if the name did not exist, fixed for ever and left out of identities;
     None where there is none. A name that a later release adds must have one. Without a `default` it is the default too.
+    `since` is the version of a family's arithmetic that such a name came with: where it is not neutral, keys hold at least
+    that version, so that they are no keys of a time when the name was the user's own. At its neutral value it is left out
+    of the parameters altogether: reports, and what the user's code is given, stay as they were.
     """
 
-    kind: Literal["int", "float", "bool", "choice", "free"]
+    kind: Literal["int", "float", "bool", "choice", "weights", "free"]
     meaning: str
     default: Value | None = None
     low: float | None = None
@@ -39,6 +42,7 @@ class Hyperparameter:
     when: tuple[str, tuple[Value, ...]] | None = None
     per: str | None = None
     neutral: Value | None = None
+    since: int | None = None
 
     @property
     def usual(self) -> Value | None:
@@ -53,6 +57,8 @@ class Hyperparameter:
             return None if isinstance(value, bool) else f"expected true or false, found {value!r}"
         if self.kind == "choice":
             return None if value in self.choices else f"expected one of {', '.join(self.choices)}, found {value!r}"
+        if self.kind == "weights":
+            return _weights_fault(value, self.choices)
         if isinstance(value, list) and self.per:
             faults = [fault for item in value if (fault := self._number_fault(item))]
             return faults[0] if faults else None if value else "expected at least one number"
@@ -83,11 +89,25 @@ class Hyperparameter:
         """The value in the type of its name: `1` as 1.0 for a float, `2.0` as 2 for an int."""
         if isinstance(value, list):
             return [self.typed(item) for item in value]
+        if isinstance(value, Mapping):
+            return {str(label): float(weight) for label, weight in value.items()}
         if self.kind == "float":
             return float(value) + 0.0  # -0.0 is 0.0
         if self.kind == "free" and isinstance(value, float):
             return value + 0.0
         return int(value) if self.kind == "int" else value
+
+
+def _weights_fault(value: Any, choices: tuple[str, ...]) -> str | None:
+    """One of the choices, or a positive weight by class."""
+    if isinstance(value, str) and value in choices:
+        return None
+    if not isinstance(value, Mapping) or not value:
+        return f"expected {', '.join(choices)} or a weight for each class, such as {{rare: 10}}, found {value!r}"
+    if odd := [label for label in value if isinstance(label, bool) or not isinstance(label, str | int)]:
+        return f"expected names of classes, in quotes if they look like something else, found {odd[0]!r}"
+    number = Hyperparameter("float", "", above=0.0, high=1e9)
+    return next((f"{label}: {fault}" for label, weight in value.items() if (fault := number.fault(weight))), None)
 
 
 def _free_fault(value: Any) -> str | None:
@@ -105,6 +125,13 @@ TRAINING: Mapping[str, Hyperparameter] = {
     "momentum": Hyperparameter("float", "of sgd", low=0.0, below=1.0, when=("optimizer", ("sgd",)), neutral=0.0),
     "weight_decay": Hyperparameter("float", "decoupled for adamw, else L2", low=0.0, high=1e3, neutral=0.0),
     "batch_size": Hyperparameter("int", "rows per step", 32, low=1, high=65536),
+    "class_weights": Hyperparameter(
+        "weights",
+        "how much a row of each class counts in the gradients; balanced: classes count alike",
+        choices=("none", "balanced"),
+        neutral="none",
+        since=2,
+    ),
 }
 
 MLP: Mapping[str, Hyperparameter] = {
@@ -168,7 +195,7 @@ def active(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
     return {
         name: table[name].typed(filled[name])
         for name in ordered
-        if filled[name] is not None and _has_effect(table[name], filled)
+        if filled[name] is not None and _has_effect(table[name], filled) and not _goes_unsaid(table[name], filled[name])
     }
 
 
@@ -189,14 +216,25 @@ def with_neutral(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
     present = {
         name: value
         for name, value in whole.items()
-        if value is not None and (name in params or _has_effect(knobs[name], whole))
+        if value is not None and (name in params or (_has_effect(knobs[name], whole) and knobs[name].since is None))
     }
     return {**{name: value for name, value in params.items() if name not in knobs}, **present}
+
+
+def numerics_of(family: str, params: Mapping[str, Any]) -> int:
+    """The version of a family's arithmetic that trains these parameters: it is in their keys."""
+    row = FAMILIES[family]
+    later = (knob.since for name, knob in row.knobs.items() if knob.since and name in without_neutral(family, params))
+    return max(row.numerics, *later, 0)
 
 
 def _knobs(family: str) -> Mapping[str, Hyperparameter]:
     """None for a family that this release does not know: its records are shown as they are."""
     return FAMILIES[family].knobs if family in FAMILIES else {}
+
+
+def _goes_unsaid(entry: Hyperparameter, value: Any) -> bool:
+    return entry.since is not None and is_same(value, entry.neutral)
 
 
 def _has_effect(entry: Hyperparameter, filled: Mapping[str, Any]) -> bool:

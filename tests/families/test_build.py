@@ -71,11 +71,13 @@ def project(tmp_path: Path) -> SmallProject:
     return SmallProject.made(tmp_path, make_table(), PARAMS)
 
 
+@pytest.mark.parametrize("weights", ["none", "balanced"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-def test_a_linear_network_trains_as_ours_does(optimizer: str) -> None:
+def test_a_linear_network_trains_as_ours_does(optimizer: str, weights: str) -> None:
     """The same start, batches and formula: the losses agree with our own family's to the last digits, for every optimizer."""
     data = arrays(90)
     params = {"optimizer": optimizer, "learning_rate": 0.02, "batch_size": 16, "weight_decay": 1e-3, "momentum": 0.5}
+    params |= {"class_weights": weights}
     ours = train(mlp_spec(3, 4, STOPPING, hidden_layers=0, **params), data).outcome
 
     def same_start(hyperparameters: dict, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:

@@ -1,17 +1,21 @@
 """The written-out backward pass against automatic differentiation, and padding against true sizes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from sklearn.utils.class_weight import compute_class_weight
 
 from tests.training.cases import arrays, spec
 from tracker.canonical import digest_arrays
-from tracker.families.family import train
+from tracker.families.family import train, train_cohort
 from tracker.families.mlp_lanes import MlpLanes, Rows
 from tracker.families.mlp_layout import initial_tensors, lane_sizes, shape_of
 from tracker.hyperparameters import ACTIVATIONS, WEIGHT_INITS
 from tracker.standalone.mlp import load_module, padded_width, probabilities
+from tracker.training.losses import class_weights
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -44,6 +48,67 @@ def test_gradients_are_those_of_automatic_differentiation(activation: str, batch
     torch.nn.functional.cross_entropy(logits, y).backward()
     for name, leaf in leaves.items():
         torch.testing.assert_close(mine[name], leaf.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_gradients_with_class_weights_are_those_of_torch(batch_norm: bool) -> None:
+    """An epoch of one batch moves plain sgd by the gradient of `cross_entropy(weight=...)`, a sum of weights below it."""
+    data, rate = arrays(rows=23, features=4, classes=3), 0.5
+    weights = {"a": 0.5, "b": 4.0, "c": 1.0}
+    data = replace(data, labels=("a", "b", "c"))
+    knobs = {"units": 6, "hidden_layers": 1, "batch_norm": batch_norm, "optimizer": "sgd", "learning_rate": rate}
+    one = spec(3, 1, batch_size=64, class_weights=weights, **knobs)
+    found = load(train(one, data).weights)
+    leaves = {
+        name: t.clone().requires_grad_() for name, t in initial_tensors(one, 4, 3).items() if "running" not in name
+    }
+    h = torch.nn.functional.linear(
+        torch.from_numpy(data.x_train), leaves["hidden_0.weight"], leaves.get("hidden_0.bias")
+    )
+    if batch_norm:
+        h = torch.nn.functional.batch_norm(h, None, None, leaves["norm_0.weight"], leaves["norm_0.bias"], training=True)
+    logits = torch.nn.functional.linear(torch.relu(h), leaves["output.weight"], leaves["output.bias"])
+    scale = torch.tensor([weights[label] for label in data.labels])
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.y_train), weight=scale).backward()
+    for name, leaf in leaves.items():
+        torch.testing.assert_close(found[name], leaf.detach() - rate * leaf.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 31, 200])
+def test_lanes_with_and_without_class_weights_do_not_touch_one_another(batch_size: int) -> None:
+    """Weighted lanes beside others give the bits of each alone; those without have the bits of a cohort without any."""
+    data = replace(arrays(rows=61, classes=3), labels=("a", "b", "c"))
+    wanted = ("none", "balanced", {"a": 3.0}, "none", "balanced")
+    specs = [
+        spec(seed, 3, class_weights=weights, batch_size=batch_size, units=9 + seed, dropout=0.2 * (seed % 2))
+        for seed, weights in enumerate(wanted)
+    ]
+    together = train_cohort(specs, data)
+    assert [train(one, data).outcome for one in specs] == [result.outcome for result in together]
+    plain = [one for one in specs if "class_weights" not in one.params]
+    assert [together[0].weights, together[3].weights] == [result.weights for result in train_cohort(plain, data)]
+    unweighted = train(spec(1, 3, batch_size=batch_size, units=10, dropout=0.2), data)
+    assert (batch_size > 1) == (unweighted.weights != together[1].weights)  # of one row the weight cancels
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    """Rows over classes times rows of the class, from the training rows; a class that is not named counts 1."""
+    data = replace(arrays(rows=50, classes=4), labels=("a", "b", "c", "d"))
+    expected = compute_class_weight("balanced", classes=np.arange(4), y=data.y_train)
+    assert expected.tolist() == class_weights({"class_weights": "balanced"}, data).tolist()
+    assert [1.0, 2.5, 1.0, 1.0] == class_weights({"class_weights": {"b": 2.5}}, data).tolist()
+    assert None is class_weights({}, data) is class_weights({"class_weights": "none"}, data)
+
+
+def test_losses_are_told_without_weights() -> None:
+    """`train_loss` and `val_loss` are one measure for all trials: those of the first epoch's weights, whatever counts."""
+    data, one = arrays(rows=40, classes=3), spec(2, 1, batch_size=64, class_weights="balanced", units=8)
+    outcome = train(one, data).outcome
+    plain = train(spec(2, 1, batch_size=64, units=8), data).outcome
+    assert plain.metrics["train_loss"] == outcome.metrics["train_loss"]  # before the one step
+    p = probabilities(one.params, load(train(one, data).weights), data.x_validation)
+    mean = -np.log(p[np.arange(len(p)), data.y_validation]).mean()
+    assert mean == pytest.approx(outcome.metrics["val_loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.studies.project import ENVIRONMENT, SmallProject, make_config
-from tracker.errors import NotFoundError, SpaceError
+from tracker.errors import ConfigError, NotFoundError, SpaceError
+from tracker.search.samplers import open_sampler
 from tracker.seeds import derive_seed
-from tracker.studies.plan import plan_studies, plan_study, propose_trial
+from tracker.studies.plan import StudyPlan, plan_studies, plan_study, propose_trial, refuse_labels
 
 DATA = {"train": "t", "validation": "v", "schema": "s", "preprocessing": "p"}
 
@@ -138,3 +139,38 @@ def test_the_plan_follows_the_splits(small_project: SmallProject) -> None:
     spec = small_project.plan("random").spec
     assert small_project.data.digests == spec.data
     assert {"train", "validation", "schema", "preprocessing"} == set(spec.data)
+
+
+def test_class_weights_are_searched_and_told_only_where_they_are_wanted() -> None:
+    """As any choice: `none` gives the parameters, and the keys, of a trial without the entry; `balanced` gives others."""
+    plan = plan_study(make_config(search_space__class_weights=["none", "balanced"]), "random", DATA, ENVIRONMENT)
+    values = {"learning_rate": 0.01}
+    plain, none, balanced = (
+        propose_trial(plan.spec, 0, 0, {**searched_of(plan), **values, "class_weights": weights}).spec
+        for weights in ("none", "none", "balanced")
+    )
+    assert plain == none
+    assert "class_weights" not in none.params
+    assert "balanced" == balanced.params["class_weights"]
+    assert none.candidate != balanced.candidate
+
+
+def searched_of(plan: StudyPlan) -> dict[str, Any]:
+    """The values of the study's first trial."""
+    return dict(open_sampler(plan.spec).propose(0, 1, 0)[0])
+
+
+def test_classes_that_the_table_does_not_have_get_no_weight() -> None:
+    """A name in `class_weights` that is no label is told, of fixed values and of configurations, each once."""
+    config = make_config(
+        hyperparameters__class_weights={"good": 1, "bda": 5},
+        studies__manual={"sampler": "manual", "configurations": [{}, {"class_weights": {"worse": 2}}]},
+    )
+    plans = plan_studies(config, DATA, ENVIRONMENT).values()
+    with pytest.raises(ConfigError) as error:
+        refuse_labels(plans, ["bad", "good"])
+    assert (
+        "class_weights: 'bda' is no class of the target; there are bad, good",
+        "class_weights: 'worse' is no class of the target; there are bad, good",
+    ) == error.value.faults
+    refuse_labels(plans, ["bda", "good", "worse"])

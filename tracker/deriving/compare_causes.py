@@ -9,7 +9,7 @@ from tracker.canonical import digest
 from tracker.deriving.compare_outcomes import DIGESTS
 from tracker.deriving.derive import Derived
 from tracker.deriving.find_trial import Recorded
-from tracker.hyperparameters import FAMILIES
+from tracker.hyperparameters import numerics_of
 from tracker.records import TrialOutcome, TrialSpec, record_json
 from tracker.store.conflicts import told_by_both
 from tracker.surroundings.changes import Cause, changes
@@ -60,7 +60,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
-    present = FAMILIES[spec.family].numerics
+    present = numerics_of(spec.family, spec.params)
     if spec.numerics != present:
         yield Cause.of("numerics", f"the version of tracker's arithmetic for {spec.family}", spec.numerics, present)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from tracker.seeds import AmbientRandomness, derive_seed
 from tracker.training.arrays import Arrays
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
-from tracker.training.losses import validation_row
+from tracker.training.losses import class_weights, validation_row
 from tracker.training.module import EXAMPLES, class_logits, class_probabilities, copy_state
 from tracker.training.optimizers import Optimizer
 
@@ -122,13 +123,13 @@ class BuildEngine:
         return running(self._spec, AmbientRandomness(derive_seed(self._spec.seed, "build", *purpose)))
 
     def _built(self) -> torch.nn.Module:
-        copies = {n: list(v) if isinstance(v, list) else v for n, v in self._spec.params.items()}
+        copies = deepcopy(dict(self._spec.params))
         with self._own_code("init"):
             module = self._build(copies, (self._x.shape[1],), self._arrays.classes)
         if not isinstance(module, torch.nn.Module):
             raise TrainingError(f"build must give a torch.nn.Module; it gave {type(module).__name__}")
         copy_state(module)  # what cannot be kept is told before anything is trained
-        self._steps = _Steps(module, self._spec)
+        self._steps = _Steps(module, self._spec, class_weights(self._spec.params, self._arrays))
         return module
 
     def _train(self, module: torch.nn.Module) -> float:
@@ -156,7 +157,8 @@ class BuildEngine:
 class _Steps:
     """Gradients by automatic differentiation, steps by the formula that all families share, on one flat block."""
 
-    def __init__(self, module: torch.nn.Module, spec: TrialSpec) -> None:
+    def __init__(self, module: torch.nn.Module, spec: TrialSpec, weights: np.ndarray | None) -> None:
+        self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         if not self._parameters:
             raise TrainingError("the module has no parameters to train")
@@ -180,7 +182,7 @@ class _Steps:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise TrainingError(f"the model gives {found} for {len(x)} rows; expected logits ({len(x)}, {classes})")
         losses = -log_softmax(logits.to(torch.float32), 1).gather(1, y[:, None])[:, 0]
-        losses.mean().backward()  # type: ignore[no-untyped-call]
+        self._mean(losses, y).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for parameter, value, gradient in zip(self._parameters, *self._views, strict=True):
                 value.copy_(parameter)
@@ -190,6 +192,13 @@ class _Steps:
                 parameter.copy_(value)
         result: np.ndarray = losses.detach().numpy()
         return result
+
+    def _mean(self, losses: Tensor, y: Tensor) -> Tensor:
+        """The mean over the rows, each with the weight of its class."""
+        if self._weights is None:
+            return losses.mean()
+        weights = self._weights[y]
+        return (losses * weights).sum() / weights.sum()
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         """Views of a flat tensor, one per parameter."""

@@ -21,7 +21,7 @@ from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays, Tables, take
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Epoch, Kept
-from tracker.training.losses import mean_losses, validate, validation_row
+from tracker.training.losses import class_weights, mean_losses, validate, validation_row
 from tracker.training.optimizers import Optimizer
 
 CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
@@ -65,6 +65,7 @@ class MlpEngine:
     def __init__(self, lanes: MlpLanes, arrays: Arrays, tables: Tables, epoch: int = 0) -> None:
         self.lanes, self.arrays, self.tables, self.epoch = lanes, arrays, tables, epoch
         self.optimizer = Optimizer([spec.params for spec in lanes.specs])
+        self.weights = [class_weights(spec.params, arrays) for spec in lanes.specs]
         self.log_p = torch.empty(0)
         self.best_log_p: list[Tensor | None] = [None] * lanes.lanes
         self.best_epochs = [0] * lanes.lanes
@@ -149,6 +150,7 @@ class MlpEngine:
         coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, rates)
         dropout = Dropout(lanes, epoch, padded)
         blocks = lanes.optimizer_blocks()
+        shares = self._shares(index, full, last)
         log_p = torch.empty(steps, lanes.lanes, padded, self.tables.truth.shape[1])
         at_once = max(1, CHUNK_FLOATS // (lanes.lanes * padded * (self.tables.x.shape[1] + dropout.numbers)))
         for start in range(0, steps, at_once):
@@ -159,9 +161,27 @@ class MlpEngine:
                 step = start + offset
                 rows = last if step == steps - 1 else full
                 step_masks = None if masks is None else [mask[offset] for mask in masks]
-                lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step])
+                step_shares = None if shares is None else shares[step]
+                lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step], step_shares)
                 self.optimizer.step(blocks, coefficients[step])
         return mean_losses(log_p, index, self.tables.y, count)
+
+    def _shares(self, index: np.ndarray, full: Rows, last: Rows) -> Tensor | None:
+        """What each row counts in the mean of its batch, (steps, lanes, rows, 1): its weight over the sum of all weights.
+
+        Lanes without weights keep the very numbers that they have alone; None where no lane has any.
+        """
+        if all(weights is None for weights in self.weights):
+            return None
+        shares = full.share.repeat(len(index), self.lanes.lanes, 1, 1)
+        shares[-1] = last.share
+        for lane, weights in enumerate(self.weights):
+            if weights is not None:
+                chosen = np.where(
+                    index[:, lane] < len(self.arrays.y_train), weights[self.tables.y[index[:, lane]]], 0.0
+                )
+                shares[:, lane, :, 0] = torch.from_numpy(chosen / chosen.sum(axis=1, keepdims=True))
+        return shares
 
 
 class Dropout:

@@ -38,6 +38,11 @@ class Rows:
     valid: Tensor
     count: int
 
+    @property
+    def share(self) -> Tensor:
+        """What each row counts in the mean over the real ones, (1, B, 1)."""
+        return self.valid / self.count
+
     @classmethod
     def of(cls, count: int, padded: int) -> Rows:
         """The first `count` of `padded` rows."""
@@ -79,15 +84,24 @@ class MlpLanes:
         groups = (self.values.blocks, self.gradients.blocks, self.first.blocks, self.second.blocks)
         return list(zip(*groups, strict=True))
 
-    def gradient(self, x: Tensor, truth: Tensor, rows: Rows, masks: Sequence[Tensor] | None, log_p: Tensor) -> None:
+    def gradient(
+        self,
+        x: Tensor,
+        truth: Tensor,
+        rows: Rows,
+        masks: Sequence[Tensor] | None,
+        log_p: Tensor,
+        shares: Tensor | None = None,
+    ) -> None:
         """Writes the gradients of each lane's mean cross-entropy, and log-probabilities to `log_p` (K, B, C).
 
-        `x` is (K, B, features), `truth` one-hot (K, B, C), `masks` the dropout factors of each hidden layer (k, B, W).
+        `x` is (K, B, features), `truth` one-hot (K, B, C), `masks` the dropout factors of each hidden layer (k, B, W),
+        `shares` what each row counts in its lane's mean (K, B, 1), 0 where there is no row; None: all alike.
         """
         saved = self._forward(x, rows, masks)
         last = self._gather([entry.h for entry in saved], x)
         torch.log_softmax(self._logits(last), -1, out=log_p)
-        slope = torch.exp(log_p).sub_(truth).mul_(rows.valid / rows.count)
+        slope = torch.exp(log_p).sub_(truth).mul_(rows.share if shares is None else shares)
         torch.bmm(last.transpose(1, 2), slope, out=self.gradients.weight[self.output])
         self._sum_bias(self.output, slope)
         if self.hidden:

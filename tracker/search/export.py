@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from tracker.canonical import canonical_json
 from tracker.errors import InputError
 from tracker.hyperparameters import Value
 from tracker.records import StudySpec, Trial
@@ -69,9 +70,10 @@ def _curve(trial: Trial, metric: str) -> dict[int, float]:
 
 
 def _flat(searched: Mapping[str, Any]) -> dict[str, Value]:
-    """Lists as one name per item, as a space with one value per layer names them."""
+    """Lists as one name per item, as a space with one value per layer names them; weights by class as JSON."""
     flat: dict[str, Value] = {}
-    for name, value in searched.items():
+    for name, given in searched.items():
+        value = canonical_json(given).decode() if isinstance(given, Mapping) else given
         items = {f"{name}_{index}": item for index, item in enumerate(value)} if isinstance(value, list) else {}
         flat.update(items or {name: value})
     return flat

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.config import Config, pruner_settings
-from tracker.errors import InputError, NotFoundError, SpaceError
-from tracker.hyperparameters import FAMILIES, table_of, without_neutral
+from tracker.config import Config, Study, pruner_settings
+from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
+from tracker.hyperparameters import FAMILIES, numerics_of, table_of, without_neutral
 from tracker.records import Proposal, StudySpec, TrialSpec
 from tracker.samplers import GENERATION
 from tracker.search.samplers import default_generation, open_sampler, versions
-from tracker.search.space import assemble, compile_space, space_from
+from tracker.search.space import Space, assemble, compile_space, space_from
 from tracker.seeds import derive_seed
+
+WEIGHTED = {name for name, row in FAMILIES.items() if "class_weights" in row.knobs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def plan_study(
             seed=derive_seed(config.seed, "study", name),
             data=dict(data),
             environment=environment,
-            numerics=FAMILIES[family].numerics,
+            numerics=max(numerics_of(family, params) for params in _told(space, study)),
             versions=versions(study.sampler, study.pruner.name if study.pruner else None),
             code=_code(config, code),
             runs={} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate},
@@ -79,6 +81,21 @@ def plan_studies(
     return plans
 
 
+def refuse_labels(plans: Iterable[StudyPlan], labels: Sequence[str]) -> None:
+    """Raises ConfigError where studies name classes that the table does not have."""
+    faults = []
+    for spec in (plan.spec for plan in plans):
+        for params in (spec.fixed, *spec.sampler.get("configurations", ())):
+            given = params.get("class_weights") if spec.family in WEIGHTED else None
+            unknown = [label for label in given if label not in labels] if isinstance(given, Mapping) else []
+            faults += [
+                f"class_weights: {label!r} is no class of the target; there are {', '.join(labels)}"
+                for label in unknown
+            ]
+    if faults:
+        raise ConfigError(dict.fromkeys(faults))
+
+
 class Planner:
     """Turns searched values into the trials of one study; its space is compiled once."""
 
@@ -103,7 +120,7 @@ class Planner:
             seed=seed,
             data=spec.data,
             environment=spec.environment,
-            numerics=spec.numerics,
+            numerics=max(spec.numerics, numerics_of(spec.family, params)),
             code=spec.code,
         )
 
@@ -111,6 +128,13 @@ class Planner:
 def propose_trial(spec: StudySpec, number: int, generation: int, searched: Mapping[str, Any]) -> Proposal:
     """One trial of a study; for many, a `Planner` is quicker."""
     return Planner(spec).propose(number, generation, searched)
+
+
+def _told(space: Space, study: Study) -> Iterator[Mapping[str, Any]]:
+    """All hyperparameters that some trial may have: those that are fixed, searched, listed."""
+    yield space.fixed
+    yield dict.fromkeys(entry.name for entry in space.entries)
+    yield from study.configurations or ()
 
 
 def _sampler(config: Config, name: str) -> dict[str, Any]:

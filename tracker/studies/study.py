@@ -197,6 +197,6 @@ class Study:
 def _row(trial: StudyTrial) -> dict[str, Any]:
     row: dict[str, Any] = {"number": trial.number, "state": trial.state, "value": trial.value}
     for name, value in trial.params.items():
-        row[f"params_{name}"] = canonical_json(value).decode() if isinstance(value, list) else value
+        row[f"params_{name}"] = canonical_json(value).decode() if isinstance(value, list | dict) else value
     row |= {f"metrics_{name}": value for name, value in trial.metrics.items()}
     return row | {"seed": trial.seed}

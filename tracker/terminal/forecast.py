@@ -12,7 +12,7 @@ from tracker.execution.trainer import Segment, load_own
 from tracker.families.family import open_family
 from tracker.paths import Paths
 from tracker.search.samplers import open_sampler, plan_generations
-from tracker.studies.plan import Planner, StudyPlan, plan_studies
+from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -33,6 +33,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     entry = config.model.entry
     code = None if entry is None else load_own(paths.root, config.model.family, entry)[0].identity
     plans = plan_studies(config, {}, "forecast", code)
+    refuse_labels(plans.values(), list(report.labels))
     yield from report.lines()
     yield ""
     rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]

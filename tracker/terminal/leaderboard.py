@@ -205,7 +205,9 @@ def sparkline(values: Sequence[float | None]) -> str:
 def _row(report: Mapping[str, Any], trial: Mapping[str, Any], whole: bool) -> dict[str, Any]:
     row = {"study": report["study"], "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
     row |= dict(trial["metrics"])
-    row |= {name: canonical_json(v).decode() if isinstance(v, list) else v for name, v in trial["params"].items()}
+    row |= {
+        name: canonical_json(v).decode() if isinstance(v, list | dict) else v for name, v in trial["params"].items()
+    }
     why = why_unranked(trial["state"], trial["value"], report["objective"]["metric"], trial.get("reason"))
     if why is not None:
         row.setdefault("reason", why if whole or len(why) <= SHORT else f"{why[: SHORT - 1]}…")

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from tracker.metrics import scores
+from tracker.training.arrays import Arrays
+
+
+def class_weights(params: Mapping[str, Any], arrays: Arrays) -> np.ndarray | None:
+    """What a row of each class counts in the gradients, float64 (classes,); None where all count alike.
+
+    `balanced` is rows / (classes * rows of the class), of the training rows alone, as in scikit-learn.
+    """
+    given = params.get("class_weights", "none")
+    if given == "none":
+        return None
+    if isinstance(given, Mapping):
+        return np.array([float(given.get(label, 1.0)) for label in arrays.labels])
+    counts = np.bincount(arrays.y_train, minlength=arrays.classes)
+    return len(arrays.y_train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
 
 
 def mean_losses(log_p: Tensor, index: np.ndarray, y: np.ndarray, count: int) -> list[float]:
