@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from tests.datasets.place import Place, make_table
 from tracker.canonical import digest_table
-from tracker.config import Split
+from tracker.config import Data, Preprocessing, Split
 from tracker.datasets.assign import Clusters, choose_salt, cluster, count_classes, place_rows
 from tracker.datasets.keys import content_keys, text_keys, uniform
+from tracker.datasets.prepare import inspect_data
+from tracker.datasets.salts import Salt, keep_salt
+from tracker.datasets.split import foresee_split
 from tracker.errors import ConfigError, DataError
 from tracker.seeds import derive_seed
 
@@ -56,6 +60,141 @@ def test_order_of_rows_changes_no_byte(place: Place, table: pd.DataFrame, data: 
     place.salts.unlink()
     place.split(table.sample(frac=1, random_state=3), **data)
     assert first == place.files()
+
+
+def alike_groups(groups: int = 50) -> pd.DataFrame:
+    """Four rows of each group, two features with 4 and 2 values: nearly every row has equals in many other groups."""
+    rows = np.arange(groups * 4)
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "person": [f"p{row // 4:03d}" for row in rows],
+            "colour": rng.choice(["red", "blue", "green", "black"], len(rows)),
+            "size": rng.integers(0, 2, len(rows)),
+            "churn": np.where(rng.random(len(rows)) < 0.4, "yes", "no"),
+        }
+    )
+
+
+def as_an_earlier_release(place: Place, salt: int = 5) -> dict[str, object]:
+    """Keeps a salt as a release did that joined groups with equal rows; the lineage under which it is kept."""
+    lineage = {"method": "group", "validation": 0.2, "test": 0.2, "duplicates": "together", "seed": 7}
+    lineage |= {"target": "churn", "id": None, "group": "person", "columns": {}}
+    place.salts.parent.mkdir(exist_ok=True)
+    keep_salt(place.salts, lineage, Salt(salt, 1000))
+    return lineage
+
+
+GROUPS = Split(method="group", group="person")
+
+
+def test_groups_that_look_alike_are_not_joined(place: Place) -> None:
+    """Equal rows of different groups hold nothing together; they are counted, and `free` says that this is as it should be."""
+    table = alike_groups()
+    report = place.split(table, GROUPS)
+    where = place.where("person")
+    assert {"train", "validation", "test"} == set(where.values())
+    contents = content_keys(table, {"colour": "categorical", "size": "numeric"})
+    split_of = table["person"].map(where)
+    apart = sum(split_of[contents == content].nunique() > 1 for content in contents)
+    assert any(f"200 rows have equals in another group, {apart} of them in another split" in w for w in report.warnings)
+    before = place.files()
+    free = place.split(table, Split(method="group", group="person", duplicates="free"))
+    assert (True, before) == (free.reused, place.files())
+    assert not any("another group" in warning for warning in free.warnings)
+
+
+def test_groups_that_were_joined_stay_in_place(place: Place) -> None:
+    """A salt that an earlier release kept places its groups as that release did; how to divide anew is said."""
+    table = alike_groups(12)
+    table["size"] = np.arange(len(table)) + 0.5
+    table.loc[[0, 4], "colour"], table.loc[4, "size"] = "red", table.loc[0, "size"]
+    as_an_earlier_release(place)
+    names, contents = (
+        text_keys(table["person"], "name"),
+        content_keys(table, {"colour": "categorical", "size": "numeric"}),
+    )
+    places = place_rows(cluster(names, contents), 5, 0.2, 0.2)
+    alone = place_rows(cluster(names, None), 5, 0.2, 0.2)
+    assert (places != alone).any()
+    report = place.split(table, GROUPS)
+    assert [["train", "validation", "test"][at] for at in places] == table["person"].map(
+        place.where("person")
+    ).to_list()
+    assert report.reused
+    assert any("12 groups move as 11" in warning and "remove entry" in warning for warning in report.warnings)
+    place.salts.unlink()
+    assert not any("move as" in warning for warning in place.split(table, GROUPS).warnings)
+
+
+def test_groups_that_were_never_joined_keep_their_split(place: Place, table: pd.DataFrame) -> None:
+    """Where no group has another's rows, the salt of an earlier release gives the rows their places without a word."""
+    table["person"] = [f"p{number:03d}" for number in np.arange(len(table)) // 4]
+    as_an_earlier_release(place)
+    report = place.split(table, GROUPS)
+    alone = place_rows(cluster(text_keys(table["person"], "name"), None), 5, 0.2, 0.2)
+    assert [["train", "validation", "test"][at] for at in alone] == table["person"].map(place.where("person")).to_list()
+    assert report.reused
+    assert not any("earlier release" in warning for warning in report.warnings)
+
+
+def test_few_different_rows_are_counted(place: Place) -> None:
+    """Where most rows are copies, it is said how many are different and how many of these are in test."""
+    table = pd.concat([make_table(60)] * 9)
+    report = place.split(table)
+    sealed = json.loads((place.sealed / "manifest.json").read_text())
+    tested = len(set(sealed["row_keys"]))
+    assert [f"of 540 rows only 60 are different, {tested} of them in test"] == [
+        warning.partition(":")[0] for warning in report.warnings
+    ]
+
+
+def test_few_groups_in_test_are_counted(place: Place, table: pd.DataFrame) -> None:
+    """A test split of a few groups says how many they are."""
+    table["person"] = [f"p{number % 15}" for number in range(len(table))]
+    report = place.split(table, GROUPS)
+    tested = sum(split == "test" for split in place.where("person").values())
+    assert any(warning.startswith(f"test holds {tested} groups: ") for warning in report.warnings)
+
+
+def test_what_stays_together_is_written_where_scores_need_it(place: Place, table: pd.DataFrame) -> None:
+    """Each row of validation and test has the number of its cluster, by groups or equal rows; single rows add no entry."""
+    place.split(table)
+    plain = (
+        json.loads((place.splits / "manifest.json").read_text()),
+        json.loads((place.sealed / "manifest.json").read_text()),
+    )
+    assert "clusters" not in plain[0]["splits"]["validation"].keys() | plain[1].keys()
+    table["person"] = [f"p{number:03d}" for number in np.arange(len(table)) // 4]
+    place.split(table, GROUPS)
+    for frame, numbers in (
+        (
+            pd.read_parquet(place.splits / "validation.parquet"),
+            json.loads((place.splits / "manifest.json").read_text())["splits"]["validation"]["clusters"],
+        ),
+        (
+            pd.read_parquet(place.sealed / "test.parquet"),
+            json.loads((place.sealed / "manifest.json").read_text())["clusters"],
+        ),
+    ):
+        assert pd.factorize(frame["person"])[0].tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    "settings", [Split(), GROUPS, Split(method="column", column="fold", duplicates="free")], ids=lambda s: s.method
+)
+def test_a_foreseen_split_is_the_split(place: Place, settings: Split) -> None:
+    """What is foreseen of a table, rows per split, salt and warnings, is what `split` then reports; nothing is written."""
+    table = alike_groups(60).assign(extra=np.arange(240) % 40, fold=(["train"] * 3 + ["validation", "test"]) * 48)
+    data = Data(source=place.write(table), target="churn")
+    frame, columns, report = inspect_data(data, Preprocessing(), place.root)
+    schema = {"target": "churn", "id": None, "labels": list(report.labels), "columns": [asdict(c) for c in columns]}
+    foreseen = foresee_split(settings, 7, frame, schema, place.salts)
+    assert not place.salts.exists()
+    assert foreseen == place.split(table, settings)
+    assert replace(foreseen, reused=settings.method != "column") == foresee_split(
+        settings, 7, frame, schema, place.salts
+    )
 
 
 def test_order_of_columns_moves_no_row(place: Place, table: pd.DataFrame) -> None:
@@ -277,7 +416,7 @@ def test_too_few_groups_are_counted(place: Place, table: pd.DataFrame, settings:
     """Where two groups, or two rows over and over, would fill three splits, their number is the fault and no class is."""
     what = "groups" if settings else "different rows"
     table = table.assign(person=["a", "b"] * 120) if settings else table[["churn"]].assign(size=[1.5, 2.5] * 120)
-    with pytest.raises(DataError, match=f"2 {what} cannot fill train, validation, test; give at least 3 "):
+    with pytest.raises(DataError, match=f"2 {what} cannot fill train, validation, test; give at least 3"):
         place.split(table, Split.model_validate(settings))
 
 

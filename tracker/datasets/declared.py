@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 def place_by_time(settings: Split, frame: pd.DataFrame) -> Codes:
     """The split of every row by declared dates: before `validation_from` train, from `test_from` on test. Raises InputError."""
+    import pandas as pd
+
     ends = {name: parse_date(getattr(settings, name)) for name in ("validation_from", "test_from")}
-    wrong = [f"split.{name}: expected a date such as 2024-03-01" for name, moment in ends.items() if moment is None]
+    wrong = [
+        f"split.{name}: expected a date such as '2024-03-01', found {getattr(settings, name)!r}"
+        for name, moment in ends.items()
+        if moment is None
+    ]
     validation_from, test_from = ends.values()
     if validation_from is None or test_from is None:
         raise ConfigError(wrong)
@@ -30,7 +36,11 @@ def place_by_time(settings: Split, frame: pd.DataFrame) -> Codes:
     cells = [moments.get(cell) for cell in frame[settings.column]]
     if any(cell is None for cell in cells):
         bad = [cell is None for cell in cells]
-        raise DataError(f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01")
+        found = frame[settings.column][bad].iloc[0]
+        raise DataError(
+            f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01, "
+            f"found {'a gap' if pd.isna(found) else found}; write every cell so"
+        )
     return np.array([(m >= validation_from) + (m >= test_from) for m in cells if m is not None], dtype=np.int64)
 
 

@@ -1,0 +1,266 @@
+"""Decides which split every row of a prepared table goes to, with what speaks against it; writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.config import Split
+from tracker.datasets.assign import SPLITS, Clusters, Codes, choose_salt, cluster, count_classes, place_rows
+from tracker.datasets.check import rows_of, unknown_column
+from tracker.datasets.declared import check_duplicates, place_by_column, place_by_time
+from tracker.datasets.keys import Keys, content_keys, text_keys
+from tracker.datasets.salts import Salt, lineage_digest, read_salts
+from tracker.datasets.schema import Column, as_text
+from tracker.errors import ConfigError, DataError
+
+OFF = 0.05  # a split this far from the fraction asked for is worth a warning
+MANY_ALIKE = 0.5  # a table in which fewer rows than this are different is worth one, too
+FEW = 20  # what stays together and stands in test: below this number scores say little, however many the rows are
+ROLES = {"group": "group", "time": "time", "column": "split"}  # of the column that a method goes by
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A prepared table on its way: typed cells, roles, and per row the code of its label and its keys.
+
+    `names` are the keys by which rows are placed (of their id, group or features), `contents` those of their features.
+    """
+
+    frame: Any
+    columns: list[Column]
+    schema: Mapping[str, Any]
+    codes: Codes
+    names: Keys
+    contents: Keys
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of their codes."""
+        return list(self.schema["labels"])
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """The split of every row (`places`, an index of SPLITS), and which rows stay together (`clusters`, a number per row).
+
+    `salt` and `lineage` are None where the table itself declares its split; `known` says that the salt was there before.
+    """
+
+    places: Codes
+    clusters: Codes
+    salt: Salt | None
+    lineage: Mapping[str, Any] | None
+    known: bool
+    warnings: tuple[str, ...]
+
+
+def read_rows(settings: Split, frame: Any, schema: Mapping[str, Any]) -> Table:
+    """What a split needs of a prepared table and its schema (target, id, labels, columns). Raises InputError."""
+    columns = _assign_roles([Column(**entry) for entry in schema["columns"]], settings, frame)
+    kinds = {column.name: column.kind for column in columns if column.role == "feature"}
+    if not kinds:
+        raise DataError("no column is left as a feature beside the one that decides the split")
+    contents = content_keys(frame, kinds)
+    named_by = settings.group if settings.method == "group" else schema["id"]
+    names = contents if named_by is None else text_keys(as_text(frame[named_by]), "name")
+    code = {label: place for place, label in enumerate(schema["labels"])}
+    codes = np.array([code[label] for label in frame[schema["target"]]], dtype=np.int64)
+    return Table(frame, columns, schema, codes, names, contents)
+
+
+def divide(settings: Split, seed: int, table: Table, salts: Path) -> Division:
+    """Where every row goes: by the salt that is kept in the file `salts`, by a new one, or as the table declares it.
+
+    Raises InputError with every fault, also where a split lacks a class.
+    """
+    if settings.method in {"time", "column"}:
+        division = _declared(settings, table)
+    else:
+        division = _by_hash(settings, seed, table, read_salts(salts), salts)
+    if faults := list(_absent(settings, table, division, salts)):
+        raise DataError(faults)
+    return division
+
+
+def split_column(settings: Split) -> str | None:
+    """The column that a method goes by, which is no feature; None where rows go by their id or their features."""
+    return settings.group if settings.method == "group" else settings.column if settings.method in ROLES else None
+
+
+def _assign_roles(columns: list[Column], settings: Split, frame: Any) -> list[Column]:
+    role = ROLES.get(settings.method)
+    if role is None:
+        return columns
+    place, name = "group" if role == "group" else "column", split_column(settings)
+    if name not in frame:
+        raise DataError(unknown_column(f"split.{place}", str(name), frame.columns))
+    if any(column.name == name and column.role == "target" for column in columns):
+        raise ConfigError(f"split.{place}: {name!r} is the target; rows cannot be divided by what is predicted")
+    if role == "group" and frame[name].isna().any():
+        raise DataError(f"column {name!r} (group), {rows_of(frame[name].isna())}: no group; fill in or remove")
+    return [replace(column, role=role, kind="text") if column.name == name else column for column in columns]
+
+
+def _declared(settings: Split, table: Table) -> Division:
+    place = place_by_time if settings.method == "time" else place_by_column
+    places = place(settings, table.frame)
+    if settings.duplicates == "free":
+        return Division(places, np.arange(len(places)), None, None, False, ())
+    check_duplicates(table.contents, places)
+    clusters = cluster(table.contents, None)
+    return Division(places, clusters.of_row, None, None, False, tuple(_alike(table, places, clusters.of_row)))
+
+
+def _by_hash(settings: Split, seed: int, table: Table, known: Mapping[str, Any], salts: Path) -> Division:
+    lineage = _lineage(settings, seed, table, known)
+    clusters = cluster(table.names, table.contents if lineage["duplicates"] == "together" else None)
+    _require_enough(settings, len(np.unique(clusters.of_name)), lineage)
+    entry = known.get(lineage_digest(lineage))
+    if entry is None:
+        salt = Salt(*choose_salt(clusters, table.codes, settings.validation, settings.test, seed))
+    else:
+        salt = Salt(entry["salt"], entry["tries"])
+    places = place_rows(clusters, salt.salt, settings.validation, settings.test)
+    warnings = [
+        *_lineage_warnings(known, entry is None, salts),
+        *_size_warnings(settings, places),
+        *_group_warnings(settings, table, places, clusters, lineage, salts),
+        *_alike(table, places, clusters.of_row, "groups" if settings.method == "group" else ""),
+    ]
+    return Division(places, clusters.of_row, salt, lineage, entry is not None, tuple(warnings))
+
+
+def _require_enough(settings: Split, count: int, lineage: Mapping[str, Any]) -> None:
+    """Raises DataError where what must stay together cannot fill every split, whatever its classes are."""
+    if count < len(SPLITS):
+        what = "groups" if settings.method == "group" else "different rows"
+        also = (
+            " (equal rows stay together; split.duplicates: free lets them go)"
+            if lineage["duplicates"] == "together"
+            else ""
+        )
+        raise DataError(f"{count} {what} cannot fill {', '.join(SPLITS)}; give at least {len(SPLITS)}{also}")
+
+
+def _lineage(settings: Split, seed: int, table: Table, known: Mapping[str, Any]) -> dict[str, Any]:
+    # Rows with names of their own keep them when a column comes or a cell is mended; rows without are what they hold.
+    named = settings.method == "group" or table.schema["id"] is not None
+    features = {column.name: column.kind for column in table.columns if column.role == "feature"}
+    lineage = {
+        "method": settings.method,
+        "validation": settings.validation,
+        "test": settings.test,
+        "duplicates": settings.duplicates,
+        "seed": seed,
+        "target": table.schema["target"],
+        "id": table.schema["id"],
+        "group": settings.group if settings.method == "group" else None,
+        "columns": {} if named else features,
+    }
+    if settings.method == "group" and lineage_digest(lineage) not in known:
+        lineage["duplicates"] = (
+            "free"  # groups alone decide; a project whose groups were joined keeps its rows in place
+        )
+    return lineage
+
+
+def _lineage_warnings(known: Mapping[str, Any], new: bool, salts: Path) -> Iterator[str]:
+    if new and known:
+        yield (
+            "the columns, the seed or the split settings are others than before: a new lineage, in which rows may have moved "
+            f"from test to train ({salts.name} keeps the former ones); data.id names rows so that columns may change"
+        )
+
+
+def _size_warnings(settings: Split, places: Codes) -> Iterator[str]:
+    for place, asked in ((1, settings.validation), (2, settings.test)):
+        share = float((places == place).mean())
+        if len(places) >= 100 and abs(share - asked) > OFF:
+            yield f"{SPLITS[place]} holds {share:.0%} of the rows, {asked:.0%} were asked for: what must stay together is large"
+
+
+def _group_warnings(
+    settings: Split, table: Table, places: Codes, clusters: Clusters, lineage: Mapping[str, Any], salts: Path
+) -> Iterator[str]:
+    """Equal rows in several groups: in several splits as well, or groups that an earlier release joined because of them."""
+    if settings.method != "group" or settings.duplicates == "free":
+        return
+    groups = len(clusters.names)
+    if lineage["duplicates"] == "together":
+        if (joined := groups - int(clusters.of_name.max()) - 1) > 0:
+            yield (
+                f"{groups} groups move as {groups - joined}, because an earlier release joined groups that have equal rows; "
+                f"to let groups alone decide, remove entry {lineage_digest(lineage)[:12]}... from {salts.name} (rows then move)"
+            )
+        return
+    apart = _differ_within(table.contents, clusters.of_row)
+    if apart.any():
+        elsewhere = int(_differ_within(table.contents, places).sum())
+        yield (
+            f"{int(apart.sum())} rows have equals in another group, {elsewhere} of them in another split: groups alone decide; "
+            "if such groups belong together, give them one name; if not, split.duplicates: free says so"
+        )
+
+
+def _differ_within(contents: Keys, values: Codes) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows have an equal with another value."""
+    _, content = np.unique(contents, return_inverse=True)
+    low, high = np.full(content.max() + 1, values.max()), np.full(content.max() + 1, -1)
+    np.minimum.at(low, content, values)
+    np.maximum.at(high, content, values)
+    differ: np.ndarray[Any, np.dtype[np.bool_]] = (low != high)[content]
+    return differ
+
+
+def _alike(table: Table, places: Codes, clusters: Codes, what: str = "") -> Iterator[str]:
+    """Where scores rest on few rows that differ, or on few groups, however many rows there are."""
+    tested = len(np.unique(clusters[places == 2]))
+    rows, different = len(places), len(np.unique(table.contents))
+    if different < MANY_ALIKE * rows:
+        in_test = len(np.unique(table.contents[places == 2]))
+        yield f"of {rows} rows only {different} are different, {in_test} of them in test: scores say little about other rows"
+    elif tested < FEW and tested < MANY_ALIKE * (places == 2).sum():
+        yield f"test holds {tested} {what or 'different rows'}: scores vary as those of {tested} rows would"
+
+
+def _absent(settings: Split, table: Table, division: Division, salts: Path) -> Iterator[str]:
+    counts = count_classes(division.places, table.codes)
+    remedy = _remedy(settings, division, salts)
+    for place, name in enumerate(SPLITS):
+        missing = [label for label, count in zip(table.labels, counts[place], strict=True) if not count]
+        if len(missing) == len(table.labels):
+            yield f"{name} is empty; {remedy.replace('rows of that class, merge or remove it', 'rows')}"
+        else:
+            yield from (
+                f"class {label!r} ({_held(settings, table, label)}) is absent from {name}; {remedy}"
+                for label in missing
+            )
+
+
+def _held(settings: Split, table: Table, label: str) -> str:
+    """How many rows a class has, and in how many groups they are."""
+    held = table.codes == table.labels.index(label)
+    rows, groups = int(held.sum()), len(np.unique(table.names[held]))
+    within = f", in {groups} group{'s' if groups > 1 else ''}" if settings.method == "group" else ""
+    return f"{rows} row{'s' if rows > 1 else ''} in all{within}"
+
+
+def _remedy(settings: Split, division: Division, salts: Path) -> str:
+    lineage = division.lineage
+    remedy = {
+        "time": "choose other dates in split.validation_from and split.test_from, or add rows",
+        "column": f"give column {settings.column!r} rows of every class for every split",
+        "group": "add groups with rows of that class, merge or remove it, or raise split.validation and split.test",
+    }.get(settings.method, "add rows of that class, merge or remove it, or raise split.validation and split.test")
+    if lineage is not None and lineage["duplicates"] == "together":
+        remedy += "; where equal rows need not stay together: split.duplicates: free"
+    if lineage is not None and division.known:
+        remedy += (
+            f"; or remove entry {lineage_digest(lineage)[:12]}... from {salts.name} to divide anew (rows then move)"
+        )
+    return remedy
