@@ -9,8 +9,8 @@ as one class is. A ratio of counts is correctly rounded; a mean is so up to 1 ul
 An interval is Wilson's score interval of a proportion, or of a monotone function of one (Wilson 1927). A mean over classes
 gets Wilson's interval of its effective sample size m (1 - m) / variance (Korn and Graubard 1998, Survey Methodology 24),
 the variance by the delta method on the multinomial counts, smoothed by one row spread over all cells. Simulated coverage:
-tests/test_intervals.py. An interval speaks of other rows of the same kind, not of other trainings, and it knows nothing
-of choosing among trials.
+tests/test_intervals.py. Where rows come in clusters, that of fewer rows, by the design effect (`tracker.design_effects`). An
+interval speaks of other rows of the same kind, not of other trainings, and it knows nothing of choosing among trials.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,10 +39,10 @@ class Confusion:
     classes speaks about: the positive one, or all of them.
     """
 
-    cells: NDArray[np.int64]
-    hits: Sequence[int]
-    truths: Sequence[int]
-    calls: Sequence[int]
+    cells: NDArray[Any]
+    hits: Sequence[float]
+    truths: Sequence[float]
+    calls: Sequence[float]
     scored: Sequence[int]
 
     @classmethod
@@ -51,6 +51,13 @@ class Confusion:
         hits = cells.diagonal().tolist()
         scored = range(len(hits)) if positive is None else (positive,)
         return cls(cells, hits, cells.sum(axis=1).tolist(), cells.sum(axis=0).tolist(), scored)
+
+    def thinned(self, effect: float) -> Confusion:
+        """The matrix of so many times fewer rows; itself for 1."""
+        if effect == 1.0:
+            return self
+        hits, truths, calls = ([n / effect for n in counts] for counts in (self.hits, self.truths, self.calls))
+        return replace(self, cells=self.cells / effect, hits=hits, truths=truths, calls=calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +97,21 @@ def scores(cells: NDArray[np.int64], positive: int | None) -> dict[str, float | 
     return {metric.name: metric.formula(confusion) for metric in METRICS.values() if metric.formula}
 
 
-def score_intervals(cells: NDArray[np.int64], positive: int | None) -> dict[str, Interval | None]:
-    """95 % intervals of what `scores` gives for the same arguments; None where the score is, or no interval is known."""
+def score_intervals(
+    cells: NDArray[np.int64], positive: int | None, effects: Mapping[str, float | None] | None = None
+) -> dict[str, Interval | None]:
+    """95 % intervals of what `scores` gives for the same arguments; None where the score is, or no interval is known.
+
+    `effects` are the design effects of rows that come in clusters (`tracker.design_effects`): so many rows count as one.
+    """
     confusion = Confusion.of(cells, positive)
     scored = [metric for metric in METRICS.values() if metric.formula]
-    return {metric.name: metric.interval(confusion) if metric.interval else None for metric in scored}
+    return {metric.name: _interval(metric, confusion, effects) for metric in scored}
+
+
+def _interval(metric: Metric, confusion: Confusion, effects: Mapping[str, float | None] | None) -> Interval | None:
+    effect = 1.0 if effects is None else effects.get(metric.name)
+    return metric.interval(confusion.thinned(effect)) if metric.interval and effect is not None else None
 
 
 def name_fault(name: str) -> str | None:
@@ -195,7 +212,7 @@ def _f1_interval(confusion: Confusion) -> Interval | None:
     return ends and (2 * ends[0] / (1 + ends[0]), 2 * ends[1] / (1 + ends[1]))
 
 
-def _ratio(part: int, whole: int) -> float | None:
+def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
@@ -212,7 +229,7 @@ def _mean_interval(confusion: Confusion, score: float | None, by_call: float, by
     return wilson(score * rows, rows)
 
 
-def _effective_rows(cells: NDArray[np.int64], by_call: float, by_truth: float) -> float:
+def _effective_rows(cells: NDArray[Any], by_call: float, by_truth: float) -> float:
     """How many independent rows would give a proportion of this size the variance of the mean over classes.
 
     Sums are exact, so that every machine gives the same bits.
@@ -223,7 +240,7 @@ def _effective_rows(cells: NDArray[np.int64], by_call: float, by_truth: float) -
     hits = np.diagonal(cells) + classes**-2
     size = by_call * cells.sum(axis=0) + by_truth * cells.sum(axis=1) + 1 / classes
     slopes = np.diag(1 / size) - by_call * (hits / size**2)[None, :] - by_truth * (hits / size**2)[:, None]
-    rows = int(cells.sum()) + 1
+    rows: float = cells.sum().item() + 1
     shares = (cells + classes**-2) / rows
     mean = math.fsum((slopes * shares).ravel()) / classes
     variance = math.fsum((slopes * slopes * shares).ravel()) / classes**2 - mean**2

@@ -21,7 +21,7 @@ class SealedIdentity:
     """What may be known of the test split before it is opened, so that a look can be recorded first.
 
     `row_keys` name the rows (16 hexadecimal digits each, one per row); `beside` has the digests of the train and validation
-    splits that were written with it.
+    splits that were written with it. `clusters` says which rows stay together, a number per row; None where each stands alone.
     """
 
     digest: str
@@ -32,6 +32,7 @@ class SealedIdentity:
     labels: tuple[str, ...]
     positive: str | None
     beside: Mapping[str, str]
+    clusters: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,7 @@ def test_identity(sealed: Path) -> SealedIdentity:
         labels=tuple(manifest["labels"]),
         positive=manifest["positive"],
         beside=manifest["beside"],
+        clusters=tuple(manifest["clusters"]) if "clusters" in manifest else None,
     )
 
 

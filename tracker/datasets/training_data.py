@@ -78,6 +78,12 @@ def read_split(splits: Path, name: str) -> pd.DataFrame:
     return _read_split(splits, name, _read_documents(splits)[0])
 
 
+def read_clusters(splits: Path, name: str) -> tuple[int, ...] | None:
+    """Which rows of `validation` stay together (groups, equal rows), a number per row; None where each stands alone."""
+    clusters = _read_documents(splits)[0]["splits"][name].get("clusters")
+    return None if clusters is None else tuple(clusters)
+
+
 def label_codes(frame: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The place of every row's label in `schema["labels"]`, int64."""
     import numpy as np

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.canonical import digest_file
+from tracker.design_effects import design_effects
 from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
@@ -107,26 +108,42 @@ def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFram
 
 
 def validation_interval(
-    model: ChosenModel, metric: str, frame: pd.DataFrame, actual: Sequence[str]
+    model: ChosenModel,
+    metric: str,
+    frame: pd.DataFrame,
+    actual: Sequence[str],
+    clusters: Sequence[int] | None = None,
 ) -> tuple[float, float] | None:
     """The 95 % interval over validation rows of the chosen trial's objective metric; None where there is none.
 
-    Of val_loss it is the mean of the rows' losses plus or minus 1.96 standard errors.
+    Where rows come in `clusters` (a number per row) it counts these. Of val_loss it is the mean of the rows' losses plus or
+    minus 1.96 standard errors; with clusters, those of Liang and Zeger (1986, Biometrika 73).
     """
     truth = index_labels(actual, model.labels)
     if metric == "val_loss":
-        return _loss_interval(model.probabilities(frame)[np.arange(len(truth)), truth])
-    confusion = count_confusion(truth, index_labels(model.predict(frame), model.labels), len(model.labels))
+        return _loss_interval(model.probabilities(frame)[np.arange(len(truth)), truth], clusters)
+    call = index_labels(model.predict(frame), model.labels)
     positive = None if model.positive is None else model.labels.index(model.positive)
-    ends: Mapping[str, tuple[float, float] | None] = score_intervals(confusion, positive)
+    classes = len(model.labels)
+    effects = None if clusters is None else design_effects(truth, call, clusters, classes, positive)
+    ends: Mapping[str, tuple[float, float] | None] = score_intervals(
+        count_confusion(truth, call, classes), positive, effects
+    )
     return ends.get(metric.removeprefix("val_"))
 
 
-def _loss_interval(probabilities: NDArray[np.float64]) -> tuple[float, float] | None:
+def _loss_interval(
+    probabilities: NDArray[np.float64], clusters: Sequence[int] | None = None
+) -> tuple[float, float] | None:
     losses = [-math.log(max(p, 1e-300)) for p in probabilities.tolist()]
-    if len(losses) < 2:
+    count = len(losses if clusters is None else set(clusters))
+    if count < 2:
         return None
     mean = math.fsum(losses) / len(losses)
-    variance = math.fsum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
-    reach = Z * math.sqrt(variance / len(losses))
+    if clusters is None:
+        variance = math.fsum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
+        reach = Z * math.sqrt(variance / len(losses))
+    else:
+        totals = np.bincount(np.asarray(clusters), weights=[loss - mean for loss in losses])
+        reach = Z * math.sqrt(count / (count - 1) * math.fsum(totals**2)) / len(losses)
     return (mean - reach, mean + reach)

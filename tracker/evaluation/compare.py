@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tracker.canonical import digest_table
+from tracker.canonical import canonical_json, digest_table, parse_canonical
 from tracker.config import Compare
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
 from tracker.datasets.storage import read_document
-from tracker.datasets.training_data import read_split
-from tracker.errors import InputError, SealError, TestLooksSpent, TrackerError
+from tracker.datasets.training_data import read_clusters, read_split
+from tracker.errors import InputError, SealError, StoreCorrupt, TestLooksSpent, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
-from tracker.evaluation.final import Final, final_json, keep_result, read_results, write_final
+from tracker.evaluation.final import RESULT, Final, final_json, keep_result, name_candidate, read_results, write_final
 from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
-from tracker.evaluation.scoring import score_labels
+from tracker.evaluation.scoring import as_told, score_labels
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
@@ -110,7 +111,8 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
     try:
         model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen, case.paths.splits)
-        return validation_interval(model, ranking.objective["metric"], *_validation(case))
+        clusters = read_clusters(case.paths.splits, "validation")
+        return validation_interval(model, ranking.objective["metric"], *_validation(case), clusters)
     except TrackerError:
         return None
 
@@ -143,7 +145,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
             restore_files(case.paths, store)
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
-            result = keep_result(case.paths.looks, _score(case, model, chosen, identity))
+            result = _keep_once(case, store, _score(case, model, chosen, identity))
             final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget)
             _queue_once(store, final)
     write_final(case.paths.reports, final)
@@ -164,6 +166,27 @@ def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> Ch
         )
     check_validation(model, chosen, frame, actual)
     return model
+
+
+def _keep_once(case: _Case, store: Store, scored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keeps a result; one that was told before stays as its release told it, with fewer metrics or intervals over rows."""
+    with contextlib.suppress(StoreCorrupt):  # a damaged file is told by `verify`, and the result written beside it
+        for told in read_results(case.paths.looks):
+            if _tells(told, scored):
+                return told
+    for final in store.finals():
+        told = name_candidate({name: final[name] for name in final if name in {*RESULT, "configuration"}})
+        if _tells(told, scored):
+            return keep_result(case.paths.looks, told)
+    return keep_result(case.paths.looks, scored)
+
+
+def _tells(told: Mapping[str, Any], scored: Mapping[str, Any]) -> bool:
+    """Whether a result is the one that was scored, without what its release did not have."""
+    if told.get("key") != scored["key"] or told.get("test_digest") != scored["test_digest"]:
+        return False
+    again = parse_canonical(canonical_json({**scored, "test": as_told(told["test"], scored["test"])}))
+    return all(name in told and told[name] == again[name] for name in RESULT)
 
 
 def _queue_once(store: Store, final: Final) -> None:
@@ -192,7 +215,7 @@ def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: Seale
         "candidate": chosen.candidate,
         "params": dict(chosen.params),
         "validation": chosen.validation,
-        "test": score_labels(test.labels, predicted, model.labels, model.positive),
+        "test": score_labels(test.labels, predicted, model.labels, model.positive, test.identity.clusters),
         "test_digest": test.identity.digest,
         "test_rows": len(test.labels),
     }

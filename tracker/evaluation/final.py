@@ -170,6 +170,8 @@ def summarize(final: Final) -> list[str]:
     names = [name for name in TEST if name in test]
     width = max(map(len, names)) + 1
     lines += [f"  {name:<{width}}{_shown(test[name], final.interval(name))}" for name in names]
+    if "clusters" in test:
+        lines.append(f"  intervals count the {test['clusters']} groups of rows that stay together, not the rows")
     more = "; more than the budget is: it was raised for a while, or looks were taken elsewhere"
     lines.append(
         f"looks at these test rows: {final.looks} of {final.budget}{more if final.looks > final.budget else ''}"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.canonical import first_leaf
+from tracker.design_effects import design_effects
 from tracker.errors import DataError, TrackerError
 from tracker.metrics import METRICS, TEST, count_confusion, score_intervals, scores, told_once
 from tracker.remedies import run_again
@@ -18,12 +19,18 @@ RATIOS = ("precision", "recall", "f1")  # as scikit-learn's precision_recall_fsc
 
 
 def score_labels(
-    actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str | None
+    actual: Sequence[str],
+    predicted: Sequence[str],
+    labels: Sequence[str],
+    positive: str | None,
+    clusters: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """The entry `test` of `reports/final.json`.
 
     Metrics of single classes are those of `positive` (average `binary`), or the mean over classes (`macro`); None where
     0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
+    Where rows come in `clusters` (numbers from 0, one per row; None: each row stands alone), intervals count these, and the
+    entries `clusters` (how many) and `design_effects` (by how much each score's rows count less) are added.
     What scikit-learn computes is taken from it, other metrics of our table from there. Raises DataError for a label that
     the model does not know, TrackerError should the two computations differ.
     """
@@ -34,7 +41,8 @@ def score_labels(
     theirs = each[chosen] if chosen is not None else _means(each)
     found = _checked(scores(confusion, chosen), {**theirs, "accuracy": accuracy})
     classes = [_checked(scores(confusion, place), entry) for place, entry in enumerate(each)]
-    ends = score_intervals(confusion, chosen)
+    effects = None if clusters is None else design_effects(truth, call, clusters, len(labels), chosen)
+    ends = score_intervals(confusion, chosen, effects)
     return {
         "positive": positive,
         "average": "macro" if positive is None else "binary",
@@ -49,11 +57,13 @@ def score_labels(
             | {"support": int(confusion[place].sum())}
             for place, (label, scored) in enumerate(zip(labels, classes, strict=True))
         ],
-    }
+    } | ({} if clusters is None else {"clusters": len(set(clusters)), "design_effects": effects})
 
 
 def as_told(told: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
-    """The `test` that was computed again, without the metrics of our table that the release of the one told did not have."""
+    """The `test` that was computed again, without what the release of the one told did not have: metrics, clusters."""
+    if "design_effects" in again and "design_effects" not in told:  # intervals over rows, whatever their clusters
+        again = _with_effects(again, None)
     lost = told_once(told, again)
     kept = {name: value for name, value in again.items() if name not in lost}
     kept["intervals"] = {name: ends for name, ends in again["intervals"].items() if name not in lost}
@@ -68,12 +78,25 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """
     labels, matrix = list(test["labels"]), np.array(test["confusion_matrix"], dtype=np.int64)
     truth, call = np.divmod(np.repeat(np.arange(matrix.size), matrix.ravel()), len(labels))
-    again = as_told(test, score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"]))
+    again = score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"])
+    if "design_effects" in test:  # they follow from which rows were right, and the intervals from them
+        again = _with_effects({**again, "clusters": test["clusters"]}, test["design_effects"])
+    again = as_told(test, again)
     for name, ends in again["intervals"].items():
         told = test["intervals"].get(name)
         if told and ends and np.allclose(told, ends, rtol=0.0, atol=1e-6):
             again["intervals"][name] = told
     return first_leaf(dict(test), again)
+
+
+def _with_effects(test: Mapping[str, Any], effects: Mapping[str, float | None] | None) -> dict[str, Any]:
+    """The same scores with the intervals that these design effects give; with none, those of rows that stand alone."""
+    kept = {name: value for name, value in test.items() if effects or name not in {"clusters", "design_effects"}}
+    labels, positive = list(test["labels"]), test["positive"]
+    chosen = None if positive is None else labels.index(positive)
+    ends = score_intervals(np.array(test["confusion_matrix"], dtype=np.int64), chosen, effects)
+    kept["intervals"] = {name: None if ends[name] is None else list(ends[name] or ()) for name in test["intervals"]}
+    return kept | ({"design_effects": dict(effects)} if effects else {})
 
 
 def index_labels(values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:

@@ -1,0 +1,109 @@
+"""By how much less rows count where they come in clusters (groups, copies of one row): the design effect of each score.
+
+The design effect is the variance of a score under the clusters over that of as many independent rows (Kish 1965, Survey
+Sampling, section 5.4), by Taylor linearization with clusters as sampling units (Woodruff 1971, JASA 66). Wilson's interval
+of the rows divided by it is that of the effective sample size (Korn and Graubard 1998, Survey Methodology 24; Dean and
+Pagano 2015, Journal of Survey Statistics and Methodology 3). A cluster of the usual size, half of it right and half of it
+wrong, is added, so that scores near 0 or 1 and few clusters do not pass for rows that know nothing of each other. Simulated
+coverage: tests/test_intervals.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# A score is a mean over classes of hits / (by_call * calls + by_truth * truths); accuracy is that of all classes together.
+SIZES: Mapping[str, tuple[float, float] | None] = {
+    "accuracy": None,
+    "balanced_accuracy": (0.0, 1.0),
+    "precision": (1.0, 0.0),
+    "recall": (0.0, 1.0),
+    "f1": (0.5, 0.5),
+}
+OF_ALL_CLASSES = {"balanced_accuracy"}  # also where there is a positive class
+
+
+def design_effects(
+    truth: NDArray[np.int64], call: NDArray[np.int64], clusters: Sequence[int], classes: int, positive: int | None
+) -> dict[str, float | None]:
+    """The design effect of each score, 1 or more; None where it rests on rows of one cluster, or of none.
+
+    `truth` and `call` are class indices, `clusters` numbers from 0, each (rows,). Sums are exact, so that every machine gives
+    the same bits.
+    """
+    import numpy as np
+
+    of_row, effects = np.asarray(clusters, dtype=np.int64), {}
+    for name, sizes in SIZES.items():
+        scored = range(classes) if positive is None or name in OF_ALL_CLASSES else (positive,)
+        effects[name] = _effect(np.asarray(truth), np.asarray(call), of_row, classes, scored, sizes)
+    return effects
+
+
+def _effect(
+    truth: NDArray[np.int64],
+    call: NDArray[np.int64],
+    of_row: NDArray[np.int64],
+    classes: int,
+    scored: Sequence[int],
+    sizes: tuple[float, float] | None,
+) -> float | None:
+    import numpy as np
+
+    counted = np.ones((classes, classes), dtype=bool) if sizes is None else _counted(classes, scored, *sizes)
+    held = np.bincount(of_row[counted[truth, call]])
+    if (held > 0).sum() < 2:
+        return None
+    usual = int((held**2).sum()) / int(held.sum())  # the size of the cluster that a row is in, on average over rows
+    counts = np.bincount(truth * classes + call, minlength=classes * classes).reshape(classes, classes)
+    added = usual * _half_right(counted)
+    influence = _influence(counts + added, scored, sizes)
+    totals = np.bincount(of_row, weights=influence[truth, call])
+    clustered = math.fsum(totals**2) + usual * math.fsum((added * influence**2).ravel())
+    alone = math.fsum((counts * influence**2).ravel()) + math.fsum((added * influence**2).ravel())
+    return max(1.0, clustered / alone)
+
+
+def _counted(classes: int, scored: Sequence[int], by_call: float, by_truth: float) -> NDArray[np.bool_]:
+    """The cells of a confusion matrix (rows: truth, columns: prediction) that a score looks at."""
+    import numpy as np
+
+    counted = np.zeros((classes, classes), dtype=bool)
+    for c in scored:
+        counted[:, c] |= by_call > 0
+        counted[c, :] |= by_truth > 0
+    return counted
+
+
+def _half_right(counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Shares of the counted cells: one half evenly over the right ones, one half over the wrong ones."""
+    import numpy as np
+
+    right, wrong = counted & np.eye(len(counted), dtype=bool), counted & ~np.eye(len(counted), dtype=bool)
+    shares: NDArray[np.float64] = right / (2 * right.sum()) + wrong / (2 * wrong.sum())
+    return shares
+
+
+def _influence(counts: NDArray[Any], scored: Sequence[int], sizes: tuple[float, float] | None) -> NDArray[np.float64]:
+    """How much one more row in each cell would change the score, up to a factor."""
+    import numpy as np
+
+    classes = len(counts)
+    if sizes is None:
+        share = math.fsum(counts.diagonal()) / math.fsum(counts.ravel())
+        return np.eye(classes) - share
+    by_call, by_truth = sizes
+    influence = np.zeros((classes, classes))
+    for c in scored:
+        size = by_call * math.fsum(counts[:, c]) + by_truth * math.fsum(counts[c, :])
+        score = counts[c, c] / size
+        influence[c, c] += 1 / size
+        influence[:, c] -= by_call * score / size
+        influence[c, :] -= by_truth * score / size
+    return influence
