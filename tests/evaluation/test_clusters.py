@@ -12,7 +12,7 @@ import pytest
 from tests.evaluation.project import Project
 from tracker.canonical import canonical_json, digest_bytes
 from tracker.datasets.sealed import test_identity as identity_of_test
-from tracker.deriving.pipeline_again import _verify_looks
+from tracker.deriving.judge_project import _verify_looks
 from tracker.evaluation.chosen_model import validation_interval
 from tracker.evaluation.final import summarize
 from tracker.evaluation.scoring import as_told, other_scores, score_labels
