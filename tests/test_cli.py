@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,12 @@ def test_help_is_there_for_every_command_and_loads_no_heavy_library(tmp_path: Pa
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
     assert all(f"Usage: tracker {name} " in done.stdout for name in COMMANDS)
     assert "Traceback" not in done.stdout
+
+
+def test_the_version_is_that_of_the_package(tracker, tmp_path: Path) -> None:
+    """`tracker --version` says which release is installed, in any folder."""
+    done = tracker(tmp_path, "--version")
+    assert (0, f"repro-tracker {version('repro-tracker')}\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_help_lists_commands_in_groups(tracker, tmp_path: Path) -> None:

@@ -198,6 +198,30 @@ def test_yaml_blocks_are_configurations() -> None:
         config.parse_config(config.read_yaml(text.encode(), "README"), "README")
 
 
+def snippets() -> list[str]:
+    """Each piece of a params.yaml that a page shows: its yaml blocks, and entries in the text such as `split: {...}`."""
+    found = []
+    for page in (path for path in PAGES if "decisions" not in path.parts):
+        text = page.read_text(encoding="utf-8")
+        found += blocks(page, "yaml")
+        found += re.findall(r"`((?:" + "|".join(config.Config.model_fields) + r"): \{[^`]*\})`", text)
+    return found
+
+
+def test_dvc_reads_every_piece_of_params_yaml_that_is_shown() -> None:
+    """DVC's own reader takes each of them and resolves its values; it refuses a bare date, as `check` says."""
+    from dvc.parsing.context import Context
+    from dvc.utils.serialize import parse_yaml
+
+    shown = snippets()
+    assert any("method: time" in piece for piece in shown)
+    assert 5 < len(shown)
+    for piece in [*shown, (ROOT / "params.yaml").read_text(encoding="utf-8")]:
+        Context(parse_yaml(piece, "params.yaml"))
+    with pytest.raises(TypeError, match="Unsupported value of type 'date'"):
+        Context(parse_yaml("split: {validation_from: 2024-03-01}", "params.yaml"))
+
+
 def test_exit_codes_are_those_of_the_errors() -> None:
     """Each error is in the table of exit codes, in the row of its code; so is each signal that ends a command."""
     page = (ROOT / "docs/howto/exit-codes.md").read_text(encoding="utf-8")

@@ -46,15 +46,27 @@ class OneFormat(StrEnum):
     json = "json"
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        _say(f"repro-tracker {version('repro-tracker')}")
+        raise typer.Exit
+
+
 @app.callback()
 def start_in(
     folder: Annotated[
         str | None, typer.Option("-C", metavar="FOLDER", help="Work as if started in this folder.")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version of this release.")
+    ] = False,
 ) -> None:
     """Hyperparameter tuning in which every number can be derived again, and is checked."""
     import os
 
+    del version
     if folder is not None:
         try:
             os.chdir(folder)

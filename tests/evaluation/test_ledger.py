@@ -58,6 +58,20 @@ def test_a_second_candidate_needs_a_second_look(place):
     assert take(place, "b", budget=2).count(mark_rows(ROWS)) == 2
 
 
+def test_rows_that_were_added_are_no_remedy(place):
+    """Where data grew since, it is said how many test rows are new and that these buy no look; else what data would."""
+    take(place, "a", budget=1)
+    with pytest.raises(
+        TestLooksSpent, match=r"the budget of 1 look at these test rows is spent.* or bring a table whose rows"
+    ):
+        take(place, "b", budget=1)
+    fresh = [hashlib.sha256(f"new {i}".encode()).hexdigest() for i in range(30)]
+    said = f"30 of the {30 + len(ROWS)} test rows are new, but {len(ROWS)} were scored before, and a row that is added buys no"
+    with pytest.raises(TestLooksSpent, match=said) as spent:
+        take(place, "b", budget=1, rows=[*ROWS, *fresh], test_digest="t2")
+    assert "bring" not in str(spent.value)
+
+
 def test_one_appended_row_buys_no_free_look(place):
     """A look counts as long as one of its rows is among the present test rows; disjoint rows start anew."""
     take(place, "a", budget=1)

@@ -3,7 +3,7 @@
 from tracker.config.checks import pruner_settings, space_faults, value_faults
 from tracker.config.forms import Choice, Entry, Fixed, Range
 from tracker.config.parts import BestModels, Categorical, Compare, Data, Numeric, Preprocessing, Split, Study, Training
-from tracker.config.read import load_config, read_yaml
+from tracker.config.read import bare_dates, load_config, read_yaml
 from tracker.config.settings import Config, parse_config
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Split",
     "Study",
     "Training",
+    "bare_dates",
     "load_config",
     "parse_config",
     "pruner_settings",

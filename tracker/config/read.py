@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,19 @@ def load_config(path: str | Path = "params.yaml") -> Config:
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: {len(content)} bytes; a configuration has at most {MAX_BYTES}")
     return parse_config(read_yaml(content, str(path)), str(path))
+
+
+def bare_dates(path: Path) -> list[tuple[str, str]]:
+    """The entries of a params.yaml that YAML takes for dates, because they have no quotes: place and date."""
+
+    def walk(value: Any, place: str) -> Iterator[tuple[str, str]]:
+        if isinstance(value, date):
+            yield place, value.isoformat()
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for name, entry in inner:
+            yield from walk(entry, f"{place}.{name}" if place else str(name))
+
+    return list(walk(read_yaml(path.read_bytes(), str(path)), ""))
 
 
 def read_yaml(content: bytes, name: str) -> Any:

@@ -161,15 +161,22 @@ def spent_message(ledger: Ledger, rows: Collection[str], budget: int) -> str:
     ]
     taken += [f"one whose file is gone, {name[:12]}; git may still have it" for name in ledger.lost]
     return (
-        f"all {budget} look(s) at these test rows are spent: {'; '.join(taken)}. To score the newly chosen trial, "
+        f"the budget of {budget} look{'' if budget == 1 else 's'} at these test rows is spent: {'; '.join(taken)}. "
+        "To score the newly chosen trial, "
         f"{remedy(ledger, rows)}"
     )
 
 
 def remedy(ledger: Ledger, rows: Collection[str]) -> str:
-    """What a user can do when looks are spent."""
-    needed = ledger.count(rows) + 1
-    return f"raise compare.test_looks in params.yaml to {needed} (the report shows it), or bring new test data"
+    """What a user can do when looks are spent; where rows were added since, that these buy no look."""
+    raised = f"raise compare.test_looks in params.yaml to {ledger.count(rows) + 1} (the report shows it)"
+    seen = len(frozenset(rows) & {row for look in ledger.at(rows) for row in look.rows})
+    if 0 < seen < len(rows):
+        return (
+            f"{raised}: {len(rows) - seen} of the {len(rows)} test rows are new, but {seen} were scored before, and "
+            "a row that is added buys no new look"
+        )
+    return f"{raised}, or bring a table whose rows nobody has seen"
 
 
 def _taken(look: Look, parents: tuple[str, ...], time_s: float) -> Look:

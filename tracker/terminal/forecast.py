@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tracker.datasets.prepare import DataReport, align, inspect_data
+from tracker.errors import InputError
 from tracker.execution.cohorts import Cohort, form_cohorts
 from tracker.execution.trainer import Segment, load_own
 from tracker.families.family import open_family
 from tracker.paths import Paths
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels
+from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -28,13 +30,23 @@ WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would te
 
 
 def forecast(config: Config, paths: Paths) -> Iterator[str]:
-    """Lines for people. Raises InputError with every fault of the table and of the studies."""
-    report = inspect_data(config.data, config.preprocessing, paths.root)[2]
+    """Lines for people. Raises InputError with every fault of the table; then, behind its columns, of split and studies."""
+    frame, columns, report = inspect_data(config.data, config.preprocessing, paths.root)
     entry = config.model.entry
     code = None if entry is None else load_own(paths.root, config.model.family, entry)[0].identity
-    plans = plan_studies(config, {}, "forecast", code)
-    refuse_labels(plans.values(), list(report.labels))
+    split, faults = foresee(config, paths, frame, columns, report)
+    report = as_the_split_sees(report, config.split, faults)
+    plans: dict[str, StudyPlan] = {}
+    try:
+        plans = plan_studies(config, {}, "forecast", code)
+        refuse_labels(plans.values(), list(report.labels))
+    except InputError as error:
+        faults += error.faults
     yield from report.lines()
+    if split is not None:
+        yield from ["", *split.lines()]
+    if faults := [*date_faults(paths), *faults]:
+        raise InputError(faults)
     yield ""
     rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]
     seconds, size = 0.0, 0
