@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 from tests.studies.project import PARAMS, SmallProject, command, make_table, surroundings
-from tracker import cli
+from tracker.terminal.lists import Format, print_rows
 
 COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui")
 HEAVY = ("torch", "optuna", "mlflow", "pandas", "numpy", "sklearn", "pyarrow", "scipy")
 HELP = f"""
 import sys
-from tracker import cli
+from tracker.terminal.lists import Format, print_rows
 for words in [["--help"], *([name, "--help"] for name in {COMMANDS!r})]:
     sys.argv = ["tracker", *words]
     try:
@@ -213,11 +213,11 @@ def test_only_a_table_is_cut_off_without_a_limit(capsys: pytest.CaptureFixture[s
     """Thirty trials are ten and a line of a table, all of a CSV."""
     trials = [{"trial": number} for number in range(30)]
     lines = {}
-    for output in (cli.Format.table, cli.Format.csv):
-        cli._print_rows(trials, output, None, 10)
+    for output in (Format.table, Format.csv):
+        print_rows(trials, output, None, 10)
         lines[output] = capsys.readouterr().out.splitlines()
-    assert "10 of 30 trials; all with --limit 30" == lines[cli.Format.table][-1]
-    assert (12, 31) == (len(lines[cli.Format.table]), len(lines[cli.Format.csv]))
+    assert "10 of 30 trials; all with --limit 30" == lines[Format.table][-1]
+    assert (12, 31) == (len(lines[Format.table]), len(lines[Format.csv]))
 
 
 def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: SmallProject, tmp_path: Path) -> None:

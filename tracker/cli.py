@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InputError, NotFoundError
-from tracker.remedies import run_again
 from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
-from tracker.terminal.help import GroupedCommands
+from tracker.terminal.help import GroupedCommands, say_version
+from tracker.terminal.lists import Format, print_rows
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -31,27 +31,11 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no 
 LOOKING, CHECKING, FOR_DVC, KEEPING = "Looking at results", "Checking", "For DVC", "Keeping house"
 
 
-class Format(StrEnum):
-    """How lists are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
 class OneFormat(StrEnum):
     """How a trial or a verdict is printed."""
 
     table = "table"
     json = "json"
-
-
-def _say_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        _say(f"repro-tracker {version('repro-tracker')}")
-        raise typer.Exit
 
 
 @app.callback()
@@ -60,7 +44,7 @@ def start_in(
         str | None, typer.Option("-C", metavar="FOLDER", help="Work as if started in this folder.")
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version of this release.")
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say the version of this release.")
     ] = False,
 ) -> None:
     """Hyperparameter tuning in which every number can be derived again, and is checked."""
@@ -190,7 +174,7 @@ def compare(
 
     ranking = api.compare(_config())
     columns = ("rank", "study", "trial", "value")
-    _print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit, 10)
+    print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit, 10)
     _note(environment_notes(ranking.environments, ranking.mixed))
     if test:
         from tracker.evaluation.final import summarize
@@ -211,7 +195,7 @@ def runs(
     from tracker.terminal.leaderboard import leaderboard, notes_of
 
     paths = _paths()
-    _print_rows(leaderboard(paths.study_reports, name, sort, whole=output != Format.table), output, limit, 20)
+    print_rows(leaderboard(paths.study_reports, name, sort, whole=output != Format.table), output, limit, 20)
     _note(notes_of(paths, name))
 
 
@@ -376,34 +360,6 @@ def _say(text: str) -> None:
 def _note(lines: list[str]) -> None:
     """What a person should know of a list, beside it and not in it."""
     sys.stderr.write("".join(f"{line}\n" for line in lines))
-
-
-def _print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, in_table: int) -> None:
-    """Prints the first trials; a table without a limit has `in_table`, and where there are more it says how to see them."""
-    limit = limit or (in_table if output == Format.table else len(trials))
-    rows = trials[:limit]
-    if output == Format.json:
-        _say(json.dumps(rows, indent=1))
-        return
-    if not rows:
-        raise InputError(f"nothing to list yet; {run_again()} first")
-    names = list(dict.fromkeys(name for row in trials for name in row))
-    if output == Format.csv:
-        import csv
-
-        csv.writer(sys.stdout).writerows([names, *([row.get(name) for name in names] for row in rows)])  # all digits
-        return
-    from tracker.datasets.prepare import align
-
-    _say("\n".join(align([tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)])))
-    if len(trials) > limit:
-        _say(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

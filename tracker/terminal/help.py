@@ -1,9 +1,11 @@
-"""Turns commands into the groups of `tracker --help`, in plain text: rich would take longer than the rest of the help."""
+"""Turns commands into the groups of `tracker --help`, in plain text (rich would take longer than the rest), and `--version`."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
 FIRST = "Commands"
@@ -25,3 +27,12 @@ class GroupedCommands(TyperGroup):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def say_version(wanted: bool) -> None:
+    """Prints the installed release and ends the command, where that is wanted."""
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"repro-tracker {version('repro-tracker')}\n")
+        raise typer.Exit

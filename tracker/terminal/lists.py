@@ -1,0 +1,49 @@
+"""Prints a list of trials: a table for people, all digits for programs."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Any
+
+from tracker.errors import InputError
+from tracker.remedies import run_again
+
+
+class Format(StrEnum):
+    """How lists are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, in_table: int) -> None:
+    """Prints the first trials; a table without a limit has `in_table`, and where there are more it says how to see them."""
+    limit = limit or (in_table if output == Format.table else len(trials))
+    rows = trials[:limit]
+    if output == Format.json:
+        import json
+
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
+    if not rows:
+        raise InputError(f"nothing to list yet; {run_again()} first")
+    names = list(dict.fromkeys(name for row in trials for name in row))
+    if output == Format.csv:
+        import csv
+
+        csv.writer(sys.stdout).writerows([names, *([row.get(name) for name in names] for row in rows)])  # all digits
+        return
+    from tracker.datasets.prepare import align
+
+    lines = align([tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)])
+    if len(trials) > limit:
+        lines.append(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
