@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.studies.project import PARAMS, SmallProject, command, make_table, surroundings
+from tracker import cli
 from tracker.terminal.lists import Format, print_rows
 
 COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui")
 HEAVY = ("torch", "optuna", "mlflow", "pandas", "numpy", "sklearn", "pyarrow", "scipy")
 HELP = f"""
 import sys
+from tracker import cli
 from tracker.terminal.lists import Format, print_rows
 for words in [["--help"], *([name, "--help"] for name in {COMMANDS!r})]:
     sys.argv = ["tracker", *words]
