@@ -19,7 +19,6 @@ from tracker.canonical import (
     digest_bytes,
     digest_file,
     digest_table,
-    first_leaf,
     parse_canonical,
 )
 from tracker.datasets.keys import content_keys, hex_keys, text_keys, uniform
@@ -183,12 +182,3 @@ def test_file_digests(tmp_path):
     """A file has the digest of its bytes."""
     (tmp_path / "file").write_bytes(b"content")
     assert digest_bytes(b"content") == digest_file(tmp_path / "file")
-
-
-def test_first_leaf_names_the_place() -> None:
-    """The first entry of nested mappings and lists that differs, or the whole where their form does."""
-    told = {"a": [{"b": 1}, {"b": 2, "c": None}], "d": 3}
-    assert first_leaf(told, told) is None
-    assert ("a.1.b", 2, 5) == first_leaf(told, {**told, "a": [{"b": 1}, {"b": 5, "c": None}]})
-    assert ("a", told["a"], [1]) == first_leaf(told, {**told, "a": [1]})
-    assert ("e", None, 0) == first_leaf(told, {**told, "e": 0})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import sys
@@ -19,7 +18,7 @@ from tracker.execution.fork_server import start_early
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.store.store import Store
-from tracker.surroundings.provenance import provenance, trained_with
+from tracker.surroundings.provenance import provenance, trained_with, user_name
 from tracker.tracking.outbox import Outbox
 from tracker.tracking.report import Delivered
 
@@ -70,7 +69,7 @@ class Project:
         A project elsewhere: `Project.now(Paths.of(Path(".."), os.environ))`, given as `project` to the functions below.
         """
         paths = paths or project_paths()
-        return cls(paths, paths.tracking_uri(os.environ), workers or _workers_wanted(), _user())
+        return cls(paths, paths.tracking_uri(os.environ), workers or _workers_wanted(), user_name())
 
     def with_workers(self, workers: int | None) -> Project:
         """The same with another number of workers; None leaves it. Raises ConfigError."""
@@ -301,13 +300,6 @@ def _notifying(outbox: Outbox | None, on_progress: Callable[[Progress], None]) -
         on_progress(progress)
 
     return tell
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _workers_wanted() -> int:

@@ -37,20 +37,6 @@ def parse_canonical(text: bytes | str) -> Any:
     return json.loads(text, object_hook=_restore_float)
 
 
-def first_leaf(told: Any, found: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """The first entry of two trees of JSON that is not the same: its place (names and numbers, with dots), both values."""
-    if canonical_json(told) == canonical_json(found):
-        return None
-    if isinstance(told, Mapping) and isinstance(found, Mapping):
-        pairs = [(str(name), told.get(name), found.get(name)) for name in dict.fromkeys([*told, *found])]
-    elif isinstance(told, list | tuple) and isinstance(found, list | tuple) and len(told) == len(found):
-        pairs = [(str(number), *both) for number, both in enumerate(zip(told, found, strict=True))]
-    else:
-        return place, told, found
-    leaves = (first_leaf(old, new, f"{place}.{name}" if place else name) for name, old, new in pairs)
-    return next(leaf for leaf in leaves if leaf is not None)
-
-
 def digest(kind: str, value: Any, form: str = FORMAT) -> str:
     """SHA-256 (hex) of a value under the name of its kind, so that equal values of two kinds never share a digest."""
     return hashlib.sha256(f"{form}:{kind}\n".encode() + canonical_json(value)).hexdigest()

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -111,6 +112,20 @@ def lock_file(folder: Path, name: str, wait_s: float) -> Iterator[None]:
             os.close(handle)
 
 
+@contextlib.contextmanager
+def lock_folder(folder: Path, wait_s: float) -> Iterator[None]:
+    """Holds a folder itself, and no file beside it, for one process at a time; waits as `lock_file` does.
+
+    Raises OSError where it cannot be opened, StoreBusy.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _wait_for(handle, str(folder), wait_s)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _file_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", name):
         return name
@@ -128,23 +143,40 @@ def _open(path: Path) -> int:
 
 
 def _acquire(handle: int, name: str, wait_s: float) -> None:
-    give_up = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                raise StoreBusy(_busy(handle, name)) from None
-        time.sleep(POLL_S)
+    _wait_for(handle, name, wait_s)
     with contextlib.suppress(OSError):  # the process id is for messages alone; a full disk must not forbid the lock
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
 
 
+def _wait_for(handle: int, name: str, wait_s: float) -> None:
+    give_up = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                raise StoreBusy(_busy(handle, name)) from None
+        else:
+            return
+        time.sleep(POLL_S)
+
+
 def _busy(handle: int, name: str) -> str:
-    holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
+    holder = _holder(handle) or "unknown"
     return f"{name} is held by another command (process {holder}); wait until it ends or stop it, then run this again"
+
+
+def _holder(handle: int) -> str:
+    """The process id of the holder: as it wrote it into the file, of a folder as Linux tells it."""
+    if not stat.S_ISDIR(os.fstat(handle).st_mode):
+        return os.pread(handle, 20, 0).decode(errors="replace").strip()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()  # 1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(os.fstat(handle).st_ino):
+                return words[4]
+    return ""
 
 
 def _release_in_child() -> None:

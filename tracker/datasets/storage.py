@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json, digest, parse_canonical
+from tracker.durable import lock_folder, sync_file, sync_folder, write_whole
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+WAIT_S = 5.0  # for another command that writes the same folder
+
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder` for one process at a time; the lock ends with the process, so none is ever stale."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be used ({error.strerror})") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Holds `folder` for one process at a time; the lock ends with the process, so none is ever stale. Raises StoreBusy."""
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_folder(folder, wait_s))
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be used ({error.strerror})") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -55,8 +53,8 @@ def folders_replaced(*folders: Path) -> Iterator[Sequence[Path]]:
 
 def _put_in_place(aside: Path, folder: Path) -> None:
     for file in aside.iterdir():
-        _flush(file)
-    _flush(aside)
+        sync_file(file)
+    sync_folder(aside)
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.is_dir() and not folder.is_symlink():
@@ -64,26 +62,15 @@ def _put_in_place(aside: Path, folder: Path) -> None:
     else:
         folder.unlink(missing_ok=True)
     aside.rename(folder)
-    _flush(folder.parent)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Replaces one file as a whole. Raises DataError."""
-    aside = path.with_name(f".{path.name}.new")
     try:
-        aside.write_bytes(content)
-        _flush(aside)
-        aside.replace(path)
-        _flush(path.parent)
+        write_whole(path, content)
+        sync_folder(path.parent)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tracker.canonical import digest
@@ -13,6 +13,7 @@ from tracker.hyperparameters import numerics_of
 from tracker.records import TrialOutcome, TrialSpec, record_json
 from tracker.store.conflicts import told_by_both
 from tracker.surroundings.changes import Cause, changes
+from tracker.trees import leaves
 
 
 def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
@@ -39,9 +40,9 @@ def _altered_spec(recorded: Recorded) -> Iterator[Cause]:
 
 
 def _altered_entries(recorded: Recorded) -> Iterator[Cause]:
-    told = _flat(record_json(recorded.spec))
+    told = leaves(record_json(recorded.spec))
     if recorded.elsewhere is not None and recorded.elsewhere.key == recorded.outcome.key:
-        planned = _flat(record_json(recorded.elsewhere))
+        planned = leaves(record_json(recorded.elsewhere))
     else:
         planned = {f"params.{name}": value for name, value in recorded.searched.items() if f"params.{name}" in told}
     for name in sorted({*planned, *told}):
@@ -52,13 +53,6 @@ def _altered_entries(recorded: Recorded) -> Iterator[Cause]:
             yield Cause(f"record.{name}", told.get(name), planned[name], words)
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        flat |= _flat(item, f"{prefix}{name}.") if isinstance(item, Mapping) else {f"{prefix}{name}": item}
-    return flat
-
-
 def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
     present = numerics_of(spec.family, spec.params)
     if spec.numerics != present:
@@ -67,7 +61,7 @@ def _other_numerics(spec: TrialSpec) -> Iterator[Cause]:
 
 def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[Cause]:
     """Equal weights and predictions cannot come with other scores, nor equal curves with other weights: one was altered."""
-    old, new = (_flat(_told(outcome)) for outcome in told_by_both(recorded, derived))
+    old, new = (leaves(_told(outcome)) for outcome in told_by_both(recorded, derived))
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     digests = [name for name in DIGESTS if getattr(recorded, name) != getattr(derived, name)]
     if not digests or not differing:

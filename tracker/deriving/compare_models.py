@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.canonical import canonical_json, digest_file, first_leaf, parse_canonical
+from tracker.canonical import canonical_json, digest_file, parse_canonical
 from tracker.deriving.find_rows import Missing, find_rows
 from tracker.deriving.find_trial import Recorded
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
 from tracker.paths import Paths
 from tracker.store.model_folder import describe_model
+from tracker.trees import first_difference
 
 
 def describe_again(recorded: Recorded, paths: Paths) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def other_model(study: str, recorded: Recorded, paths: Paths) -> str | None:
     name = described.relative_to(paths.root)
     try:
         told: Mapping[str, Any] = parse_canonical(content)
-        leaf = first_leaf(told, expected)
+        leaf = first_difference(told, expected)
     except (ValueError, TypeError):
         return f"{name} cannot be read"
     if leaf is None:

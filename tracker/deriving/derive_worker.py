@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,17 @@ from tracker.datasets.training_data import TrainingData
 from tracker.errors import TrackerError
 from tracker.execution.executor import DataSource, InlineExecutor
 from tracker.execution.trainer import Segment
+from tracker.lifelines import when_orphaned
 from tracker.records import TrialSpec, record_from, record_json
 from tracker.surroundings.provenance import trained_with
 
-WATCH_S = 0.5
 Loaded = dict[tuple[str, str, str], TrainingData]
 
 
 def main() -> None:
     """Answers one job after the other until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    when_orphaned()  # nobody would read the answer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what somebody's training loop prints is no answer
     loaded: Loaded = {}
@@ -50,13 +48,6 @@ def main() -> None:
             answers.flush()
         except BrokenPipeError:  # whoever asked was killed
             os._exit(1)
-
-
-def _end_with(parent: int) -> None:
-    """Nobody would read the answer of a process whose parent was killed."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
 
 
 def retrain(job: Mapping[str, Any], loaded: Loaded) -> dict[str, Any]:

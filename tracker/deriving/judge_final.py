@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracker.canonical import first_leaf
 from tracker.deriving.compare_models import describe_again
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.derive import FreshProcess
@@ -26,6 +25,7 @@ from tracker.paths import Paths
 from tracker.remedies import run_again, stage_command
 from tracker.store.model_folder import write_model
 from tracker.surroundings.changes import Cause
+from tracker.trees import first_difference
 
 AGAIN = "`tracker compare --test` writes it again without a new look"
 
@@ -104,7 +104,7 @@ def _differences(final: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator
         old, new = final.get(name), again[name]
         if name == "test" and isinstance(old, Mapping):
             new = as_told(old, new)
-        if leaf := first_leaf(old, new, name):
+        if leaf := first_difference(old, new, name):
             place, was, now = leaf
             gap = abs(was - now) if isinstance(was, float) and isinstance(now, float) else None
             yield Difference(None, place, was, now, gap)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracker.canonical import digest_bytes, first_leaf, parse_canonical
+from tracker.canonical import digest_bytes, parse_canonical
 from tracker.config import Compare
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.judge_final import reproduce_final
@@ -23,6 +23,7 @@ from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
 from tracker.store.store import Store
+from tracker.trees import first_difference
 
 
 def verify_store(paths: Paths) -> Verdict | None:
@@ -98,7 +99,7 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
         return same
     leaf = None
     try:
-        leaf = first_leaf(parse_canonical(path.read_bytes()), parse_canonical(content))
+        leaf = first_difference(parse_canonical(path.read_bytes()), parse_canonical(content))
         where = (
             f"{leaf[0]} is {leaf[1]} there, {leaf[2]} follows from the studies' reports"
             if leaf
@@ -153,7 +154,7 @@ def _other_report(paths: Paths, ledger: Ledger, results: Collection[Mapping[str,
         return  # the final result has a verdict of its own
     for result in results:
         if all(result[name] == final.get(name) for name in ("key", "test_digest")):
-            leaf = first_leaf({name: final.get(name) for name in RESULT}, {name: result[name] for name in RESULT})
+            leaf = first_difference({name: final.get(name) for name in RESULT}, {name: result[name] for name in RESULT})
             if leaf:
                 yield f"final.json: {leaf[0]} is {leaf[1]} there, {leaf[2]} in the result of that look"
     if isinstance(counted, int) and counted < looks:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tracker.aggregation import aggregate
-from tracker.canonical import first_leaf
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.derive import FreshProcess
 from tracker.deriving.find_trial import Recorded, find_recorded, parse_record, recorded_trial
@@ -27,6 +26,7 @@ from tracker.studies.report import trial_row
 from tracker.studies.study import StudyTrial
 from tracker.surroundings.changes import Cause
 from tracker.tracking.verdicts import TAGS, fetch_run, find_runs, tag_runs
+from tracker.trees import first_difference
 
 FINAL = "final"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -59,7 +59,7 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
     row = next((row for row in report.get("trials", []) if row.get("number") == int(number)), None)
     if row is None or row.get("key") != recorded.outcome.key:
         return found  # the store may have more trials than the report, or another study of that name
-    leaf = first_leaf(row, _row_again(recorded, row, report))
+    leaf = first_difference(row, _row_again(recorded, row, report))
     if leaf is None:
         return found
     name = path.relative_to(paths.root)

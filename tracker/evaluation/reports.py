@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker.canonical import first_leaf
 from tracker.errors import InputError
 from tracker.evaluation.files import read_report
 from tracker.remedies import run_again
 from tracker.studies.adopt import read_study
 from tracker.studies.report import study_report
+from tracker.trees import first_difference
 
 
 def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def check_study_report(report: Mapping[str, Any], path: Path, models: Path) -> N
 def other_entry(report: Mapping[str, Any], derived: str) -> tuple[str, Any, Any] | None:
     """The first entry of a report that is not as in the derived text; `mixed` tells of other studies, so it is left out."""
     told = {name: value for name, value in report.items() if name != "mixed"}
-    return first_leaf(told, json.loads(derived))
+    return first_difference(told, json.loads(derived))
 
 
 def environments_of(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:

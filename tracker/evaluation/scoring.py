@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.canonical import first_leaf
 from tracker.design_effects import design_effects
 from tracker.errors import DataError, TrackerError
 from tracker.metrics import METRICS, TEST, count_confusion, score_intervals, scores, told_once
 from tracker.remedies import run_again
+from tracker.trees import first_difference
 
 RATIOS = ("precision", "recall", "f1")  # as scikit-learn's precision_recall_fscore_support orders them
 
@@ -86,7 +86,7 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
         told = test["intervals"].get(name)
         if told and ends and np.allclose(told, ends, rtol=0.0, atol=1e-6):
             again["intervals"][name] = told
-    return first_leaf(dict(test), again)
+    return first_difference(dict(test), again)
 
 
 def _with_effects(test: Mapping[str, Any], effects: Mapping[str, float | None] | None) -> dict[str, Any]:

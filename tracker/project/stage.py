@@ -11,6 +11,7 @@ from types import MappingProxyType
 from tracker.config import Config, load_config
 from tracker.durable import lock_file
 from tracker.errors import InputError, StoreBusy
+from tracker.lifelines import is_orphaned
 from tracker.paths import project_paths
 from tracker.terminal.endings import end_with_parent
 
@@ -32,7 +33,7 @@ def run_stage(stage: str, words: Sequence[str] = ()) -> None:
         wanted = "one study: tune NAME" if stage == "tune" else f"{stage} alone"
         raise InputError(f"stage {stage}: expected {wanted}; found {' '.join([stage, *words])}")
     with _locked(stage, *words):
-        if os.getppid() != parent:  # a newer run may be through by now
+        if is_orphaned(parent):  # a newer run may be through by now
             raise StoreBusy("what started this stage has ended while it waited; run the stage again")
         STAGES[stage](load_config(project_paths().params), *words)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tracker.canonical import canonical_json
 from tracker.errors import ReplayError
 from tracker.metrics import told_once
 from tracker.records import Proposal, TrialOutcome, record_json
+from tracker.trees import differences
 
 
 def refuse_other_proposal(given: Proposal, stored: Proposal) -> None:
     """Raises ReplayError when a trial number is proposed with other values than were logged."""
-    differences = list(_differences(record_json(stored), record_json(given), ""))
+    differences = list(_told(record_json(stored), record_json(given)))
     if differences:
         raise ReplayError(
             f"trial {given.number}: the sampler now proposes something else than was logged: "
@@ -28,7 +28,7 @@ def refuse_other_outcome(given: TrialOutcome, stored: TrialOutcome) -> None:
     if given.digest == stored.digest:
         return
     old, new = map(record_json, told_by_both(stored, given))
-    if differences := list(_differences(old, new, "")):
+    if differences := list(_told(old, new)):
         raise ReplayError(
             f"trial {given.key}: was computed again and differs from what is stored: {'; '.join(differences)[:1000]}. "
             "The stored outcome stays; `tracker reproduce` looks for the cause"
@@ -50,17 +50,6 @@ def told_by_both(one: TrialOutcome, other: TrialOutcome) -> tuple[TrialOutcome, 
     return without(one), without(other)
 
 
-def _differences(stored: Any, given: Any, place: str) -> Iterator[str]:
-    if isinstance(stored, Mapping) and isinstance(given, Mapping):
-        for name in sorted(set(stored) | set(given)):
-            yield from _differences(stored.get(name), given.get(name), f"{place}.{name}".lstrip("."))
-    elif _are_rows(stored) and _are_rows(given) and len(stored) == len(given):
-        for number, (old, new) in enumerate(zip(stored, given, strict=True)):
-            yield from _differences(old, new, f"{place}.{number}")
-    elif canonical_json(stored) != canonical_json(given):
-        yield f"{place} was {stored!r}, is {given!r}"
-
-
-def _are_rows(value: Any) -> bool:
-    """Whether these are the runs of a trial, or the epochs of a curve."""
-    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+def _told(stored: Any, given: Any) -> Iterator[str]:
+    for place, old, new in differences(stored, given):
+        yield f"{place} was {old!r}, is {new!r}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from tracker.trees import leaves
+
 STEERING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "ONEDNN_MAX_CPU_ISA",
   "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES")  # fmt: skip
 # What changes numbers comes first, what rarely does last. A star stands for any name, which then follows the words.
@@ -72,19 +74,11 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Cause, ...
     What only one of them tells is not compared. What follows from another cause is left out: a package that the
     environment names already, the digest of all source files beside a file, the probe beside what steers arithmetic.
     """
-    old, new = _flat(then), _flat(now)
+    old, new = leaves(then), leaves(now)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name) and _told(name, then, now)]
     ranked = sorted((rank, name) for name in names if (rank := _rank(name)) < len(ORDER))
     found = [Cause.of(name, _label(rank, name), old.get(name, ABSENT), new.get(name, ABSENT)) for rank, name in ranked]
     return tuple(cause for cause in found if not _follows(cause.name, names))
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value by the names that lead to it, joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _told(name: str, *records: Mapping[str, Any]) -> bool:

@@ -26,7 +26,7 @@ def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
     `argv` is the command line of the process, `root` the folder of the project. Costs some 10 ms; call it once per run.
     """
     return {
-        "user": _user(),
+        "user": user_name(),
         "source": argv[0] if argv else "",
         "command": list(argv),
         **_git(root),
@@ -41,7 +41,8 @@ def trained_with(argv: Sequence[str], root: Path, numerics: str = "native") -> t
     return name, {**provenance(argv, root), "environment": parts, "libraries": libraries()}
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this: the login name, or the number of the user where there is no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

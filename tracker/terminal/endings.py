@@ -7,12 +7,12 @@ import io
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import FrameType
 
 from tracker.errors import TrackerError
+from tracker.lifelines import when_orphaned
 
 STOPPED = "stopped; what is finished is kept: the same command goes on"
 NOTHING_KEPT = "stopped; nothing was changed: the same command starts anew"
@@ -68,11 +68,9 @@ def end_with_parent(parent: int) -> None:
     Where that is ignored, or something hangs, it is killed.
     """
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCH_S)
+    def end() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(LAST_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=watch, daemon=True).start()
+    when_orphaned(end, parent, WATCH_S)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
+from tracker.lifelines import is_orphaned
 from tracker.tracking.mlflow_settings import settle
 from tracker.tracking.report import Delivered, policy_from
 
@@ -106,7 +107,7 @@ def _watch(lines: Lines, parent: int, leave: Callable[[int], None] = os._exit) -
     A forked worker of the parent may hold the other end open after the parent has died, hence both signs.
     """
     rest = b""
-    while os.getppid() == parent:
+    while not is_orphaned(parent):
         if not select.select([0], [], [], WATCH_S)[0]:
             continue
         chunk = os.read(0, 65536)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import time
@@ -11,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tracker.durable import sync_file, sync_folder
+from tracker.durable import lock_folder, sync_file, sync_folder
 from tracker.errors import TrackingError
 from tracker.paths import sqlite_address
 
 SCHEME = "sqlite:///"
 RUNS = "/mlruns/experiment-"  # between the folder of a database and the rest of a place of files
+MAKING_S = 120.0  # how long somebody else may take to make the database
 SETTLED_S = 5.0  # a file that changed since then may be in the making by somebody else
 _OWN_ROWS = {"alembic_version", "experiments", "workspaces"}  # an empty database has rows in these
 
@@ -176,9 +176,5 @@ def _free_name(path: Path) -> Path:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds a lock on the folder itself: two stores may deliver to one database, and no lock file stays beside it."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with lock_folder(folder, MAKING_S):
         yield
-    finally:
-        os.close(handle)
