@@ -1,4 +1,4 @@
-"""Turns values, arrays and tables into canonical bytes, and those into SHA-256 digests that are the same everywhere.
+"""Values, arrays and tables as canonical bytes, and SHA-256 digests of them that are the same everywhere.
 
 The digest of a value is SHA-256 over `tracker/2:KIND\n` and the value's canonical JSON: UTF-8, sorted keys, no white
 space, floats in shortest round-trip form (`1.0` and `1` differ), and `{"$float": "nan"}` where JSON has no word.

@@ -1,4 +1,4 @@
-"""Turns params.yaml into one frozen Config, all faults reported together with their place."""
+"""params.yaml as one frozen Config; all faults are reported together, each with its place."""
 
 from tracker.config.checks import pruner_settings, space_faults, value_faults
 from tracker.config.forms import Choice, Entry, Fixed, Range

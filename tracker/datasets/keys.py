@@ -1,4 +1,4 @@
-"""Turns rows into 64-bit keys that depend on what a row is, never on where it stands, and keys into numbers in [0, 1)."""
+"""Rows as 64-bit keys that depend on what a row is, never on where it stands, and keys as numbers in [0, 1)."""
 
 from __future__ import annotations
 

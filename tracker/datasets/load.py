@@ -1,4 +1,4 @@
-"""Turns `data.source` (a bundled data set, a CSV or a Parquet file) into a table of numbers and texts."""
+"""Reads `data.source` (a bundled data set, a CSV or a Parquet file) into a table of numbers and texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the bytes of a CSV file into a table; what pandas would bend in silence is either kept as text or refused."""
+"""Reads a CSV file into a table; what pandas would bend in silence is either kept as text or refused."""
 
 from __future__ import annotations
 

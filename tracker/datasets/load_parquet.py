@@ -1,4 +1,4 @@
-"""Turns the bytes of a Parquet file into a table of the same few kinds of cells that a CSV file gives."""
+"""Reads a Parquet file into a table of the same few kinds of cells that a CSV file gives."""
 
 from __future__ import annotations
 

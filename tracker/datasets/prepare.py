@@ -1,4 +1,4 @@
-"""Turns the raw table into a checked, typed one with a schema: `table.parquet` and `schema.json`."""
+"""The raw table becomes a checked, typed one with a schema: `table.parquet` and `schema.json`."""
 
 from __future__ import annotations
 

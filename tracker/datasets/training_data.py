@@ -1,4 +1,4 @@
-"""Turns the train and validation splits on disk into checked arrays for training; the test split is out of its sight."""
+"""Train and validation splits on disk as checked arrays for training; the test split is out of its sight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns a trial's record and the rows into what the folder of its model must hold, and compares a folder with that."""
+"""What the folder of a trial's model must hold, by its record and the rows, and whether a folder holds that."""
 
 from __future__ import annotations
 

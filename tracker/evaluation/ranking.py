@@ -1,4 +1,4 @@
-"""Turns study reports into one ranking of all complete trials on the validation objective."""
+"""Ranks the complete trials of all study reports on the validation objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the result files of the project back into final results of a store that has lost them, and the other way round."""
+"""Brings result files back into a store that has lost them, and a store's final results back into files."""
 
 from __future__ import annotations
 

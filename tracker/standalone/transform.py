@@ -1,4 +1,4 @@
-"""Turns raw columns into the float32 matrix a network reads, by a fitted preprocessing state; NumPy and pandas alone."""
+"""Raw columns as the float32 matrix a network reads, by a fitted preprocessing state; NumPy and pandas alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns two records under one key into an error that says what differs, if anything does."""
+"""Two records under one key: an error that says what differs, if anything does."""
 
 from __future__ import annotations
 

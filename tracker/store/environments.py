@@ -1,4 +1,4 @@
-"""Turns the studies of one name into the environments they ran in, and refuses another one that is not accepted.
+"""The environments that the studies of one name ran in; another one that is not accepted is refused.
 
 No study ever holds outcomes of two environments, because the environment is part of its key. What may be mixed is what
 people see under its name: such a study is marked with the environments that came before.

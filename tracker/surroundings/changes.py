@@ -1,4 +1,4 @@
-"""Turns two records of what trials were computed with into what differs between them, the likeliest cause first, in words."""
+"""What differs between two records of what trials were computed with, the likeliest cause first, in words."""
 
 from __future__ import annotations
 

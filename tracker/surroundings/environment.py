@@ -1,4 +1,4 @@
-"""Turns the interpreter, libraries, CPU, settings and source files of this process into what may explain other numbers.
+"""What may explain other numbers: interpreter, libraries, CPU, settings and source files of this process.
 
 `environment` is the part that changes numbers: its digest is in every key. The rest is recorded beside, in no digest.
 """

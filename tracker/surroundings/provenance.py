@@ -1,4 +1,4 @@
-"""Turns the process, its user, its machine and the git checkout into what is recorded beside each trial.
+"""What is recorded beside each trial: the process, its user, its machine and the git checkout.
 
 None of it is in a key; what changes numbers is told apart in `tracker.surroundings.environment`.
 """

@@ -1,4 +1,4 @@
-"""Turns how a command ends (an error of ours, Ctrl-C, SIGTERM) into its message on stderr and its exit code."""
+"""How a command ends: an error of ours, Ctrl-C or SIGTERM becomes a message on stderr and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns a configuration into what would run: columns, splits, studies, trials, time and disk; it runs none of it."""
+"""What a configuration would run: columns, splits, studies, trials, time and disk; it runs none of it."""
 
 from __future__ import annotations
 

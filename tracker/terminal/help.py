@@ -1,4 +1,4 @@
-"""Turns commands into the groups of `tracker --help`, in plain text (rich would take longer than the rest), and `--version`."""
+"""`tracker --help` in groups, in plain text (rich would take longer than the rest), and `--version`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the reports on disk into what `runs`, `show` and the end of `make repro` print."""
+"""What `runs`, `show` and the end of `make repro` print, from the reports on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns progress, studies and deliveries into lines for people: a moving bar on a terminal, nothing elsewhere."""
+"""Progress, studies and deliveries as lines for people: a moving bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 

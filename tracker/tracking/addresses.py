@@ -1,4 +1,4 @@
-"""Turns the addresses of MLflow servers into what may be shown: passwords stay out of messages."""
+"""Addresses of MLflow servers as they may be shown: passwords stay out of messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns what has reached one destination into a file of lines, a cache of what MLflow itself knows.
+"""A file of what has reached one destination, a cache of what MLflow itself knows.
 
 It may lose lines, or be deleted, without harm: a record is searched for in MLflow before it is created.
 """

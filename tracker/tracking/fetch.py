@@ -1,4 +1,4 @@
-"""Turns the runs of an MLflow experiment back into studies and final results, each record checked against its digests."""
+"""Reads studies and final results back from an MLflow experiment, each record checked against its digests."""
 
 from __future__ import annotations
 

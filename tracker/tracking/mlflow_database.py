@@ -1,4 +1,4 @@
-"""Turns the address of a SQLite file into an MLflow database that is whole or absent, whenever its making is killed."""
+"""Makes the MLflow database of a SQLite address, whole or not at all, whenever its making is killed."""
 
 from __future__ import annotations
 

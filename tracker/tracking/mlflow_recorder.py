@@ -1,4 +1,4 @@
-"""Turns described runs into MLflow runs; the only place that talks to an MLflow server, whose errors end here.
+"""Writes described runs to MLflow; the only place that talks to an MLflow server, whose errors end here.
 
 A run is created RUNNING, filled, and only then ended: one that is found RUNNING was interrupted and is filled again, which
 changes nothing that is there, because points have fixed times and equal points merge.

@@ -1,4 +1,4 @@
-"""Turns a process environment into one in which MLflow is quiet, tells nobody, and gives up on a dead server soon."""
+"""Environment variables in which MLflow is quiet, tells nobody, and gives up on a dead server soon."""
 
 from __future__ import annotations
 

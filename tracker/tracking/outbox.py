@@ -1,4 +1,4 @@
-"""Turns recording into something that tuning never waits for: a process of its own takes records to MLflow."""
+"""Recording that tuning never waits for: a process of its own takes records to MLflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns a search in MLflow into the runs that are already there, by study and trial number."""
+"""Searches MLflow for the runs that are already there, by study and trial number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns a tracking URI into a link that people open: a server's own, or an MLflow server of ours on 127.0.0.1."""
+"""A link that people open for a tracking URI: a server's own, or an MLflow server of ours on 127.0.0.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns an MLflow run id into the exact record of that run, and verdicts on runs into their tags; MLflow's errors end here."""
+"""Finds the exact record of an MLflow run, and writes verdicts to the tags of runs; MLflow's errors end here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the rows of a data set into padded tensors that all lanes share."""
+"""The rows of a data set as padded tensors that all lanes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns stacked gradients into steps: one formula for sgd, adam, adamw and rmsprop, so that no optimizer splits a cohort.
+"""Optimizer steps for stacked gradients: one formula for sgd, adam, adamw and rmsprop, so that no optimizer splits a cohort.
 
 With per-lane coefficients, for parameters p, gradients g, moments m and v:
 
