@@ -20,6 +20,7 @@ from tracker import hyperparameters, neutral, records
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import Config, Preprocessing, Training
 from tracker.config.base import Part
+from tracker.config.parts import Decision
 from tracker.execution.trainer import Segment
 from tracker.hyperparameters import FAMILIES, Hyperparameter, active
 from tracker.records import Proposal, StudySpec, TrialSpec, record_from, record_json
@@ -40,7 +41,13 @@ NEUTRAL_KNOBS = {
     "build": {"momentum": 0.0, "weight_decay": 0.0, "class_weights": "none"},
     "function": {},
 }
-NEUTRAL_TRAINING = {"early_stopping": None, "device": "cpu", "numerics": "native"}
+NEUTRAL_TRAINING = {
+    "early_stopping": None,
+    "device": "cpu",
+    "numerics": "native",
+    "metrics": [],
+    "threshold": "argmax",
+}
 NEUTRAL_PREPROCESSING = {
     "numeric": {"impute": "none", "scale": "none"},
     "categorical": {"impute": "none", "encode": "onehot"},
@@ -73,8 +80,8 @@ def test_no_knob_is_added_without_a_neutral_value() -> None:
 
 
 def test_every_training_entry_but_epochs_has_a_neutral_value() -> None:
-    """Those of params.yaml and those of the table are the same."""
-    assert {*Training.model_fields} == {"epochs", *neutral.TRAINING}
+    """Those of params.yaml, with the rule of `decision`, and those of the table are the same."""
+    assert {*Training.model_fields, *Decision.model_fields} == {"epochs", *neutral.TRAINING}
 
 
 def test_every_preprocessing_setting_has_a_neutral_value() -> None:
@@ -89,7 +96,9 @@ def test_neutral_values_are_values_that_can_be_given() -> None:
     for row in FAMILIES.values():
         for knob in row.knobs.values():
             assert knob.neutral is None or (knob.fault(knob.neutral), knob.typed(knob.neutral)) == (None, knob.neutral)
-    assert neutral.TRAINING == Training(**neutral.TRAINING).model_dump(mode="json", exclude={"epochs"})
+    entries = {name: value for name, value in neutral.TRAINING.items() if name in Training.model_fields}
+    rule = Decision(threshold=neutral.TRAINING["threshold"]).model_dump(mode="json")
+    assert neutral.TRAINING == Training(**entries).model_dump(mode="json", exclude={"epochs"}) | rule
     assert neutral.PREPROCESSING == Preprocessing(**neutral.PREPROCESSING).model_dump(mode="json")
 
 
@@ -329,7 +338,12 @@ TRAININGS = st.builds(
     epochs=st.integers(1, 1000),
     early_stopping=st.none() | st.builds(dict, patience=st.integers(1, 9), monitor=st.sampled_from(["val_loss"])),
     numerics=st.sampled_from(["native", "portable"]),
-).map(lambda training: training.model_dump(mode="json"))
+    metrics=st.sampled_from([(), ("roc_auc",)]),
+)
+RULES = st.sampled_from(["argmax", "max_f1", 0.25]).map(lambda rule: {"threshold": rule})
+TRAININGS = st.tuples(TRAININGS.map(lambda training: training.model_dump(mode="json")), RULES).map(
+    lambda pair: pair[0] | pair[1]
+)
 SETTINGS = st.builds(
     Preprocessing,
     numeric=st.builds(

@@ -147,7 +147,10 @@ def test_the_direction_of_a_metric_is_that_of_its_row():
 
 
 def test_the_table_says_all_that_each_metric_needs():
-    """A metric of a confusion matrix has a formula, and an epoch's names come in the order of the table."""
-    assert all((metric.formula is None) == (metric.needs == "loss") for metric in METRICS.values())
+    """A metric of labels has a formula, one of probabilities another, and an epoch's names come in the order of the table."""
+    for metric in METRICS.values():
+        given = {"confusion": metric.formula, "probabilities": metric.separates}
+        assert [metric.needs] * (metric.needs != "loss") == [name for name, formula in given.items() if formula]
+        assert (metric.separates is None) == (metric.rows is None)
     assert all(metric.name == name for name, metric in METRICS.items())
     assert ["train_loss", *(f"val_{name}" for name in METRICS)] == list(CURVES)

@@ -2,15 +2,17 @@
 
 Everybody who lists metrics, sorts by one or computes one reads it, so a new metric is one row and its formula, here.
 
-A score is a ratio of counts of a confusion matrix, or a mean of such ratios over classes. 0/0 is None, never 0: precision
-of a class that is never predicted, recall of a class that is absent, F1 of one that is both; and a mean is None as soon
-as one class is. A ratio of counts is correctly rounded; a mean is so up to 1 ulp, whatever the order of classes.
+A score of labels is a ratio of counts of a confusion matrix, or a mean of such ratios over classes. 0/0 is None, never 0:
+precision of a class that is never predicted, recall of a class that is absent, F1 of one that is both; and a mean is
+None as soon as one class is. A ratio of counts is correctly rounded; a mean is so up to 1 ulp, whatever the order of classes.
 
 An interval is Wilson's score interval of a proportion, or of a monotone function of one (Wilson 1927). A mean over classes
 gets Wilson's interval of its effective sample size m (1 - m) / variance (Korn and Graubard 1998, Survey Methodology 24),
 the variance by the delta method on the multinomial counts, smoothed by one row spread over all cells. Simulated coverage:
-tests/test_intervals.py. Where rows come in clusters, that of fewer rows, by the design effect (`tracker.design_effects`). An
-interval speaks of other rows of the same kind, not of other trainings, and it knows nothing of choosing among trials.
+tests/test_intervals.py. Where rows come in clusters, that of fewer rows, by the design effect (`tracker.design_effects`). A
+score of class probabilities (`tracker.separation`) needs a sort of all rows, so it is computed where a study asks for it,
+and nowhere else; over more classes it is the mean of each class against the rest, without an interval. An interval speaks of
+other rows of the same kind, not of other trainings, and it knows nothing of choosing among trials.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from tracker.separation import Cuts, average_precision, average_precision_rows, roc_auc, roc_auc_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,19 +69,22 @@ class Metric:
     """A row of the table.
 
     `needs` says what it is computed from: the training's own loss, or a confusion matrix, for which there is a `formula`
-    and, where an honest one is known, an `interval`. One that is `per_class` is of the positive class, or the mean over
-    classes, and reports tell it of each class too. `test` says whether it is part of a test result. `added`
-    marks what came to the table later: only such a metric may be absent from what an earlier release recorded.
+    and, where an honest one is known, an `interval`, or the class probabilities: then `separates` gives the score of one
+    class against the rest, and `rows` what its interval rests on. One that is `per_class` is of the positive class, or the
+    mean over classes, and reports tell it of each class too. `test` says whether it is part of a test result. `added` marks
+    what came to the table later: only such a metric may be absent from what an earlier release recorded.
     """
 
     name: str
     direction: Direction
-    needs: Literal["loss", "confusion"]
+    needs: Literal["loss", "confusion", "probabilities"]
     formula: Callable[[Confusion], float | None] | None = None
     interval: Callable[[Confusion], Interval | None] | None = None
     per_class: bool = False
     test: bool = False
     added: bool = False
+    separates: Callable[[Cuts], float | None] | None = None
+    rows: Callable[[Cuts, Sequence[int] | None], float | None] | None = None
 
 
 def count_confusion(actual: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -112,6 +119,43 @@ def score_intervals(
 def _interval(metric: Metric, confusion: Confusion, effects: Mapping[str, float | None] | None) -> Interval | None:
     effect = 1.0 if effects is None else effects.get(metric.name)
     return metric.interval(confusion.thinned(effect)) if metric.interval and effect is not None else None
+
+
+def separation_scores(
+    truth: NDArray[np.int64], probabilities: NDArray[np.floating], positive: int | None, names: Iterable[str]
+) -> dict[str, float | None]:
+    """These metrics of class probabilities (rows, classes) and true places (rows,), of a class or the mean over all."""
+    cuts = _cuts(truth, probabilities, positive)
+    formulas = {name: METRICS[name].separates for name in names}
+    return {name: _mean([formula(one) for one in cuts]) for name, formula in formulas.items() if formula}
+
+
+def separation_intervals(
+    truth: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    positive: int | None,
+    names: Iterable[str],
+    clusters: Sequence[int] | None = None,
+) -> dict[str, Interval | None]:
+    """95 % intervals of what `separation_scores` gives; None where that is, and for a mean over classes.
+
+    Where rows come in `clusters` (a number per row) they count these, and there is none where a class is in one alone.
+    """
+    cuts = _cuts(truth, probabilities, positive)
+    return {name: _separation_interval(cuts[0], METRICS[name], clusters) if len(cuts) == 1 else None for name in names}
+
+
+def _cuts(truth: NDArray[np.int64], probabilities: NDArray[np.floating], positive: int | None) -> list[Cuts]:
+    scored = range(probabilities.shape[1]) if positive is None else (positive,)
+    return [Cuts.of(truth == place, probabilities[:, place]) for place in scored]
+
+
+def _separation_interval(cuts: Cuts, metric: Metric, clusters: Sequence[int] | None) -> Interval | None:
+    assert metric.separates is not None
+    assert metric.rows is not None
+    score = metric.separates(cuts)
+    rows = None if score is None else metric.rows(cuts, clusters)
+    return None if score is None or rows is None else wilson(score * rows, rows)
 
 
 def name_fault(name: str) -> str | None:
@@ -264,9 +308,19 @@ _TABLE = (
     Metric("precision", "maximize", "confusion", _precision, _precision_interval, per_class=True, test=True),
     Metric("recall", "maximize", "confusion", _recall, _recall_interval, per_class=True, test=True),
     Metric("f1", "maximize", "confusion", _f1, _f1_interval, per_class=True, test=True),
+    Metric(
+        "average_precision",
+        "maximize",
+        "probabilities",
+        test=True,
+        separates=average_precision,
+        rows=average_precision_rows,
+    ),
+    Metric("roc_auc", "maximize", "probabilities", test=True, separates=roc_auc, rows=roc_auc_rows),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _TABLE}  # in the order in which they are shown
 VALIDATION = tuple(f"val_{name}" for name in METRICS)
 CURVES = (*(f"train_{metric.name}" for metric in _TABLE if metric.needs == "loss"), *VALIDATION)  # of every epoch
+ASKED = tuple(metric.name for metric in _TABLE if metric.needs == "probabilities")  # where a study asks for them
 SCORES = tuple(metric.name for metric in _TABLE if metric.formula)
 TEST = tuple(metric.name for metric in _TABLE if metric.test)

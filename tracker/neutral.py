@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-TRAINING: dict[str, Any] = {"early_stopping": None, "device": "cpu", "numerics": "native"}
+TRAINING: dict[str, Any] = {
+    "early_stopping": None,
+    "device": "cpu",
+    "numerics": "native",
+    "metrics": [],
+    "threshold": "argmax",
+}
 PREPROCESSING: dict[str, Any] = {
     "numeric": {"impute": "none", "scale": "none"},
     "categorical": {"impute": "none", "encode": "onehot"},

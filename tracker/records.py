@@ -22,6 +22,7 @@ from tracker.ordering import Standing, objective_value, why_unranked
 State = Literal["complete", "failed", "paused"]
 TrialState = Literal["complete", "failed", "pruned"]
 Record = TypeVar("Record")
+THRESHOLD = "decision_threshold"  # the metric that tells a threshold which was chosen on validation
 
 
 @dataclass(frozen=True)  # no slots: the key is asked for many times and computed once
@@ -219,6 +220,15 @@ class Trial:
 def run_value(study: StudySpec, outcome: TrialOutcome) -> float | None:
     """The objective of one run at its kept epoch; None where it has not run to its end, or the metric is undefined."""
     return objective_value(outcome.state, outcome.metrics, study.objective["metric"])
+
+
+def threshold_of(spec: TrialSpec, metrics: Mapping[str, float | None]) -> float | None:
+    """The probability from which on a run's model calls a row positive; None: it calls the most probable class.
+
+    It is given, or was chosen on validation in the kept epoch, whose `metrics` then tell it.
+    """
+    rule = spec.training.get("threshold", "argmax")
+    return None if rule == "argmax" else metrics.get(THRESHOLD) if isinstance(rule, str) else float(rule)
 
 
 def standing_of(trial: Trial) -> Standing:

@@ -7,13 +7,22 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.hyperparameters import FAMILIES
-from tracker.metrics import Direction, direction_of
+from tracker.metrics import ASKED, Direction, direction_of
 from tracker.pruners import PRUNERS
 from tracker.samplers import SAMPLERS
 
@@ -124,6 +133,21 @@ class Training(Part):
     early_stopping: EarlyStopping | None = EarlyStopping()
     device: Literal["cpu"] = "cpu"
     numerics: Literal["native", "portable"] = "native"
+    metrics: tuple[Annotated[str, BeforeValidator(partial(one_of, ASKED))], ...] = Field(default=(), strict=False)
+
+
+def _threshold(value: Any) -> str | float:
+    if value in ("argmax", "validation"):
+        return str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
+        return float(value)
+    raise ValueError(f"expected argmax, validation, or a probability between 0 and 1, found {value!r}")
+
+
+class Decision(Part):
+    """When a row is called the positive one of two classes: where it is the more probable one, or from a threshold on."""
+
+    threshold: Annotated[str | float, PlainValidator(_threshold)] = "argmax"
 
 
 def _direction(given: Mapping[str, Any]) -> Direction:

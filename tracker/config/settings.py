@@ -11,7 +11,18 @@ from pydantic import Field, ValidationError, model_validator
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, value_faults
 from tracker.config.forms import Entry, Form
-from tracker.config.parts import Compare, Data, Model, Objective, Preprocessing, Split, Study, Tracking, Training
+from tracker.config.parts import (
+    Compare,
+    Data,
+    Decision,
+    Model,
+    Objective,
+    Preprocessing,
+    Split,
+    Study,
+    Tracking,
+    Training,
+)
 from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
 from tracker.metrics import CURVES, name_fault
@@ -32,6 +43,7 @@ class Config(Part):
     hyperparameters: Mapping[str, Any] = {}
     search_space: Mapping[str, Entry] = {}
     objective: Objective = Objective()
+    decision: Decision = Decision()
     studies: Mapping[str, Study]
     compare: Compare = Compare()
     tracking: Tracking = Tracking()

@@ -17,9 +17,10 @@ from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels
-from tracker.metrics import Z, count_confusion, score_intervals
-from tracker.records import TrialSpec, record_from
+from tracker.metrics import ASKED, Z, count_confusion, score_intervals, separation_intervals
+from tracker.records import THRESHOLD, TrialSpec, record_from
 from tracker.remedies import run_again
+from tracker.standalone.decision import decide_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,11 @@ class ChosenModel:
     positive: str | None
     loaded: StandaloneModel | DerivedModel
 
+    @property
+    def place(self) -> int | None:
+        """The place of the class that scores speak about; None where they are means."""
+        return None if self.positive is None else self.labels.index(self.positive)
+
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """The probability of every class, (rows, classes) in the order of `labels`. Raises DataError."""
         try:
@@ -46,8 +52,12 @@ class ChosenModel:
             raise DataError(f"the chosen model cannot read these rows: {error}; {run_again()}") from None
 
     def predict(self, frame: pd.DataFrame) -> list[str]:
-        """The most probable label of every row, the first of equals. Raises DataError."""
-        return [self.labels[place] for place in self.probabilities(frame).argmax(axis=1)]
+        """The label of every row, decided as the model decides. Raises DataError."""
+        return self.decided(self.probabilities(frame))
+
+    def decided(self, probabilities: NDArray[np.float64]) -> list[str]:
+        """The labels that follow from class probabilities (rows, classes)."""
+        return [self.labels[place] for place in decide_as(self.loaded.description, probabilities)]
 
 
 def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
@@ -71,6 +81,12 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
     if not found == described.get("weights") == chosen.weights:
         raise SealError(
             f"{weights}: expected weights {str(chosen.weights)[:12]}, as reported, found {found[:12]}; {run_again(folder)}"
+        )
+    told = chosen.metrics if chosen.first_run is None else chosen.first_run
+    if THRESHOLD in told and described.get("threshold") != told[THRESHOLD]:
+        raise SealError(
+            f"{folder / 'model.json'}: decides from {described.get('threshold')} on, {told[THRESHOLD]} was reported; "
+            f"{run_again(folder)}"
         )
     try:
         if "code" in described and record_from(TrialSpec, described["spec"]).key != chosen.key:
@@ -120,16 +136,14 @@ def validation_interval(
     minus 1.96 standard errors; with clusters, those of Liang and Zeger (1986, Biometrika 73).
     """
     truth = index_labels(actual, model.labels)
+    name, probabilities = metric.removeprefix("val_"), model.probabilities(frame)
     if metric == "val_loss":
-        return _loss_interval(model.probabilities(frame)[np.arange(len(truth)), truth], clusters)
-    call = index_labels(model.predict(frame), model.labels)
-    positive = None if model.positive is None else model.labels.index(model.positive)
-    classes = len(model.labels)
-    effects = None if clusters is None else design_effects(truth, call, clusters, classes, positive)
-    ends: Mapping[str, tuple[float, float] | None] = score_intervals(
-        count_confusion(truth, call, classes), positive, effects
-    )
-    return ends.get(metric.removeprefix("val_"))
+        return _loss_interval(probabilities[np.arange(len(truth)), truth], clusters)
+    if name in ASKED:
+        return separation_intervals(truth, probabilities, model.place, [name], clusters)[name]
+    call, classes = index_labels(model.decided(probabilities), model.labels), len(model.labels)
+    effects = None if clusters is None else design_effects(truth, call, clusters, classes, model.place)
+    return score_intervals(count_confusion(truth, call, classes), model.place, effects).get(name)
 
 
 def _loss_interval(

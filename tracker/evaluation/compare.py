@@ -20,6 +20,7 @@ from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import as_told, score_labels
+from tracker.metrics import ASKED
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
@@ -207,7 +208,8 @@ def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: Seale
     test = open_test(case.paths.sealed)
     if test.identity != recorded:
         raise SealError(f"{case.paths.sealed}: was written anew while a look was recorded; run this again")
-    predicted = model.predict(test.frame)
+    probabilities = model.probabilities(test.frame)
+    asked = [name for name in ASKED if f"val_{name}" in chosen.metrics]
     return {
         "study": chosen.study,
         "trial": chosen.trial,
@@ -215,7 +217,15 @@ def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: Seale
         "candidate": chosen.candidate,
         "params": dict(chosen.params),
         "validation": chosen.validation,
-        "test": score_labels(test.labels, predicted, model.labels, model.positive, test.identity.clusters),
+        "test": score_labels(
+            test.labels,
+            model.decided(probabilities),
+            model.labels,
+            model.positive,
+            test.identity.clusters,
+            probabilities,
+            asked,
+        ),
         "test_digest": test.identity.digest,
         "test_rows": len(test.labels),
     }

@@ -13,7 +13,7 @@ from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.reports import environments_of, read_study_report
-from tracker.metrics import VALIDATION
+from tracker.metrics import ASKED, VALIDATION
 from tracker.ordering import Standing, best_first, first_reason, ranks, why_unranked
 from tracker.remedies import run_again
 
@@ -107,9 +107,11 @@ class Ranking:
         import pandas as pd
 
         names = list(dict.fromkeys(name for row in self.rows for name in row.params))
+        asked = {f"val_{name}" for name in ASKED}
+        metrics = [name for name in VALIDATION if name not in asked or any(name in row.metrics for row in self.rows)]
         return pd.DataFrame(
             {"rank": row.rank, "study": row.study, "trial": row.trial, "value": row.value}
-            | {name: row.metrics.get(name) for name in VALIDATION}
+            | {name: row.metrics.get(name) for name in metrics}
             | {f"params_{name}": row.params.get(name) for name in names}
             | {"key": row.key}
             for row in self.rows

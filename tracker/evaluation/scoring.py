@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from tracker.design_effects import design_effects
 from tracker.errors import DataError, TrackerError
-from tracker.metrics import METRICS, TEST, count_confusion, score_intervals, scores, told_once
+from tracker.metrics import (
+    ASKED,
+    METRICS,
+    TEST,
+    count_confusion,
+    score_intervals,
+    scores,
+    separation_intervals,
+    separation_scores,
+    told_once,
+)
 from tracker.remedies import run_again
 from tracker.trees import first_difference
 
@@ -24,6 +34,8 @@ def score_labels(
     labels: Sequence[str],
     positive: str | None,
     clusters: Sequence[int] | None = None,
+    probabilities: NDArray[np.floating] | None = None,
+    asked: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The entry `test` of `reports/final.json`.
 
@@ -31,6 +43,7 @@ def score_labels(
     0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
     Where rows come in `clusters` (numbers from 0, one per row; None: each row stands alone), intervals count these, and the
     entries `clusters` (how many) and `design_effects` (by how much each score's rows count less) are added.
+    Those of class `probabilities` (rows, classes) are there where they are `asked` for.
     What scikit-learn computes is taken from it, other metrics of our table from there. Raises DataError for a label that
     the model does not know, TrackerError should the two computations differ.
     """
@@ -43,12 +56,16 @@ def score_labels(
     classes = [_checked(scores(confusion, place), entry) for place, entry in enumerate(each)]
     effects = None if clusters is None else design_effects(truth, call, clusters, len(labels), chosen)
     ends = score_intervals(confusion, chosen, effects)
+    if probabilities is not None:
+        found |= _separation(truth, probabilities, chosen, asked)
+        ends |= separation_intervals(truth, probabilities, chosen, asked, clusters)
+    names = [name for name in TEST if name in found]
     return {
         "positive": positive,
         "average": "macro" if positive is None else "binary",
-        **{name: found[name] for name in TEST},
+        **{name: found[name] for name in names},
         "support": int(confusion.sum() if chosen is None else confusion[chosen].sum()),
-        "intervals": {name: None if ends[name] is None else list(ends[name] or ()) for name in TEST},
+        "intervals": {name: None if ends[name] is None else list(ends[name] or ()) for name in names},
         "labels": list(labels),
         "confusion_matrix": confusion.tolist(),
         "classes": [
@@ -82,6 +99,8 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     if "design_effects" in test:  # they follow from which rows were right, and the intervals from them
         again = _with_effects({**again, "clusters": test["clusters"]}, test["design_effects"])
     again = as_told(test, again)
+    for name in (name for name in ASKED if name in test):  # they do not follow from labels
+        again[name], again["intervals"][name] = test[name], test["intervals"].get(name)
     for name, ends in again["intervals"].items():
         told = test["intervals"].get(name)
         if told and ends and np.allclose(told, ends, rtol=0.0, atol=1e-6):
@@ -120,6 +139,22 @@ def _by_scikit_learn(
     columns = precision_recall_fscore_support(truth, call, labels=names, zero_division=np.nan)
     each = [{name: _defined(columns[i][c]) for i, name in enumerate(RATIOS)} for c in names]
     return each, float(accuracy_score(truth, call))
+
+
+def _separation(
+    truth: NDArray[np.int64], probabilities: NDArray[np.floating], chosen: int | None, asked: Sequence[str]
+) -> dict[str, float | None]:
+    """Our metrics of class probabilities; scikit-learn, which adds up in another order, must give them to 1e-9."""
+    from sklearn import metrics
+
+    found = separation_scores(truth, probabilities, chosen, asked)
+    for name in [name for name, value in found.items() if value is not None]:
+        theirs = getattr(metrics, f"{name}_score")
+        scored = range(probabilities.shape[1]) if chosen is None else [chosen]
+        mean = math.fsum(float(theirs(truth == place, probabilities[:, place])) for place in scored) / len(scored)
+        if not math.isclose(mean, found[name] or 0.0, abs_tol=1e-9):
+            raise TrackerError(f"{name}: scikit-learn gives {mean}, tracker.separation {found[name]}; report this")
+    return found
 
 
 def _defined(value: Any) -> float | None:

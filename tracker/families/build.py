@@ -14,7 +14,7 @@ from copy import deepcopy
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, softmax
 
 from tracker.errors import TrainingError
 from tracker.families.family import OwnFunction
@@ -25,7 +25,7 @@ from tracker.seeds import AmbientRandomness, derive_seed
 from tracker.training.arrays import Arrays
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
-from tracker.training.losses import class_weights, validation_row
+from tracker.training.losses import class_weights, needs_probabilities, probability_row, validation_row
 from tracker.training.module import EXAMPLES, class_logits, class_probabilities, copy_state
 from tracker.training.optimizers import Optimizer
 
@@ -151,7 +151,10 @@ class BuildEngine:
         log_p = log_softmax(logits, 1).gather(1, truth[:, None])[:, 0].numpy()
         val_loss = -float(np.add.reduce(log_p, dtype=np.float64)) / len(log_p)
         confusion = count_confusion(arrays.y_validation, logits.argmax(dim=1).numpy(), arrays.classes)
-        return Epoch(validation_row(loss, val_loss, confusion, arrays.positive))
+        row = validation_row(loss, val_loss, confusion, arrays.positive)
+        if needs_probabilities(self._spec.training):
+            row |= probability_row(self._spec.training, softmax(logits, dim=1).numpy(), arrays)
+        return Epoch(row)
 
 
 class _Steps:

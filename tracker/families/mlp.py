@@ -6,6 +6,7 @@ All randomness of an epoch comes from (seed, purpose, epoch), so that a checkpoi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,14 @@ from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays, Tables, take
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Epoch, Kept
-from tracker.training.losses import class_weights, mean_losses, validate, validation_row
+from tracker.training.losses import (
+    class_weights,
+    mean_losses,
+    needs_probabilities,
+    probability_row,
+    validate,
+    validation_row,
+)
 from tracker.training.optimizers import Optimizer
 
 CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
@@ -84,13 +92,11 @@ class MlpEngine:
         """Trains every lane on all rows once and scores it on validation."""
         losses = self._train_epoch()
         self.epoch += 1
-        classes, rows = self.arrays.classes, len(self.arrays.y_validation)
-        self.log_p = self.lanes.log_probabilities(self.tables.x_validation)[:, :rows, :classes]
+        classes, count = self.arrays.classes, len(self.arrays.y_validation)
+        self.log_p = self.lanes.log_probabilities(self.tables.x_validation)[:, :count, :classes]
         val_losses, confusions = validate(self.log_p, self.tables.y_validation, classes)
-        return [
-            Epoch(validation_row(*row, self.arrays.positive))
-            for row in zip(losses, val_losses, confusions, strict=True)
-        ]
+        rows = [validation_row(*row, self.arrays.positive) for row in zip(losses, val_losses, confusions, strict=True)]
+        return [Epoch(row | self._of_probabilities(lane)) for lane, row in enumerate(rows)]
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Copies values and predictions of these lanes."""
@@ -138,6 +144,12 @@ class MlpEngine:
 
     def close(self) -> None:
         """Memory alone is held."""
+
+    def _of_probabilities(self, lane: int) -> dict[str, Any]:
+        training = self.specs[lane].training
+        if not needs_probabilities(training):
+            return {}
+        return probability_row(training, torch.exp(self.log_p[lane].clone()).numpy(), self.arrays)  # the bits of `kept`
 
     def _train_epoch(self) -> list[float]:
         """One pass over the training rows; gives the mean training loss of each lane."""

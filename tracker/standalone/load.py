@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,20 @@ import pandas as pd
 import torch
 from safetensors.torch import load as read_safetensors
 
+from .decision import decide_as
 from .network import Network
 from .recorded_code import require_same
 from .transform import transform
 
-FORMAT = 2
-OTHERS = {"load", "network", "own_code", "recorded_code", "transform"}  # files beside this one that are no family
+FORMATS = (2, 3)  # 3: with a threshold
+OTHERS = {
+    "decision",
+    "load",
+    "network",
+    "own_code",
+    "recorded_code",
+    "transform",
+}  # files beside this one that are no family
 FAMILIES = tuple(sorted({path.stem for path in Path(__file__).parent.glob("[a-z]*.py")} - OTHERS))
 
 
@@ -49,12 +57,13 @@ class StandaloneModel:
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Column `label` and a column `probability_CLASS` per class, one row per raw row, with its index."""
-        return label_frame(self.predict_proba(frame), self.labels, frame.index)
+        return label_frame(self.predict_proba(frame), self.description, frame.index)
 
 
-def label_frame(found: np.ndarray, labels: Sequence[str], index: pd.Index) -> pd.DataFrame:
-    """Class probabilities (rows, classes) with the most probable label of each row, the first of equals."""
-    names = np.array(labels, dtype=object)[found.argmax(axis=1)] if len(found) else []
+def label_frame(found: np.ndarray, description: Mapping[str, Any], index: pd.Index) -> pd.DataFrame:
+    """Class probabilities (rows, classes) with the label of each row, decided as the model of the description decides."""
+    labels = [str(label) for label in description["labels"]]
+    names = np.array(labels, dtype=object)[decide_as(description, found)]
     columns = {f"probability_{label}": found[:, place] for place, label in enumerate(labels)}
     return pd.DataFrame({"label": names, **columns}, index=index)
 
@@ -66,10 +75,11 @@ def load_model(folder: str | Path) -> StandaloneModel:
     longer gives the network that was trained.
     """
     description = json.loads(_read(Path(folder) / "model.json"))
-    if description.get("format") != FORMAT or description.get("family") not in FAMILIES:
+    if description.get("format") not in FORMATS or description.get("family") not in FAMILIES:
         raise ValueError(
             f"{folder}: model.json has format {description.get('format')!r} and family {description.get('family')!r}; "
-            f"this loader knows format {FORMAT} and families {', '.join(FAMILIES)}: load it with the release that wrote it"
+            f"this loader knows formats {', '.join(map(str, FORMATS))} and families {', '.join(FAMILIES)}: "
+            "load it with the release that wrote it"
         )
     weights = _read(Path(folder) / "weights.safetensors")
     if hashlib.sha256(weights).hexdigest() != description["weights"]:

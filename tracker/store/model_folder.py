@@ -10,9 +10,9 @@ from typing import Any
 from tracker.canonical import canonical_json, digest_bytes
 from tracker.durable import sync_file, sync_folder
 from tracker.errors import StoreError
-from tracker.records import TrialOutcome, TrialSpec, record_json
+from tracker.records import TrialOutcome, TrialSpec, record_json, threshold_of
 
-FORMAT = 2
+FORMAT, FORMAT_WITH_THRESHOLD = 2, 3
 
 
 def describe_model(
@@ -21,19 +21,26 @@ def describe_model(
     """The content of `model.json`: all that is needed beside the weights to read raw rows. No times, no hosts.
 
     Where the user's own code trained, it goes along as `code` (texts by file), with the whole spec to run it again, two raw
-    rows as `example`, and as `check` the class probabilities that they got when it was trained.
+    rows as `example`, and as `check` the class probabilities that they got when it was trained. A `threshold` is there where
+    the model decides by one; format 3 says so, and a loader that knows none refuses it.
     """
-    return _own(spec, outcome, serving, code) | {
-        "format": FORMAT,
-        "family": spec.family,
-        "params": dict(spec.params),
-        "labels": serving["labels"],
-        "positive": serving["positive"],
-        "columns": serving["columns"],
-        "preprocessing": serving["preprocessing"],
-        "key": spec.key,
-        "weights": outcome.weights,
-    }
+    threshold = threshold_of(spec, outcome.metrics)
+    decision = {} if threshold is None else {"threshold": threshold}
+    return (
+        _own(spec, outcome, serving, code)
+        | decision
+        | {
+            "format": FORMAT if threshold is None else FORMAT_WITH_THRESHOLD,
+            "family": spec.family,
+            "params": dict(spec.params),
+            "labels": serving["labels"],
+            "positive": serving["positive"],
+            "columns": serving["columns"],
+            "preprocessing": serving["preprocessing"],
+            "key": spec.key,
+            "weights": outcome.weights,
+        }
+    )
 
 
 def _own(

@@ -50,7 +50,7 @@ class DerivedModel:
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Column `label` and a column `probability_CLASS` per class, one row per raw row, with its index."""
-        return label_frame(self.predict_proba(frame), self.description["labels"], frame.index)
+        return label_frame(self.predict_proba(frame), self.description, frame.index)
 
 
 @lru_cache(maxsize=1)  # ranking and testing both ask for it

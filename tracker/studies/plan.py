@@ -9,12 +9,14 @@ from typing import Any
 from tracker.config import Config, Study, pruner_settings
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, numerics_of, table_of, without_neutral
+from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec
 from tracker.samplers import GENERATION
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import Space, assemble, compile_space, space_from
 from tracker.seeds import derive_seed
 
+THRESHOLD_SCORES = ("f1", "accuracy", "balanced_accuracy")  # what a threshold can maximise with sense
 WEIGHTED = {name for name, row in FAMILIES.items() if "class_weights" in row.knobs}
 
 
@@ -45,7 +47,7 @@ def plan_study(
             sampler=_sampler(config, name),
             space=space.canonical(),
             fixed=without_neutral(family, space.fixed),
-            training=config.training_of(name).model_dump(mode="json"),
+            training=_training(config, name),
             objective=config.objective.model_dump(mode="json"),
             generation=study.generation or default_generation(study.sampler) or (GENERATION if study.pruner else None),
             seed=derive_seed(config.seed, "study", name),
@@ -82,9 +84,13 @@ def plan_studies(
 
 
 def refuse_labels(plans: Iterable[StudyPlan], labels: Sequence[str]) -> None:
-    """Raises ConfigError where studies name classes that the table does not have."""
+    """Raises ConfigError where studies name classes that the table does not have, or want a threshold for three classes."""
     faults = []
     for spec in (plan.spec for plan in plans):
+        if spec.training.get("threshold", "argmax") != "argmax" and len(labels) != 2:
+            faults.append(
+                f"decision.threshold: is between two classes, the target has {len(labels)}; take it out, or say argmax"
+            )
         for params in (spec.fixed, *spec.sampler.get("configurations", ())):
             given = params.get("class_weights") if spec.family in WEIGHTED else None
             unknown = [label for label in given if label not in labels] if isinstance(given, Mapping) else []
@@ -128,6 +134,18 @@ class Planner:
 def propose_trial(spec: StudySpec, number: int, generation: int, searched: Mapping[str, Any]) -> Proposal:
     """One trial of a study; for many, a `Planner` is quicker."""
     return Planner(spec).propose(number, generation, searched)
+
+
+def _training(config: Config, name: str) -> dict[str, Any]:
+    """What decides training, with the metrics that somebody asks for, and the rule of deciding between two classes."""
+    training, threshold = config.training_of(name), config.decision.threshold
+    stopping = training.early_stopping
+    named = {metric.removeprefix("val_") for metric in (config.objective.metric, stopping.monitor if stopping else "")}
+    scored = config.objective.metric.removeprefix("val_")
+    if threshold == "validation":
+        threshold = f"max_{scored if scored in THRESHOLD_SCORES else 'f1'}"
+    asked = [metric for metric in ASKED if metric in named.union(training.metrics)]
+    return {**training.model_dump(mode="json"), "metrics": asked, "threshold": threshold}
 
 
 def _told(space: Space, study: Study) -> Iterator[Mapping[str, Any]]:

@@ -14,9 +14,11 @@ from safetensors.torch import save
 from tracker.canonical import digest_arrays, digest_bytes
 from tracker.errors import TrainingError
 from tracker.metrics import SCORES, count_confusion, direction_of, scores
-from tracker.records import TrialOutcome, TrialSpec
+from tracker.records import TrialOutcome, TrialSpec, threshold_of
+from tracker.standalone.decision import decide
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Epoch, Kept
+from tracker.training.losses import probability_row
 
 MATRIX = "confusion_matrix"
 TOLERANCE = 1 / 200  # share of rows that a loop may have called otherwise than its model does here; one always may
@@ -89,9 +91,10 @@ class Keeper:
         metrics = _metrics(self.history[self.best_epoch - 1])
         weights = predictions = labels = content = None
         if kept.probabilities is not None:
-            metrics = _scored(metrics, kept.probabilities, arrays)
+            metrics = _scored(metrics, kept.probabilities, arrays, self.spec.training)
             predictions = digest_arrays({"probabilities": kept.probabilities})
-            labels = digest_arrays({"labels": kept.probabilities.argmax(axis=1).astype(np.int64)})
+            called = decide(kept.probabilities, arrays.positive, threshold_of(self.spec, metrics))
+            labels = digest_arrays({"labels": called})
         if kept.tensors is not None:
             content = save(dict(kept.tensors))
             weights = digest_bytes(content)
@@ -129,18 +132,25 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, float | None]:
     return {name: value for name, value in row.items() if name not in {"epoch", MATRIX}}
 
 
-def _scored(yielded: Mapping[str, float | None], probabilities: np.ndarray, arrays: Arrays) -> dict[str, float | None]:
+def _scored(
+    yielded: Mapping[str, float | None], probabilities: np.ndarray, arrays: Arrays, training: Mapping[str, Any]
+) -> dict[str, float | None]:
     """The metrics of an epoch, and those of ours that it lacks, from the predictions of the kept model.
 
-    Raises TrainingError where the accuracy is another model's: what is ranked must be what is kept.
+    Under a threshold scores are those of the labels that it gives, whatever a loop of the user's own says. Raises
+    TrainingError where the accuracy is another model's: what is ranked must be what is kept.
     """
     y = arrays.y_validation
-    found = scores(count_confusion(y, probabilities.argmax(axis=1), arrays.classes), arrays.positive)
+    found = scores(count_confusion(y, decide(probabilities, None, None), arrays.classes), arrays.positive)
+    under = _metrics(probability_row(training, probabilities, arrays))
     claimed, right = yielded.get("val_accuracy"), found["accuracy"]
-    if claimed is not None and right is not None and abs(claimed - right) > max(1 / len(y), TOLERANCE) + 1e-6:
+    rights = [value for value in (right, under.get("val_accuracy")) if value is not None]
+    within = max(1 / len(y), TOLERANCE) + 1e-6
+    if claimed is not None and rights and all(abs(claimed - value) > within for value in rights):
         raise TrainingError(
             f"the kept epoch yielded val_accuracy {claimed:.4g}, yet its model has {right:.4g} on the validation rows: "
             "return the model of the last epoch, or yield each epoch's as `model`"
         )
     ours = {f"val_{name}": found[name] for name in SCORES}
-    return ours | {name: value for name, value in yielded.items() if value is not None or name not in ours}
+    told = {name: value for name, value in yielded.items() if value is not None or name not in ours}
+    return ours | told | under if "val_accuracy" in under else ours | under | told

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.metrics import scores
+from tracker.metrics import count_confusion, scores, separation_scores
+from tracker.records import THRESHOLD
+from tracker.separation import Cuts, best_threshold
+from tracker.standalone.decision import decide
 from tracker.training.arrays import Arrays
 
 
@@ -43,6 +46,31 @@ def validate(log_p: Tensor, y: Tensor, classes: int) -> tuple[list[float], np.nd
     counts = torch.bincount(cells.reshape(-1), minlength=lanes * classes * classes)
     means = [float(np.add.reduce(np.ascontiguousarray(row), dtype=np.float64)) / rows for row in losses]
     return means, counts.view(lanes, classes, classes).numpy()
+
+
+def probability_row(training: Mapping[str, Any], probabilities: np.ndarray, arrays: Arrays) -> dict[str, Any]:
+    """What of an epoch needs the class probabilities on validation (rows, classes), where the spec's `training` asks for it.
+
+    The metrics of probabilities; and with a threshold all scores of labels under it, with the threshold where it was
+    chosen on these rows. Empty where nothing is asked for: see `needs_probabilities`.
+    """
+    y, positive = arrays.y_validation, arrays.positive
+    row: dict[str, Any] = {}
+    rule = training.get("threshold", "argmax")
+    if rule != "argmax" and positive is not None:
+        chosen = isinstance(rule, str)
+        cuts = Cuts.of(y == positive, probabilities[:, positive]) if chosen else None
+        threshold = best_threshold(cuts, rule.removeprefix("max_")) if cuts else rule
+        confusion = count_confusion(y, decide(probabilities, positive, threshold), arrays.classes)
+        row |= {f"val_{name}": value for name, value in scores(confusion, positive).items()}
+        row |= {"confusion_matrix": confusion.tolist()} | ({THRESHOLD: threshold} if chosen else {})
+    asked = separation_scores(y, probabilities, positive, training.get("metrics", ()))
+    return row | {f"val_{name}": value for name, value in asked.items()}
+
+
+def needs_probabilities(training: Mapping[str, Any]) -> bool:
+    """Whether `probability_row` has anything to tell."""
+    return bool(training.get("metrics")) or training.get("threshold", "argmax") != "argmax"
 
 
 def validation_row(
