@@ -25,6 +25,8 @@ TRAINING = {
     "early_stopping": {"monitor": "val_loss", "patience": 10},
     "device": "cpu",
     "numerics": "native",
+    "metrics": [],
+    "threshold": "argmax",
 }
 DATA = {
     "train": "a" * 64,

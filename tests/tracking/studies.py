@@ -24,7 +24,14 @@ DATA = {
         "categorical": {"impute": "most_frequent", "encode": "onehot"},
     },
 }
-TRAINING = {"epochs": 3, "early_stopping": None, "device": "cpu", "numerics": "native"}
+TRAINING = {
+    "epochs": 3,
+    "early_stopping": None,
+    "device": "cpu",
+    "numerics": "native",
+    "metrics": [],
+    "threshold": "argmax",
+}
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}
 EXPERIMENT = "breast-cancer"

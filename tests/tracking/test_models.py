@@ -98,8 +98,8 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     """A folder of a later release is not guessed at."""
     write(tmp_path / "a")
     content = json.loads((tmp_path / "a" / "model.json").read_text())
-    (tmp_path / "a" / "model.json").write_text(json.dumps(content | {"format": 3}))
-    with pytest.raises(ValueError, match="format 3"):
+    (tmp_path / "a" / "model.json").write_text(json.dumps(content | {"format": 4}))
+    with pytest.raises(ValueError, match="format 4"):
         load_model(tmp_path / "a")
 
 
