@@ -20,7 +20,7 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "tracker")
 FEWER = {
     "  tpe: {sampler: tpe, trials: 48, generation: 8}   # learns from each 8 trials\n": "",
     "trials: 24": "trials: 3",
-    "epochs: 50": "epochs: 3",
+    "epochs: 200": "epochs: 3",
 }
 
 

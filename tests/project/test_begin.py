@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.studies.project import make_table
-from tracker.config import Data, load_config, read_yaml
+from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.errors import ConfigError, DataError, InputError
 from tracker.project import begin as module
 from tracker.project.begin import Wishes, begin
@@ -243,3 +243,25 @@ def test_a_missing_header_line_is_pointed_out(folder: Path) -> None:
     (folder / "params.yaml").unlink()
     with pytest.raises(DataError, match="or is there no header line"):
         said(folder, "data/mail.csv", "x")
+
+
+def test_a_rare_class_is_weighted_on_trial_and_decided_by_a_threshold() -> None:
+    """Of two classes the rare positive one: weights are searched, trials chosen by the order of rows; else less of it."""
+
+    def written(positive: str | None, **labels: int) -> Config:
+        rows = sum(labels.values())
+        text = params_text(Data(target="kind"), None, rows, positive, "tracker run", labels)
+        return parse_config(read_yaml(text.encode(), "params.yaml"), "params.yaml")
+
+    rare = written("yes", no=950, yes=50)
+    assert ("val_average_precision", "validation") == (rare.objective.metric, rare.decision.threshold)
+    assert rare.training.early_stopping.monitor == rare.objective.metric
+    assert ("none", "balanced") == rare.search_space["class_weights"].choices
+    for config, weighted in (
+        (written("yes", no=950, yes=240), False),
+        (written("yes", no=50, yes=950), True),
+        (written(None, a=500, b=500, c=20), True),
+    ):
+        assert ("val_f1", "argmax") == (config.objective.metric, config.decision.threshold)
+        assert weighted == ("class_weights" in config.search_space)
+    assert 200 == rare.training.epochs  # early stopping ends training, not the cap

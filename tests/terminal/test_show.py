@@ -14,7 +14,7 @@ from tests.studies.test_runner import WILD
 from tracker.errors import NotFoundError
 from tracker.studies.runner import Progress
 from tracker.terminal.leaderboard import leaderboard
-from tracker.terminal.show import say_delivered, study_progress, study_summary, sync_summary
+from tracker.terminal.show import epochs_note, say_delivered, study_progress, study_summary, sync_summary
 from tracker.tracking.report import Delivered
 
 
@@ -22,7 +22,8 @@ def test_a_study_is_summed_up_in_a_line(fresh: SmallProject) -> None:
     """Trials, how many of them from the store, how many failed, the best."""
     first = fresh.study(fresh.run(fresh.plan("random")))
     best = first.best_trial
-    assert f"random: 6 trials, best val_f1 {best.value:.4f} (trial {best.number})" == study_summary(first)
+    told = study_summary(first).splitlines()[0]  # a second line may ask for more epochs
+    assert f"random: 6 trials, best val_f1 {best.value:.4f} (trial {best.number})" == told
     again = fresh.study(fresh.run(fresh.plan("random")))
     assert study_summary(again).startswith("random: 6 trials, 6 of them from the store, best val_f1 ")
     wild = {**WILD, "search_space": {"learning_rate": [1000.0], "dropout": {"low": 0.0, "high": 0.5}}}
@@ -30,6 +31,17 @@ def test_a_study_is_summed_up_in_a_line(fresh: SmallProject) -> None:
     told, why = study_summary(failed).splitlines()
     assert "random: 6 trials, 6 failed, none best" == told
     assert re.fullmatch(r"  why: diverged: the loss was not finite in epoch \d \(\d of 6 alike\)", why)
+
+
+def test_trials_that_the_cap_ended_are_counted(fresh: SmallProject) -> None:
+    """Best at their last epoch with early stopping on; not where it ended them, nor where there is none."""
+    capped = fresh.run(fresh.plan("random", training__epochs=2, hyperparameters__learning_rate=1e-3))
+    count = sum(trial.outcome.best_epoch == 2 for trial in capped.trials)
+    assert count > 1
+    note = f"random: {count} of 6 trials were best at their last epoch; raise training.epochs"
+    assert note == study_summary(fresh.study(capped)).splitlines()[-1].strip()
+    assert [] == epochs_note(fresh.run(fresh.plan("random", training__epochs=2, training__early_stopping=None)))
+    assert [] == epochs_note(fresh.run(fresh.plan("manual", training__epochs=300)))
 
 
 def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:

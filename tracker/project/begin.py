@@ -89,7 +89,8 @@ def _from_table(wishes: Wishes, root: Path) -> tuple[Seen, str]:
     except DataError as error:  # there is no params.yaml yet: the option is what can be given
         raise DataError(OPTION.sub(_as_option, fault) for fault in error.faults) from None
     run = "dvc repro" if find_dvc() else "tracker run"
-    return seen, params_text(data, wishes.group, seen.report.rows, seen.report.positive, run)
+    found = seen.report
+    return seen, params_text(data, wishes.group, found.rows, found.positive, run, found.labels)
 
 
 def _as_option(advice: re.Match[str]) -> str:

@@ -17,10 +17,11 @@ CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 NO_SCM = "    no_scm = True\n"
 # rows up to which a size is meant; epochs, batch size, batch sizes to search, random and tpe trials
 SIZES = (
-    (5_000, 50, 32, (32, 64), 24, 48),
-    (50_000, 30, 128, (64, 128, 256), 16, 32),
-    (2**63, 15, 256, (256, 512), 16, 0),
+    (5_000, 200, 32, (32, 64), 24, 48),
+    (50_000, 200, 128, (64, 128, 256), 16, 32),
+    (2**63, 100, 256, (256, 512), 16, 0),
 )
+RARE = 0.2  # share of the rows below which a class is weighted on trial
 
 
 def fill(name: str, values: Mapping[str, object]) -> str:
@@ -29,8 +30,14 @@ def fill(name: str, values: Mapping[str, object]) -> str:
     return re.sub(r"@\{(\w+)\}", lambda gap: str(values[gap[1]]), text)
 
 
-def params_text(data: Data, group: str | None, rows: int, positive: str | None, run: str) -> str:
-    """A params.yaml for a table: its studies suit the number of rows; `run` is the command that runs everything."""
+def params_text(
+    data: Data, group: str | None, rows: int, positive: str | None, run: str, labels: Mapping[str, int] | None = None
+) -> str:
+    """A params.yaml for a table: its studies suit the number of rows; `run` is the command that runs everything.
+
+    Where one of the `labels` (rows by class) is rare, its weight is searched; where it is the positive one of two, trials are
+    chosen by average precision, and a threshold on validation.
+    """
     _, epochs, batch, batches, random, tpe = next(size for size in SIZES if rows <= size[0])
     studies = [f"  random: {{sampler: random, trials: {random}}}"]
     studies += [f"  tpe: {{sampler: tpe, trials: {tpe}, generation: 8}}   # learns from each 8 trials"] * bool(tpe)
@@ -41,12 +48,30 @@ def params_text(data: Data, group: str | None, rows: int, positive: str | None, 
         "epochs": epochs,
         "batch": batch,
         "batches": list(batches),
-        "about": "" if positive is None else f"; F1 of {positive!r}",
+        **_for_classes(labels or {}, positive),
         "studies": "\n".join(studies),
         "experiment": scalar(Path(data.source.removeprefix("sklearn:")).stem),
         "run": run,
     }
     return fill("params.yaml", values)
+
+
+def _for_classes(labels: Mapping[str, int], positive: str | None) -> dict[str, str]:
+    """What depends on how many rows each class has: the objective, what stops early, weights, the threshold."""
+    rarest = min(labels, key=lambda label: labels[label], default=None)
+    share = labels[rarest] / sum(labels.values()) if rarest is not None else 1.0
+    is_rare, about = share < RARE, "" if positive is None else f" of {positive!r}"
+    by_order = is_rare and len(labels) == 2 and rarest == positive
+    metric = "val_average_precision" if by_order else "val_f1"
+    return {
+        "objective": f"{{metric: {metric}}}",
+        "about": about and (f"; {positive!r} is rare: by the order of rows" if by_order else f"; F1{about}"),
+        "stopping": f"{{monitor: {metric}, patience: 20}}" if by_order else "{monitor: val_loss, patience: 10}",
+        "weights": f"\n  class_weights: [none, balanced]   # {rarest!r} is {share:.1%} of the rows" * is_rare,
+        "decision": "{threshold: validation}    # chosen on validation for the best F1; or argmax, or a probability"
+        if by_order
+        else "{threshold: argmax}     # of two classes: the more probable one; or validation (chosen there), or a probability",
+    }
 
 
 def _data_lines(data: Data, positive: str | None) -> list[str]:

@@ -11,7 +11,9 @@ from tracker.ordering import first_reason
 from tracker.remedies import stage_command
 
 if TYPE_CHECKING:
+    from tracker.records import Trial
     from tracker.studies.pull import Pulled
+    from tracker.studies.result import StudyResult
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study
     from tracker.tracking.report import Delivered
@@ -72,7 +74,8 @@ def _best_text(progress: Progress) -> str:
 def study_summary(study: Study) -> str:
     """A line: how many trials, how many from the store, how many failed or are undefined, the best, other environments.
 
-    Where trials have no place, a second line says why the first of them has none, and how many share the reason.
+    Where trials have no place, a second line says why the first of them has none, and how many share the reason. A last line
+    says where the number of epochs, not early stopping, ended many trials.
     """
     trials, best = study.result.trials, study.result.best
     parts = [f"{study.name}: {len(trials)} trials"]
@@ -90,7 +93,26 @@ def study_summary(study: Study) -> str:
     if study.mixed:
         parts.append(f"mixed: before in {len(study.mixed)} other environment{'s' if len(study.mixed) > 1 else ''}")
     why = first_reason(trial.why_unranked(metric) for trial in trials)
-    return ", ".join(parts) + (f"\n  why: {why}" if why else "")
+    lines = [", ".join(parts), *([f"  why: {why}"] if why else []), *map("  {}".format, epochs_note(study.result))]
+    return "\n".join(lines)
+
+
+def epochs_note(result: StudyResult) -> list[str]:
+    """Says that epochs, not early stopping, ended training, where that holds for over a quarter of the trials or the best."""
+    capped = [trial for trial in result.trials if _is_capped(trial)]
+    complete = sum(trial.state == "complete" for trial in result.trials)
+    if 4 * len(capped) <= complete and result.best not in capped:
+        return []
+    return [
+        f"{result.spec.name}: {len(capped)} of {complete} trials were best at their last epoch; raise training.epochs"
+    ]
+
+
+def _is_capped(trial: Trial) -> bool:
+    """Whether early stopping would have let a run go on."""
+    training, outcome = trial.spec.training, trial.outcome
+    stops = training.get("early_stopping") is not None and trial.state == "complete"
+    return stops and outcome.best_epoch == outcome.epochs >= training["epochs"]
 
 
 def say_delivered(delivered: Delivered) -> None:
