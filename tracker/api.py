@@ -172,9 +172,17 @@ def _tune(
 def compare(config: Config, project: Project | None = None) -> Ranking:
     """Ranks the trials of all studies on validation, as often as you like; `.test()` of what it returns is the look."""
     from tracker.evaluation import compare as stage
+    from tracker.studies.superseded import superseded
 
     project = project or Project.now()
-    return stage.compare(project.paths, config.compare, clock=time.time, user=project.user, studies=config.studies)
+    return stage.compare(
+        project.paths,
+        config.compare,
+        clock=time.time,
+        user=project.user,
+        studies=config.studies,
+        superseded=superseded(config, project.paths),
+    )
 
 
 def split(config: Config, project: Project | None = None) -> SplitReport:

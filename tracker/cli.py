@@ -170,12 +170,14 @@ def compare(
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
     from tracker import api
+    from tracker.studies.superseded import superseded_note
     from tracker.terminal.leaderboard import environment_notes
 
     ranking = api.compare(_config())
     columns = ("rank", "study", "trial", "value")
     print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit, 10)
     _note(environment_notes(ranking.environments, ranking.mixed))
+    _note(superseded_note(ranking.superseded, _paths().root, "left out of the ranking"))
     if test:
         from tracker.evaluation.final import summarize
 
@@ -190,13 +192,22 @@ def runs(
         int | None, typer.Option(min=1, help="How many rows; a table has 20, csv and json have all.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also trials of studies that params.yaml no longer describes, marked.")
+    ] = False,
 ) -> None:
-    """List the trials of finished studies, the best first."""
+    """List the trials of finished studies that params.yaml describes, the best first."""
+    from tracker.studies.superseded import superseded, superseded_note
     from tracker.terminal.leaderboard import leaderboard, notes_of
 
-    paths = _paths()
-    print_rows(leaderboard(paths.study_reports, name, sort, whole=output != Format.table), output, limit, 20)
-    _note(notes_of(paths, name))
+    paths, whole, old = _paths(), output != Format.table, {}
+    with contextlib.suppress(InputError):  # without a params.yaml that can be read nothing is superseded
+        old = superseded(_config(), paths)
+    left_out = {} if everything or name else old
+    trials = leaderboard(paths.study_reports, name, sort, whole=whole, superseded=old, everything=everything)
+    print_rows(trials, output, limit, 20)
+    _note(notes_of(paths, name, left_out))
+    _note(superseded_note(left_out, paths.root, "left out (`tracker runs --all` lists them)"))
 
 
 @app.command(rich_help_panel=LOOKING)

@@ -84,7 +84,7 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
     if unsound:
         return cannot("ranking", "ranking", f"it rests on the reports of {', '.join(unsound)}, see above")
     try:
-        ranking = rank_again(paths, settings, studies)
+        ranking = rank_again(paths, settings, studies, _left_out(path))
     except TrackerError as error:
         return cannot("ranking", "ranking", str(error))
     with TemporaryDirectory(prefix="tracker-") as folder:
@@ -111,6 +111,15 @@ def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound
     what, *values = leaf or ("form", None, None)
     difference = Difference.told(f"{path.name}, {what}", words, *values)
     return replace(same, state="differs", first_difference=difference, remedy=remedy)
+
+
+def _left_out(path: Path) -> dict[str, str]:
+    """The studies that a ranking says it left out, because `params.yaml` had come to describe others."""
+    try:
+        told = parse_canonical(path.read_bytes())["superseded"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return dict(told) if isinstance(told, Mapping) else {}
 
 
 def _verify_looks(paths: Paths) -> Verdict | None:

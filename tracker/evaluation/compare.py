@@ -24,6 +24,7 @@ from tracker.metrics import ASKED
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
+from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ class _Case:
     studies: tuple[str, ...] | None
     clock: Callable[[], float]
     user: str | None
+    superseded: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def compare(
@@ -47,26 +49,28 @@ def compare(
     clock: Callable[[], float],
     user: str | None = None,
     studies: Iterable[str] | None = None,
+    superseded: Mapping[str, str] | None = None,
 ) -> Ranking:
     """Ranks all trials on validation and writes `reports/ranking.json`; `.test()` of what it returns takes the look.
 
     `studies` names those that count (None: every report there is); `clock` gives Unix seconds for the record of a look,
-    which bears the name of `user`. Raises NotFoundError and InputError as `rank_trials` does.
+    which bears the name of `user`; reports of `superseded` studies are left out. Raises as `rank_trials` does.
     """
-    case = _Case(paths, settings.test_looks, None if studies is None else tuple(studies), clock, user)
+    wanted = None if studies is None else tuple(studies)
+    case = _Case(paths, settings.test_looks, wanted, clock, user, superseded or {})
     ranking = _rank(case)
     ranking = dataclasses.replace(ranking, opener=partial(_test, case, ranking.chosen.key))
     write_ranking(paths.reports / "ranking.json", ranking)
     return ranking
 
 
-def rank_again(paths: Paths, settings: Compare, studies: Iterable[str]) -> Ranking:
+def rank_again(paths: Paths, settings: Compare, studies: Iterable[str], superseded: Mapping[str, str]) -> Ranking:
     """The ranking that `compare` makes, without writing it; it can take no look."""
-    return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None))
+    return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None, superseded))
 
 
 def _rank(case: _Case) -> Ranking:
-    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models)
+    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
     return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
@@ -127,13 +131,17 @@ def _validation(case: _Case) -> tuple[pd.DataFrame, list[str]]:
 
 def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
     """Scores the trial that ranks first now, and no other: the ranking is made again from the reports."""
-    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models)
+    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
     chosen = ranking.chosen
     if chosen.key != key:
         raise InputError(f"{chosen.study}/{chosen.trial} ranks first by now; compare again before the test split opens")
     if ranking.missing:
         raise InputError(
             f"no look before every study has run; missing: {', '.join(ranking.missing)}; {run_again(case.paths.root)}"
+        )
+    if ranking.superseded:
+        raise InputError(
+            superseded_note(ranking.superseded, case.paths.root, "no look before each study is as it says")
         )
     identity = test_identity(case.paths.sealed)
     model = _checked_model(case, chosen, identity)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.canonical import canonical_json
@@ -16,6 +17,7 @@ from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.metrics import ASKED, VALIDATION
 from tracker.ordering import Standing, best_first, first_reason, ranks, why_unranked
 from tracker.remedies import run_again
+from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +78,8 @@ class Ranking:
     vary less than that interval, so it lists rather too many trials than too few.
 
     `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
-    ran before: between environments last digits may differ.
+    ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
+    because `params.yaml` describes another one of that name now, with what differs.
     """
 
     objective: Mapping[str, str]
@@ -85,6 +88,7 @@ class Ranking:
     missing: tuple[str, ...] = ()
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mixed: Mapping[str, int] = field(default_factory=dict)
+    superseded: Mapping[str, str] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
@@ -126,15 +130,26 @@ class Ranking:
         return self.opener(or_stale=or_stale)
 
 
-def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path | None = None) -> Ranking:
+def rank_trials(
+    folder: Path,
+    studies: Iterable[str] | None = None,
+    models: Path | None = None,
+    superseded: Mapping[str, str] = MappingProxyType({}),
+) -> Ranking:
     """Ranks the trials of the study reports in a folder: all of them, or those of the named studies that are there.
+
+    Those of `superseded` studies are left out.
 
     Reports are read against the records in the folder `models`, where it has them. Raises NotFoundError where there is
     no report or no complete trial, InputError where studies differ in objective or a report differs from its records.
     """
     found = {path.stem: path for path in sorted(folder.glob("*.json"))}
     wanted = list(found) if studies is None else list(studies)
-    reports = {name: read_study_report(found[name], models) for name in sorted(wanted) if name in found}
+    superseded = {name: why for name, why in superseded.items() if name in found and name in wanted}
+    present = [name for name in sorted(wanted) if name in found and name not in superseded]
+    reports = {name: read_study_report(found[name], models) for name in present}
+    if not reports and superseded:
+        raise NotFoundError(f"{folder}: {'; '.join(superseded_note(superseded, folder, 'nothing is left to rank'))}")
     if not reports:
         raise NotFoundError(f"{folder}: no report of a study; {run_again(folder)}")
     objective = _common_objective(reports)
@@ -148,7 +163,7 @@ def rank_trials(folder: Path, studies: Iterable[str] | None = None, models: Path
     left_out = Counter("undefined" if t["state"] == "complete" else str(t["state"]) for _, t in trials if not _ranks(t))
     missing = tuple(name for name in wanted if name not in found)
     environments, mixed = environments_of(reports.values())
-    return Ranking(objective, rows, dict(sorted(left_out.items())), missing, environments, mixed)
+    return Ranking(objective, rows, dict(sorted(left_out.items())), missing, environments, mixed, superseded)
 
 
 def write_ranking(path: Path, ranking: Ranking) -> None:
@@ -165,6 +180,7 @@ def write_ranking(path: Path, ranking: Ranking) -> None:
         },
         "unranked": dict(ranking.unranked),
         "missing_studies": list(ranking.missing),
+        **({"superseded": dict(ranking.superseded)} if ranking.superseded else {}),
         "environments": {environment: list(names) for environment, names in ranking.environments.items()},
         "mixed_studies": dict(ranking.mixed),
         "rows": [_row_json(row) for row in ranking.rows],

@@ -35,13 +35,27 @@ def plan_study(
 
     Raises NotFoundError, or SpaceError with every fault of its search space.
     """
+    spec = study_spec(config, name, data, environment, code)
+    try:
+        total = open_sampler(spec).total
+    except SpaceError as error:
+        raise SpaceError(f"studies.{name}: {fault}" for fault in error.faults) from None
+    trials = config.studies[name].trials if total is None else total
+    assert trials is not None
+    return StudyPlan(spec, trials)
+
+
+def study_spec(
+    config: Config, name: str, data: Mapping[str, Any], environment: str, code: Mapping[str, str] | None = None
+) -> StudySpec:
+    """What decides the proposals of the study of that name. Raises as `plan_study` does, but for what its sampler finds."""
     if name not in config.studies:
         raise NotFoundError(f"studies.{name}: there is no such study; there are {', '.join(config.studies)}")
     study = config.studies[name]
     family = config.model.family
     try:
         space = compile_space(config.space_of(name), config.hyperparameters, family)
-        spec = StudySpec(
+        return StudySpec(
             name=name,
             family=family,
             sampler=_sampler(config, name),
@@ -59,12 +73,8 @@ def plan_study(
             runs={} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate},
             pruner=pruner_settings(study),
         )
-        total = open_sampler(spec).total
     except SpaceError as error:
         raise SpaceError(f"studies.{name}: {fault}" for fault in error.faults) from None
-    trials = study.trials if total is None else total
-    assert trials is not None
-    return StudyPlan(spec, trials)
 
 
 def plan_studies(

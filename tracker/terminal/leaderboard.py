@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
@@ -15,6 +16,7 @@ from tracker.metrics import TEST, direction_of
 from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
 from tracker.remedies import has_git, run_again, stage_command
+from tracker.studies.superseded import superseded_note
 
 BARS = "▁▂▃▄▅▆▇█"
 SHORT = 60  # characters of a reason in a table
@@ -42,13 +44,30 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def leaderboard(folder: Path, name: str | None, sort: str, *, whole: bool = False) -> list[dict[str, Any]]:
+def leaderboard(
+    folder: Path,
+    name: str | None,
+    sort: str,
+    *,
+    whole: bool = False,
+    superseded: Mapping[str, str] = MappingProxyType({}),
+    everything: bool = False,
+) -> list[dict[str, Any]]:
     """One row per trial, sorted: by `value` or a metric the best first, by a hyperparameter ascending.
 
+    The trials of `superseded` studies are left out, unless one is asked for by name or `everything` is; then they say why.
     `whole` rows also have what tells trials apart: seed, epochs, key, digest of the weights, environment.
     """
     reports = read_reports(folder, name)
+    if name is None and not everything:
+        present = [report for report in reports if report["study"] not in superseded]
+        if not present:
+            raise NotFoundError("; ".join(superseded_note(superseded, folder, "list them with `tracker runs --all`")))
+        reports = present
     rows = [_row(report, trial, whole) for report in reports for trial in report["trials"]]
+    for row in rows:
+        if row["study"] in superseded:
+            row["superseded"] = superseded[row["study"]]
     if rows and all(sort not in row for row in rows):
         raise InputError(
             f"nothing is called {sort!r}; there are {', '.join(dict.fromkeys(n for row in rows for n in row))}"
@@ -76,9 +95,9 @@ def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[
     return notes
 
 
-def notes_of(paths: Paths, name: str | None) -> list[str]:
-    """What to say below the trials of all reports, or of the one of that name: environments, and what was altered."""
-    reports = read_reports(paths.study_reports, name)
+def notes_of(paths: Paths, name: str | None, without: Collection[str] = ()) -> list[str]:
+    """What to say below the trials of all reports (`without` some) or of one: environments, and what was altered."""
+    reports = [report for report in read_reports(paths.study_reports, name) if report["study"] not in without]
     notes = []
     for report in reports:
         try:

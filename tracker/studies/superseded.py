@@ -1,0 +1,96 @@
+"""Which reports on disk `params.yaml` no longer describes, and what differs, without running or loading anything heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import parse_canonical
+from tracker.config import Config
+from tracker.datasets.training_data import identify_data
+from tracker.errors import TrackerError
+from tracker.families.own_code import read_code
+from tracker.paths import Paths
+from tracker.records import StudySpec, record_from
+from tracker.remedies import stage_command
+from tracker.store.store import Store
+from tracker.studies.changed import list_changes
+from tracker.studies.plan import study_spec
+
+GONE = "not in it any more"
+
+
+def superseded(config: Config, paths: Paths) -> dict[str, str]:
+    """Each report that tells of another study than `params.yaml` describes now, by name, with what differs.
+
+    A report of another environment or release is none of these, as long as it tells of the same study. Where it cannot be
+    known (no record of the study, no splits, unreadable code) nothing is said to differ.
+    """
+    data, code = _data(config, paths), _code(config, paths)
+    found = {}
+    for path in sorted(paths.study_reports.glob("*.json")):
+        why = _why(config, path, paths, data, code) if path.stem in config.studies else GONE
+        if why:
+            found[path.stem] = why
+    return found
+
+
+def superseded_note(found: Mapping[str, str], near: Path, what: str) -> list[str]:
+    """A line that names the reports that `params.yaml` no longer describes, what becomes of them, and what to run."""
+    if not found:
+        return []
+    listed = "; ".join(f"{name} ({why})" for name, why in found.items())
+    again = [stage_command(near, "tune", name) for name, why in found.items() if why != GONE]
+    run = f"; run {', '.join(again)}" if again else ""
+    return [f"params.yaml no longer describes {listed}: {what}{run}"]
+
+
+def _why(
+    config: Config, path: Path, paths: Paths, data: Mapping[str, Any] | None, code: Mapping[str, str] | None
+) -> str | None:
+    last = _recorded(path, paths)
+    if last is None or (code is None and config.model.entry is not None):
+        return None
+    try:
+        now = study_spec(config, path.stem, last.data if data is None else data, last.environment, code)
+    except TrackerError:
+        return None
+    changed = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))
+    return f"{', '.join(changed)} changed" if changed else None
+
+
+def _recorded(path: Path, paths: Paths) -> StudySpec | None:
+    """The spec of the study that a report tells of: beside its model, else in the store."""
+    try:
+        key = parse_canonical(path.read_bytes())["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # whoever reads the report for what is in it says what is wrong
+    try:
+        with (paths.models / path.stem / "trials.jsonl").open(encoding="utf-8") as file:
+            spec = record_from(StudySpec, parse_canonical(file.readline())["study"])
+        if spec.key == key:
+            return spec
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    try:
+        with Store.opened_if_there(paths.store) as store:
+            studies = [] if store is None else store.studies(path.stem)
+    except TrackerError:
+        return None
+    return next((spec for known, spec in studies if known == key), None)
+
+
+def _data(config: Config, paths: Paths) -> Mapping[str, Any] | None:
+    try:
+        return identify_data(paths.splits, config.preprocessing).digests
+    except TrackerError:
+        return None
+
+
+def _code(config: Config, paths: Paths) -> Mapping[str, str] | None:
+    try:
+        return None if config.model.entry is None else read_code(paths.root, config.model.entry).identity
+    except TrackerError:
+        return None
