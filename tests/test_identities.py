@@ -49,7 +49,7 @@ NEUTRAL_TRAINING = {
     "threshold": "argmax",
 }
 NEUTRAL_PREPROCESSING = {
-    "numeric": {"impute": "none", "scale": "none"},
+    "numeric": {"impute": "none", "scale": "none", "indicator": False},
     "categorical": {"impute": "none", "encode": "onehot"},
 }
 # Knobs that a family began with and cannot train without. No knob joins them later: it would be in every key.

@@ -18,7 +18,7 @@ TRAINING: dict[str, Any] = {
     "threshold": "argmax",
 }
 PREPROCESSING: dict[str, Any] = {
-    "numeric": {"impute": "none", "scale": "none"},
+    "numeric": {"impute": "none", "scale": "none", "indicator": False},
     "categorical": {"impute": "none", "encode": "onehot"},
 }
 

@@ -214,15 +214,17 @@ def test_transform_stands_alone(table: pd.DataFrame, tmp_path: Path) -> None:
     """The file works where neither this project nor scikit-learn can be imported."""
     import tracker.standalone.transform as module
 
-    (tmp_path / "alone.py").write_text(Path(module.__file__).read_text())
+    (tmp_path / "alone").mkdir()
+    for name in ("transform.py", "writings.py"):
+        (tmp_path / "alone" / name).write_text(Path(module.__file__).with_name(name).read_text())
     state = fit_preprocessing(table, SCHEMA, settings())
     (tmp_path / "state.json").write_text(json.dumps(state))
     table.to_parquet(tmp_path / "t.parquet")
     code = (
         "import sys, json\n"
         "sys.modules.update({'tracker': None, 'sklearn': None, 'torch': None})\n"
-        "import pandas as pd, alone\n"
-        "print(alone.transform(json.load(open('state.json')), pd.read_parquet('t.parquet')).tobytes().hex())\n"
+        "import pandas as pd\nfrom alone.transform import transform\n"
+        "print(transform(json.load(open('state.json')), pd.read_parquet('t.parquet')).tobytes().hex())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert transform(state, table).tobytes().hex() == done.stdout.strip()

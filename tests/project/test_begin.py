@@ -234,15 +234,45 @@ def test_names_of_rows_and_of_groups_are_told_apart(folder: Path) -> None:
     assert "hint: 'person' is met in several rows" in text
 
 
-def test_a_missing_header_line_is_pointed_out(folder: Path) -> None:
-    """Where the first row is taken for names, a hint says so; where its cells repeat, the error does."""
+def test_a_missing_header_line_is_seen(folder: Path) -> None:
+    """A first line that looks like data names no columns: it is written into params.yaml, and no row is lost."""
     table = make_table()[["a", "b", "c", "kind"]].dropna()
     table.to_csv(folder / "data" / "mail.csv", index=False, header=False)
-    assert "hint: many names of columns are numbers" in said(folder, "data/mail.csv", str(table["kind"].iloc[0]))
-    (folder / "data" / "mail.csv").write_text("1,1,x\n2,3,y\n")
-    (folder / "params.yaml").unlink()
-    with pytest.raises(DataError, match="or is there no header line"):
-        said(folder, "data/mail.csv", "x")
+    text = said(folder, "data/mail.csv", "c4")
+    assert "hint: line 1 looks like data, so the columns are named c1 to c4 (data.header: none)" in text
+    assert f"{len(table)} rows; labels: ham" in text
+    assert "none" == load_config(folder / "params.yaml").data.header
+
+
+def test_how_a_file_is_written_is_seen(folder: Path) -> None:
+    """Semicolons, decimal commas, money and words for a gap are read, said, and written into params.yaml as entries."""
+    rows = [f"{n % 7},{n % 9};{'?' if n % 3 else n};$ {n % 8 + 1};{'ok' if n % 2 else 'bad'}" for n in range(120)]
+    (folder / "data" / "mail.csv").write_text("\n".join(["price;count;fee;kind", *rows]) + "\n")
+    text = said(folder, "data/mail.csv", "kind")
+    for words in (
+        "data.separator",
+        "data.decimal: ','",
+        "'$ 1'",
+        "'?' means a gap in 'count'",
+        "120 rows; labels: bad",
+    ):
+        assert words in text
+    data = load_config(folder / "params.yaml").data
+    assert (";", ",", ("fee",)) == (data.separator, data.decimal, data.numbers)
+    assert {"*": ("?",)} == data.gaps
+    assert "written: nothing" in said(folder)
+
+
+def test_rows_without_a_label_are_left_out_and_said(folder: Path) -> None:
+    """A label that is missing here and there does not end in an error: the rows are left out, with a hint and an entry."""
+    table = make_table()
+    table.loc[[3, 9], "kind"] = ""
+    table.to_csv(folder / "data" / "mail.csv", index=False)
+    text = said(folder, "data/mail.csv", "kind")
+    assert "2 rows have no label and are left out (data.unlabelled: drop)" in text
+    assert "warning: rows 4, 10 of the table left out" in text
+    assert "158 rows; labels" in text
+    assert "drop" == load_config(folder / "params.yaml").data.unlabelled
 
 
 def test_a_rare_class_is_weighted_on_trial_and_decided_by_a_threshold() -> None:

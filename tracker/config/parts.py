@@ -36,15 +36,63 @@ def _date_text(value: Any) -> Any:
 Date = Annotated[str, BeforeValidator(_date_text)]
 
 
+SEPARATORS = (",", ";", "|", ":", " ", "tab", "\t")
+EVERY_COLUMN = "*"
+
+
+def _gap_words(value: Any) -> Any:
+    """Words for a gap by column; a list is for every column. A word may be written as a number."""
+    by_column = value if isinstance(value, Mapping) else {EVERY_COLUMN: value}
+    words = {name: [given] if isinstance(given, str | int | float) else given for name, given in by_column.items()}
+    plain = all(
+        isinstance(given, list | tuple) and all(isinstance(word, str | int | float) and word != "" for word in given)
+        for given in words.values()
+    )
+    if not plain or any(isinstance(word, bool) for given in words.values() for word in given):
+        raise ValueError(f'expected words in quotes, such as ["?", "NA"], or such a list by column, found {value!r}')
+    return {name: tuple(str(word).strip() for word in given) for name, given in words.items()}
+
+
+Codes = Annotated[
+    Annotated[Literal["integers"], Tag("<word>")] | Annotated[tuple[str, ...], Field(strict=False), Tag("<list>")],
+    Discriminator(lambda value: "<word>" if isinstance(value, str) else "<list>"),
+]
+
+
 class Data(Part):
-    """Where the table is and what its columns mean."""
+    """Where the table is, how its file is written, and what its columns mean."""
 
     source: str = "sklearn:breast_cancer"
     target: str = "target"
     id: str | None = None
     drop: tuple[str, ...] = Field(default=(), strict=False)
-    categorical: tuple[str, ...] = Field(default=(), strict=False)
+    categorical: Codes = ()
+    numbers: tuple[str, ...] = Field(default=(), strict=False)
     positive: str | None = None
+    header: Literal["first", "none"] | None = None
+    separator: Annotated[str, BeforeValidator(partial(one_of, SEPARATORS))] = ","
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    gaps: Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_gap_words)] = {}
+    dates: Literal["drop", "features"] = "drop"
+    day_first: bool | None = None
+    keep_constants: bool = False
+    unlabelled: Literal["error", "drop"] = "error"
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The columns that are named as codes."""
+        return () if isinstance(self.categorical, str) else self.categorical
+
+    @model_validator(mode="after")
+    def _signs_differ(self) -> Data:
+        both = sorted({*self.codes}.intersection(self.numbers))
+        faults = {
+            f"decimal and thousands are both {self.decimal!r}; one sign cannot be both": self.decimal == self.thousands,
+            f"categorical and numbers both name {', '.join(map(repr, both))}": bool(both),
+        }
+        raise_faults(faults)
+        return self
 
 
 class Split(Part):
@@ -76,6 +124,7 @@ class Numeric(Part):
 
     impute: Literal["median", "mean", "most_frequent", "none"] = "median"
     scale: Literal["standard", "minmax", "robust", "none"] = "standard"
+    indicator: bool = False
 
 
 class Categorical(Part):

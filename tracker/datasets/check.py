@@ -9,19 +9,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data, Preprocessing
-from tracker.datasets.appearance import look_alike, looks_like
-from tracker.datasets.schema import GAP_WORDS, Column, as_text, is_number, odd_among_numbers
+from tracker.datasets.appearance import in_order, is_gap_word, is_number, look_alike
+from tracker.datasets.check_writing import (
+    date_faults,
+    date_warnings,
+    gap_faults,
+    gaps_entry,
+    no_number_faults,
+    rows_of,
+    writing_faults,
+)
+from tracker.datasets.schema import Column, as_text
+from tracker.datasets.writing import EVERY
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = 1e30  # training is in float32, which ends at 3e38; squares of anything near it overflow
 FEW_CLASSES = 20
-SHOWN = 3
+MOST_NAMED = 10
+MOSTLY_GAPS = 0.5
+MOST_HOLES = 2  # numbers that rise with the rows, half of them left out: rows of a larger table
 MOST_FAULTS = 50
 _NOT_A_LABEL = {"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"}
 _EXPECTED = {"asked for in data.drop", "constant", "no values"}
-_ID_NAME = re.compile(r"(^|[_\W])(id|ids|key|uuid|guid|index|rowid|row)$|[a-z](Id|ID|Key)$", re.IGNORECASE)
+_ID_NAME = re.compile(
+    r"(^|[_\W])(id|ids|key|uuid|guid|index|rowid|row|row[._ ]?(names?|num(ber)?))$|[a-z](Id|ID|Key)$|^unnamed: \d+$",
+    re.IGNORECASE,
+)
 
 
 def find_faults(
@@ -41,34 +56,73 @@ def find_faults(
             yield from _id_faults(frame[column.name], column.name)
         elif column.role == "feature":
             yield from _feature_faults(frame[column.name], column, data, preprocessing)
+    yield from gap_faults(frame, columns, data)
     yield from _copies(frame, columns, data)
     if not any(column.role == "feature" for column in columns):
-        yield "no column is left as a feature; see data.drop, or give columns that vary"
+        went = [f"{column.name!r} ({column.reason})" for column in columns if column.role == "dropped"]
+        told = (
+            f": dropped are {', '.join(went[:MOST_NAMED])}{', ...' if len(went) > MOST_NAMED else ''}" if went else ""
+        )
+        yield f"no column is left as a feature{told}; give columns that vary, or keep texts with data.categorical"
 
 
-def find_warnings(frame: pd.DataFrame, columns: Sequence[Column], data: Data) -> Iterator[str]:
+def find_warnings(
+    frame: pd.DataFrame, columns: Sequence[Column], data: Data, preprocessing: Preprocessing
+) -> Iterator[str]:
     """What is allowed but deserves a look."""
     counts = as_text(frame[data.target]).value_counts()
-    for label, count in sorted(counts.items()):
+    for label, count in ((label, counts[label]) for label in in_order(counts.index)):
         if count < 3:
             yield f"label {label!r} has {count} row(s): too few to be in train, validation and test"
     yield from (f"labels {pair}; are they one class?" for pair in look_alike(map(str, counts.index)))
     for column in columns:
-        if column.kind == "categorical" and column.role in {"feature", "dropped"} and column.reason not in _EXPECTED:
+        if column.role not in {"feature", "dropped"} or column.reason in _EXPECTED:
+            continue
+        if column.kind == "categorical":
             yield from _text_warnings(frame[column.name], column, data)
+        elif column.kind == "date":
+            yield from date_warnings(frame[column.name], column, data)
+        if column.role == "feature":
+            yield from _gap_warnings(column, len(frame), preprocessing)
         if column.role == "feature" and column.kind == "numeric" and _looks_like_id(frame[column.name], column.name):
             yield f"column {column.name!r} looks like an id: name it in data.id or data.drop"
 
 
 def _text_warnings(cells: pd.Series[Any], column: Column, data: Data) -> Iterator[str]:
-    if column.name not in data.categorical and (seen := looks_like(cells)):
-        told = f"is dropped ({column.reason}), yet" if column.role == "dropped" else "is taken for categories, yet"
-        yield f"column {column.name!r} {told} looks like {seen} (or say data.categorical: [{column.name}])"
-    elif column.role == "dropped":
+    if column.role == "dropped":
         yield f"column {column.name!r} is dropped: {column.reason}"
-    elif pairs := list(look_alike(map(str, cells.dropna().unique()))):
+        return
+    categories = list(map(str, cells.dropna().unique()))
+    if pairs := list(look_alike(categories)):
         more = f" (and {len(pairs) - 1} pairs more)" if len(pairs) > 1 else ""
         yield f"column {column.name!r}: categories {pairs[0]}{more}; are they one?"
+    words = sorted(
+        text for text in categories if is_gap_word(text) and text.strip().casefold() not in {"none", "missing"}
+    )
+    if words and column.name not in data.codes:
+        share = int(cells.isin(words).sum())
+        yield (
+            f"column {column.name!r}: {', '.join(map(repr, words))} is taken for a category ({share} rows); "
+            f"if it means a gap, say {gaps_entry(column.name, words)}"
+        )
+
+
+def _gap_warnings(column: Column, rows: int, preprocessing: Preprocessing) -> Iterator[str]:
+    """More gaps than values, filled with one value in silence."""
+    if column.gaps <= MOSTLY_GAPS * rows:
+        return
+    place = f"column {column.name!r}: {column.gaps} of {rows} cells are gaps"
+    numeric, categorical = preprocessing.numeric, preprocessing.categorical
+    if column.kind in {"categorical", "boolean"} and categorical.impute == "most_frequent":
+        yield (
+            f"{place}, which get the most frequent value; preprocessing.categorical.impute: missing gives them a category "
+            f"of their own, data.drop: [{column.name}] leaves the column out"
+        )
+    elif column.kind == "numeric" and numeric.impute != "none" and not numeric.indicator:
+        yield (
+            f"{place}, which get the {numeric.impute}; preprocessing.numeric.indicator: true adds a feature that says where, "
+            f"data.drop: [{column.name}] leaves the column out"
+        )
 
 
 def limit(faults: Iterable[str]) -> list[str]:
@@ -76,14 +130,6 @@ def limit(faults: Iterable[str]) -> list[str]:
     found = list(faults)
     rest = len(found) - MOST_FAULTS
     return found if rest <= 0 else [*found[:MOST_FAULTS], f"... and {rest} faults more"]
-
-
-def rows_of(mask: Any) -> str:
-    """`row 7`, or `rows 7, 9, 12 and 40 more`: where a mask is true, counted from 1."""
-    found = [index + 1 for index, hit in enumerate(mask) if hit]
-    shown = ", ".join(map(str, found[:SHOWN]))
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{'row' if len(found) == 1 else 'rows'} {shown}{more}"
 
 
 def unknown_column(place: str, name: str, columns: Iterable[Any]) -> str:
@@ -96,7 +142,9 @@ def unknown_column(place: str, name: str, columns: Iterable[Any]) -> str:
 
 def _name_faults(frame: pd.DataFrame, data: Data) -> Iterator[str]:
     named = [("data.target", data.target), *([("data.id", data.id)] if data.id is not None else [])]
-    others = [("data.drop", name) for name in data.drop] + [("data.categorical", name) for name in data.categorical]
+    others = [("data.drop", name) for name in data.drop] + [("data.categorical", name) for name in data.codes]
+    others += [("data.numbers", name) for name in data.numbers]
+    others += [("data.gaps", name) for name in data.gaps if name != EVERY]
     yield from (unknown_column(place, name, frame.columns) for place, name in named + others if name not in frame)
     if data.id == data.target:
         yield f"data.id: {data.id!r} is the target"
@@ -108,18 +156,18 @@ def _name_faults(frame: pd.DataFrame, data: Data) -> Iterator[str]:
 def _label_faults(labels: pd.Series[Any], data: Data) -> Iterator[str]:
     place = f"column {data.target!r} (target)"
     if labels.isna().any():
-        yield f"{place}, {rows_of(labels.isna())}: no label; fill in or remove"
+        yield f"{place}, {rows_of(labels.isna())}: no label; fill in or remove, or say data.unlabelled: drop"
     present = labels.dropna()
     bad = labels.isin([label for label in present.unique() if label.strip().lower() in _NOT_A_LABEL])
     if bad.any():
         yield f"{place}, {rows_of(bad)}: NaN or infinite labels; fill in or remove"
     distinct = sorted(present[~bad.loc[present.index]].unique())
-    words = [label for label in distinct if label.strip().lower() in GAP_WORDS]
+    words = [label for label in distinct if is_gap_word(label)]
     if words and len(words) < len(distinct) and all(is_number(label) for label in distinct if label not in words):
         yield f"{place}, {rows_of(labels == words[0])}: label {words[0]!r} among numbers; fill in or remove"
     if len(distinct) == 1:
         yield f"{place}: one class only, {distinct[0]!r}; at least two are needed"
-    if data.target not in data.categorical and _looks_continuous(distinct, len(present)):
+    if data.target not in data.codes and _looks_continuous(distinct, len(present)):
         yield (
             f"{place}: {len(distinct)} different numbers look like regression; this is for classification only "
             f"(if they are codes of classes, say data.categorical: [{data.target}])"
@@ -147,14 +195,17 @@ def _id_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
 
 def _feature_faults(cells: pd.Series[Any], column: Column, data: Data, preprocessing: Preprocessing) -> Iterator[str]:
     place = f"column {column.name!r}"
-    section = preprocessing.numeric if column.kind == "numeric" else preprocessing.categorical
-    if column.gaps and section.impute == "none":
-        part = "numeric" if column.kind == "numeric" else "categorical"
+    part = "numeric" if column.kind in {"numeric", "date"} else "categorical"
+    if column.gaps and getattr(preprocessing, part).impute == "none":
         yield f"{place}, {rows_of(cells.isna())}: gaps, but preprocessing.{part}.impute is none; choose an imputer"
     if column.kind == "numeric":
         yield from _number_faults(cells, place)
-    elif column.kind == "categorical" and column.name not in data.categorical:
-        yield from _mixed_faults(cells, column.name)
+    elif column.kind == "date":
+        yield from date_faults(cells, column, data)
+    elif column.name in data.numbers:
+        yield from no_number_faults(cells, column.name, data)
+    elif column.kind == "categorical" and column.name not in data.codes:
+        yield from writing_faults(cells, column.name, data)
 
 
 def _unusable_faults(cells: pd.Series[Any], column: Column) -> Iterator[str]:
@@ -171,19 +222,6 @@ def _number_faults(cells: pd.Series[Any], place: str) -> Iterator[str]:
     huge = (size > LARGEST) & (size != math.inf)
     if huge.any():
         yield f"{place}, {rows_of(huge)}: beyond {LARGEST:g}, found {cells[huge].iloc[0]:g}; mend, or rescale"
-
-
-def _mixed_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(cells.dtype):
-        return  # numbers that are declared codes
-    odd = cells.isin(odd_among_numbers(cells))
-    if odd.any():
-        yield (
-            f"column {name!r}, {rows_of(odd)}: {cells[odd].iloc[0]!r} among numbers; mend it (an empty cell is a gap), "
-            f"or say data.categorical: [{name}]"
-        )
 
 
 def _copies(frame: pd.DataFrame, columns: Sequence[Column], data: Data) -> Iterator[str]:
@@ -218,5 +256,6 @@ def _looks_like_id(cells: pd.Series[Any], name: str) -> bool:
     if not pd.api.types.is_integer_dtype(cells.dtype) or not cells.is_unique or len(cells) < 10:
         return False
     ordered = cells.sort_values()
-    consecutive = int(ordered.iloc[-1]) - int(ordered.iloc[0]) == len(cells) - 1
-    return consecutive or _ID_NAME.search(name) is not None
+    spread = int(ordered.iloc[-1]) - int(ordered.iloc[0]) + 1
+    running = cells.is_monotonic_increasing and spread <= MOST_HOLES * len(cells)
+    return spread == len(cells) or running or _ID_NAME.search(name) is not None

@@ -8,7 +8,7 @@ import numpy as np
 
 from tracker.config import Split
 from tracker.datasets.assign import SPLITS, Codes
-from tracker.datasets.check import rows_of
+from tracker.datasets.check_writing import rows_of
 from tracker.datasets.keys import Keys
 from tracker.datasets.schema import as_text, parse_date
 from tracker.errors import ConfigError, DataError

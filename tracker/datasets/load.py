@@ -8,8 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.datasets.load_csv import parse_csv
+from tracker.datasets.load_csv import PLAIN, parse_csv, propose_writing
 from tracker.datasets.load_parquet import parse_parquet
+from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ BUNDLED = ("breast_cancer", "digits", "wine")
 MAX_BYTES = 2 * 1024**3
 
 
-def read_table(source: str, root: Path, text: Collection[str] = ()) -> pd.DataFrame:
+def read_table(source: str, root: Path, text: Collection[str] = (), writing: Writing = PLAIN) -> pd.DataFrame:
     """The table behind `source`: `sklearn:NAME`, or a CSV or Parquet file, absolute or relative to `root`.
 
     Numbers arrive as int64 or float64, truth values of Parquet as bool, all else as text; NaN and None are gaps. A column
     of CSV stays text where numbers would lose something: leading zeros, integers beyond 64 bits, or beyond 2^53 beside gaps;
-    the columns named in `text` stay text as well. Raises DataError for what cannot be read whole.
+    the columns named in `text` stay text as well. `writing` says how the file writes its cells. Raises DataError for what
+    cannot be read whole.
     """
     if source.startswith("sklearn:"):
         return _read_bundled(source.removeprefix("sklearn:"))
@@ -34,8 +36,15 @@ def read_table(source: str, root: Path, text: Collection[str] = ()) -> pd.DataFr
         raise DataError(f"data.source: {source!r}: expected a file that ends in .csv or .parquet, or one of {known}")
     content = _read_bytes(root / source, source)
     if suffix == ".csv":
-        return parse_csv(content, source, text)
-    return parse_parquet(content, source)
+        return parse_csv(content, source, text, writing)
+    return parse_parquet(content, source, text, writing)
+
+
+def look_at_writing(source: str, root: Path) -> Writing:
+    """The writing that a file seems to have; that of anything but CSV is plain. Raises DataError."""
+    if Path(source).suffix.lower() != ".csv":
+        return PLAIN
+    return propose_writing(_read_bytes(root / source, source), source)
 
 
 def _read_bundled(name: str) -> pd.DataFrame:

@@ -14,32 +14,51 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from tracker.datasets.limits import EXACT, MAX_COLUMNS, check_size
+from tracker.datasets.writing import (
+    NUMBER,
+    Writing,
+    first_rows,
+    gaps_made,
+    looks_like_data,
+    plain_numbers,
+    separator_of,
+)
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 WHOLE = r"^[+-]?[0-9]+$"
 LEADING_ZERO = r"^[+-]?0[0-9]"
+LOOKED_AT = 500  # rows in which the cells of the first line are looked for
+PLAIN = Writing()
 _SHOWN = 5
 _BLOCK = 16 * 1024**2  # no row may be longer than a block
 
 
-def parse_csv(content: bytes, name: str, text: Collection[str]) -> pd.DataFrame:
-    """The table in `content`: UTF-8, commas, one header row, an empty cell is a gap (`NA` is a text).
+def parse_csv(content: bytes, name: str, text: Collection[str], writing: Writing = PLAIN) -> pd.DataFrame:
+    """The table in `content`: UTF-8, an empty cell is a gap (`NA` is a text unless `writing` says that it is a gap).
 
-    Raises DataError naming line, byte or column.
+    Without a header line the columns are named c1, c2 and so on. Raises DataError naming line, byte or column.
     """
     import pandas as pd
 
     content = content.removeprefix(b"\xef\xbb\xbf")
     _check_bytes(content, name)
-    header = _read_header(content, name)
-    table = _parse_cells(content, header, name)
+    header = _read_header(content, name, writing)
+    table = _parse_cells(content, header, name, writing)
     check_size(name, table.num_rows, table.num_columns)
-    columns = {column: _typed(table[column], column in text) for column in header}
+    columns = {column: typed(table[column], column, writing, literal=column in text) for column in header}
     return pd.DataFrame(columns, columns=header)
+
+
+def propose_writing(content: bytes, name: str) -> Writing:
+    """The separator and the header line that a file seems to have. Raises DataError for what is no text."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    _check_bytes(content, name)
+    separator = separator_of(_first_line(content)) or ","
+    rows = first_rows(_lines(content), separator, LOOKED_AT)
+    return Writing("none" if rows and looks_like_data(rows[0], rows[1:]) else None, separator)
 
 
 def _check_bytes(content: bytes, name: str) -> None:
@@ -65,25 +84,50 @@ def _line(content: bytes, place: int) -> int:
     return content.count(b"\n", 0, place) + 1
 
 
-def _records(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    text = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
-    reader = csv.reader(text, strict=True)
+def _lines(content: bytes) -> Iterator[str]:
+    return io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
+
+
+def _first_line(content: bytes) -> str:
+    return content.lstrip().split(b"\n", 1)[0].decode()
+
+
+def _records(content: bytes, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(_lines(content), delimiter=separator, strict=True)
     for record in reader:
         if record:  # blank lines are no rows
             yield reader.line_num, record
 
 
-def _read_header(content: bytes, name: str) -> list[str]:
+def _read_header(content: bytes, name: str, writing: Writing) -> list[str]:
+    other = separator_of(_first_line(content)) if writing.separator == "," else None
     try:
-        header = next(_records(content))[1]
+        first = next(_records(content, writing.separator))[1]
     except csv.Error as error:
-        raise DataError(f"{name}: line 1: the header cannot be read ({error})") from None
-    if len(header) > MAX_COLUMNS:
-        raise DataError(f"{name}: {len(header)} columns; at most {MAX_COLUMNS} are read; leave some out of the file")
-    faults = list(_header_faults(header, name))
+        raise DataError(_other_separator(name, other) or f"{name}: line 1: cannot be read ({error})") from None
+    if len(first) > MAX_COLUMNS:
+        raise DataError(f"{name}: {len(first)} columns; at most {MAX_COLUMNS} are read; leave some out of the file")
+    if len(first) == 1 and other:
+        raise DataError(_other_separator(name, other))
+    if writing.header == "none":
+        return [f"c{place}" for place in range(1, len(first) + 1)]
+    if writing.header is None and looks_like_data(first, first_rows(_lines(content), writing.separator, LOOKED_AT)[1:]):
+        shown = ", ".join(map(repr, first[:_SHOWN])) + (", ..." if len(first) > _SHOWN else "")
+        raise DataError(
+            f"{name}: line 1 looks like data ({shown}), not like names; without a header line say data.header: none "
+            f"(the columns are then c1 to c{len(first)}); if these are names, say data.header: first"
+        )
+    faults = list(_header_faults(first, name))
     if faults:
         raise DataError(faults)
-    return header
+    return first
+
+
+def _other_separator(name: str, sign: str | None) -> str:
+    if sign is None:
+        return ""
+    word = '"tab"' if sign == "\t" else f'"{sign}"'
+    return f"{name}: line 1: the cells are separated by {sign!r}, not by commas; say data.separator: {word}"
 
 
 def _header_faults(header: list[str], name: str) -> Iterator[str]:
@@ -98,29 +142,29 @@ def _header_faults(header: list[str], name: str) -> Iterator[str]:
             )
         elif len(at) > 1:
             told = ", ".join(map(str, at))
-            lost = "" if _is_word(column) else " (or is there no header line? A table needs one)"
+            lost = "" if _is_word(column) else " (or is there no header line? then say data.header: none)"
             yield f"{name}: column {column!r} occurs {len(at)} times (columns {told}); rename or remove{lost}"
         elif not column.isprintable():
             unseen = dict.fromkeys(sign for sign in column if not sign.isprintable())
             named = ", ".join(unicodedata.name(sign, f"control character U+{ord(sign):04X}") for sign in unseen)
             yield f"{name}: column {at[0]}: the name {column!r} holds {named}, which print does not show; rename it"
-    if len(header) == 1 and (signs := [sign for sign in (";", "\t", "|") if sign in header[0]]):
-        yield f"{name}: one column only, {header[0]!r}; separate the cells by commas, not by {signs[0]!r}"
 
 
 def _is_word(column: str) -> bool:
     return not re.fullmatch(NUMBER, column.strip())
 
 
-def _parse_cells(content: bytes, header: list[str], name: str) -> Any:
+def _parse_cells(content: bytes, header: list[str], name: str, writing: Writing) -> Any:
     # Arrow reads an unclosed quote as one long cell without a word; such a file has an odd number of quotes.
     if content.count(b'"') % 2:
-        _raise_ragged(content, len(header), name)
+        _raise_ragged(content, header, name, writing)
     try:
         return arrow_csv.read_csv(
             pa.py_buffer(content),
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            read_options=arrow_csv.ReadOptions(
+                block_size=_BLOCK, column_names=header if writing.header == "none" else None
+            ),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, delimiter=writing.separator),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()),
                 null_values=[""],
@@ -129,18 +173,18 @@ def _parse_cells(content: bytes, header: list[str], name: str) -> Any:
             ),
         )
     except (pa.ArrowException, OSError, ValueError) as error:
-        _raise_ragged(content, len(header), name)
+        _raise_ragged(content, header, name, writing)
         raise DataError(f"{name}: cannot be read as CSV ({str(error).splitlines()[0]})") from None
 
 
-def _raise_ragged(content: bytes, width: int, name: str) -> None:
+def _raise_ragged(content: bytes, header: list[str], name: str, writing: Writing) -> None:
     # Arrow does not say on which line a row is ragged; the slow reader does, and is needed for damaged files only.
-    faults = []
-    line = 1
+    faults, width = [], len(header)
+    line, told = 1, "on line 1" if writing.header == "none" else "in the header"
     try:
-        for line, record in _records(content):
+        for line, record in _records(content, writing.separator):
             if len(record) != width:
-                faults.append(f"{name}: line {line}: {len(record)} cells, expected {width} as in the header")
+                faults.append(f"{name}: line {line}: {len(record)} cells, expected {width} as {told}")
             if len(faults) == _SHOWN:
                 break
     except csv.Error as error:
@@ -149,17 +193,25 @@ def _raise_ragged(content: bytes, width: int, name: str) -> None:
         raise DataError(faults)
 
 
-def _typed(column: Any, text: bool) -> pd.Series[Any]:
+def typed(column: Any, name: str, writing: Writing, *, literal: bool) -> pd.Series[Any]:
+    """A text column of Arrow with gaps for the declared words, as numbers where it holds numbers and is not `literal`."""
+    column = gaps_made(column, writing.gap_words(name))
     if column.null_count == len(column):
         return pc.cast(column, pa.float64()).to_pandas()  # type: ignore[no-any-return]
-    numbers = None if text else as_numbers(column)
+    plain = None if literal else plain_numbers(column, name, writing)
+    numbers = None if plain is None else as_numbers(plain, codes=name not in writing.numbers)
     return (column if numbers is None else numbers).to_pandas()  # type: ignore[no-any-return]
 
 
-def as_numbers(column: Any) -> Any | None:
-    """A text column of Arrow as int64 or float64, or None where a cell is no number or would lose something."""
+def as_numbers(column: Any, *, codes: bool = True) -> Any | None:
+    """A text column of Arrow as int64 or float64, or None where a cell is no number or would lose something.
+
+    Leading zeros make `codes` of numbers.
+    """
     cells = pc.utf8_trim_whitespace(column)
-    if not _all_match(cells, NUMBER) or pc.any(pc.match_substring_regex(cells, LEADING_ZERO)).as_py():
+    if not _all_match(cells, NUMBER):
+        return None
+    if codes and pc.any(pc.match_substring_regex(cells, LEADING_ZERO)).as_py():
         return None
     cells = pc.replace_substring_regex(cells, r"^\+", "")
     if not _all_match(cells, WHOLE):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
+from tracker.datasets.appearance import is_number
 from tracker.datasets.limits import EXACT, check_size
+from tracker.datasets.load_csv import typed
 from tracker.datasets.schema import as_text
+from tracker.datasets.writing import Writing, gaps_made
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,19 +23,40 @@ MAGIC = b"PAR1"
 _TAIL = 8  # length of the footer (4 bytes) and MAGIC
 
 
-def parse_parquet(content: bytes, name: str) -> pd.DataFrame:
+def parse_parquet(
+    content: bytes, name: str, text: Collection[str] = (), writing: Writing | None = None
+) -> pd.DataFrame:
     """The table in `content`; times and numbers of pandas' `category` become texts, an empty text is a gap.
 
-    Raises DataError.
+    Of `writing` only words for a gap and columns of numbers matter. Raises DataError.
     """
     import pandas as pd
 
     table = read_arrow(content, name)
     columns = {field.name: _plain(table[field.name]) for field in table.schema}
+    if writing is not None:
+        columns = {column: _written(cells, column, writing, column in text) for column, cells in columns.items()}
     for code in _codes(table.schema).intersection(columns):
         if pd.api.types.is_numeric_dtype(columns[code].dtype) and not pd.api.types.is_bool_dtype(columns[code].dtype):
             columns[code] = as_text(columns[code])  # who wrote `category` said that the numbers are names
     return pd.DataFrame(columns, columns=table.column_names)
+
+
+def _written(cells: pd.Series[Any], name: str, writing: Writing, literal: bool) -> pd.Series[Any]:
+    """A column with gaps for the declared words; texts are numbers where gaps were found among them, or where it is said."""
+    import pandas as pd
+
+    words = writing.gap_words(name)
+    if pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype):
+        numbers = {float(word) for word in words if is_number(word)}
+        return cells.where(~cells.isin(numbers)) if numbers and cells.isin(numbers).any() else cells
+    if not isinstance(cells.dtype, pd.StringDtype):
+        return cells
+    texts = pa.array(cells, pa.string(), from_pandas=True)
+    found = gaps_made(texts, words)
+    if name in writing.numbers or found.null_count > texts.null_count:
+        return typed(texts, name, writing, literal=literal)
+    return cells
 
 
 def _codes(schema: Any) -> set[str]:

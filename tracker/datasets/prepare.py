@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import digest_table
 from tracker.config import Data, Preprocessing
+from tracker.datasets.appearance import in_order
 from tracker.datasets.check import find_faults, find_warnings, limit
+from tracker.datasets.check_writing import rows_of
 from tracker.datasets.load import read_table
-from tracker.datasets.schema import Column, as_text, convert, decide_columns
+from tracker.datasets.schema import Column, as_text, convert, decide_columns, name_codes
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
+from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 from tracker.remedies import run_again
 
@@ -49,7 +52,7 @@ class DataReport:
 
     def lines(self) -> list[str]:
         """The report as lines of plain text."""
-        counts = ", ".join(f"{label} {count}" for label, count in self.labels.items())
+        counts = ", ".join(f"{label} {self.labels[label]}" for label in in_order(self.labels))
         about = f"; metrics speak about {self.positive!r}" if self.positive is not None else ""
         warnings = [f"warning: {warning}" for warning in self.warnings]
         return [*align(self.table()), f"{self.rows} rows; labels: {counts}{about}", *warnings]
@@ -70,7 +73,9 @@ def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> 
 def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[Any, list[Column], DataReport]:
     """What `prepare` would write: the typed table, its columns and the report; writes nothing. Raises DataError."""
     literal = [name for name in (data.target, data.id) if name is not None]
-    frame = read_table(data.source, root, text=literal)
+    frame = read_table(data.source, root, literal, Writing.of(data))
+    frame, left = _labelled(frame, data)
+    data = name_codes(frame, data)
     columns = decide_columns(frame, data)
     faults = list(find_faults(frame, columns, data, preprocessing))
     if faults:
@@ -82,9 +87,18 @@ def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[
         columns=tuple(_report(column, preprocessing) for column in columns),
         labels=labels,
         positive=data.positive or (max(labels) if len(labels) == 2 else None),
-        warnings=tuple(find_warnings(frame, columns, data)),
+        warnings=(*left, *find_warnings(frame, columns, data, preprocessing)),
     )
-    return convert(frame, columns), columns, report
+    return convert(frame, columns).reset_index(drop=True), columns, report
+
+
+def _labelled(frame: Any, data: Data) -> tuple[Any, list[str]]:
+    """The rows that have a label, where `data.unlabelled` is drop, and what is to be said; rows keep their numbers."""
+    if data.unlabelled == "error" or data.target not in frame:
+        return frame, []
+    gaps = frame[data.target].isna()
+    told = f"{rows_of(gaps)} of the table left out: no label (data.unlabelled: drop)"
+    return (frame[~gaps], [told]) if gaps.any() else (frame, [])
 
 
 def read_prepared(folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -111,7 +125,7 @@ def _schema(frame: Any, columns: list[Column], data: Data, report: DataReport) -
         "id": data.id,
         "labels": list(report.labels),
         "positive": report.positive,
-        "columns": [asdict(column) for column in columns],
+        "columns": [column.described("name", "role", "kind", "gaps", "reason") for column in columns],
         "warnings": list(report.warnings),
         "table": digest_table(frame),
     }
@@ -129,9 +143,12 @@ def _action(column: Column, preprocessing: Preprocessing) -> str:
     if column.role == "dropped":
         return f"dropped: {column.reason}"
     numeric, categorical = preprocessing.numeric, preprocessing.categorical
-    fill = numeric.impute if column.kind == "numeric" else categorical.impute
+    fill = numeric.impute if column.kind in {"numeric", "date"} else categorical.impute
     steps = [f"gaps filled: {fill}"] if column.gaps else []
-    if column.kind == "numeric":
+    steps += ["a feature says where"] if column.gaps and column.kind == "numeric" and numeric.indicator else []
+    if column.kind == "date":
+        steps.append("year, month, weekday, hour, days since the first")
+    if column.kind in {"numeric", "date"}:
         steps.append("used as it is" if numeric.scale == "none" else f"scaled: {numeric.scale}")
     else:
         steps.append("0 or 1" if column.kind == "boolean" else "one-hot")

@@ -20,7 +20,7 @@ Block = np.ndarray[Any, np.dtype[np.float64]]
 _CELLS = 2**20  # of one block: 8 MiB, so that a wide table is not held twice
 
 
-def fit_numbers(columns: Sequence[pd.Series[Any]], settings: Numeric) -> Iterator[dict[str, float | None]]:
+def fit_numbers(columns: Sequence[pd.Series[Any] | Block], settings: Numeric) -> Iterator[dict[str, float | None]]:
     """For each column `fill` (None without an imputer), `center` and `scale`; every column has a value.
 
     Columns have one length and no gaps where `impute` is none.
@@ -28,8 +28,12 @@ def fit_numbers(columns: Sequence[pd.Series[Any]], settings: Numeric) -> Iterato
     size = max(1, _CELLS // max(1, len(columns[0]))) if columns else 1
     for begin in range(0, len(columns), size):
         part = columns[begin : begin + size]
-        block = np.stack([cells.to_numpy(dtype=np.float64, na_value=np.nan) for cells in part])
+        block = np.stack([_floats(cells) for cells in part])
         yield from _fit_block(block, settings)
+
+
+def _floats(cells: pd.Series[Any] | Block) -> Block:
+    return cells if isinstance(cells, np.ndarray) else cells.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _fit_block(block: Block, settings: Numeric) -> Iterator[dict[str, float | None]]:

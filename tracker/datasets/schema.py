@@ -1,15 +1,18 @@
-"""Decides what each column is: its role (feature, target, id, dropped) and its kind (numeric, boolean, categorical, text)."""
+"""Decides what each column is: its role (feature, target, id, dropped) and its kind (numeric, boolean, date ...)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data
+from tracker.datasets.appearance import Look, look_at
 from tracker.datasets.limits import EXACT
+from tracker.datasets.writing import Writing
+from tracker.standalone.writings import says_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,40 +23,74 @@ MANY_TEXTS = 50
 MOSTLY_DISTINCT = 0.5
 FEW_ROWS = 10
 MOST_CATEGORIES = 1000
-# A column of numbers in which some cells are words: words for a gap are told from categories by their meaning.
-MOSTLY_NUMBERS = 0.9
-HALF_NUMBERS = 0.5
-GAP_WORDS = frozenset({"na", "nan", "n/a", "null", "none", "missing", "?", "-", "."})
-_LEADING_ZERO = re.compile(r"[+-]?0\d")
 _TRUTH = {"true": True, "false": False}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: role `feature`, `target`, `id`, `dropped` (`group`, `time` after the split); why it is dropped."""
+    """One column: role `feature`, `target`, `id`, `dropped` (`group`, `time` after the split); why it is dropped.
+
+    `reading` holds what must be known to read raw cells again (words for a gap, decimal sign, day first); mostly nothing.
+    """
 
     name: str
     role: str
     kind: str
     gaps: int = 0
     reason: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+    def described(self, *names: str) -> dict[str, Any]:
+        """The named entries as they are written into a schema; a plain `reading` is left out."""
+        entries = {name: getattr(self, name) for name in names}
+        return {**entries, "reading": dict(self.reading)} if self.reading else entries
+
+
+def name_codes(frame: pd.DataFrame, data: Data) -> Data:
+    """The settings with the columns that `data.categorical: integers` means: all of whole numbers but target and id."""
+    import pandas as pd
+
+    if not isinstance(data.categorical, str):
+        return data
+    names = [str(name) for name in frame.columns if name not in {data.target, data.id, *data.numbers, *data.drop}]
+    codes = [name for name in names if pd.api.types.is_numeric_dtype(frame[name].dtype) and _is_whole(frame[name])]
+    return data.model_copy(update={"categorical": tuple(codes)})
+
+
+def _is_whole(cells: pd.Series[Any]) -> bool:
+    """Whether a column holds whole numbers; with gaps they arrive as float64."""
+    import pandas as pd
+
+    if pd.api.types.is_integer_dtype(cells.dtype):
+        return True
+    filled = cells.dropna()
+    return len(filled) < len(cells) and len(filled) > 0 and bool((filled % 1 == 0).all())
 
 
 def decide_columns(frame: pd.DataFrame, data: Data) -> list[Column]:
     """A Column for every column of the table, in its order."""
-    return [_decide(str(name), frame[name], data) for name in frame.columns]
+    writing = Writing.of(data)
+    return [_decide(str(name), frame[name], data, writing) for name in frame.columns]
 
 
-def _decide(name: str, cells: pd.Series[Any], data: Data) -> Column:
-    column = Column(name, "feature", _kind(cells, name in data.categorical), int(cells.isna().sum()))
+def _decide(name: str, cells: pd.Series[Any], data: Data, writing: Writing) -> Column:
+    kind = _kind(cells, name in data.codes)
+    look = look_at(cells, writing) if kind == "categorical" and name not in data.codes else None
+    kind = "date" if look is not None and look.kind == "dates" else kind
+    column = Column(name, "feature", kind, int(cells.isna().sum()))
     if name in {data.target, data.id}:
         kind = "unusable" if column.kind == "unusable" else "text"
         return replace(column, role="target" if name == data.target else "id", kind=kind)
-    reason = "asked for in data.drop" if name in data.drop else _why_dropped(name, cells, column.kind, data)
-    return replace(column, role="dropped", reason=reason) if reason else column
+    reason = "asked for in data.drop" if name in data.drop else _why_dropped(name, cells, column.kind, data, look)
+    if reason:
+        return replace(column, role="dropped", reason=reason)
+    reading = writing.of_column(name)
+    if kind != "numeric":
+        reading = {entry: value for entry, value in reading.items() if entry == "gaps"}
+    dates = {"day_first": True} if kind == "date" and day_first(cells, data) else {}
+    return replace(column, reading={**reading, **dates})
 
 
 def _kind(cells: pd.Series[Any], declared: bool) -> str:
@@ -71,18 +108,18 @@ def _kind(cells: pd.Series[Any], declared: bool) -> str:
     return "categorical"
 
 
-def _why_dropped(name: str, cells: pd.Series[Any], kind: str, data: Data) -> str:
+def _why_dropped(name: str, cells: pd.Series[Any], kind: str, data: Data, look: Look | None) -> str:
     if kind == "unusable":
         return ""  # a fault unless data.drop names it
     distinct = int(cells.nunique())
-    if distinct < 2:
+    if distinct < 2 and not (distinct and data.keep_constants):
         return "constant" if distinct else "no values"
     if _PANDAS_INDEX.fullmatch(name):
         return "row index that pandas wrote"
-    if kind != "categorical" or name in data.categorical or odd_among_numbers(cells):
-        return ""  # odd cells among numbers are a fault, not a reason to leave the column out
-    if all(parse_date(value) for value in cells.dropna().unique()):
-        return "dates are no features"
+    if kind == "date":
+        return "" if data.dates == "features" else "dates are no features"
+    if kind != "categorical" or name in data.codes or look is not None:
+        return ""  # numbers in another writing are a fault, not a reason to leave the column out
     return _why_no_categories(distinct, int(cells.notna().sum()))
 
 
@@ -92,6 +129,13 @@ def _why_no_categories(distinct: int, filled: int) -> str:
     if distinct > MOST_CATEGORIES:
         return f"too many categories: {distinct}"
     return ""
+
+
+def day_first(cells: pd.Series[Any], data: Data) -> bool:
+    """Whether dates such as `03/04/2024` have the day first: as declared, else as a cell of the column says."""
+    if data.day_first is not None:
+        return data.day_first
+    return any(says_order(text) for text in cells.dropna().unique())
 
 
 def parse_date(value: Any) -> datetime | None:
@@ -105,24 +149,6 @@ def parse_date(value: Any) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def is_number(value: str) -> bool:
-    """Whether a text is written as a finite number."""
-    return _NUMBER.fullmatch(value.strip()) is not None
-
-
-def odd_among_numbers(cells: pd.Series[Any]) -> set[str]:
-    """The texts that keep a column of texts from being numbers, where nearly all the others are; else none."""
-    counts = cells.value_counts()
-    texts = [value for value in counts.index if isinstance(value, str)]
-    numbers = {value for value in texts if is_number(value)}
-    if not numbers or any(_LEADING_ZERO.match(value.strip()) for value in numbers):
-        return set()  # names, or codes
-    odd = set(texts) - numbers
-    share = counts[list(numbers)].sum() / counts.sum()
-    words_only = all(value.strip().lower() in GAP_WORDS for value in odd)
-    return odd if share >= (HALF_NUMBERS if words_only else MOSTLY_NUMBERS) else set()
 
 
 def convert(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -141,7 +167,7 @@ def _convert(cells: pd.Series[Any], column: Column) -> pd.Series[Any]:
     if column.kind == "boolean":
         if pd.api.types.is_bool_dtype(cells.dtype):
             return cells.astype("boolean")
-        return pd.Series([_TRUTH.get(str(cell).strip().lower()) for cell in cells], dtype="boolean")
+        return pd.Series([_TRUTH.get(str(cell).strip().lower()) for cell in cells], dtype="boolean", index=cells.index)
     return cells if column.kind == "numeric" else as_text(cells)
 
 
@@ -154,7 +180,7 @@ def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
         return cells
     names: Mapping[Any, str] = {value: _name(value) for value in cells.dropna().unique()}
     texts = [names.get(cell) if present else None for cell, present in zip(cells, cells.notna(), strict=True)]
-    return pa.array(texts, pa.string()).to_pandas()  # type: ignore[no-any-return]
+    return pa.array(texts, pa.string()).to_pandas().set_axis(cells.index)  # type: ignore[no-any-return]
 
 
 def _name(value: Any) -> str:

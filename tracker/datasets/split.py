@@ -100,7 +100,7 @@ def _write(settings: Split, table: Table, division: Division, splits: Path, seal
             parts[name] |= _clusters(division.clusters[rows])
         keys[name] = hex_keys(table.names[rows])
     about = {"target": table.schema["target"], "labels": table.labels, "positive": table.schema["positive"]}
-    columns = [{"name": c.name, "role": c.role, "kind": c.kind} for c in table.columns if c.role in WRITTEN]
+    columns = [c.described("name", "role", "kind") for c in table.columns if c.role in WRITTEN]
     schema = write_document(splits / "schema.json", "schema", {"format": FORMAT, **about, "columns": columns})
     test = parts.pop("test")
     manifest = {

@@ -83,11 +83,14 @@ def _from_table(wishes: Wishes, root: Path) -> tuple[Seen, str]:
         "source": source_of(wishes.table, root),
         **{name: getattr(wishes, name) for name in ("target", "id", "positive", "drop", "categorical")},
     }
-    data = read_settings(given)
+    from tracker.datasets.proposals import propose
+
+    data, proposed = propose(read_settings(given), root)
     try:
         seen = look(data, Preprocessing(), wishes.group, root)
     except DataError as error:  # there is no params.yaml yet: the option is what can be given
         raise DataError(OPTION.sub(_as_option, fault) for fault in error.faults) from None
+    seen = replace(seen, hints=(*proposed, *seen.hints))
     run = "dvc repro" if find_dvc() else "tracker run"
     found = seen.report
     return seen, params_text(data, wishes.group, found.rows, found.positive, run, found.labels)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from tracker.config import Config, Data, read_yaml
 from tracker.errors import ConfigError
@@ -76,7 +77,9 @@ def _for_classes(labels: Mapping[str, int], positive: str | None) -> dict[str, s
 
 def _data_lines(data: Data, positive: str | None) -> list[str]:
     """What was given as entries, what was not as comments that show how."""
-    lists = {name: ", ".join(map(scalar, getattr(data, name))) for name in ("drop", "categorical")}
+    from tracker.datasets.proposals import entry_lines
+
+    lists = {name: ", ".join(map(scalar, names)) for name, names in (("drop", data.drop), ("categorical", data.codes))}
     lines = [f"  source: {scalar(data.source)}", f"  target: {scalar(data.target)}"]
     lines += (
         [f"  id: {scalar(data.id)}"]
@@ -86,7 +89,7 @@ def _data_lines(data: Data, positive: str | None) -> list[str]:
     lines += [f"  drop: [{lists['drop']}]" if data.drop else "  # drop: [notes]                 # columns to leave out"]
     lines += [
         f"  categorical: [{lists['categorical']}]"
-        if data.categorical
+        if data.codes
         else "  # categorical: [zip_code]       # numbers that are really codes"
     ]
     if data.positive:
@@ -95,7 +98,16 @@ def _data_lines(data: Data, positive: str | None) -> list[str]:
         lines.append(
             f"  # positive: {scalar(positive)}   # the class of precision, recall and F1; the last in sorted order"
         )
-    return lines
+    return [*lines, *(f"  {name}: {_flow(value)}" for name, value in entry_lines(data))]
+
+
+def _flow(value: Any) -> str:
+    """A text, a list or lists by name on one line of YAML."""
+    if isinstance(value, str):
+        return scalar(value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{scalar(name)}: {_flow(inside)}' for name, inside in value.items())}}}"
+    return f"[{', '.join(json.dumps(text, ensure_ascii=False) for text in value)}]"
 
 
 def scalar(text: str) -> str:

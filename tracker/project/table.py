@@ -54,14 +54,14 @@ def look(data: Data, preprocessing: Preprocessing, group: str | None, root: Path
 
 
 def _hints(report: DataReport, data: Data, group: str | None, frame: Any) -> Iterator[str]:
-    from tracker.datasets.schema import is_number
+    from tracker.datasets.appearance import is_number
 
-    if sum(is_number(column.column) for column in report.columns) > len(report.columns) / 3:
-        yield "many names of columns are numbers: is the first line a row? A table needs a header line"
+    if data.header is None and sum(is_number(column.column) for column in report.columns) > len(report.columns) / 3:
+        yield "many names of columns are numbers: if the first line is a row, say data.header: none"
     for column in report.columns:
         if column.action.endswith("dates are no features"):
             yield (
-                f"{column.column!r} holds dates; to test on the latest rows: "
+                f"{column.column!r} holds dates; data.dates: features makes numbers of them; to test on the latest rows: "
                 f"split: {{method: time, column: {column.column}, validation_from: ..., test_from: ...}}"
             )
         elif "id-like text" in column.action and data.id is None and not column.gaps:
@@ -90,21 +90,23 @@ def require_target(table: str, root: Path) -> InputError:
 def offer_targets(table: str, root: Path) -> list[tuple[str, str]]:
     """Columns of 2 to 50 different values, each with these values, the last column first. Raises DataError."""
     from tracker.datasets.load import read_table
+    from tracker.datasets.proposals import propose
     from tracker.datasets.schema import as_text, decide_columns
+    from tracker.datasets.writing import Writing
 
-    source = source_of(table, root)
-    frame = read_table(source, root)
+    data, _ = propose(Data(source=source_of(table, root)), root)
+    frame = read_table(data.source, root, writing=Writing.of(data))
     usable = [
-        column
-        for column in decide_columns(frame, Data(source=source))
-        if column.kind != "unusable" and column.role != "dropped"
+        column for column in decide_columns(frame, data) if column.kind != "unusable" and column.role != "dropped"
     ]
     counted = {column.name: as_text(frame[column.name]).value_counts() for column in reversed(usable)}
     return [(name, _classes(counts)) for name, counts in counted.items() if 2 <= len(counts) <= MOST_CLASSES]
 
 
 def _classes(counts: Any) -> str:
-    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in sorted(map(str, counts.index))]
+    from tracker.datasets.appearance import in_order
+
+    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in in_order(map(str, counts.index))]
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -30,6 +30,7 @@ OTHERS = {
     "own_code",
     "recorded_code",
     "transform",
+    "writings",
 }  # files beside this one that are no family
 FAMILIES = tuple(sorted({path.stem for path in Path(__file__).parent.glob("[a-z]*.py")} - OTHERS))
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .writings import number_text, parse_moment
+
 _TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+PARTS = ("year", "month", "weekday", "hour", "days")  # of a date; days since the first date of train
 _LARGEST = float(np.finfo(np.float32).max)
 
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -34,47 +39,94 @@ def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
 
 
 def _numeric(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
-    values = _fill(_floats(entry["name"], cells), entry)
+    values = _floats(entry, cells)
+    block = _scale(_fill(values, entry), entry)[:, None]
+    if not entry.get("indicator"):
+        return block
+    return np.concatenate([block, np.isnan(values)[:, None].astype(np.float32)], axis=1)
+
+
+def _scale(values: Any, entry: Mapping[str, Any]) -> Matrix:
     scaled = (values - entry["center"]) / entry["scale"]
     clipped: Matrix = np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float32)
-    return clipped[:, None]
+    return clipped
 
 
-def _floats(name: str, cells: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _floats(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Floats:
     if pd.api.types.is_numeric_dtype(cells.dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        if entry.get("gaps"):
+            values = np.where(np.isin(values, _numbers_among(entry["gaps"])), np.nan, values)
     else:
-        values = np.array([_float(name, row, cell) for row, cell in enumerate(cells, start=1)], dtype=np.float64)
+        values = np.array([_float(entry, row, cell) for row, cell in enumerate(cells, start=1)], dtype=np.float64)
     if np.isinf(values).any():
-        raise ValueError(f"column {name!r}, row {_first(np.isinf(values))}: infinite")
+        raise ValueError(f"column {entry['name']!r}, row {_first(np.isinf(values))}: infinite")
     return values
 
 
-def _float(name: str, row: int, cell: Any) -> float:
-    if pd.isna(cell) or cell == "":
+def _numbers_among(words: Sequence[str]) -> list[float]:
+    return [float(text) for text in map(number_text, words) if text is not None]
+
+
+def _float(entry: Mapping[str, Any], row: int, cell: Any) -> float:
+    if _is_gap(entry, cell):
         return np.nan
+    written = entry.get("decimal", "."), entry.get("thousands", "")
+    plain = number_text(cell, *written, signs=entry.get("signs", False)) if isinstance(cell, str) else None
     try:
-        return float(cell)
+        return float(cell if plain is None else plain)
     except (TypeError, ValueError):
-        raise ValueError(f"column {name!r}, row {row}: expected a number, found {cell!r}") from None
+        raise ValueError(f"column {entry['name']!r}, row {row}: expected a number, found {cell!r}") from None
+
+
+def _is_gap(entry: Mapping[str, Any], cell: Any) -> bool:
+    return bool(pd.isna(cell)) or cell == "" or (bool(entry.get("gaps")) and str(cell).strip() in entry["gaps"])
+
+
+def moment_parts(cells: pd.Series[Any], entry: Mapping[str, Any]) -> dict[str, Floats]:
+    """What is made of a column of dates: year, month, weekday (Monday 0), hour, and days since `entry["first"]`; gaps are NaN.
+
+    Raises ValueError naming the first row that holds no date.
+    """
+    codes, distinct = pd.factorize(cells.astype("object").where(cells.notna(), None), use_na_sentinel=False)
+    first, rows = datetime.fromisoformat(entry["first"]), np.empty((len(distinct), len(PARTS)))
+    for place, cell in enumerate(distinct):
+        moment = None if _is_gap(entry, cell) else parse_moment(str(cell), day_first=entry.get("day_first", False))
+        if moment is None and not _is_gap(entry, cell):
+            raise ValueError(f"column {entry['name']!r}, row {_first(codes == place)}: expected a date, found {cell!r}")
+        rows[place] = np.nan if moment is None else _parts(moment, first)
+    found = rows[codes]
+    return {part: found[:, place] for place, part in enumerate(PARTS)}
+
+
+def _parts(moment: datetime, first: datetime) -> tuple[float, ...]:
+    hour = moment.hour + moment.minute / 60 + moment.second / 3600
+    return moment.year, moment.month, moment.weekday(), hour, (moment - first).total_seconds() / 86400
+
+
+def _date(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
+    parts = moment_parts(cells, entry)
+    fitted = [{"name": entry["name"], **part} for part in entry["parts"]]
+    columns = [_scale(_fill(parts[part["part"]], part), part) for part in fitted]
+    return np.stack(columns, axis=1)
 
 
 def _boolean(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
-    values = np.array([_truth(entry["name"], row, cell) for row, cell in enumerate(cells, start=1)], dtype=np.float64)
+    values = np.array([_truth(entry, row, cell) for row, cell in enumerate(cells, start=1)], dtype=np.float64)
     filled: Matrix = _fill(values, entry).astype(np.float32)
     return filled[:, None]
 
 
-def _truth(name: str, row: int, cell: Any) -> float:
-    if pd.isna(cell) or cell == "":
+def _truth(entry: Mapping[str, Any], row: int, cell: Any) -> float:
+    if _is_gap(entry, cell):
         return np.nan
     value = _TRUTH.get(str(cell).strip().lower())
     if value is None:
-        raise ValueError(f"column {name!r}, row {row}: expected true or false, found {cell!r}")
+        raise ValueError(f"column {entry['name']!r}, row {row}: expected true or false, found {cell!r}")
     return value
 
 
-def _fill(values: np.ndarray[Any, np.dtype[np.float64]], entry: Mapping[str, Any]) -> Any:
+def _fill(values: Floats, entry: Mapping[str, Any]) -> Any:
     gaps = np.isnan(values)
     if not gaps.any():
         return values
@@ -98,9 +150,9 @@ def _categorical(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
 
 
 def _place(entry: Mapping[str, Any], places: Mapping[str, int], cell: Any, cells: pd.Series[Any]) -> int:
-    if pd.isna(cell) or cell == "":
+    if _is_gap(entry, cell):
         if entry["fill"] is None:
-            row = _first(np.array([pd.isna(value) or value == "" for value in cells]))
+            row = _first(np.array([_is_gap(entry, value) for value in cells]))
             raise ValueError(f"column {entry['name']!r}, row {row}: a gap, and no imputer was fitted")
         return places.get(entry["fill"], -1)
     text = str(cell)
@@ -118,4 +170,4 @@ def _code(text: str) -> str:
     return str(int(number)) if number.is_integer() else str(number)
 
 
-_READERS = {"numeric": _numeric, "boolean": _boolean, "categorical": _categorical}
+_READERS = {"numeric": _numeric, "boolean": _boolean, "categorical": _categorical, "date": _date}
