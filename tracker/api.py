@@ -78,15 +78,16 @@ class Project:
         return self if workers is None else replace(self, workers=workers)
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, config: Config | None = None) -> pd.DataFrame:
     """A CSV or Parquet file as `prepare` reads it: `NA` and `00123` stay texts, an empty cell is a gap.
 
     What a model is to predict should be read like what it was trained on; pandas reads such texts as gaps and numbers.
-    Raises DataError.
+    `config` brings what params.yaml says of the file (header, separator, words for a gap ...). Raises DataError.
     """
     from tracker.datasets.load import read_table as read
+    from tracker.datasets.writing import Writing
 
-    return read(str(path), Path.cwd())
+    return read(str(path), Path.cwd(), writing=Writing() if config is None else Writing.of(config.data))
 
 
 def prepare(config: Config, project: Project | None = None) -> DataReport:

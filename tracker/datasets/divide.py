@@ -11,7 +11,8 @@ import numpy as np
 
 from tracker.config import Split
 from tracker.datasets.assign import SPLITS, Clusters, Codes, choose_salt, cluster, count_classes, place_rows
-from tracker.datasets.check import rows_of, unknown_column
+from tracker.datasets.check import unknown_column
+from tracker.datasets.check_writing import rows_of
 from tracker.datasets.declared import check_duplicates, place_by_column, place_by_time
 from tracker.datasets.keys import Keys, content_keys, text_keys
 from tracker.datasets.salts import Salt, lineage_digest, read_salts
