@@ -139,7 +139,7 @@ def tune(
 ) -> None:
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
     from tracker import api
-    from tracker.terminal.show import say_delivered, study_progress, study_summary
+    from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
 
     config = _config()
     unknown = [name for name in names if name not in config.studies]
@@ -156,6 +156,7 @@ def tune(
                 on_delivery=say_delivered,
             )
         _say("" if quiet else study_summary(study))
+        refuse_failed(study)
 
 
 @app.command()

@@ -13,6 +13,7 @@ TrackerError                 anything below; exit code 1
 │   └── StoreBusy            another command holds the study
 ├── ReplayError              a study no longer replays to what was logged; exit code 5
 │   └── EnvironmentChanged   a study was run in another environment, and this one was not accepted yet
+├── StudyFailed              no trial of a study came to its end; exit code 7
 ├── TrackingError            MLflow did not take a record, or holds a damaged one; exit code 6
 └── TrainingError            a trial failed or diverged; recorded with the trial, never fatal to a study
 """
@@ -100,6 +101,12 @@ class TrackingError(TrackerError):
     """MLflow could not be reached, refused a record (it stays in the outbox), or holds a damaged one."""
 
     exit_code = 6
+
+
+class StudyFailed(TrackerError):
+    """All trials of a study failed, or its first ones for one reason, so that the others were not begun."""
+
+    exit_code = 7
 
 
 class TrainingError(TrackerError):

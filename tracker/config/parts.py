@@ -239,6 +239,7 @@ class Study(Part):
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
     pruner: Pruner | None = None
+    max_failed_trials: int | None = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _fits_runs(self) -> Study:

@@ -73,11 +73,12 @@ def split(config: Config) -> None:
 def tune(config: Config, study: str, workers: int | None = None, verbose: bool = False) -> None:
     """Runs, resumes or replays a study; writes its report and its best model, and prints a line."""
     from tracker import api
-    from tracker.terminal.show import say_delivered, study_progress, study_summary
+    from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
 
     with study_progress(verbose=verbose) as on_progress:
         done = api.tune(config, study, workers=workers, on_progress=on_progress, on_delivery=say_delivered)
     _say([study_summary(done)])
+    refuse_failed(done)
 
 
 def compare(config: Config) -> None:

@@ -74,6 +74,19 @@ def _grid(space: Space) -> list[Searched]:
     return list(distinct.values())
 
 
+def count_configurations(space: Space, most: int) -> int | None:
+    """How many distinct configurations a space has; None where it, or one of its names alone, has more than `most`."""
+    sizes = [entry.domain.size for entry in space.entries]
+    if not sizes or any(size is None or size > most for size in sizes):
+        return None
+    distinct: set[bytes] = set()
+    for count, searched in enumerate(_product(space, {entry.name: entry.domain.listed() for entry in space.entries})):
+        distinct.add(canonical_json(assemble(space, searched)))
+        if len(distinct) > most or count == GRID_LIMIT:
+            return None
+    return len(distinct)
+
+
 def _grid_values(entries: Sequence[Entry]) -> dict[str, list[Value]]:
     faults = [fault for entry in entries if (fault := _grid_fault(entry))]
     if faults:

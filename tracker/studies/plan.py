@@ -11,7 +11,8 @@ from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec
-from tracker.samplers import GENERATION
+from tracker.samplers import GENERATION, SAMPLERS
+from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import Space, assemble, compile_space, space_from
 from tracker.seeds import derive_seed
@@ -22,10 +23,19 @@ WEIGHTED = {name for name, row in FAMILIES.items() if "class_weights" in row.kno
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """A study and how many trials of it are wanted."""
+    """A study, how many trials of it are wanted, and after how many first ones that fail alike it ends (None: never)."""
 
     spec: StudySpec
     trials: int
+    max_failed: int | None = None
+
+    @property
+    def distinct(self) -> int | None:
+        """How many distinct configurations its space has, where that is fewer than trials; else None."""
+        if not SAMPLERS[self.spec.sampler["name"]].needs_trials:
+            return None
+        space = space_from(self.spec.space, self.spec.fixed, self.spec.family)
+        return count_configurations(space, self.trials - 1)
 
 
 def plan_study(
@@ -40,9 +50,10 @@ def plan_study(
         total = open_sampler(spec).total
     except SpaceError as error:
         raise SpaceError(f"studies.{name}: {fault}" for fault in error.faults) from None
-    trials = config.studies[name].trials if total is None else total
+    study = config.studies[name]
+    trials = study.trials if total is None else total
     assert trials is not None
-    return StudyPlan(spec, trials)
+    return StudyPlan(spec, trials, study.max_failed_trials)
 
 
 def study_spec(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.errors import ConfigError, ReplayError
+from tracker.errors import ConfigError, ReplayError, StudyFailed
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
@@ -99,6 +99,7 @@ class _Run:
         self.provenance, self.on_progress = provenance, on_progress
         self.change = describe_change(store, plan)
         self.key = store.put_study(plan.spec, provenance)
+        self.ended = store.finish(self.key) is not None
         self.planner = Planner(plan.spec)
         self.logged = {proposal.number: proposal for proposal in store.proposals(self.key)}
         self.trials: dict[int, Trial] = {}
@@ -167,7 +168,27 @@ class _Run:
             for outcome in outcomes:
                 _require_objective(self.plan.spec, number, outcome)
             self.trials[number] = Trial.of(self.plan.spec, proposal, outcomes)
+        if settled:
+            self.refuse_failing()
         return settled
+
+    def refuse_failing(self) -> None:
+        """Ends a study whose first trials have all failed for one reason: the others would most likely do so too.
+
+        Only the outcomes of these trials count, however many others there are by then, so it ends with any number of
+        workers, and when it is replayed; one that has ended before goes on as it did. Raises StudyFailed.
+        """
+        most = self.plan.max_failed
+        if most is None or most >= self.plan.trials or self.ended:
+            return
+        first = [self.trials[number] for number in range(most) if number in self.trials]
+        reasons = {trial.why_unranked("") if trial.state == "failed" else None for trial in first}
+        if len(first) == most and len(reasons) == 1 and None not in reasons:
+            name = self.plan.spec.name
+            raise StudyFailed(
+                f"study {name}: its first {most} trials all failed alike: {reasons.pop()}; the others were not begun. Mend the "
+                f"cause, or set studies.{name}.max_failed_trials to null"
+            )
 
     def segment(self, run: TrialSpec) -> Segment:
         """A run to its end, from where it paused before this process began, if that was kept."""

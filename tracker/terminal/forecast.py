@@ -56,6 +56,12 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         generations = len(plan_generations(plan.spec, plan.trials))
         rows.append((name, plan.spec.sampler["name"], str(plan.trials), str(generations), _duration(time_s)))
     yield from align(rows)
+    yield from (
+        f"warning: {name}: {plan.trials} trials, {plan.distinct} distinct configuration{'s' if plan.distinct > 1 else ''}: the "
+        "others repeat them with other seeds; search more, or say repeats, which gives each configuration several"
+        for name, plan in plans.items()
+        if plan.distinct
+    )
     if entry is not None:
         yield f"these times leave out the training itself: how long {entry} takes is not known beforehand"
     total = sum(plan.trials for plan in plans.values())

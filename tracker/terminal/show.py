@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tracker.errors import StudyFailed
 from tracker.ordering import first_reason
 from tracker.remedies import stage_command
 
@@ -77,8 +78,13 @@ def study_summary(study: Study) -> str:
     Where trials have no place, a second line says why the first of them has none, and how many share the reason. A last line
     says where the number of epochs, not early stopping, ended many trials.
     """
+    from tracker.studies.plan import StudyPlan
+
     trials, best = study.result.trials, study.result.best
     parts = [f"{study.name}: {len(trials)} trials"]
+    distinct = len({trial.spec.configuration for trial in trials})
+    if StudyPlan(study.result.spec, len(trials)).distinct:
+        parts.append(f"{distinct} distinct configuration{'s' if distinct > 1 else ''}")
     if study.result.replayed:
         parts.append(f"{study.result.replayed} of them from the store")
     counts = {state: sum(trial.state == state for trial in trials) for state in ("pruned", "failed")}
@@ -113,6 +119,14 @@ def _is_capped(trial: Trial) -> bool:
     training, outcome = trial.spec.training, trial.outcome
     stops = training.get("early_stopping") is not None and trial.state == "complete"
     return stops and outcome.best_epoch == outcome.epochs >= training["epochs"]
+
+
+def refuse_failed(study: Study) -> None:
+    """Raises StudyFailed where all trials of a study that has ended failed; its report says why."""
+    trials = study.result.trials
+    if trials and all(trial.state == "failed" for trial in trials):
+        why = first_reason(trial.why_unranked("") for trial in trials)
+        raise StudyFailed(f"study {study.name}: all {len(trials)} trials failed: {why}")
 
 
 def say_delivered(delivered: Delivered) -> None:
