@@ -10,6 +10,7 @@ import pytest
 import tracker
 from tests.studies.loops import COST, PARAMS, LoopProject
 from tests.studies.project import SmallProject, command, make_config
+from tests.studies.test_runner import WILD
 from tests.test_identities import Untouched
 from tracker.errors import StudyFailed
 from tracker.store.store import Store
@@ -77,6 +78,15 @@ def test_other_reasons_are_no_reason_to_end(tmp_path: Path) -> None:
     project = LoopProject.with_loop(tmp_path / "project", FAILS.replace('"pixels.npy"', "str(seed)"))
     result = project.run(project.plan("random"), tmp_path / "store", project.executor())
     assert ["failed"] * 12 == [trial.state for trial in result.trials]
+
+
+def test_trials_that_diverge_end_no_study(fresh: SmallProject) -> None:
+    """A loss that is not finite speaks of a configuration: the search goes on, though all trials so far diverged alike."""
+    space = {"learning_rate": [1000.0], "dropout": {"low": 0.0, "high": 0.5}}
+    wild = {**WILD, "search_space": space, "studies__random__trials": 4, "studies__random__max_failed_trials": 1}
+    result = fresh.run(fresh.plan("random", **wild))
+    assert ["failed"] * 4 == [trial.state for trial in result.trials]
+    assert all(str(trial.reason).startswith("diverged: ") for trial in result.trials)
 
 
 def test_a_study_without_any_success_leaves_with_code_7(tmp_path: Path) -> None:

@@ -249,10 +249,11 @@ def test_a_study_of_failures_ends_without_a_best(fresh: SmallProject) -> None:
             for batch in super().run([Segment(raising(segment.spec)) for segment in segments]):
                 yield [failed(by_seed[result.spec.seed], str(result.outcome.reason)) for result in batch]
 
-    result = fresh.run(fresh.plan("tpe"), executor=Raising(fresh.data))
+    plan = fresh.plan("tpe", studies__tpe__max_failed_trials=None)
+    result = fresh.run(plan, executor=Raising(fresh.data))
     assert (16, None) == (len(result.trials), result.best)
     assert all("Error: " in str(trial.outcome.reason) for trial in result.trials)
-    assert result.digest == fresh.run(fresh.plan("tpe"), executor=Forbidden(fresh.data)).digest
+    assert result.digest == fresh.run(plan, executor=Forbidden(fresh.data)).digest
 
 
 def trial(number: int, value: float | None, loss: float | None) -> Trial:

@@ -19,6 +19,7 @@ from tracker.studies.changed import describe_change
 from tracker.studies.plan import Planner, StudyPlan
 from tracker.studies.result import StudyResult, best_trial, summarise_study
 from tracker.studies.rungs import Race, pruner_of, told
+from tracker.training.keeper import DIVERGED
 from tracker.training.loop import Checkpoint, Result
 
 
@@ -183,10 +184,13 @@ class _Run:
             return
         first = [self.trials[number] for number in range(most) if number in self.trials]
         reasons = {trial.why_unranked("") if trial.state == "failed" else None for trial in first}
-        if len(first) == most and len(reasons) == 1 and None not in reasons:
+        reason = reasons.pop() if len(first) == most and len(reasons) == 1 else None
+        if reason is not None and not reason.startswith(
+            DIVERGED
+        ):  # that is of the configurations, and others may do better
             name = self.plan.spec.name
             raise StudyFailed(
-                f"study {name}: its first {most} trials all failed alike: {reasons.pop()}; the others were not begun. Mend the "
+                f"study {name}: its first {most} trials all failed alike: {reason}; the others were not begun. Mend the "
                 f"cause, or set studies.{name}.max_failed_trials to null"
             )
 

@@ -23,6 +23,7 @@ from tracker.training.losses import probability_row
 MATRIX = "confusion_matrix"
 TOLERANCE = 1 / 200  # share of rows that a loop may have called otherwise than its model does here; one always may
 PROGRESS = ("history", "times", "best_epoch", "best_value", "waiting", "with_model")
+DIVERGED = "diverged"  # how the reason of a trial begins whose numbers, not whose code, went wrong
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class Keeper:
         """Metrics that are not finite count as undefined; a loss that is not finite ends the run."""
         odd = {name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
         if any(name.endswith("loss") for name in odd):
-            raise TrainingError(f"diverged: the loss was not finite in epoch {self.epoch + 1}")
+            raise TrainingError(f"{DIVERGED}: the loss was not finite in epoch {self.epoch + 1}")
         return {name: None if name in odd else value for name, value in row.items()}
 
     def _improves(self) -> bool:
