@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from tracker.config import Config, load_config
 from tracker.errors import ConfigError
 from tracker.execution.fork_server import start_early
+from tracker.loading import loading
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.store.store import Store
 from tracker.surroundings.provenance import provenance, trained_with, user_name
-from tracker.tracking.outbox import Outbox
+from tracker.tracking.outbox import Outbox, waiting
 from tracker.tracking.report import Delivered
 
 if TYPE_CHECKING:
@@ -137,17 +138,18 @@ def _tune(
     on_progress: Callable[[Progress], None],
     on_delivery: Callable[[Delivered], None],
 ) -> Study:
-    from tracker.datasets.training_data import load_training_data, read_split
-    from tracker.execution.executor import DataSource, lanes_allowed
-    from tracker.execution.processes import open_executor
-    from tracker.store.environments import refuse_other_environment
-    from tracker.studies.plan import plan_study, refuse_labels
-    from tracker.studies.report import describe_serving, write_reports
-    from tracker.studies.runner import run_study
-    from tracker.studies.study import Study
+    with loading():
+        from tracker.datasets.training_data import load_training_data, read_split
+        from tracker.execution.executor import DataSource, lanes_allowed
+        from tracker.execution.processes import open_executor
+        from tracker.store.environments import refuse_other_environment
+        from tracker.studies.plan import plan_study, refuse_labels
+        from tracker.studies.report import describe_serving, write_reports
+        from tracker.studies.runner import run_study
+        from tracker.studies.study import Study
 
-    paths = project.paths
-    data = load_training_data(paths.splits, config.preprocessing)
+        paths = project.paths
+        data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
     code = _own_code(config, paths)
     plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None)
@@ -265,21 +267,33 @@ def _own_code(config: Config, paths: Paths) -> OwnCode | None:
     return None if model.entry is None else load_own(paths.root, model.family, model.entry)[0]
 
 
-def sync(config: Config, project: Project | None = None, *, everything: bool = True) -> Delivered:
-    """Delivers to MLflow what waits; with `everything`, also what MLflow has lost and what a pulled cache brought."""
+def sync(config: Config, project: Project | None = None) -> Delivered:
+    """Delivers to MLflow what waits, what MLflow has lost and what a pulled cache brought."""
     project = project or Project.now()
-    if everything:
-        with Store.open(
-            project.paths.store
-        ) as store:  # before what takes seconds to import: a broken store is told at once
-            from tracker.evaluation.restore import restore_files, restore_finals
-            from tracker.studies.adopt import adopt_studies
+    with Store.open(
+        project.paths.store
+    ) as store:  # before what takes seconds to import: a broken store is told at once
+        from tracker.evaluation.restore import restore_files, restore_finals
+        from tracker.studies.adopt import adopt_studies
 
-            adopt_studies(project.paths.models, store, provenance(sys.argv, project.paths.root), time.time)
-            restore_finals(project.paths, store)
-            restore_files(project.paths, store)
-    with _outbox(project, config, None if everything else []) as outbox:
+        adopt_studies(project.paths.models, store, provenance(sys.argv, project.paths.root), time.time)
+        restore_finals(project.paths, store)
+        restore_files(project.paths, store)
+    with _outbox(project, config, None) as outbox:
         return outbox.finish(DELIVERY_S)
+
+
+@contextmanager
+def delivering(config: Config, project: Project | None = None) -> Iterator[Callable[[], Delivered]]:
+    """For a block that records something: MLflow loads meanwhile; what is yielded delivers it, or finds nothing to deliver."""
+    project = project or Project.now()
+    with _outbox(project, config, []) as outbox:
+
+        def finish() -> Delivered:
+            waits = waiting(project.paths.store, project.tracking_uri, config.tracking.experiment)
+            return outbox.finish(DELIVERY_S) if waits else Delivered(0, 0)
+
+        yield finish
 
 
 def pull(config: Config, names: Collection[str] = (), project: Project | None = None) -> list[Pulled]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.errors import InputError, NotFoundError
+from tracker.loading import loading
 from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 from tracker.terminal.help import GroupedCommands, say_version
 from tracker.terminal.lists import Format, print_rows
@@ -99,10 +100,11 @@ def run(
 @app.command()
 def check() -> None:
     """Say what would run: columns, studies, trials, time, disk. Runs nothing."""
-    from tracker.terminal.forecast import forecast
+    with loading():
+        from tracker.terminal.forecast import forecast
 
-    for line in forecast(_config(), _paths()):
-        _say(line or " ")
+        lines = list(forecast(_config(), _paths()))
+    _say("\n".join(line or " " for line in lines))
 
 
 @app.command()
@@ -176,7 +178,7 @@ def compare(
 
     ranking = api.compare(_config())
     columns = ("rank", "study", "trial", "value")
-    print_rows([{name: row[name] for name in columns} for row in ranking.table.to_dict("records")], output, limit, 10)
+    print_rows([{name: getattr(row, name) for name in columns} for row in ranking.rows], output, limit, 10)
     _note(environment_notes(ranking.environments, ranking.mixed))
     _note(superseded_note(ranking.superseded, _paths().root, "left out of the ranking"))
     if test:

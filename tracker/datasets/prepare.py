@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.canonical import digest_table
+from tracker.columns import align
 from tracker.config import Data, Preprocessing
 from tracker.datasets.appearance import in_order
 from tracker.datasets.check import find_faults, find_warnings, limit
@@ -109,12 +110,6 @@ def read_prepared(folder: Path) -> tuple[Any, dict[str, Any]]:
     if digest_table(frame) != schema["table"]:
         raise DataError(f"{folder / TABLE}: differs from its digest in {SCHEMA}; {again}")
     return frame, schema
-
-
-def align(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines in which the cells of a column begin at the same place."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _schema(frame: Any, columns: list[Column], data: Data, report: DataReport) -> dict[str, Any]:

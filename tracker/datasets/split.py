@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tracker.canonical import digest_table
+from tracker.columns import align
 from tracker.config import Split
 from tracker.datasets.assign import SPLITS, Codes, count_classes
 from tracker.datasets.divide import Division, Table, divide, read_rows
 from tracker.datasets.keys import content_keys, hex_keys
-from tracker.datasets.prepare import align, read_prepared
+from tracker.datasets.prepare import read_prepared
 from tracker.datasets.salts import Salt, keep_salt, lineage_digest
 from tracker.datasets.schema import convert
 from tracker.datasets.storage import folders_replaced, locked, write_document, write_frame

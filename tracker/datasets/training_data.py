@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import digest_table
 from tracker.config import Preprocessing
-from tracker.datasets.preprocess import fit_preprocessing
 from tracker.datasets.storage import read_document, read_frame
 from tracker.errors import DataError
 from tracker.remedies import run_again
@@ -56,6 +55,8 @@ def identify_data(splits: Path, settings: Preprocessing) -> DataIdentity:
 
 def load_training_data(splits: Path, settings: Preprocessing) -> TrainingData:
     """The arrays of both splits, preprocessing fitted on train alone. Raises DataError where a file has changed."""
+    from tracker.datasets.preprocess import fit_preprocessing
+
     manifest, schema = _read_documents(splits)
     train = _read_split(splits, "train", manifest)
     validation = _read_split(splits, "validation", manifest)

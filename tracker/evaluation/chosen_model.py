@@ -17,6 +17,7 @@ from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels
+from tracker.loading import loading
 from tracker.metrics import ASKED, Z, count_confusion, score_intervals, separation_intervals
 from tracker.records import THRESHOLD, TrialSpec, record_from
 from tracker.remedies import run_again
@@ -100,7 +101,8 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
 
 def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> StandaloneModel | DerivedModel:
     """A network of the user's own that its recorded code does not give again is trained again."""
-    from tracker.standalone.load import load_model
+    with loading():
+        from tracker.standalone.load import load_model
 
     try:
         return load_model(folder)

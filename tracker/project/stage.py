@@ -91,10 +91,11 @@ def compare(config: Config) -> None:
     from tracker.terminal.leaderboard import environment_notes
     from tracker.terminal.show import say_delivered
 
-    ranking = api.compare(config)
-    final = ranking.test(or_stale=True)
-    _say([*summarize(final), *environment_notes(ranking.environments, ranking.mixed)])
-    say_delivered(api.sync(config, everything=False))
+    with api.delivering(config) as finish:
+        ranking = api.compare(config)
+        final = ranking.test(or_stale=True)
+        _say([*summarize(final), *environment_notes(ranking.environments, ranking.mixed)])
+        say_delivered(finish())
 
 
 STAGES: Mapping[str, Callable[..., None]] = MappingProxyType(

@@ -13,6 +13,7 @@ from types import FrameType
 
 from tracker.errors import TrackerError
 from tracker.lifelines import when_orphaned
+from tracker.loading import end_quickly
 
 STOPPED = "stopped; what is finished is kept: the same command goes on"
 NOTHING_KEPT = "stopped; nothing was changed: the same command starts anew"
@@ -28,6 +29,7 @@ def run_command(body: Callable[[], object], stopped: str = STOPPED) -> None:
 
     Ctrl-C and SIGTERM unwind alike, so that workers and the delivery process are ended and locks are free.
     """
+    end_quickly()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or file in latin1 gets a mark for what it cannot show
         sys.stdout.reconfigure(errors="replace")
     caught: list[int] = []

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tracker.datasets.prepare import DataReport, align, inspect_data
+from tracker.columns import align
+from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
 from tracker.execution.cohorts import Cohort, form_cohorts
 from tracker.execution.trainer import Segment, load_own

@@ -35,7 +35,7 @@ def print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, 
 
         csv.writer(sys.stdout).writerows([names, *([row.get(name) for name in names] for row in rows)])  # all digits
         return
-    from tracker.datasets.prepare import align
+    from tracker.columns import align
 
     lines = align([tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)])
     if len(trials) > limit:

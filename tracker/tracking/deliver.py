@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
 from tracker.lifelines import is_orphaned
+from tracker.loading import end_quickly, loading
 from tracker.tracking.mlflow_settings import settle
 from tracker.tracking.report import Delivered, policy_from
 
@@ -36,6 +37,7 @@ Lines = queue.SimpleQueue[str]
 
 def main() -> int:
     """Runs until `finish` is done or the parent is gone; the exit code."""
+    end_quickly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
     lines: Lines = queue.SimpleQueue()
     threading.Thread(target=_watch, args=(lines, os.getppid()), daemon=True).start()
@@ -51,8 +53,10 @@ def main() -> int:
 
 def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
     from tracker.store.store import Store
-    from tracker.tracking.delivery import Delivery  # here, because it imports mlflow, which takes a second
-    from tracker.tracking.mlflow_recorder import MlflowRecorder
+
+    with loading():
+        from tracker.tracking.delivery import Delivery  # here, because it imports mlflow, which takes a second
+        from tracker.tracking.mlflow_recorder import MlflowRecorder
 
     recorder = MlflowRecorder(settings["tracking_uri"], settings["experiment"])
     policy = policy_from(settings["policy"])
