@@ -8,12 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.api import compare, load_config, prepare, pull, read_table, reproduce, split, sync, tune, verify
+    from tracker.api import (
+        compare,
+        load_config,
+        load_model,
+        prepare,
+        pull,
+        read_table,
+        reproduce,
+        split,
+        sync,
+        tune,
+        verify,
+    )
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.deriving.verdict import Verdict
     from tracker.errors import (
+        CodeNotTrusted,
         ConfigError,
         DataError,
         EnvironmentChanged,
@@ -32,12 +45,12 @@ if TYPE_CHECKING:
     )
     from tracker.evaluation.final import Final
     from tracker.evaluation.ranking import Ranking
-    from tracker.standalone.load import load_model
     from tracker.studies.pull import Pulled
     from tracker.studies.study import Study, StudyTrial
     from tracker.tracking.report import Delivered
 
 __all__ = [
+    "CodeNotTrusted",
     "Config",
     "ConfigError",
     "DataError",
@@ -89,7 +102,7 @@ _HOMES = {
     "Verdict": "deriving.verdict",
     "compare": "api",
     "load_config": "config",
-    "load_model": "standalone.load",
+    "load_model": "api",
     "prepare": "api",
     "pull": "api",
     "read_table": "api",

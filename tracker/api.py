@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tracker.deriving.verdict import Verdict
     from tracker.evaluation.ranking import Ranking
     from tracker.families.own_code import OwnCode
+    from tracker.standalone.load import StandaloneModel
     from tracker.studies.pull import Pulled
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study, StudyTrial
@@ -43,6 +44,7 @@ __all__ = [
     "Project",
     "compare",
     "load_config",
+    "load_model",
     "prepare",
     "pull",
     "read_table",
@@ -89,6 +91,19 @@ def read_table(path: str | Path, config: Config | None = None) -> pd.DataFrame:
     from tracker.datasets.writing import Writing
 
     return read(str(path), Path.cwd(), writing=Writing() if config is None else Writing.of(config.data))
+
+
+def load_model(folder: str | Path, *, trust: str | None = None, project: Project | None = None) -> StandaloneModel:
+    """Opens a model folder: raw rows in, labels and class probabilities out.
+
+    Where the network is the user's own, its recorded code runs if it is that of the project's folder; other code raises
+    CodeNotTrusted, unless `trust` is its digest. Raises ValueError for a folder that holds no model of ours.
+    """
+    from tracker.standalone.load import load_model as load
+    from tracker.studies.derived_model import require_own_code
+
+    require_own_code(Path(folder), (project or Project.now()).paths.root, trust)
+    return load(folder)
 
 
 def prepare(config: Config, project: Project | None = None) -> DataReport:
@@ -172,8 +187,12 @@ def _tune(
     return Study(result, paths.store, serving, source)
 
 
-def compare(config: Config, project: Project | None = None) -> Ranking:
-    """Ranks the trials of all studies on validation, as often as you like; `.test()` of what it returns is the look."""
+def compare(config: Config, project: Project | None = None, *, trust: str | None = None) -> Ranking:
+    """Ranks the trials of all studies on validation, as often as you like; `.test()` of what it returns is the look.
+
+    Code of the user's own runs where it is that of this folder. Other code raises CodeNotTrusted, unless its digest is
+    `trust`, or the variable TRACKER_TRUST; the result then says so.
+    """
     from tracker.evaluation import compare as stage
     from tracker.studies.superseded import superseded
 
@@ -185,6 +204,7 @@ def compare(config: Config, project: Project | None = None) -> Ranking:
         user=project.user,
         studies=config.studies,
         superseded=superseded(config, project.paths),
+        trust=trust or os.environ.get("TRACKER_TRUST"),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 FORMAT = "tracker/2"
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+MOST_BYTES = 2**28  # of one text: a trial with a million epochs
+MOST_DEPTH = 64  # lists and entries within one another; ours have about ten
+_BYTES_PER_VALUE = 16  # at least, so that a text of commas alone asks for no memory
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -32,9 +37,40 @@ def canonical_json(value: Any) -> bytes:
     ).encode()
 
 
-def parse_canonical(text: bytes | str) -> Any:
-    """The value that `canonical_json` wrote, floats exact, tuples as lists."""
-    return json.loads(text, object_hook=_restore_float)
+def parse_canonical(text: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
+    """The value that `canonical_json` wrote, floats exact, tuples as lists.
+
+    Raises ValueError for what is no JSON in UTF-8, is longer than `most_bytes` or too deep, or holds half a character.
+    """
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(content) > most_bytes or content.count(b",") > most_bytes // _BYTES_PER_VALUE:
+        raise ValueError(
+            f"is too large: {len(content)} bytes, {content.count(b',')} commas; at most {most_bytes} bytes"
+        )
+    try:
+        value = json.loads(content.decode(), object_hook=_restore_float)
+    except RecursionError:
+        raise ValueError(f"is nested more than {MOST_DEPTH} deep") from None
+    if content.count(b"[") + content.count(b"{") > MOST_DEPTH and _is_deep(value):
+        raise ValueError(f"is nested more than {MOST_DEPTH} deep")
+    if _SURROGATE.search(content):
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and entries lie deeper within one another than anything of ours."""
+    level = [value] if type(value) in {dict, list} else []
+    for _ in range(MOST_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if type(item) is dict else item)
+            if type(child) in {dict, list}
+        ]
+        if not level:
+            return False
+    return True
 
 
 def digest(kind: str, value: Any, form: str = FORMAT) -> str:
@@ -122,6 +158,6 @@ def _plain_items(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _restore_float(value: dict[str, Any]) -> Any:
-    if len(value) == 1 and value.get("$float") in _NON_FINITE:
-        return _NON_FINITE[value["$float"]]
+    if len(value) == 1 and isinstance(word := value.get("$float"), str) and word in _NON_FINITE:
+        return _NON_FINITE[word]
     return value

@@ -14,7 +14,7 @@ from tracker.errors import InputError, NotFoundError
 from tracker.loading import loading
 from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 from tracker.terminal.help import GroupedCommands, say_version
-from tracker.terminal.lists import Format, print_rows
+from tracker.terminal.lists import Format, note, print_rows, say
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -80,7 +80,7 @@ def init(
 
     wishes = Wishes(table, target, id_, group, positive, tuple(drop or ()), tuple(categorical or ()))
     for line in begin(wishes, _paths().root, typer.prompt if sys.stdin.isatty() else None):
-        _say(line or " ")
+        say(line or " ")
 
 
 @app.command()
@@ -94,7 +94,7 @@ def run(
 
     run_all(workers, verbose)
     for line in closing_lines(_paths()):
-        _say(line)
+        say(line)
 
 
 @app.command()
@@ -104,7 +104,7 @@ def check() -> None:
         from tracker.terminal.forecast import forecast
 
         lines = list(forecast(_config(), _paths()))
-    _say("\n".join(line or " " for line in lines))
+    say("\n".join(line or " " for line in lines))
 
 
 @app.command()
@@ -113,7 +113,7 @@ def prepare(quiet: Quiet = False) -> None:
     from tracker import api
 
     report = api.prepare(_config())
-    _say("" if quiet else "\n".join(report.lines()))
+    say("" if quiet else "\n".join(report.lines()))
 
 
 @app.command()
@@ -122,7 +122,7 @@ def split(quiet: Quiet = False) -> None:
     from tracker import api
 
     report = api.split(_config())
-    _say("" if quiet else "\n".join(report.lines()))
+    say("" if quiet else "\n".join(report.lines()))
 
 
 @app.command()
@@ -157,7 +157,7 @@ def tune(
                 on_progress=on_progress,
                 on_delivery=say_delivered,
             )
-        _say("" if quiet else study_summary(study))
+        say("" if quiet else study_summary(study))
         refuse_failed(study)
 
 
@@ -170,21 +170,27 @@ def compare(
         int | None, typer.Option(min=1, help="How many rows; a table has 10, csv and json have all.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
+    trust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Run code of this digest though it is not that of this folder. [env: TRACKER_TRUST]"
+        ),
+    ] = None,
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
     from tracker import api
     from tracker.studies.superseded import superseded_note
     from tracker.terminal.leaderboard import environment_notes
 
-    ranking = api.compare(_config())
+    ranking = api.compare(_config(), trust=trust)
     columns = ("rank", "study", "trial", "value")
     print_rows([{name: getattr(row, name) for name in columns} for row in ranking.rows], output, limit, 10)
-    _note(environment_notes(ranking.environments, ranking.mixed))
-    _note(superseded_note(ranking.superseded, _paths().root, "left out of the ranking"))
+    note(environment_notes(ranking.environments, ranking.mixed))
+    note(superseded_note(ranking.superseded, _paths().root, "left out of the ranking"))
     if test:
         from tracker.evaluation.final import summarize
 
-        _say("\n".join(summarize(ranking.test(or_stale=True))))
+        say("\n".join(summarize(ranking.test(or_stale=True))))
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -209,8 +215,8 @@ def runs(
     left_out = {} if everything or name else old
     trials = leaderboard(paths.study_reports, name, sort, whole=whole, superseded=old, everything=everything)
     print_rows(trials, output, limit, 20)
-    _note(notes_of(paths, name, left_out))
-    _note(superseded_note(left_out, paths.root, "left out (`tracker runs --all` lists them)"))
+    note(notes_of(paths, name, left_out))
+    note(superseded_note(left_out, paths.root, "left out (`tracker runs --all` lists them)"))
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -222,8 +228,8 @@ def show(
     from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
 
     found = read_trial(_paths(), trial)
-    _say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
-    _note(notes_of(_paths(), found["study"]))
+    say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
+    note(notes_of(_paths(), found["study"]))
 
 
 @app.command(rich_help_panel=CHECKING)
@@ -246,7 +252,7 @@ def reproduce(
     from tracker.terminal.verdicts import verdict_lines
 
     found = api.reproduce(target)
-    _say(json.dumps(verdict_json(found), indent=1) if output == OneFormat.json else "\n".join(verdict_lines(found)))
+    say(json.dumps(verdict_json(found), indent=1) if output == OneFormat.json else "\n".join(verdict_lines(found)))
     if record:
         api.record_verdict(_config(), found, target)
     raise typer.Exit(found.exit_code)
@@ -279,10 +285,10 @@ def verify(
             config, names or list(config.studies), sample=sample, pipeline=everything, workers=workers, on_step=on_step
         ):
             found.append(verdict)
-            _say("" if quiet or output == OneFormat.json else "\n".join(verdict_lines(verdict)))
-    _say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == OneFormat.json else "")
+            say("" if quiet or output == OneFormat.json else "\n".join(verdict_lines(verdict)))
+    say(json.dumps([verdict_json(verdict) for verdict in found], indent=1) if output == OneFormat.json else "")
     with contextlib.suppress(InputError):  # an unreadable report has a verdict
-        _note(mixed_notes(_paths(), names or list(config.studies)))
+        note(mixed_notes(_paths(), names or list(config.studies)))
     raise typer.Exit(joint_exit_code(found))
 
 
@@ -305,7 +311,7 @@ def sync(quiet: Quiet = False) -> None:
     from tracker.tracking.addresses import shown_address
 
     delivered = api.sync(_config())
-    _say("" if quiet else sync_summary(delivered, shown_address(_paths_uri())))
+    say("" if quiet else sync_summary(delivered, shown_address(_paths_uri())))
     say_delivered(delivered)
     if delivered.waiting or delivered.problem:
         raise typer.Exit(6)
@@ -321,7 +327,7 @@ def pull(
     from tracker.terminal.show import pull_summary
 
     pulled = api.pull(_config(), names or ())
-    _say("" if quiet else "\n".join(pull_summary(one) for one in pulled))
+    say("" if quiet else "\n".join(pull_summary(one) for one in pulled))
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -329,7 +335,7 @@ def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")]
     """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
     from tracker.tracking.server import serve_ui
 
-    raise typer.Exit(serve_ui(_paths_uri(), port, _say))
+    raise typer.Exit(serve_ui(_paths_uri(), port, say))
 
 
 @app.command(hidden=True)
@@ -338,7 +344,7 @@ def done() -> None:
     from tracker.terminal.leaderboard import closing_lines
 
     for line in closing_lines(_paths()):
-        _say(line)
+        say(line)
 
 
 def main() -> None:
@@ -364,16 +370,6 @@ def _paths_uri() -> str:
 
     uri: str = _paths().tracking_uri(os.environ)
     return uri
-
-
-def _say(text: str) -> None:
-    if text:
-        sys.stdout.write(text + "\n")
-
-
-def _note(lines: list[str]) -> None:
-    """What a person should know of a list, beside it and not in it."""
-    sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ TrackerError                 anything below; exit code 1
 │   ├── SpaceError           a search space that cannot be searched
 │   └── NotFoundError        a study, trial, run or file that was named and is not there
 ├── SealError                something reached for the test split that may not; exit code 3
+│   ├── CodeNotTrusted       code came with a record and is not the code that is here
 │   └── TestLooksSpent       the budget of looks at the test split is used up
 ├── StoreError               the store cannot be read or written; exit code 4
 │   ├── StoreCorrupt         a record or file differs from its digest
@@ -65,6 +66,10 @@ class SealError(TrackerError):
     """Something reached for the sealed test split that may not."""
 
     exit_code = 3
+
+
+class CodeNotTrusted(SealError):
+    """Code that came with a record or a model is not the code of this folder, and nobody vouched for it."""
 
 
 class TestLooksSpent(SealError):

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from tracker import hyperparameters, neutral
 from tracker.aggregation import aggregate, mean_metrics, spread
 from tracker.canonical import digest
+from tracker.fields import check_record
 from tracker.ordering import Standing, objective_value, why_unranked
 
 State = Literal["complete", "failed", "paused"]
@@ -287,7 +288,11 @@ def record_json(record: Any) -> dict[str, Any]:
 
 
 def record_from(kind: type[Record], value: Mapping[str, Any]) -> Record:
-    """The record that `record_json` turned into `value`. Raises TypeError where fields are missing or unknown."""
+    """The record that `record_json` turned into `value`.
+
+    Raises TypeError where fields are missing or unknown, ValueError, naming the field, where one has another type or shape.
+    """
+    check_record(kind.__name__, value)
     fields = dict(value)
     if kind in {TrialSpec, StudySpec}:
         for name in SHORTENED.keys() & fields.keys():

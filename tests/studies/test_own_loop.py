@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -204,17 +205,44 @@ def _study(project: LoopProject, name: str) -> dict[str, object]:
 
 
 def test_the_chosen_loop_is_scored_on_the_test_split(compared: LoopProject) -> None:
-    """From the loop to final.json: the recorded code runs again, the recorded weights go in, one look is taken.
-
-    It does not need the file beside params.yaml: what is chosen is what was recorded.
-    """
-    (compared.paths.root / "loop.py").write_text("raise RuntimeError('other code by now')\n")
+    """From the loop to final.json: the recorded code runs again, the recorded weights go in, one look is taken."""
     ranking = tracker.compare(compared.config, compared.here)
     final = ranking.test()
     assert 0.5 < final.accuracy <= 1.0
     assert 1 == len(list(compared.paths.looks.glob("*.json")))
     report = json.loads((compared.paths.reports / "final.json").read_text())
     assert ranking.chosen.key == report["key"]
+    assert "trusted" not in report
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["another file", "no file"])
+def test_recorded_code_that_is_not_the_code_here_runs_only_where_it_is_trusted(
+    compared: LoopProject, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """compare, load_model and a trial's load name the file and the digest, and run nothing; trusted, the result says so."""
+    mark, loop = compared.paths.root / "MARK", compared.paths.root / "loop.py"
+    study = tracker.tune(compared.config, "random", project=compared.here, deliver=False)
+    monkeypatch.chdir(compared.paths.root)
+    loop.write_text(f"open({str(mark)!r}, 'w')\n") if there else loop.unlink()
+    monkeypatch.setattr("tracker.standalone.own_code.OwnCode.load", lambda _: mark.touch())
+    opened = (
+        lambda trust=None: tracker.compare(compared.config, compared.here, trust=trust),
+        lambda trust=None: tracker.load_model("models/random", trust=trust),
+        lambda trust=None: study.best_trial.load(trust=trust),
+    )
+    for opening in opened:
+        with pytest.raises(tracker.CodeNotTrusted, match=r"loop\.py.*not run.*--trust [0-9a-f]{64}") as told:
+            opening()
+        with pytest.raises(tracker.CodeNotTrusted, match=r"\(given: 0{64}\)"):
+            opening("0" * 64)
+    assert not mark.exists()
+    monkeypatch.undo()
+    found = re.search(r"--trust ([0-9a-f]{64})", str(told.value))
+    assert found is not None
+    ranking = tracker.compare(compared.config, compared.here, trust=found[1])
+    ranking.test()
+    assert found[1] == json.loads((compared.paths.reports / "final.json").read_text())["trusted"]
+    assert not mark.exists()
 
 
 def test_a_model_with_other_code_or_weights_is_refused(compared: LoopProject) -> None:

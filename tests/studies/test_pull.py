@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import socket
@@ -185,8 +186,8 @@ DAMAGES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 @pytest.mark.parametrize("tagged", [True, False], ids=["", "delivered before"])
-def test_what_is_damaged_is_named_and_nothing_is_taken(emptied: SmallProject, name: str, tagged: bool) -> None:
-    """The message names run, run id and file; the store stays empty. Runs without the newest tags are checked as well."""
+def test_what_is_damaged_is_named_and_nothing_of_it_is_taken(emptied: SmallProject, name: str, tagged: bool) -> None:
+    """The message names run, run id and file; the other study comes whole. Runs without the newest tags are checked as well."""
     run_name, file, damage = DAMAGES[name]
     run = next(one for one in all_runs(uri(emptied), "tests") if one.info.run_name == run_name)
     damage(Path(run.info.artifact_uri.removeprefix("file://")) / file)
@@ -200,9 +201,73 @@ def test_what_is_damaged_is_named_and_nothing_is_taken(emptied: SmallProject, na
     assert shown in str(told.value)
     assert (run.info.run_id in str(told.value)) or shown == "random"
     assert file in str(told.value)
+    assert "taken: " + ("random (6 trials), tpe (16 trials)" if name == "final" else "tpe (16 trials)") in str(
+        told.value
+    )
     with Store.open(emptied.paths.store) as store:
-        assert ([], []) == (store.studies(), store.finals())
-    assert [] == list((emptied.paths.store / "weights").rglob("*.safetensors"))
+        assert 0 < store.check()
+        names = {spec.name: len(store.proposals(key)) for key, spec in store.studies()}
+        assert (({"random": 6, "tpe": 16}, []) if name == "final" else ({"tpe": 16}, [FINAL])) == (
+            names,
+            store.finals(),
+        )
+
+
+def poison(*place: str | int, value: object) -> Callable[[dict], None]:
+    """Puts a value in a place of a record."""
+
+    def put(record: dict) -> None:
+        inside = record
+        for name in place[:-1]:
+            inside = inside[name]
+        inside[place[-1]] = value
+
+    return put
+
+
+POISONS: dict[str, Callable[[dict], None]] = {
+    "a time that is no number": poison("runs", 0, "timing", "ended", value=float("nan")),
+    "a time as text": poison("runs", 0, "timing", "started", value="now"),
+    "a time beyond calendars": poison("runs", 0, "timing", "ended", value=1e300),
+    "times as a text": poison("runs", 0, "timing", "epochs", value="abc"),
+    "a state of its own": poison("runs", 0, "outcome", "state", value="evil"),
+    "rows that are numbers": poison("runs", 0, "outcome", "history", value=[1, 2]),
+    "rows without an epoch": poison("runs", 0, "outcome", "history", value=[{"val_loss": 1.0}]),
+    "an epoch as text": poison("runs", 0, "outcome", "best_epoch", value="2"),
+    "metrics as a list": poison("runs", 0, "outcome", "metrics", value=[1.0]),
+    "a metric as text": poison("runs", 0, "outcome", "metrics", value={"val_f1": "high"}),
+    "a whole number of 400 digits": poison("runs", 0, "outcome", "metrics", value={"val_f1": 10**400}),
+    "weights that name a place": poison("runs", 0, "outcome", "weights", value="../../x"),
+    "what was searched as a list": poison("searched", value=[1]),
+    "a number as text": poison("number", value="2"),
+    "half a number": poison("number", value=1.5),
+    "a number of 30 digits": poison("number", value=10**30),
+    "provenance as text": poison("provenance", value="me"),
+    "a user as a number": poison("provenance", "user", value=7),
+    "params as a list": poison("runs", 0, "spec", "params", value=[1]),
+    "a seed below zero": poison("runs", 0, "spec", "seed", value=-1),
+    "nested 5,000 deep": poison("provenance", "x", value="DEEP"),
+    "half a character": poison("provenance", "x", value="HALF"),
+}
+
+
+def test_a_record_that_agrees_with_itself_poisons_nothing(emptied: SmallProject) -> None:
+    """Who can write to MLflow writes record, tags and digests alike: what no run gives is refused, and its study with it."""
+    run = next(one for one in all_runs(uri(emptied), "tests") if one.info.run_name == "random/2")
+    path = Path(run.info.artifact_uri.removeprefix("file://")) / "record.json"
+    sound = path.read_bytes()
+    for name, change in POISONS.items():
+        record = parse_canonical(sound)
+        change(record)
+        content = canonical_json(record).replace(b'"DEEP"', b"[" * 5000 + b"]" * 5000).replace(b"HALF", b"\\ud800")
+        path.write_bytes(content)
+        client = MlflowClient(uri(emptied))
+        client.set_tag(run.info.run_id, "tracker.record", hashlib.sha256(content).hexdigest())
+        with pytest.raises(TrackingError, match=r"random/2.*record\.json: cannot be read") as told:
+            pull(emptied, "random")
+        assert 2 == len(str(told.value).splitlines()), name
+        with Store.open(emptied.paths.store) as store:
+            assert [] == store.studies(), name
 
 
 def test_a_trial_that_mlflow_lost_runs_again(emptied: SmallProject, delivered: SmallProject) -> None:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tracker.canonical import canonical_json, digest
 from tracker.surroundings.environment import environment, variables
-from tracker.surroundings.provenance import provenance, trained_with
+from tracker.surroundings.provenance import provenance, safe_command, trained_with
 
 
 def git(root: Path, *words: str) -> str:
@@ -89,3 +91,23 @@ def test_the_build_of_torch_is_the_same_for_other_kernels() -> None:
     (build, _), (other_build, other_level) = found
     assert build == other_build
     assert "DEFAULT" == other_level
+
+
+@pytest.mark.parametrize(
+    ("words", "recorded"),
+    [
+        (["run.py", "--token=canary", "--lr", "0.1"], ["run.py", "--token=***", "--lr", "***"]),
+        (["run.py", "canary", "-x", "-1"], ["run.py", "***", "-x", "***"]),
+        (["/bin/tracker", "tune", "tpe", "--workers", "2"], ["/bin/tracker", "tune", "tpe", "--workers", "2"]),
+        (["tracker", "tune", "--api-key", "canary", "tpe"], ["tracker", "tune", "--api-key", "***", "tpe"]),
+        (["tracker", "ui", "http://ada:canary@x"], ["tracker", "ui", "***"]),
+        (["pipelines/tune.py", "tpe"], ["pipelines/tune.py", "tpe"]),
+        ([], []),
+    ],
+)
+def test_a_command_line_is_recorded_without_what_may_be_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], recorded: list[str]
+) -> None:
+    """Of a program that is not ours every value is hidden; of ours what follows a name that sounds secret, and addresses."""
+    monkeypatch.chdir(tmp_path)
+    assert recorded == safe_command(words, tmp_path) == provenance(words, tmp_path)["command"]

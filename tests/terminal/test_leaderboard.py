@@ -89,7 +89,7 @@ def test_what_cannot_be_listed_is_said(reports: Path) -> None:
         leaderboard(reports, "../final", "value")
     with pytest.raises(NotFoundError, match=r"no report of any study .* \(there: none yet\)"):
         leaderboard(reports / "nowhere", None, "value")
-    for content, message in (("{", "not a readable report"), ("[]", "not the report of a study")):
+    for content, message in (("{", "not a sound report"), ("[]", "expected entries, found list")):
         (reports / "grid.json").write_text(content)
         with pytest.raises(InputError, match=message):
             leaderboard(reports, None, "value")
@@ -189,8 +189,25 @@ def test_whole_rows_tell_trials_apart(reports: Path) -> None:
 
 def test_the_closing_lines_of_a_stale_result_name_both_trials(tmp_path: Path) -> None:
     """What is chosen now is not what was scored; the commands that are suggested speak of the chosen one."""
-    test = {"positive": None, "average": "macro", "precision": 0.5, "recall": 0.5, "f1": 0.5, "confusion_matrix": [[2]]}
-    final = {"study": "tpe", "trial": 45, "test": test, "stale": True}
+    test = {
+        "positive": None,
+        "average": "macro",
+        "precision": 0.5,
+        "recall": 0.5,
+        "f1": 0.5,
+        "labels": ["a"],
+        "confusion_matrix": [[2]],
+    }
+    final = {
+        "study": "tpe",
+        "trial": 45,
+        "key": "k",
+        "params": {},
+        "validation": {},
+        "test_digest": "d",
+        "test": test,
+        "stale": True,
+    }
     final["stale_because"] = {"chosen": {"study": "random", "trial": 18}}
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "final.json").write_text(json.dumps(final))

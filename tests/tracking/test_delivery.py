@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -307,6 +308,18 @@ def test_a_refused_record_does_not_hold_up_the_others(tmp_path: Path) -> None:
         assert report.problem is not None
         assert name in report.problem
         assert there(recorder)["trial", "FINISHED"] == 2
+
+
+def test_whatever_one_record_raises_is_its_own_refusal(tmp_path: Path) -> None:
+    """An exception that no check foresaw leaves that record waiting, named; what is behind it is delivered."""
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(3))
+        recorder.fail(5, ValueError("cannot convert float NaN to integer"))
+        report = deliver(store, recorder, "none")
+        assert (report.delivered, report.waiting) == (3, 1)
+        assert report.problem is not None
+        assert re.fullmatch(r"record (study|trial)/.*: ValueError: cannot convert float NaN to integer", report.problem)
 
 
 KILLED = KeyboardInterrupt("the process is gone")  # no TrackerError: nothing that a delivery would go on after

@@ -204,7 +204,8 @@ def test_a_moved_project_is_read_and_written_where_it_is(tmp_path: Path) -> None
     recorded(first, range(2))
     first.rename(moved)
     uri = sqlite_address(moved / "mlflow.db")
-    [study] = Experiment(uri, EXPERIMENT).studies()
+    source = Experiment(uri, EXPERIMENT)
+    [study] = map(source.study, source.studies())
     assert [0, 1] == list(study.trials)
     assert fetch_run(uri, study.trials[1].run.run_id).record is not None
     assert Delivered(1, 0) == recorded(moved, range(2, 3))

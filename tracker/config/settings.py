@@ -27,8 +27,7 @@ from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
 from tracker.metrics import CURVES, name_fault
 from tracker.samplers import SAMPLERS
-
-NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+from tracker.shapes import STUDY_NAME as NAME
 
 
 class Config(Part):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -146,7 +145,7 @@ def reported_study(paths: Paths, study: str) -> tuple[str, int] | None:
     """
     path = paths.study_reports / f"{study}.json"
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = parse_canonical(path.read_bytes())
         return str(report["key"]), len(report["trials"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

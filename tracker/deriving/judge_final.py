@@ -21,6 +21,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, confusion_text
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import as_told
+from tracker.fields import result as result_shape
 from tracker.paths import Paths
 from tracker.remedies import run_again, stage_command
 from tracker.store.model_folder import write_model
@@ -35,7 +36,7 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
 
     Raises NotFoundError where there is no report, or its trial is in no record.
     """
-    final = read_report(paths.reports / "final.json", run_again(paths.root))
+    final = read_report(paths.reports / "final.json", run_again(paths.root), result_shape)
     name = f"final {final['study']}/{final['trial']}"
     recorded = recorded_key(paths, str(final["key"]), name)
     with TemporaryDirectory(prefix="tracker-") as folder:
@@ -95,7 +96,7 @@ def _score(
 def _model(paths: Paths, recorded: Recorded, scored: RankedTrial, folder: Path, weights: Path) -> ChosenModel:
     """The derived weights with preprocessing that is fitted again, opened as any model is."""
     write_model(folder / "model", describe_again(recorded, paths), weights.read_bytes())
-    return load_chosen(folder / "model", scored, paths.splits)
+    return load_chosen(folder / "model", scored, paths)
 
 
 def _differences(final: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Difference]:

@@ -18,6 +18,7 @@ from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import InputError, TrackingError
 from tracker.evaluation.files import read_report
+from tracker.fields import report as report_shape
 from tracker.ordering import objective_value
 from tracker.paths import Paths
 from tracker.records import Proposal, Trial
@@ -55,7 +56,7 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
     path = paths.study_reports / f"{study}.json"
     if not path.is_file():
         return found
-    report = read_report(path, run_again(path))
+    report = read_report(path, run_again(path), report_shape)
     row = next((row for row in report.get("trials", []) if row.get("number") == int(number)), None)
     if row is None or row.get("key") != recorded.outcome.key:
         return found  # the store may have more trials than the report, or another study of that name

@@ -17,8 +17,11 @@ from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels
+from tracker.families.trusted_code import require_trusted
+from tracker.fields import model as model_shape
 from tracker.loading import loading
 from tracker.metrics import ASKED, Z, count_confusion, score_intervals, separation_intervals
+from tracker.paths import Paths
 from tracker.records import THRESHOLD, TrialSpec, record_from
 from tracker.remedies import run_again
 from tracker.standalone.decision import decide_as
@@ -34,11 +37,15 @@ FLIPPED = 1 / 200  # share of rows that another machine's arithmetic may call ot
 
 @dataclass(frozen=True, slots=True)
 class ChosenModel:
-    """The chosen trial's model: raw columns in, label names out; `positive` is None where scores are means."""
+    """The chosen trial's model: raw columns in, label names out; `positive` is None where scores are means.
+
+    `trusted` is the digest of code that is not this folder's and ran because somebody vouched for it.
+    """
 
     labels: tuple[str, ...]
     positive: str | None
     loaded: StandaloneModel | DerivedModel
+    trusted: str | None = None
 
     @property
     def place(self) -> int | None:
@@ -61,9 +68,10 @@ class ChosenModel:
         return [self.labels[place] for place in decide_as(self.loaded.description, probabilities)]
 
 
-def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
-    """The model in `models/STUDY`; that of the user's own loop is derived again from the rows in `splits`.
+def load_chosen(folder: Path, chosen: RankedTrial, paths: Paths, trust: str | None = None) -> ChosenModel:
+    """The model in `models/STUDY`; that of the user's own loop is derived again from the rows in data/splits.
 
+    Its code runs where it is that of this project's folder, or the one that `trust` names; else CodeNotTrusted is raised.
     Raises SealError where it is another trial's or not the one that was reported, InputError where there is none.
     """
     if chosen.weights is None:
@@ -71,7 +79,7 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
             f"{chosen.study}/{chosen.trial} has no model to score on the test split: its loop returned none; "
             "return a torch.nn.Module"
         )
-    described = read_report(folder / "model.json", run_again(folder))
+    described = read_report(folder / "model.json", run_again(folder), model_shape)
     if described.get("key") != chosen.key:
         raise SealError(
             f"{folder}: holds trial {str(described.get('key'))[:12]}, chosen is {chosen.study}/{chosen.trial} "
@@ -94,7 +102,11 @@ def load_chosen(folder: Path, chosen: RankedTrial, splits: Path) -> ChosenModel:
             raise SealError(
                 f"{folder}: its spec contradicts the key of its trial, so its code is not run; {run_again(folder)}"
             )
-        return ChosenModel(tuple(described["labels"]), described["positive"], _open(folder, described, splits))
+        code, trusted = dict(described.get("spec", {}).get("code", {})), None
+        if "code" in described or code:
+            trusted = require_trusted(code, paths.root, str(folder), trust)
+        loaded = _open(folder, described, paths.splits)
+        return ChosenModel(tuple(described["labels"]), described["positive"], loaded, trusted)
     except (KeyError, TypeError, ValueError) as error:
         raise SealError(f"{folder}: not a model that can be opened ({error!r}); {run_again(folder)}") from None
 

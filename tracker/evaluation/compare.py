@@ -13,7 +13,7 @@ from tracker.config import Compare
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import read_clusters, read_split
-from tracker.errors import InputError, SealError, StoreCorrupt, TestLooksSpent, TrackerError
+from tracker.errors import CodeNotTrusted, InputError, SealError, StoreCorrupt, TestLooksSpent, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
 from tracker.evaluation.final import RESULT, Final, final_json, keep_result, name_candidate, read_results, write_final
 from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
@@ -40,6 +40,7 @@ class _Case:
     clock: Callable[[], float]
     user: str | None
     superseded: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trust: str | None = None
 
 
 def compare(
@@ -50,14 +51,16 @@ def compare(
     user: str | None = None,
     studies: Iterable[str] | None = None,
     superseded: Mapping[str, str] | None = None,
+    trust: str | None = None,
 ) -> Ranking:
     """Ranks all trials on validation and writes `reports/ranking.json`; `.test()` of what it returns takes the look.
 
     `studies` names those that count (None: every report there is); `clock` gives Unix seconds for the record of a look,
-    which bears the name of `user`; reports of `superseded` studies are left out. Raises as `rank_trials` does.
+    which bears the name of `user`; reports of `superseded` studies are left out. `trust` is the digest of code that may run
+    though it is not that of this folder. Raises as `rank_trials` does.
     """
     wanted = None if studies is None else tuple(studies)
-    case = _Case(paths, settings.test_looks, wanted, clock, user, superseded or {})
+    case = _Case(paths, settings.test_looks, wanted, clock, user, superseded or {}, trust)
     ranking = _rank(case)
     ranking = dataclasses.replace(ranking, opener=partial(_test, case, ranking.chosen.key))
     write_ranking(paths.reports / "ranking.json", ranking)
@@ -115,9 +118,11 @@ def score_again(
 def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
     try:
-        model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen, case.paths.splits)
+        model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen, case.paths, case.trust)
         clusters = read_clusters(case.paths.splits, "validation")
         return validation_interval(model, ranking.objective["metric"], *_validation(case), clusters)
+    except CodeNotTrusted:
+        raise
     except TrackerError:
         return None
 
@@ -155,7 +160,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
             result = _keep_once(case, store, _score(case, model, chosen, identity))
-            final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget)
+            final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget, trusted=model.trusted)
             _queue_once(store, final)
     write_final(case.paths.reports, final)
     return final
@@ -163,7 +168,7 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
 
 def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
     """The chosen trial's model, of the same split as the sealed rows, and with the validation scores it was chosen for."""
-    model = load_chosen(case.paths.models / chosen.study, chosen, case.paths.splits)
+    model = load_chosen(case.paths.models / chosen.study, chosen, case.paths, case.trust)
     frame, actual = _validation(case)
     if test.beside["validation"] != digest_table(frame):
         raise SealError(

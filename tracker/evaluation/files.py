@@ -10,6 +10,9 @@ from typing import Any
 from tracker.canonical import parse_canonical
 from tracker.durable import sync_folder, write_whole
 from tracker.errors import InputError, NotFoundError, StoreError
+from tracker.shapes import Check, entries
+
+ENTRIES = entries({})
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -27,14 +30,18 @@ def write_report(path: Path, value: Mapping[str, Any]) -> None:
     write_durably(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def read_report(path: Path, remedy: str) -> dict[str, Any]:
-    """The entries of a JSON report. Raises NotFoundError where it is not there, InputError where it is no report."""
+def read_report(path: Path, remedy: str, shape: Check = ENTRIES) -> dict[str, Any]:
+    """The entries of a JSON report, checked against a shape of `tracker.fields`.
+
+    Raises NotFoundError where it is not there, InputError where it is no report.
+    """
     try:
         value = parse_canonical(path.read_bytes())
+        if not isinstance(value, dict):
+            raise InputError(f"{path}: expected entries, found {type(value).__name__}; {remedy}")
+        shape(value)
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     except ValueError as error:
-        raise InputError(f"{path}: not a JSON report ({error}); {remedy}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected entries, found {type(value).__name__}; {remedy}")
+        raise InputError(f"{path}: not a sound report ({error}); {remedy}") from None
     return value

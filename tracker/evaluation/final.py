@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
-from tracker.evaluation.files import write_durably, write_report
+from tracker.evaluation.files import ENTRIES, write_durably, write_report
+from tracker.fields import RESULT as SHAPES
 from tracker.metrics import TEST
+from tracker.shapes import entries
+from tracker.shown import csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +31,7 @@ class Final:
     validation, test, test_digest, test_rows. `looks` counts distinct candidates (a configuration with its seed) that
     were scored on any of the present test rows, out of `budget`. A `stale` final repeats the last result, because another
     trial is chosen now and looks are spent; `stale_because` says what changed and `message` also when looks were taken.
+    `trusted` is the digest of code that ran though it is not the project's.
     """
 
     result: Mapping[str, Any]
@@ -35,6 +39,7 @@ class Final:
     budget: int
     stale_because: Mapping[str, Any] | None = None
     message: str = ""
+    trusted: str | None = None
 
     @property
     def stale(self) -> bool:
@@ -101,6 +106,7 @@ def final_json(final: Final) -> dict[str, Any]:
     """The content of `reports/final.json`: no times, so that equal results give equal bytes."""
     result = {name: final.result[name] for name in RESULT}
     content = {**result, "looks": final.looks, "budget": final.budget, "stale": final.stale}
+    content |= {"trusted": final.trusted} if final.trusted else {}
     return content if final.stale_because is None else {**content, "stale_because": dict(final.stale_because)}
 
 
@@ -118,7 +124,7 @@ def confusion_text(result: Mapping[str, Any]) -> str:
         (actual, predicted) for actual, row in pairs for predicted, n in zip(test["labels"], row, strict=True)
         for _ in range(n)
     ]  # fmt: skip
-    lines = [",".join(map(_quoted, cell)) for cell in [("actual", "predicted"), *cells]]
+    lines = [",".join(_quoted(csv_cell(text)) for text in cell) for cell in [("actual", "predicted"), *cells]]
     return "\n".join(lines) + "\n"
 
 
@@ -144,11 +150,22 @@ def read_results(folder: Path) -> tuple[Mapping[str, Any], ...]:
         content = path.read_bytes()
         if digest_bytes(content) != path.stem:
             raise StoreCorrupt(f"{path}: its content differs from its name; {_MEND}")
-        results.append(result := name_candidate(parse_canonical(content)))
+        results.append(result := _read_result(path, content))
         if leaf := other_scores(result["test"]):
             place, told, follows = leaf
             raise StoreCorrupt(f"{path}: {place} is {told}, but {follows} follows from its confusion matrix; {_MEND}")
     return tuple(results)
+
+
+def _read_result(path: Path, content: bytes) -> Mapping[str, Any]:
+    try:
+        result = parse_canonical(content)
+        ENTRIES(result)
+        named = name_candidate(result)
+        entries({name: SHAPES[name] for name in RESULT})(named)
+    except ValueError as error:
+        raise StoreCorrupt(f"{path}: not a result ({error}); {_MEND}") from None
+    return named
 
 
 def name_candidate(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
 from tracker.evaluation.files import write_durably
+from tracker.fields import look as look_shape
 from tracker.remedies import stage_command
 
 FORMAT = 2  # in format 1 the candidate is called `configuration`
@@ -197,12 +198,18 @@ def _parse(content: bytes, name: str, place: str) -> Look:
             f"{place}: its content differs from its name; bring it back from git (git checkout -- FILE), or delete the "
             "file: `tracker sync` writes the store's copy, where there is one"
         )
-    value = parse_canonical(content)
-    if value.get("format") not in {1, FORMAT}:
-        raise StoreCorrupt(f"{place}: format {value.get('format')!r} is newer than this release; upgrade repro-tracker")
-    value |= {"rows": _unpack(value["rows"], place), "parents": tuple(value["parents"])}
-    candidate = value.pop(_candidate_name(value["format"]))
-    return Look(candidate=candidate, **value)
+    try:
+        value = parse_canonical(content)
+        look_shape(value)
+        if value["format"] not in {1, FORMAT}:
+            raise StoreCorrupt(f"{place}: format {value['format']!r} is newer than this release; upgrade repro-tracker")
+        value |= {"rows": _unpack(value["rows"], place), "parents": tuple(value["parents"])}
+        candidate = value.pop(_candidate_name(value["format"]))
+        return Look(candidate=candidate, **value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreCorrupt(
+            f"{place}: not a look ({error}); bring it back from git (git checkout -- FILE), or delete it"
+        ) from None
 
 
 def _candidate_name(form: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tracker.errors import InputError
 from tracker.evaluation.files import read_report
+from tracker.fields import report as report_shape
 from tracker.remedies import run_again
 from tracker.studies.adopt import read_study
 from tracker.studies.report import study_report
@@ -20,7 +21,7 @@ def read_study_report(path: Path, models: Path | None) -> dict[str, Any]:
 
     Raises InputError where it is another, naming the first entry, or no report; StoreCorrupt where the records are damaged.
     """
-    report = read_report(path, run_again(path))
+    report = read_report(path, run_again(path), report_shape)
     if models is not None:
         check_study_report(report, path, models)
     return report

@@ -8,6 +8,7 @@ from typing import Any
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, keep_result, name_candidate, read_results
 from tracker.evaluation.ledger import read_ledger
+from tracker.fields import result
 from tracker.paths import Paths
 from tracker.remedies import run_again
 from tracker.store.store import Store
@@ -39,11 +40,11 @@ def _results(paths: Paths) -> Iterator[Mapping[str, Any]]:
     """The report first, because it also says how many looks there were; a stale one repeats a result that is kept."""
     path = paths.reports / "final.json"
     if path.is_file():
-        final = read_report(path, f"{run_again(path)} to write it again")
+        final = read_report(path, f"{run_again(path)} to write it again", result)
         if final.get("stale") is False:
             yield final
-    for result in read_results(paths.looks):
-        yield {**result, "stale": False}
+    for kept in read_results(paths.looks):
+        yield {**kept, "stale": False}
 
 
 def _identity(final: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tracker.errors import ReplayError
+from tracker.errors import EnvironmentChanged, ReplayError
 from tracker.metrics import told_once
 from tracker.records import Proposal, TrialOutcome, record_json
+from tracker.store.stored import Finished
 from tracker.trees import differences
 
 
@@ -32,6 +33,16 @@ def refuse_other_outcome(given: TrialOutcome, stored: TrialOutcome) -> None:
         raise ReplayError(
             f"trial {given.key}: was computed again and differs from what is stored: {'; '.join(differences)[:1000]}. "
             "The stored outcome stays; `tracker reproduce` looks for the cause"
+        )
+
+
+def refuse_other_environment(one: Finished) -> None:
+    """Raises EnvironmentChanged: outcomes of another CPU or device must not be stored under this one's keys."""
+    if one.environment and one.environment != one.spec.environment:
+        raise EnvironmentChanged(
+            f"trial {one.spec.key[:12]} was computed in environment {one.environment[:12]}, planned in "
+            f"{one.spec.environment[:12]}: nothing of it was stored. Run the same command again; where workers run on other "
+            "machines, they need the same libraries and kind of CPU"
         )
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.durable import lock_file, make_folder, sync_folder
 from tracker.errors import StoreBusy, StoreCorrupt, StoreError
+from tracker.fields import ROWS
 
 VERSION = 2
 TABLES = (
@@ -38,6 +39,7 @@ TABLES = (
 BUSY_S = 60.0
 _COLUMNS = "id, key, ref, content, sha256"
 _REMEDY = "restore it from a copy, or move it away: the next run derives every trial again"
+_REMEDY_ROW = "`tracker doctor --repair` moves the row aside, or restore the file from a copy"
 
 
 class Row(NamedTuple):
@@ -54,6 +56,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._writer: Writer | None = None
         try:
             _create(path)
         except OSError as error:  # not even to be looked at
@@ -69,11 +72,14 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
-        """One durable transaction: all that is inserted inside is kept, or nothing."""
+        """One durable transaction: all that is inserted inside is kept, or nothing. Inside another one it is part of that."""
+        if self._writer is not None:
+            yield self._writer
+            return
         with self._translated():
             self._link.execute("BEGIN IMMEDIATE")
             try:
-                writer = Writer(self, self._link)
+                self._writer = writer = Writer(self, self._link)
                 yield writer
                 writer.write_tallies()
                 self._link.execute("COMMIT")
@@ -81,6 +87,8 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     self._link.execute("ROLLBACK")
                 raise
+            finally:
+                self._writer = None
 
     def rows(self, table: str, prefix: str = "", after: int = 0) -> list[Row]:
         """The rows whose key starts with `prefix`, written after place `after`, in the order of keys."""
@@ -126,8 +134,17 @@ class Database:
         except (UnicodeDecodeError, AttributeError, TypeError):
             valid = False
         if not valid:
-            raise StoreCorrupt(f"{self.path}: table {table}, key {_shown(key)}: differs from its digest; {_REMEDY}")
-        return Row(place, text(key), text(ref), parse_canonical(content))
+            raise self.damaged(table, _shown(key), "differs from its digest")
+        try:
+            value = parse_canonical(content)
+            ROWS[table](value)
+        except ValueError as error:
+            raise self.damaged(table, text(key), f"no sound record ({error})") from None
+        return Row(place, text(key), text(ref), value)
+
+    def damaged(self, table: str, key: str, why: str) -> StoreCorrupt:
+        """The error for a row that cannot be used, though the rest of the file can."""
+        return StoreCorrupt(f"{self.path}: table {table}, key {key[:100]}: {why}; {_REMEDY_ROW}")
 
     def _version(self) -> int:
         found = self._link.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
@@ -172,7 +189,16 @@ class Writer:
         self._added: dict[str, list[int]] = {}
 
     def insert(self, table: str, key: str, value: Any, ref: str = "") -> bool:
-        """Adds a row unless the key is there; whether it was added. Equality of content is the caller's to check."""
+        """Adds a row unless the key is there; whether it was added. Equality of content is the caller's to check.
+
+        Raises StoreError for a row that could not be read back: it would make the store unusable.
+        """
+        if not isinstance(key, str) or not isinstance(ref, str):
+            raise StoreError(f"{self._database.path}: table {table}: the key {key!r} of {ref!r} is no text; not stored")
+        try:
+            ROWS[table](value)
+        except ValueError as error:
+            raise StoreError(f"{self._database.path}: table {table}, key {key[:100]}: {error}; not stored") from None
         content = canonical_json(value)
         sha256 = _sha256(table, key, ref, content)
         query = f"INSERT INTO {table} (key, ref, content, sha256) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tracker.canonical import digest
 from tracker.durable import lock_file, make_folder
-from tracker.errors import EnvironmentChanged, NotFoundError, ReplayError, StoreCorrupt
+from tracker.errors import NotFoundError, ReplayError, StoreCorrupt
 from tracker.records import (
     Proposal,
     StudySpec,
@@ -25,7 +25,7 @@ from tracker.records import (
     record_from,
     record_json,
 )
-from tracker.store.conflicts import refuse_other_outcome, refuse_other_proposal
+from tracker.store.conflicts import refuse_other_environment, refuse_other_outcome, refuse_other_proposal
 from tracker.store.database import Database, Row, Writer
 from tracker.store.queue import (
     Item,
@@ -41,6 +41,7 @@ from tracker.store.stored import Decision, Finished, StoredTrial, paused_slot
 from tracker.store.weights import CheckpointFiles, WeightFiles
 
 FILE = "store.db"
+Record = TypeVar("Record")
 
 
 class Store:
@@ -83,6 +84,10 @@ class Store:
             self._weights.read(weights)
         return rows
 
+    def together(self) -> AbstractContextManager[object]:
+        """All that is put inside is kept in one transaction, or nothing of it; weights are files under their digests."""
+        return self._database.writing()
+
     def put_study(self, spec: StudySpec, provenance: Mapping[str, Any], at: float | None = None) -> str:
         """Stores a study, once, and queues its start; its key. The first provenance and time (`at`, or now) stay."""
         key = spec.key
@@ -96,18 +101,17 @@ class Store:
 
     def study(self, key: str) -> StudySpec:
         """The study of a key. Raises NotFoundError."""
-        return record_from(StudySpec, self._study_row(key).value["spec"])
+        return self._record(StudySpec, "studies", row := self._study_row(key), row.value["spec"])
 
     def studies(self, name: str | None = None) -> list[tuple[str, StudySpec]]:
         """Keys and specs of all studies, or those of one name, newest first."""
         rows = self._database.rows("studies") if name is None else self._database.get("studies", [name], "ref")
-        ordered = sorted(rows, key=lambda row: -row.place)
-        return [(row.key, record_from(StudySpec, row.value["spec"])) for row in ordered]
+        rows.sort(key=lambda row: -row.place)
+        return [(row.key, self._record(StudySpec, "studies", row, row.value["spec"])) for row in rows]
 
     def created(self, key: str) -> float:
         """When a study was first stored (Unix seconds)."""
-        created: float = self._study_row(key).value["created"]
-        return created
+        return float(self._study_row(key).value["created"])
 
     def _study_row(self, key: str) -> Row:
         rows = self._database.get("studies", [key])
@@ -120,7 +124,7 @@ class Store:
         present = {row.key: row for row in self._database.get("proposals", [_slot(study_key, p) for p in proposals])}
         for proposal in proposals:
             if row := present.get(_slot(study_key, proposal)):
-                refuse_other_proposal(proposal, record_from(Proposal, row.value))
+                refuse_other_proposal(proposal, self._record(Proposal, "proposals", row))
         missing = [proposal for proposal in proposals if _slot(study_key, proposal) not in present]
         if not missing:
             return
@@ -134,14 +138,14 @@ class Store:
 
     def proposals(self, study_key: str) -> list[Proposal]:
         """The proposals of a study in the order of their numbers."""
-        return [record_from(Proposal, row.value) for row in self._database.rows("proposals", f"{study_key}/")]
+        return [self._record(Proposal, "proposals", row) for row in self._database.rows("proposals", f"{study_key}/")]
 
     def proposal(self, study_key: str, number: int) -> Proposal:
         """One proposal of a study. Raises NotFoundError."""
         rows = self._database.get("proposals", [numbered(study_key, number)])
         if not rows:
             raise NotFoundError(f"study {study_key} has no trial {number}")
-        return record_from(Proposal, rows[0].value)
+        return self._record(Proposal, "proposals", rows[0])
 
     def spec(self, key: str) -> TrialSpec:
         """The spec of a run's key that some study proposed. Raises NotFoundError."""
@@ -151,15 +155,14 @@ class Store:
             rows = self._database.get("proposals", slots[:1])
         if not rows:
             raise NotFoundError(f"no study in {self.folder} proposed a trial with the key {key}")
-        return next(run for run in record_from(Proposal, rows[0].value).runs if run.key == key)
+        return next(run for run in self._record(Proposal, "proposals", rows[0]).runs if run.key == key)
 
     def trial(self, study_key: str, number: int) -> StoredTrial:
         """A trial that has been settled: ended, or stopped at a rung. Raises NotFoundError."""
         proposal = self.proposal(study_key, number)
         epoch = self.stopped(study_key, proposal.generation).get(number)
         slots = [key if epoch is None else paused_slot(key, epoch) for key in proposal.keys]
-        found = self.outcomes(slots)
-        if len(found) < len(set(slots)):
+        if len(found := self.outcomes(slots)) < len(set(slots)):
             raise NotFoundError(f"trial {number} of study {study_key[:12]} has no outcome yet")
         return StoredTrial(
             proposal,
@@ -191,12 +194,12 @@ class Store:
         """
         by_slot = {one.slot: one for one in finished}
         for one in finished:
-            _refuse_environment(one)
+            refuse_other_environment(one)
             if by_slot[one.slot] is not one:
                 refuse_other_outcome(one.outcome, by_slot[one.slot].outcome)
         present = {row.key: row for row in self._database.get("outcomes", list(by_slot))}
         for slot, row in present.items():
-            refuse_other_outcome(by_slot[slot].outcome, record_from(TrialOutcome, row.value))
+            refuse_other_outcome(by_slot[slot].outcome, self._record(TrialOutcome, "outcomes", row))
         new = None if rung is None else self._undecided(study_key, rung)
         pairs = [(one.outcome.weights, one.weights) for one in finished]
         self._weights.write({name: content for name, content in pairs if name and content})
@@ -230,7 +233,7 @@ class Store:
     def _insert_outcome(self, writer: Writer, slot: str, one: Finished) -> None:
         if not writer.insert("outcomes", slot, record_json(one.outcome)):
             rows = self._database.get("outcomes", [slot])
-            refuse_other_outcome(one.outcome, record_from(TrialOutcome, rows[0].value))
+            refuse_other_outcome(one.outcome, self._record(TrialOutcome, "outcomes", rows[0]))
         attempt = {"timing": record_json(one.timing), "provenance": _put_provenance(writer, one.provenance)}
         writer.insert("attempts", slot, attempt)
 
@@ -255,30 +258,27 @@ class Store:
     def outcomes(self, keys: Sequence[str]) -> dict[str, TrialOutcome]:
         """The outcomes of those keys that have one: keys of runs, or of stopped runs (`paused_slot`)."""
         rows = self._database.get("outcomes", list(dict.fromkeys(keys)))
-        return {row.key: record_from(TrialOutcome, row.value) for row in rows}
+        return {row.key: self._record(TrialOutcome, "outcomes", row) for row in rows}
 
     def timing(self, key: str) -> Timing:
         """When a run ran, by the key of its outcome. Raises NotFoundError."""
-        value = self._attempt(key)["timing"]
-        if value is None:
+        row = self._attempt(key)
+        if row.value["timing"] is None:
             raise NotFoundError(f"{key} is a study; only trials have a timing")
-        return record_from(Timing, value)
+        return self._record(Timing, "attempts", row, row.value["timing"])
 
     def provenance(self, key: str) -> dict[str, Any]:
         """What a run (by the key of its outcome) or a study (by its key) was computed with. Raises NotFoundError."""
-        name = self._attempt(key)["provenance"]
+        name = self._attempt(key).value["provenance"]
         rows = self._database.get("provenances", [name])
         if not rows:
             raise StoreCorrupt(f"{self.folder / FILE}: provenance {name} is gone; restore the file from a copy")
-        value: dict[str, Any] = rows[0].value
-        return value
+        return dict(rows[0].value)
 
-    def _attempt(self, key: str) -> dict[str, Any]:
-        rows = self._database.get("attempts", [key])
-        if not rows:
+    def _attempt(self, key: str) -> Row:
+        if not (rows := self._database.get("attempts", [key])):
             raise NotFoundError(f"nothing in {self.folder} has the key {key}")
-        value: dict[str, Any] = rows[0].value
-        return value
+        return rows[0]
 
     def weights(self, digest: str) -> bytes:
         """The safetensors bytes of a digest, checked. Raises StoreError, StoreCorrupt."""
@@ -298,8 +298,9 @@ class Store:
 
     def serving(self, data: Mapping[str, str]) -> dict[str, Any] | None:
         """What `put_serving` stored for this data, None if nothing."""
-        rows = self._database.get("serving", [digest("serving", data_identity(data))])
-        return rows[0].value if rows else None
+        return next(
+            (row.value for row in self._database.get("serving", [digest("serving", data_identity(data))])), None
+        )
 
     def finish_study(self, study_key: str, summary: Mapping[str, Any], at: float | None = None) -> None:
         """Stores a study's summary (`number`, `value` of its best trial, `trials`); queues its end, if it changed.
@@ -374,6 +375,13 @@ class Store:
             with self._database.writing() as writer:
                 writer.insert(table, key, dict(value))
 
+    def _record(self, kind: type[Record], table: str, row: Row, value: Mapping[str, Any] | None = None) -> Record:
+        """The record of a row. Raises StoreCorrupt, naming the row, for one that is none."""
+        try:
+            return record_from(kind, row.value if value is None else value)
+        except (ValueError, TypeError) as error:
+            raise self._database.damaged(table, row.key, f"no sound record ({error})") from None
+
     def lock(self, name: str, wait_s: float) -> AbstractContextManager[None]:
         """Holds a lock between processes, freed by the kernel if the holder dies. Raises StoreBusy after `wait_s`."""
         return lock_file(self.folder / "locks", name, wait_s)
@@ -381,16 +389,6 @@ class Store:
 
 def _slot(study_key: str, proposal: Proposal) -> str:
     return numbered(study_key, proposal.number)
-
-
-def _refuse_environment(one: Finished) -> None:
-    """Outcomes of another CPU or device must not be stored under this one's keys."""
-    if one.environment and one.environment != one.spec.environment:
-        raise EnvironmentChanged(
-            f"trial {one.spec.key[:12]} was computed in environment {one.environment[:12]}, planned in "
-            f"{one.spec.environment[:12]}: nothing of it was stored. Run the same command again; where workers run on other "
-            "machines, they need the same libraries and kind of CPU"
-        )
 
 
 def _put_provenance(writer: Writer, provenance: Mapping[str, Any]) -> str:

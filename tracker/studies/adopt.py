@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
+from tracker.fields import check_foreign, model
 from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from
 from tracker.remedies import fetch_again
 from tracker.store.store import Store
@@ -31,8 +31,9 @@ def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clo
         is_whole = finish is not None and int(finish[0].get("trials", 0)) >= len(result.trials)
         if is_whole and len(store.outcomes(slots)) == len(set(slots)):
             continue
-        _adopt(path.parent, store, result, provenance, clock())
-        store.finish_study(result.spec.key, summarise_study(result))
+        with store.together():
+            _adopt(path.parent, store, result, provenance, clock())
+            store.finish_study(result.spec.key, summarise_study(result))
         adopted.append(result.spec.name)
     return adopted
 
@@ -44,7 +45,7 @@ def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[
     weights = _weights(folder)
     about = provenance
     if (folder / "model.json").is_file():
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        description = _described(folder / "model.json")
         if store.serving(spec.data) is None:
             serving = {name: description[name] for name in ("labels", "positive", "columns", "preprocessing")}
             store.put_serving(spec.data, serving | {"example": description.get("example", [])})
@@ -57,6 +58,15 @@ def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[
     put_decisions(store, key, [(trial.proposal, trial.outcomes) for trial in result.trials])
     store.put_outcomes(key, [Finished(run, one, timing, weights.get(one.weights), about) for run, one in missing])
     store.announce(key, [proposal.number for proposal in proposals])
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        description: dict[str, Any] = parse_canonical(path.read_bytes())
+        model(description)
+    except (OSError, ValueError) as error:
+        raise StoreCorrupt(f"{path}: not a readable model ({error}); {fetch_again(path)}") from None
+    return description
 
 
 def put_decisions(store: Store, key: str, trials: Iterable[tuple[Proposal, Sequence[TrialOutcome]]]) -> None:
@@ -89,9 +99,10 @@ def read_study(path: Path) -> StudyResult:
     Raises StoreCorrupt where a record contradicts its key, or all of them the digest on the first line.
     """
     try:
-        head, *lines = [parse_canonical(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        head, *lines = [parse_canonical(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
         _require_format(head)
         spec = record_from(StudySpec, head["study"])
+        check_foreign(spec.name, spec.family, spec.sampler["name"])
         proposals = [record_from(Proposal, line["proposal"]) for line in lines]
         outcomes = [records_from(TrialOutcome, line["outcomes"]) for line in lines]
         digest = head.get("digest")

@@ -5,7 +5,6 @@ Weights alone do not say what network they belong to, and nothing that is read b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load as read_safetensors
 
-from tracker.canonical import digest_bytes, digest_table
+from tracker.canonical import digest_bytes, digest_table, parse_canonical
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import label_codes, read_split
 from tracker.errors import ConfigError, SealError
@@ -24,6 +23,7 @@ from tracker.execution.executor import one_thread
 from tracker.execution.trainer import function_of
 from tracker.families.family import start_training
 from tracker.families.own_code import code_from
+from tracker.families.trusted_code import require_trusted
 from tracker.records import TrialSpec, record_from
 from tracker.remedies import run_again
 from tracker.standalone.load import label_frame
@@ -53,10 +53,21 @@ class DerivedModel:
         return label_frame(self.predict_proba(frame), self.description, frame.index)
 
 
+def require_own_code(folder: Path, root: Path, trust: str | None = None) -> None:
+    """Raises CodeNotTrusted where a model folder holds code that is neither that of `root` nor what `trust` names."""
+    try:
+        description = parse_canonical((folder / "model.json").read_bytes())
+        code = dict(description["spec"]["code"]) if "code" in description else {}
+    except (OSError, ValueError, TypeError, LookupError):
+        return  # no model: whoever opens it says so, and runs nothing
+    if code:
+        require_trusted(code, root, str(folder), trust)
+
+
 @lru_cache(maxsize=1)  # ranking and testing both ask for it
 def derive_model(folder: Path, key: str, weights_digest: str, splits: Path) -> DerivedModel:
     """The model of a folder, which must be that of the trial `key` and hold these weights. Raises as `rebuild` does."""
-    description = json.loads((folder / "model.json").read_bytes())
+    description = parse_canonical((folder / "model.json").read_bytes())
     weights = (folder / "weights.safetensors").read_bytes()
     if description["key"] != key or digest_bytes(weights) != weights_digest:
         raise SealError(f"{folder}: is not the model of {key[:12]}; {run_again(folder)}")

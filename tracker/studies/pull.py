@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tracker.canonical import digest
+from tracker.errors import ReplayError, StoreError, TrackingError
 from tracker.store.store import Store
 from tracker.store.stored import Finished
 from tracker.studies.adopt import put_decisions
@@ -20,6 +22,7 @@ from tracker.tracking.mlflow_settings import settle
 
 if TYPE_CHECKING:
     from tracker.tracking.fetch import Experiment, FetchedFinal, FetchedStudy, FetchedTrial
+    from tracker.tracking.recorder import Found
 
 CHUNK = 64  # trials whose weights are in memory at once
 LOCK_S = 5.0
@@ -40,26 +43,63 @@ class Pulled:
 def pull_studies(store: Store, tracking_uri: str, experiment: str, names: Collection[str] = ()) -> list[Pulled]:
     """Fills the store with the studies of these names (none: all), their weights where MLflow has a model, and finals.
 
-    Raises NotFoundError, TrackingError for a record that is damaged (then nothing was taken), ReplayError where the store
-    has another outcome, StoreBusy while a study runs.
+    A study of which anything is damaged is not taken at all; the others are, and then TrackingError says what was refused.
+    Raises NotFoundError, ReplayError where the store has another outcome, StoreBusy while a study runs.
     """
     settle(os.environ)
     from tracker.tracking.fetch import Experiment  # it imports mlflow, which takes a second
 
     source = Experiment(tracking_uri, experiment)
-    studies, finals = source.studies(names), source.finals(names)
-    results = [_checked(study) for study in studies]
+    runs, finals = source.studies(names), source.finals(names)
+    taken: list[_Taken] = []
+    refused: list[str] = []
+    for run in runs:
+        with _putting_aside(source, run, refused):
+            taken.append(_take(store, source, run))
+    fetched: list[FetchedFinal] = []
+    for run in finals:
+        with _putting_aside(source, run, refused):
+            fetched.append(source.final(run))
+    kept = _keep_finals(store, fetched)
+    _note(store, destination(tracking_uri, experiment), taken, kept)
+    if refused:
+        came = ", ".join(f"{one.pulled.study} ({one.pulled.trials} trials)" for one in taken) or "no study"
+        raise TrackingError("\n".join([*refused, f"taken: {came}"]))
+    return [one.pulled for one in taken]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A study that came, with its result where it came whole."""
+
+    pulled: Pulled
+    study: FetchedStudy
+    result: StudyResult | None
+
+
+@contextmanager
+def _putting_aside(source: Experiment, run: Found, refused: list[str]) -> Iterator[None]:
+    """Whatever is wrong with one run is that run's refusal; the store and a server that is away stop everything."""
+    try:
+        yield
+    except (StoreError, ReplayError):
+        raise
+    except TrackingError as error:
+        source.reach()
+        refused.append(str(error))
+    except Exception as error:  # what no check foresaw
+        refused.append(f"run {run.name} ({run.run_id}): cannot be read ({type(error).__name__}: {error}); not taken")
+
+
+def _take(store: Store, source: Experiment, run: Found) -> _Taken:
+    """Fetches and checks a study, then keeps all of it or nothing."""
+    study = source.study(run)
+    result = _checked(study)
     with TemporaryDirectory(prefix="tracker-") as scratch:
-        fetched = [_fetch_weights(store, source, study, Path(scratch)) for study in studies]
-        for study, result in zip(studies, results, strict=True):
-            with store.lock(f"study-{study.spec.name}", LOCK_S):
-                _keep(store, study, result, Path(scratch))
-    kept = _keep_finals(store, finals)
-    _note(store, destination(tracking_uri, experiment), studies, results, kept)
-    return [
-        Pulled(study.spec.name, study.spec.key, len(study.trials), study.wanted, count)
-        for study, count in zip(studies, fetched, strict=True)
-    ]
+        weights = _fetch_weights(store, source, study, Path(scratch))
+        with store.lock(f"study-{study.spec.name}", LOCK_S), store.together():
+            _keep(store, study, result, Path(scratch))
+    return _Taken(Pulled(study.spec.name, study.spec.key, len(study.trials), study.wanted, weights), study, result)
 
 
 def _checked(study: FetchedStudy) -> StudyResult | None:
@@ -126,13 +166,11 @@ def _keep_finals(store: Store, finals: Sequence[FetchedFinal]) -> set[str]:
     return kept
 
 
-def _note(
-    store: Store, place: str, studies: Sequence[FetchedStudy], results: Sequence[StudyResult | None], finals: set[str]
-) -> None:
+def _note(store: Store, place: str, pulled: Sequence[_Taken], finals: set[str]) -> None:
     """What came from there need not be delivered there; `tracker sync` compares nevertheless."""
-    finished = [(study, result) for study, result in zip(studies, results, strict=True) if result is not None]
+    finished = [(one.study, one.result) for one in pulled if one.result is not None]
     taken = Taken(
-        {study.spec.key: study.trials.keys() for study in studies},
+        {one.study.spec.key: one.study.trials.keys() for one in pulled},
         {study.spec.key for study, result in finished if study.run.tags.get("tracker.finish") == _end(result)},
         finals,
     )

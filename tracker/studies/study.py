@@ -14,6 +14,7 @@ import pandas as pd
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor
+from tracker.families.trusted_code import require_trusted
 from tracker.ordering import first_reason
 from tracker.records import Trial
 from tracker.search.export import to_optuna
@@ -86,8 +87,15 @@ class StudyTrial:
     def model(self) -> StandaloneModel | DerivedModel:
         """The model with its preprocessing; one of the user's own code is built again by that code.
 
-        Raises NotFoundError where the trial has none, ReplayError where training again gives other weights.
+        Raises NotFoundError where the trial has none, ReplayError where training again gives other weights, CodeNotTrusted
+        where its code is not that of the project's folder (`load(trust=...)`).
         """
+        return self._opened(None)
+
+    def _opened(self, trust: str | None) -> StandaloneModel | DerivedModel:
+        if self.trial.spec.code:
+            root = self.source.root if self.source is not None else None
+            require_trusted(self.trial.spec.code, root or Path.cwd(), f"{self.trial.study}/{self.number}", trust)
         digest = self.trial.outcome.weights
         if digest is None:
             pruned = "it was pruned" if self.state == "pruned" else "its loop returned none"
@@ -114,9 +122,12 @@ class StudyTrial:
         description = describe_model(self.trial.spec, self.trial.outcome, self.serving, code)
         return rebuild(description, weights, self.source.splits)
 
-    def load(self) -> torch.nn.Module:
-        """The network in evaluation mode; it takes preprocessed rows, float32 (rows, features)."""
-        return self.model.module
+    def load(self, *, trust: str | None = None) -> torch.nn.Module:
+        """The network in evaluation mode; it takes preprocessed rows, float32 (rows, features).
+
+        `trust` is the digest of code that may run though it is not that of the project's folder, as CodeNotTrusted names it.
+        """
+        return (self._opened(trust) if trust else self.model).module
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Raw columns in; `label` and `probability_<class>` out."""

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker.surroundings.environment import environment, libraries, machine
+from tracker.surroundings.environment import PACKAGE, PRIVATE, environment, libraries, machine
 
 GIT_TIMEOUT_S = 5.0
+HIDDEN = "***"
 
 
 def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
     return {
         "user": user_name(),
         "source": argv[0] if argv else "",
-        "command": list(argv),
+        "command": safe_command(argv, root),
         **_git(root),
         "host": socket.gethostname(),
         **machine(),
@@ -39,6 +40,36 @@ def trained_with(argv: Sequence[str], root: Path, numerics: str = "native") -> t
     """The digest of the environment, and the provenance of what this process trains, environment and libraries with it."""
     name, parts = environment(numerics)
     return name, {**provenance(argv, root), "environment": parts, "libraries": libraries()}
+
+
+def safe_command(argv: Sequence[str], root: Path) -> list[str]:
+    """The command line without values that may be secret.
+
+    Of our own commands, whose words are names of studies and options, those after a name that sounds secret are hidden, and
+    addresses; of every other program all values are: of its words only the program and the names of options stay.
+    """
+    own = bool(argv) and _is_own(Path(argv[0]), root)
+    words, hides = list(argv[:1]), False
+    for word in argv[1:]:
+        name, given, value = word.partition("=")
+        option = name.startswith("-") and not _is_number(name)
+        private = bool(PRIVATE.search(name.upper())) or "://" in word
+        if option and given:
+            words.append(f"{name}={HIDDEN if private or not own else value}")
+        else:
+            words.append(word if option or (own and not private and not hides) else HIDDEN)
+        hides = option and not given and private
+    return words
+
+
+def _is_own(program: Path, root: Path) -> bool:
+    """Whether a program is the command `tracker`, one of its modules, or a stage of the project."""
+    folder = program.absolute().parent
+    return program.name == "tracker" or folder.is_relative_to(PACKAGE) or folder == root / "pipelines"
+
+
+def _is_number(word: str) -> bool:
+    return word[1:2].isdigit() or word[1:2] == "."
 
 
 def user_name() -> str:

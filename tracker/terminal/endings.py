@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -11,11 +12,13 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from tracker.errors import TrackerError
+from tracker.errors import StoreError, TrackerError
 from tracker.lifelines import when_orphaned
 from tracker.loading import end_quickly
+from tracker.shown import shown
 
 STOPPED = "stopped; what is finished is kept: the same command goes on"
+DISK_FULL = "the disk is full; what is finished is kept: free some space and run the same command again"
 NOTHING_KEPT = "stopped; nothing was changed: the same command starts anew"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WATCH_S = 0.2
@@ -38,11 +41,12 @@ def run_command(body: Callable[[], object], stopped: str = STOPPED) -> None:
         caught.append(number)
         raise KeyboardInterrupt
 
-    for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and a shell's `&` want it
-            signal.signal(number, stop)
+    _on_signals(stop)
     try:
-        body()
+        try:
+            body()
+        finally:
+            sys.stdout.flush()
     except SystemExit as end:
         if caught and end.code == 128 + signal.SIGINT:  # what typer makes of a KeyboardInterrupt
             _leave(stopped, 128 + caught[0])
@@ -52,16 +56,31 @@ def run_command(body: Callable[[], object], stopped: str = STOPPED) -> None:
             _leave(stopped, 128 + caught[0])
         if isinstance(error, TrackerError):
             _leave(str(error), error.exit_code)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _close_stdout()
+            _leave(DISK_FULL, StoreError.exit_code)
         raise
+
+
+def _on_signals(stop: Callable[[int, FrameType | None], None]) -> None:
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and a shell's `&` want it
+            signal.signal(number, stop)
 
 
 def _leave(message: str, code: int) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C must not end in a traceback
     with contextlib.suppress(OSError):  # whoever read it may be gone
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{shown(message)}\n")
         sys.stderr.flush()
     raise SystemExit(code) from None
+
+
+def _close_stdout() -> None:
+    """What is left of the output has no place; Python would try once more at the end, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def end_with_parent(parent: int) -> None:

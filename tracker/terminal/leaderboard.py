@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,16 @@ from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
+from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import check_study_report, environments_of
+from tracker.fields import report as report_shape
+from tracker.fields import result as result_shape
 from tracker.metrics import TEST, direction_of
 from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
-from tracker.remedies import has_git, run_again, stage_command
+from tracker.records import TrialOutcome, record_from
+from tracker.remedies import fetch_again, has_git, run_again, stage_command
+from tracker.shown import one_line
 from tracker.studies.superseded import superseded_note
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -35,13 +39,7 @@ def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def _read_report(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable report ({error}); {run_again(path)} to write it again") from None
-    if not isinstance(report, dict) or not {"study", "objective", "trials"} <= set(report):
-        raise InputError(f"{path}: not the report of a study; {run_again(path)} to write it again")
-    return report
+    return read_report(path, f"{run_again(path)} to write it again", report_shape)
 
 
 def leaderboard(
@@ -138,7 +136,7 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     ]
     why = why_unranked(found["state"], found["value"], found["objective"]["metric"], found.get("reason"))
     if why is not None:
-        lines.append(f"reason    {found.get('reason') or why}")
+        lines.append(f"reason    {one_line(str(found.get('reason') or why))}")
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
     lines.append(f"seed      {found['seed']}")
     lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
@@ -175,7 +173,7 @@ def closing_lines(paths: Paths) -> list[str]:
     path = paths.reports / "final.json"
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no result yet; {run_again(path)} first")
-    final = json.loads(path.read_text(encoding="utf-8"))
+    final = read_report(path, f"{run_again(path)} to write it again", result_shape)
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     scored = chosen = f"{final['study']}/{final['trial']}"
@@ -240,12 +238,16 @@ def _history(paths: Paths, study: str, key: str) -> list[dict[str, Any]]:
     path = paths.models / study / "trials.jsonl"
     if not path.is_file():
         return []
-    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        record = parse_canonical(line)
-        if record["outcomes"][0]["key"] == key:
-            return list(record["outcomes"][0]["history"])
+    for line in path.read_bytes().split(b"\n")[1:]:
+        if key.encode() in line:
+            try:
+                outcome = record_from(TrialOutcome, parse_canonical(line)["outcomes"][0])
+            except (ValueError, TypeError, LookupError) as error:
+                raise InputError(f"{path}: not a readable study ({error}); {fetch_again(path)}") from None
+            if outcome.key == key:
+                return list(map(dict, outcome.history))
     return []
 
 
 def _text(value: Any) -> str:
-    return "undefined" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "undefined" if value is None else f"{value:.4g}" if isinstance(value, float) else one_line(str(value))

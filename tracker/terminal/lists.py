@@ -1,4 +1,4 @@
-"""Prints a list of trials: a table for people, all digits for programs."""
+"""Prints lines and lists of trials: a table for people, all digits for programs; control characters of data are escaped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from tracker.errors import InputError
 from tracker.remedies import run_again
+from tracker.shown import csv_cell, shown
 
 
 class Format(StrEnum):
@@ -16,6 +17,17 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+
+
+def say(text: str) -> None:
+    """A line, or several, on stdout; nothing where there is no text."""
+    if text:
+        sys.stdout.write(shown(text) + "\n")
+
+
+def note(lines: list[str]) -> None:
+    """What a person should know of a list, beside it and not in it."""
+    sys.stderr.write("".join(f"{shown(line)}\n" for line in lines))
 
 
 def print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, in_table: int) -> None:
@@ -33,14 +45,19 @@ def print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, 
     if output == Format.csv:
         import csv
 
-        csv.writer(sys.stdout).writerows([names, *([row.get(name) for name in names] for row in rows)])  # all digits
+        cells: list[list[Any]] = [[*names], *([row.get(name) for name in names] for row in rows)]  # all digits
+        csv.writer(sys.stdout).writerows([[_csv(cell) for cell in line] for line in cells])
         return
     from tracker.columns import align
 
     lines = align([tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)])
     if len(trials) > limit:
         lines.append(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    say("\n".join(lines))
+
+
+def _csv(value: Any) -> Any:
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def _cell(value: Any) -> str:

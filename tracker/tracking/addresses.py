@@ -6,13 +6,15 @@ import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
-_SECRET_ENTRIES = re.compile(r"([?&][^=&]*(?:password|passwd|token|secret|key)[^=&]*=)[^&#]+", re.IGNORECASE)
+REMOTE = {"http", "https", "databricks"}  # a server, which says where files go
+_SECRET_ENTRIES = re.compile(r"([?&#][^=&]*(?:password|passwd|token|secret|key)[^=&]*=)[^&#]+", re.IGNORECASE)
 
 
 def shown_address(tracking_uri: str) -> str:
-    """An address without user, password and secret entries; that of a file as it is."""
+    """An address without user, password, secret entries and fragment; of a file's, without secret entries."""
     if tracking_uri.startswith("sqlite:"):
-        return tracking_uri
+        return _SECRET_ENTRIES.sub(rf"\1{HIDDEN}", tracking_uri)
+    tracking_uri = re.sub(r"#.*", f"#{HIDDEN}", tracking_uri)
     return _SECRET_ENTRIES.sub(rf"\1{HIDDEN}", re.sub(r"//.*@", f"//{HIDDEN}@", tracking_uri))
 
 
@@ -29,9 +31,28 @@ def hide_secrets(text: str, tracking_uri: str) -> str:
 
 
 def _secrets(tracking_uri: str) -> set[str]:
-    if tracking_uri.startswith("sqlite:"):
-        return set()
     found = {entry[0].partition("=")[2] for entry in _SECRET_ENTRIES.finditer(tracking_uri)}
+    if tracking_uri.startswith("sqlite:"):
+        return {form for secret in found if secret for form in (secret, unquote(secret))}
+    found.add(tracking_uri.partition("#")[2])
     if account := re.search(r"//(.*)@", tracking_uri):
         found |= {account[1], account[1].partition(":")[2]}
     return {form for secret in found if secret for form in (secret, unquote(secret))}
+
+
+def refuse_local_artifacts(tracking_uri: str, artifacts: str) -> str | None:
+    """Why a run's files are not written to or read from a place that a server named; None where they are.
+
+    A folder on this machine is a place for the files of a database that this machine opened itself, and of nobody else.
+    """
+    if _scheme(tracking_uri) not in REMOTE or _scheme(artifacts) not in {"", "file"}:
+        return None
+    return (
+        f"the server keeps artifacts in a folder of its own machine ({artifacts[:100]}), which nobody else can reach; "
+        "start it with --serve-artifacts, and deliver to a new experiment"
+    )
+
+
+def _scheme(address: str) -> str:
+    found = re.match(r"([a-z][a-z0-9+.-]*):", address, re.IGNORECASE)
+    return found[1].lower() if found else ""

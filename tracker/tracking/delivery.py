@@ -76,23 +76,43 @@ class Delivery:
         self._recorder.connect()
         for subject in chosen:
             self._presence.forget(subject)
+        problem = None
         for item in self._items:
             if item.subject in chosen:
-                there = kind_of(item).is_there(self._transport, item)
-                (self._log.add if there else self._log.forget)([item.name])
-        problem, waiting = None, self._waiting()
+                problem = self._attempt(item, self._compare) or problem
+        waiting = self._waiting()
         for place, item in enumerate(waiting, start=1):
-            try:
-                kind_of(item).deliver(self._transport, item)
-            except TrackerError as error:
-                problem = str(error)
-                self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
-                self._recorder.reach()  # raises when the server is away; otherwise this item alone was refused
+            if refusal := self._attempt(item, self._take_there):
+                problem = refusal
                 continue
             self._log.add([item.name])
             self._delivered += 1
             self._progress(self._delivered, len(waiting) - place)
         return problem
+
+    def _compare(self, item: Item) -> None:
+        there = kind_of(item).is_there(self._transport, item)
+        (self._log.add if there else self._log.forget)([item.name])
+
+    def _take_there(self, item: Item) -> None:
+        kind_of(item).deliver(self._transport, item)
+
+    def _attempt(self, item: Item, work: Callable[[Item], None]) -> str | None:
+        """Why an item was refused, whatever was raised: it alone waits, and what is behind it goes on.
+
+        Raises TrackingError when the server is away.
+        """
+        try:
+            work(item)
+        except TrackerError as error:
+            refusal = str(error)
+        except Exception as error:  # a record that no check foresaw must not block the others
+            refusal = f"record {item.name}: {type(error).__name__}: {error}"
+        else:
+            return None
+        self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
+        self._recorder.reach()
+        return refusal
 
     def _waiting(self) -> list[Item]:
         return [item for item in self._items if item.name not in self._log.names]

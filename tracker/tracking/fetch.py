@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 from tracker.canonical import digest, digest_bytes, parse_canonical
 from tracker.errors import NotFoundError, TrackingError
+from tracker.fields import MOST_TRIALS, check_foreign, study_record
+from tracker.fields import final as final_shape
 from tracker.records import StudySpec, record_from
+from tracker.shapes import many, seconds
 from tracker.store.stored import StoredTrial
 from tracker.tracking.mlflow_recorder import MlflowRecorder
-from tracker.tracking.recorder import Found
+from tracker.tracking.recorder import MOST_RECORD, Found
 from tracker.tracking.runs import FINAL, MODEL_TAG, RECORD, RECORD_TAG, stored_from
 
 AT_ONCE = 8  # artifacts on their way from a server
@@ -72,8 +75,12 @@ class Experiment:
         self._recorder = MlflowRecorder(tracking_uri, experiment, create=False)
         self._experiment = experiment
 
-    def studies(self, names: Collection[str] = ()) -> list[FetchedStudy]:
-        """The studies of these names (none: all), the oldest first. Raises NotFoundError, TrackingError."""
+    def reach(self) -> None:
+        """Asks the server for one small thing. Raises TrackingError when it is away."""
+        self._recorder.reach()
+
+    def studies(self, names: Collection[str] = ()) -> list[Found]:
+        """The runs of the studies of these names (none: all), the oldest first. Raises NotFoundError, TrackingError."""
         runs = _single(self._recorder.search("tracker.kind", "study"), "tracker.study_key")
         there = {run.tags.get("tracker.study", "") for run in runs.values()}
         unknown = sorted(set(names) - there)
@@ -83,13 +90,13 @@ class Experiment:
                 f"no study {', '.join(unknown) or 'at all'} in experiment {self._experiment} (there: {told})"
             )
         wanted = [run for run in runs.values() if not names or run.tags.get("tracker.study") in names]
-        return sorted(map(self._study, wanted), key=lambda study: study.created)
+        return sorted(wanted, key=lambda run: (run.start_ms, run.run_id))
 
-    def finals(self, names: Collection[str] = ()) -> list[FetchedFinal]:
-        """The final results of trials of these studies (none: all), the oldest first. Raises TrackingError."""
+    def finals(self, names: Collection[str] = ()) -> list[Found]:
+        """The runs of final results of trials of these studies (none: all), the oldest first. Raises TrackingError."""
         runs = _single(self._recorder.search("tracker.kind", "final"), "tracker.final")
         wanted = [run for run in runs.values() if run.ended and (not names or run.tags.get("tracker.study") in names)]
-        return sorted(_at_once(self._final, wanted), key=lambda final: final.created)
+        return sorted(wanted, key=lambda run: (run.start_ms, run.run_id))
 
     def weights(self, trial: FetchedTrial) -> bytes:
         """The weights of a trial, checked against its outcome. Raises TrackingError."""
@@ -98,21 +105,25 @@ class Experiment:
             raise damaged(trial.run, WEIGHTS, f"its SHA-256 is not {trial.weights}")
         return content
 
-    def _study(self, run: Found) -> FetchedStudy:
+    def study(self, run: Found) -> FetchedStudy:
+        """A study with its trials, each checked. Raises TrackingError where anything of it is not what was delivered."""
         record = self._record(run)
-        spec = _parsed(run, RECORD, lambda: record_from(StudySpec, record["study"]))
+        spec = _parsed(run, RECORD, lambda: _study_from(record))
         if not spec.key == record.get("key") == run.tags.get("tracker.study_key"):
             raise damaged(run, RECORD, "the study contradicts its key")
         runs = _single(self._recorder.search("tracker.study_key", spec.key), "tracker.trial")
         ended = [trial for trial in runs.values() if trial.ended and trial.tags.get("tracker.kind") == "trial"]
         trials = {trial.number: trial for trial in _at_once(self._trial, ended)}
         wanted = self._recorder.last_value(run, "trials") if run.ended else None
+        if wanted is not None and not (0 <= wanted < MOST_TRIALS and wanted == int(wanted)):
+            raise damaged(run, RECORD, f"its metric trials is {wanted!r}, expected a whole number")
+        started, finished = _times(run)
         return FetchedStudy(
             spec,
             record.get("provenance") or {},
             record.get("serving"),
-            run.start_ms / 1000,
-            run.end_ms / 1000,
+            started,
+            finished,
             None if wanted is None else int(wanted),
             run.tags.get("tracker.digest"),
             dict(sorted(trials.items())),
@@ -131,25 +142,47 @@ class Experiment:
             raise damaged(run, RECORD, "it names other weights than the run's tag")
         return replace(trial, with_model=trial.weights is not None and MODEL_TAG in run.tags)
 
-    def _final(self, run: Found) -> FetchedFinal:
-        final = _parsed(run, FINAL, lambda: dict(parse_canonical(self._recorder.read(run, FINAL))))
+    def final(self, run: Found) -> FetchedFinal:
+        """A final result, checked. Raises TrackingError where it is not what was delivered."""
+        content = self._recorder.read(run, FINAL, MOST_RECORD)
+        final = _parsed(run, FINAL, lambda: _final_from(content))
         if digest("final", final) != run.tags.get("tracker.final"):
             raise damaged(run, FINAL, "it differs from the digest in the run's tags")
-        return FetchedFinal(final, run.start_ms / 1000)
+        return FetchedFinal(final, _times(run)[0])
 
     def _record(self, run: Found) -> Mapping[str, Any]:
-        content = self._recorder.read(run, RECORD)
+        content = self._recorder.read(run, RECORD, MOST_RECORD)
         if RECORD_TAG in run.tags and digest_bytes(content) != run.tags[RECORD_TAG]:
             raise damaged(run, RECORD, "it differs from the digest in the run's tags")
-        return _parsed(run, RECORD, lambda: dict(parse_canonical(content)))
+        return _parsed(run, RECORD, lambda: dict(parse_canonical(content, MOST_RECORD)))
 
 
 def damaged(run: Found, name: str, why: str) -> TrackingError:
     """The error for an artifact that is not what was delivered."""
     return TrackingError(
-        f"run {run.name} ({run.run_id}), artifact {name}: {why}; nothing was taken. "
+        f"run {run.name} ({run.run_id}), artifact {name}: {why}; nothing of it was taken. "
         "Restore the artifact, or delete the run: `tracker sync` from a store that has it brings it back"
     )
+
+
+def _study_from(record: Mapping[str, Any]) -> StudySpec:
+    study_record(record)
+    spec = record_from(StudySpec, record["study"])
+    check_foreign(spec.name, spec.family, spec.sampler["name"])
+    return spec
+
+
+def _final_from(content: bytes) -> dict[str, Any]:
+    final = parse_canonical(content, MOST_RECORD)
+    final_shape(final)
+    return dict(final)
+
+
+def _times(run: Found) -> tuple[float, float]:
+    """When a run began and ended, in seconds since 1970."""
+    times = run.start_ms / 1000, run.end_ms / 1000
+    _parsed(run, RECORD, lambda: many(seconds)(times))
+    return times
 
 
 def _trial_from(record: Mapping[str, Any], run: Found) -> FetchedTrial:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tracker.canonical import digest
 from tracker.errors import TrackingError
 from tracker.tracking.delivered import destination
-from tracker.tracking.recorder import PAGE, Found, cut
+from tracker.tracking.recorder import MOST_BYTES, PAGE, Found, cut
 from tracker.tracking.runs import Point, Run
 
 
@@ -126,12 +126,14 @@ class MemoryRecorder:
                 with self._call("upload files"):
                     self._runs[found.run_id].files[path.relative_to(scratch).as_posix()] = path.read_bytes()
 
-    def read(self, found: Found, name: str) -> bytes:
+    def read(self, found: Found, name: str, most_bytes: int = MOST_BYTES) -> bytes:
         """The content of a file of a run. Raises TrackingError, naming both."""
         with self._call(f"read {name} of run {found.name}"):
             if name not in self._runs[found.run_id].files:
                 raise TrackingError(f"memory: run {found.name} ({found.run_id}) has no file {name}")
-            return self._runs[found.run_id].files[name]
+            if len(content := self._runs[found.run_id].files[name]) > most_bytes:
+                raise TrackingError(f"memory: {name} of run {found.name} has more than {most_bytes} bytes")
+            return content
 
     def lacks(self, found: Found, name: str) -> bool:
         """Whether a file of a run is missing."""

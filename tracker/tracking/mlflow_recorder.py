@@ -20,8 +20,9 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from tracker.errors import TrackerError, TrackingError
-from tracker.tracking.addresses import hide_secrets, shown_address
+from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
 from tracker.tracking.delivered import destination
+from tracker.tracking.download import download, read_file
 from tracker.tracking.mlflow_database import (
     RUNS,
     beside,
@@ -33,7 +34,7 @@ from tracker.tracking.mlflow_database import (
     put_aside_half_made,
     require_opens,
 )
-from tracker.tracking.recorder import PAGE, Found, cut
+from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
 from tracker.tracking.runs import Run
 
 
@@ -64,14 +65,15 @@ class MlflowRecorder:
         found: list[Found] = []
         token: str | None = None
         with self._translated("search runs"):
-            while True:
+            for _ in range(MOST_PAGES):
                 page = client.search_runs(
                     [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, self._page, page_token=token
                 )
                 found.extend(_found(run) for run in page)
-                token = page.token
-                if not token:
+                if not page.token or (page.token == token and not page):
                     return found
+                token = page.token
+            raise self._error("search runs", ValueError(f"more than {MOST_PAGES} pages, or pages for ever"))
 
     def create(self, run: Run, parent: str | None) -> Found:
         """Creates a run as RUNNING, with all its tags, from which it is known again."""
@@ -95,6 +97,7 @@ class MlflowRecorder:
     @contextlib.contextmanager
     def files(self, found: Found) -> Iterator[Path]:
         """A folder whose content becomes the run's artifacts, over what is there: theirs itself where that is local."""
+        self._require_place(found)
         if found.artifacts.startswith("file:"):
             folder = Path(local_file_uri_to_path(found.artifacts))
             try:
@@ -108,15 +111,18 @@ class MlflowRecorder:
             with self._translated("upload files"):
                 get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(scratch)
 
-    def read(self, found: Found, name: str) -> bytes:
-        """The content of an artifact of a run. Raises TrackingError, naming both."""
+    def read(self, found: Found, name: str, most_bytes: int = MOST_BYTES) -> bytes:
+        """The content of an artifact of a run. Raises TrackingError, naming both, also for one that is larger or too slow."""
         doing = f"read {name} of run {found.name} ({found.run_id})"
+        self._require_place(found)
         with self._translated(doing):
             if (folder := self._folder(found)) is not None:
-                return (folder / name).read_bytes()
-            with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
-                repository = get_artifact_repository(found.artifacts, tracking_uri=self._uri)
-                return Path(repository.download_artifacts(name, scratch)).read_bytes()
+                return read_file(folder / name, most_bytes)
+            return download(get_artifact_repository(found.artifacts, tracking_uri=self._uri), name, most_bytes)
+
+    def _require_place(self, found: Found) -> None:
+        if why := refuse_local_artifacts(self._uri, found.artifacts):
+            raise TrackingError(f"{self._shown}: run {found.name} ({found.run_id}): {why}")
 
     def lacks(self, found: Found, name: str) -> bool:
         """Whether a file of a run is missing; a server is not asked for each file of each run."""
@@ -144,7 +150,7 @@ class MlflowRecorder:
 
     def _folder(self, found: Found) -> Path | None:
         """The folder of a run's files, beside a database that was copied or moved; None where they are not local."""
-        if not found.artifacts.startswith("file:"):
+        if not found.artifacts.startswith("file:") or refuse_local_artifacts(self._uri, found.artifacts):
             return None
         recorded, path = Path(local_file_uri_to_path(found.artifacts)), database_path(self._uri)
         present = recorded if path is None else Path(local_file_uri_to_path(beside(found.artifacts, path)))

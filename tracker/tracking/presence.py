@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class Presence:
             for found in self._single(self._recorder.search("tracker.study_key", key)):
                 if found.tags.get("tracker.kind") == "study":
                     runs.parent = found
-                elif found.tags.get("tracker.trial", "").isdecimal():
+                elif re.fullmatch(r"[0-9]{1,8}", found.tags.get("tracker.trial", "")):
                     runs.trials[int(found.tags["tracker.trial"])] = found
             self._studies[key] = runs
         return self._studies[key]

@@ -11,6 +11,9 @@ from typing import Protocol
 from tracker.tracking.runs import Run
 
 PAGE = 1000  # runs per answer of a search
+MOST_PAGES = 1000  # of one search
+MOST_BYTES = 2**31  # of one artifact
+MOST_RECORD = 2**26  # bytes of a record
 TEXT_LIMIT = 5000  # characters of a tag or param; the exact value is in record.json
 
 
@@ -57,8 +60,8 @@ class Recorder(Protocol):
     def files(self, found: Found) -> AbstractContextManager[Path]:
         """A folder whose content becomes the run's artifacts, over what is there."""
 
-    def read(self, found: Found, name: str) -> bytes:
-        """The content of an artifact of a run."""
+    def read(self, found: Found, name: str, most_bytes: int = MOST_BYTES) -> bytes:
+        """The content of an artifact of a run; one that is larger is refused."""
 
     def lacks(self, found: Found, name: str) -> bool:
         """Whether a file of a run is known to be missing; False where looking would ask a server."""

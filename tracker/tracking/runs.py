@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
+from tracker.fields import trial_record as trial_shape
 from tracker.metrics import CURVES, TEST
 from tracker.records import (
     Proposal,
@@ -17,6 +18,7 @@ from tracker.records import (
     TrialOutcome,
     TrialSpec,
     data_identity,
+    record_from,
     record_json,
     records_from,
     run_spread,
@@ -133,13 +135,15 @@ def trial_record(study_key: str, stored: StoredTrial) -> bytes:
 
 
 def stored_from(record: Mapping[str, Any]) -> StoredTrial:
-    """What `trial_record` wrote. Raises ValueError, KeyError or TypeError where it did not."""
+    """What `trial_record` wrote. Raises ValueError or TypeError where it did not."""
+    trial_shape(record)
     if record["format"] != FORMAT:
         raise ValueError(f"format {record['format']!r}; this release reads {FORMAT}")
     runs, about = record["runs"], record["provenance"]
-    specs = records_from(TrialSpec, [run["spec"] for run in runs])
+    specs = [run["spec"] for run in runs]
+    planned = {name: record[name] for name in ("number", "generation", "searched")}
     return StoredTrial(
-        Proposal(record["number"], record["generation"], record["searched"], specs),
+        record_from(Proposal, {**planned, "runs": specs}),
         records_from(TrialOutcome, [run["outcome"] for run in runs]),
         records_from(Timing, [run["timing"] for run in runs]),
         tuple(run.get("provenance", about) for run in runs),
@@ -274,4 +278,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+    """Milliseconds since 1970; MLflow knows no time before, and the record has the exact one."""
+    return max(0, round(seconds * 1000))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import NotFoundError, TrackerError, TrackingError
-from tracker.tracking.addresses import hide_secrets, shown_address
+from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
 from tracker.tracking.mlflow_database import beside, database_path, no_stray_folder, require_opens
 from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.recorder import MOST_RECORD
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -38,6 +37,8 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+    from tracker.tracking.download import download
+
     with _translated(tracking_uri, f"read run {run_id}"):
         try:
             run = client.get_run(run_id)
@@ -47,18 +48,18 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
             shown = shown_address(tracking_uri)
             raise NotFoundError(f"MLflow has no run {run_id} ({shown}); see the ids with `tracker ui`") from None
     tags = dict(run.data.tags)
-    with (
-        _translated(tracking_uri, f"read {RECORD} of run {run_id}"),
-        tempfile.TemporaryDirectory(prefix="tracker-") as folder,
-    ):
+    with _translated(tracking_uri, f"read {RECORD} of run {run_id}"):
         path = database_path(tracking_uri)
         places = (
             [run.info.artifact_uri] if path is None else [beside(run.info.artifact_uri, path), run.info.artifact_uri]
         )
+        for place in places:
+            if why := refuse_local_artifacts(tracking_uri, place):
+                raise TrackingError(f"MLflow at {shown_address(tracking_uri)}: run {run_id}: {why}")
         for place in dict.fromkeys(places):  # a database that was copied or moved still names its old folder
             files = get_artifact_repository(place, tracking_uri=tracking_uri)
             if tags.get("tracker.kind") != "final" and any(entry.path == RECORD for entry in files.list_artifacts()):
-                return LoggedRun(run_id, tags, Path(files.download_artifacts(RECORD, folder)).read_bytes())
+                return LoggedRun(run_id, tags, download(files, RECORD, MOST_RECORD))
         return LoggedRun(run_id, tags, None)
 
 

@@ -1,0 +1,26 @@
+"""How data is shown: control characters as escapes, cells of a CSV file as no formula of a spreadsheet."""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls, what turns the direction of text around, halves of characters; lines may end.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKS = re.compile("[\t\n]")
+_FORMULA = re.compile(r"\s*[=+@\-\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
+
+
+def shown(text: str) -> str:
+    r"""A text as a terminal may have it: what would steer the terminal is written out, `\x1b` for one."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """The same of a name, a label, a value: it is part of a line, so that it cannot end one."""
+    return _BREAKS.sub(lambda found: ascii(found[0])[1:-1], shown(text))
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula: where one would, it begins with an apostrophe."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text.strip()) else text
