@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -328,6 +329,27 @@ def pull(
 
     pulled = api.pull(_config(), names or ())
     say("" if quiet else "\n".join(pull_summary(one) for one in pulled))
+
+
+@app.command(rich_help_panel=KEEPING)
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Move rows of the store that cannot be used aside.")] = False,
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
+) -> None:
+    """Look over the project: store, queue, data, environment, MLflow, DVC, disk, clock; say what is wrong and what to do.
+
+    Runs nothing that was read. Leaves with 0 where nothing is wrong, else with the code that other commands would.
+    """
+    import time
+
+    from tracker.project import doctor as house
+
+    case = house.Case(_paths(), _paths_uri(), time.time())
+    note(house.repair(case) if repair else [])
+    found = list(house.examine(case))
+    told = [asdict(one) for one in found]
+    say(json.dumps(told, indent=1) if output == OneFormat.json else "\n".join(house.lines_of(found)))
+    raise typer.Exit(house.exit_code_of(found))
 
 
 @app.command(rich_help_panel=LOOKING)

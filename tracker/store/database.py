@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -49,6 +50,42 @@ class Row(NamedTuple):
     key: str
     ref: str
     value: Any
+
+
+class RawRow(NamedTuple):
+    """One row as its cells are, whatever they hold."""
+
+    place: int
+    key: Any
+    ref: Any
+    content: Any
+    sha256: Any
+
+    @property
+    def text_key(self) -> str:
+        """Its key, of a row whose digest holds."""
+        return text(self.key)
+
+    @property
+    def text_ref(self) -> str:
+        """Its reference, of a row whose digest holds."""
+        return text(self.ref)
+
+    @property
+    def shown_key(self) -> str:
+        """Its key, which may be damaged."""
+        return _shown(self.key)
+
+    def is_digested(self, table: str) -> bool:
+        """Whether its cells are those that its digest was made of."""
+        try:
+            return _sha256(table, text(self.key), text(self.ref), self.content) == text(self.sha256)
+        except (UnicodeDecodeError, AttributeError, TypeError):
+            return False
+
+    def cells(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        return {name: _shown(value) for name, value in self._asdict().items()}
 
 
 class Database:
@@ -110,30 +147,53 @@ class Database:
 
     def check(self) -> int:
         """Reads every row and the structure of the file; the number of rows. Raises StoreCorrupt."""
+        self.require_structure()
+        return sum(self._check_table(table) for table in TABLES)
+
+    def require_structure(self) -> None:
+        """Raises StoreCorrupt where the file itself is damaged, not only a row."""
         with self._translated():
             faults = [text(row[0]) for row in self._link.execute("PRAGMA integrity_check").fetchall()]
-            tallies = {
-                _shown(name): (rows, _shown(total))
-                for name, rows, total in self._link.execute("SELECT name, rows, total FROM tallies")
-            }
         if faults != ["ok"]:
             raise StoreCorrupt(f"{self.path}: damaged ({faults[0]}); {_REMEDY}")
-        return sum(self._check_table(table, tallies.get(table)) for table in TABLES)
 
-    def _check_table(self, table: str, tally: tuple[int, str] | None) -> int:
+    def _check_table(self, table: str) -> int:
         rows = self.rows(table)
-        total = sum(int(_sha256(table, row.key, row.ref, canonical_json(row.value)), 16) for row in rows)
-        if (len(rows), f"{total % 2**256:064x}") != (tally or (0, "0" * 64)):
-            raise StoreCorrupt(f"{self.path}: rows of table {table} are missing; {_REMEDY}")
+        if not self.tally_holds(table):
+            raise StoreCorrupt(f"{self.path}: rows of table {table} are missing; `tracker doctor` says what follows")
         return len(rows)
 
+    def tally_holds(self, table: str) -> bool:
+        """Whether a table has all rows that it ever had."""
+        with self._translated():
+            tally = self._link.execute("SELECT rows, total FROM tallies WHERE name = ?", (table,)).fetchone()
+        told = (0, "0" * 64) if tally is None else (tally[0], _shown(tally[1]))
+        return told == self._tally(table)
+
+    def _tally(self, table: str) -> tuple[int, str]:
+        rows = self.raw_rows(table)
+        digests = [_shown(row.sha256) for row in rows]
+        total = sum(int(one, 16) for one in digests if re.fullmatch(r"[0-9a-f]{64}", one))
+        return len(rows), f"{total % 2**256:064x}"
+
+    def raw_rows(self, table: str) -> list[RawRow]:
+        """The rows of a table, sound or not, in the order of writing."""
+        query = f"SELECT {_COLUMNS} FROM {table} ORDER BY id"  # noqa: S608
+        with self._translated():
+            return [RawRow(*row) for row in self._link.execute(query).fetchall()]
+
+    def remove(self, places: Sequence[tuple[str, int]], counted_anew: Collection[str]) -> None:
+        """Takes rows out, by table and place, and counts what is left of their tables and of others, in one transaction."""
+        with self.writing():
+            for table, place in places:
+                self._link.execute(f"DELETE FROM {table} WHERE id = ?", (place,))  # noqa: S608
+            for table in {*counted_anew, *(table for table, _ in places)}:
+                query = "INSERT OR REPLACE INTO tallies (name, rows, total) VALUES (?, ?, ?)"
+                self._link.execute(query, (table, *self._tally(table)))
+
     def _checked(self, table: str, row: tuple[int, Any, Any, Any, Any]) -> Row:
-        place, key, ref, content, sha256 = row
-        try:
-            valid = _sha256(table, text(key), text(ref), content) == text(sha256)
-        except (UnicodeDecodeError, AttributeError, TypeError):
-            valid = False
-        if not valid:
+        place, key, ref, content, _ = raw = RawRow(*row)
+        if not raw.is_digested(table):
             raise self.damaged(table, _shown(key), "differs from its digest")
         try:
             value = parse_canonical(content)

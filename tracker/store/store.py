@@ -80,9 +80,12 @@ class Store:
     def check(self) -> int:
         """Reads every row against its digest and every kept weights file; the number of rows. Raises StoreCorrupt."""
         rows = self._database.check()
-        for weights in self._weights.kept():
-            self._weights.read(weights)
+        self.check_weights()
         return rows
+
+    def check_weights(self) -> int:
+        """Reads every kept weights file against its digest; how many. Raises StoreCorrupt."""
+        return sum(bool(self._weights.read(weights)) for weights in self._weights.kept())
 
     def together(self) -> AbstractContextManager[object]:
         """All that is put inside is kept in one transaction, or nothing of it; weights are files under their digests."""
