@@ -71,7 +71,7 @@ def examine(case: Case) -> Iterator[Finding]:
 
 def lines_of(found: Sequence[Finding]) -> list[str]:
     """A line per finding: the part, whether it is sound, the words."""
-    from tracker.datasets.prepare import align
+    from tracker.columns import align
 
     return align([(one.part, one.state, one.words) for one in found])
 
