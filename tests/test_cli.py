@@ -21,7 +21,7 @@ from tests.studies.project import PARAMS, SmallProject, command, make_table, sur
 from tracker import cli
 from tracker.terminal.lists import Format, print_rows
 
-COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui")
+COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui", "report")
 HEAVY = ("torch", "optuna", "mlflow", "pandas", "numpy", "sklearn", "pyarrow", "scipy")
 HELP = f"""
 import sys

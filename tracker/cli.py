@@ -353,6 +353,15 @@ def doctor(
 
 
 @app.command(rich_help_panel=LOOKING)
+def report(quiet: Quiet = False) -> None:
+    """Write one page with pictures about everything: reports/index.html, and index.md for a pull request."""
+    from tracker.reporting.page import write_page
+
+    written = write_page(_paths(), _config())
+    _say("" if quiet else "\n".join(map(str, written)))
+
+
+@app.command(rich_help_panel=LOOKING)
 def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
     """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
     from tracker.tracking.server import serve_ui

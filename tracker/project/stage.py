@@ -39,7 +39,7 @@ def run_stage(stage: str, words: Sequence[str] = ()) -> None:
 
 
 def run_all(workers: int | None = None, verbose: bool = False) -> None:
-    """All stages one after the other, without DVC: prepare, split, every study, compare with its look.
+    """All stages one after the other, without DVC: prepare, split, every study, compare with its look, report.
 
     Nothing is skipped: what is in the store is replayed, so a second run trains nothing. Each stage holds its lock.
     """
@@ -52,6 +52,8 @@ def run_all(workers: int | None = None, verbose: bool = False) -> None:
             tune(config, study, workers, verbose)
     with _locked("compare"):
         compare(config)
+    with _locked("report"):
+        report(config)
 
 
 def prepare(config: Config) -> None:
@@ -98,8 +100,16 @@ def compare(config: Config) -> None:
         say_delivered(finish())
 
 
+def report(config: Config) -> None:
+    """From reports and records to reports/index.html and reports/index.md; prints where they are."""
+    from tracker.reporting.page import write_page
+
+    paths = project_paths()
+    _say(str(path.relative_to(paths.root)) for path in write_page(paths, config))
+
+
 STAGES: Mapping[str, Callable[..., None]] = MappingProxyType(
-    {"prepare": prepare, "split": split, "tune": tune, "compare": compare}
+    {"prepare": prepare, "split": split, "tune": tune, "compare": compare, "report": report}
 )
 
 

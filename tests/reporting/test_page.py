@@ -1,0 +1,157 @@
+"""The page of a project: it says what the reports say, needs nothing from elsewhere, and is the same for the same reports."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden_project import unpack
+from tracker.config import Config, load_config
+from tracker.errors import NotFoundError
+from tracker.paths import Paths
+from tracker.reporting.facts import collect, group_by
+from tracker.reporting.page import render_html, render_markdown, write_page
+
+VOID = {"meta", "link", "br", "input", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """Its text, the elements that are open at its end, and everything that it would load or run from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.foreign: list[tuple[str, str]] = []
+        self.images: list[str | None] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "xlink:href", "data", "action"} and value and not value.startswith("#"):
+                self.foreign.append((tag, value))
+        if tag == "svg":
+            self.images.append(dict(attrs).get("aria-label"))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == self.open.pop(), tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in {"style", "script"}:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A project with manual, tpe, qmc, repeated and pruned trials, which was scored."""
+    return Paths.of(unpack(tmp_path_factory.mktemp("golden")), {})
+
+
+@pytest.fixture(scope="module")
+def config(paths: Paths) -> Config:
+    return load_config(paths.params)
+
+
+@pytest.fixture(scope="module")
+def page(paths: Paths, config: Config) -> Page:
+    return Page(render_html(collect(paths, config)))
+
+
+def test_it_is_whole_and_needs_nothing_from_elsewhere(page: Page) -> None:
+    """Every element is closed, nothing is loaded, and every picture has a text."""
+    assert [] == page.open
+    assert [] == page.foreign
+    assert len(page.images) > 5
+    assert all(page.images)
+
+
+def test_it_says_what_the_reports_say(page: Page, paths: Paths) -> None:
+    """Chosen trial, scores with intervals, looks, ties, each study, each trial with its hyperparameters."""
+    ranking = json.loads((paths.reports / "ranking.json").read_text())
+    final = json.loads((paths.reports / "final.json").read_text())
+    chosen, ties = ranking["chosen"], ranking["indistinguishable"]["trials"]
+    name, low_high = f"{chosen['study']}/{chosen['trial']}", final["test"]["intervals"]["f1"]
+    assert f"{name} was chosen among {len(ranking['rows'])} trials" in page.text
+    assert f"It scored F1 {final['test']['f1']:.3f} on {final['test_rows']} test rows" in page.text
+    assert f"(95 %: {low_high[0]:.3f} to {low_high[1]:.3f})" in page.text
+    assert f"look {final['looks']} of {final['budget']}" in page.text
+    assert f"{len(ties)} of the other {len(ranking['rows']) - 1} trials lie inside" in page.text
+    for path in paths.study_reports.glob("*.json"):
+        if path.stem != "own":
+            for trial in json.loads(path.read_text())["trials"]:
+                assert f"{path.stem}/{trial['number']} {trial['state']}" in page.text
+
+
+def test_equal_reports_give_equal_bytes(paths: Paths, config: Config, page: Page) -> None:
+    """Written twice it is the same, of no time and no machine; it grows with trials and stays small."""
+    first = [path.read_bytes() for path in write_page(paths, config)]
+    assert first == [path.read_bytes() for path in write_page(paths, config)]
+    assert not re.search(rb"20[0-9]{2}-[01][0-9]-", first[0])
+    assert str(paths.root).encode() not in first[0]
+    assert len(first[0]) < 400_000
+    assert "Derived again with" in first[1].decode()
+    assert page.text
+
+
+def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None:
+    """Without a look the page says so, and has no test scores; a stale one is headed by what is not scored."""
+    final = paths.reports / "final.json"
+    content = final.read_bytes()
+    try:
+        final.unlink()
+        text = Page(render_html(collect(paths, config))).text
+        assert "It was not scored on the test rows yet." in text
+        assert "Confusion matrix" not in text
+        final.write_text(json.dumps(json.loads(content) | {"stale": True, "study": "tpe", "trial": 5}))
+        text = Page(render_html(collect(paths, config))).text
+        assert "It was not scored on the test rows. Last scored was tpe/5: F1" in text
+        assert "which is no longer the chosen trial" in text
+        assert "Last scored was tpe/5" in render_markdown(collect(paths, config))
+    finally:
+        final.write_bytes(content)
+
+
+def test_words_of_people_are_no_markup(paths: Paths, config: Config) -> None:
+    """Labels, names and values from a table or a configuration are shown as they are, and nothing of them runs."""
+    evil = "<script>alert(1)</script>$x^2$ & 'quoted'"
+    facts = collect(paths, config.with_("tracking.experiment", "a<b>&c"))
+    row = facts.rows[0]
+    marked: Any = {**row.params, "activation": evil}
+    object.__setattr__(row, "params", marked)
+    text = render_html(facts)
+    assert "<script>alert" not in text
+    assert evil in Page(text).text
+    assert "a<b>&c" in Page(text).text
+
+
+def test_hyperparameters_are_summed_up_by_value_or_range(paths: Paths, config: Config) -> None:
+    """Few values have a row each, many are cut into ranges of equal size; every trial is counted once."""
+    facts = collect(paths, config)
+    assert {"units", "optimizer", "learning_rate"} <= set(facts.searched())
+    by_value = group_by(facts.ranked, "units", "maximize")
+    assert ["4", "8"] == [group.label for group in by_value]
+    by_range = group_by(facts.ranked, "learning_rate", "maximize")
+    assert sum(group.trials for group in by_range) == len(facts.ranked)
+    assert max(row.value for row in facts.ranked if row.value is not None) == max(group.best for group in by_range)
+
+
+def test_without_a_ranking_it_says_what_to_run(tmp_path: Path, config: Config) -> None:
+    """Nothing is drawn of nothing."""
+    with pytest.raises(NotFoundError, match=r"ranking.json: not there yet; run `tracker compare"):
+        collect(Paths.of(tmp_path, {}), config)

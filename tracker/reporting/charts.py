@@ -1,0 +1,266 @@
+"""Charts as SVG that stands inside a page: drawn by matplotlib, coloured by the page's style sheet, equal bytes for equal data.
+
+Each function takes plain numbers and gives one `<svg>` element. Colours are names of the style sheet (`--ink`, `--c0` to
+`--c7`), so that dark mode and print need no second picture; series differ by marker or dashes too, never by colour alone.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT = "#00000a", "#00000b"  # stand for colours of the style sheet until the SVG is written
+SERIES = tuple(f"#0000{number:02x}" for number in range(0x10, 0x18))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", ":", "-.")
+WIDE, NARROW = (7.2, 3.0), (3.5, 2.4)  # inches
+FEW = 6  # values of a hyperparameter that stand side by side like names
+LOG_FROM = 50.0  # a hyperparameter whose largest value is so many times its smallest one stands on a log axis
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A series of a chart: its name, and its points."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+def optimisation_history(studies: Sequence[Line], metric: str, direction: str) -> str:
+    """The value of each trial by its number, and the best so far as a step line; one series per study."""
+    about = f"{metric} of each trial by its number, and the best so far, of {_names(studies)}"
+    everything = [value for study in studies for value in study.y]
+    with _figure(WIDE) as (figure, axes):
+        for place, study in enumerate(studies):
+            colour, marker = SERIES[place % 8], MARKERS[place % 8]
+            _scatter(axes, study.x, study.y, place, everything)
+            axes.step(study.x, _best_so_far(study.y, direction), where="post", color=colour, linewidth=1.2,
+                      linestyle=DASHES[place % 4], marker=marker, markevery=0.25, markersize=4, label=study.name)  # fmt: skip
+        _label(axes, "trial", metric, whole=True)
+        _legend(axes, len(studies))
+        return _svg(figure, about)
+
+
+def learning_curves(curves: Sequence[Line], metric: str) -> str:
+    """A metric epoch by epoch, one series per trial."""
+    with _figure(WIDE) as (figure, axes):
+        for place, curve in enumerate(curves):
+            axes.plot(curve.x, curve.y, color=SERIES[place % 8], linestyle=DASHES[place % 4], linewidth=1.3,
+                      marker=MARKERS[place % 8], markevery=0.2, markersize=4, label=curve.name)  # fmt: skip
+        _label(axes, "epoch", metric, whole=True)
+        _legend(axes, len(curves))
+        return _svg(figure, f"{metric} by epoch of {_names(curves)}")
+
+
+def factor(name: str, values: Sequence[Any], scores: Sequence[float], metric: str, best: int | None) -> str:
+    """The score by one hyperparameter, a point per trial; the trial at place `best` is ringed, where it has the name."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    with _figure(NARROW) as (figure, axes):
+        if numbers and len(set(values)) > FEW:
+            places: Sequence[float] = [float(value) for value in values]
+            if min(places) > 0 and max(places) / min(places) >= LOG_FROM:
+                _log_axis(axes)
+        else:
+            kinds = sorted({str(value) for value in values}, key=_natural)
+            places = [kinds.index(str(value)) + _spread(number) for number, value in enumerate(values)]
+            axes.set_xticks(range(len(kinds)), kinds, rotation=30 if max(map(len, kinds)) > 8 else 0)
+            axes.set_xlim(-0.6, len(kinds) - 0.4)
+        _scatter(axes, places, scores, 0, scores)
+        if best is not None:
+            axes.scatter([places[best]], [scores[best]], s=70, facecolors="none", edgecolors=INK, linewidths=1.2)
+        _label(axes, name, metric)
+        ringed = "" if best is None else "; the chosen trial is ringed"
+        return _svg(figure, f"{metric} by {name}, {len(scores)} trials{ringed}")
+
+
+def importance(shares: Mapping[str, float]) -> str:
+    """How much of the variance of the score each hyperparameter explains, as bars."""
+    names = sorted(shares, key=lambda name: shares[name])
+    with _figure((7.2, 0.6 + 0.26 * len(names))) as (figure, axes):
+        axes.barh(names, [shares[name] for name in names], color=SERIES[0], height=0.62)
+        for place, name in enumerate(names):
+            axes.text(shares[name], place, f" {shares[name]:.2f}", va="center", fontsize=8, color=INK)
+        axes.set_xlim(0, 1.15 * max([*shares.values(), 0.01]))
+        _label(axes, "share of the explained variance", "")
+        told = ", ".join(f"{name} {shares[name]:.2f}" for name in reversed(names))
+        return _svg(figure, f"importance of hyperparameters: {told}")
+
+
+def parallel_coordinates(names: Sequence[str], rows: Sequence[Sequence[Any]], good: Sequence[bool], metric: str) -> str:
+    """A line per trial through its hyperparameters and its score; `good` trials stand out. `rows` have the score last."""
+    from matplotlib.collections import LineCollection
+
+    columns = [_scaled([row[place] for row in rows]) for place in range(len(names) + 1)]
+    with _figure((7.2, 3.4)) as (figure, axes):
+        for wanted, colour, width, alpha in ((False, FAINT, 0.6, 0.45), (True, SERIES[0], 1.2, 0.9)):
+            trials = [row for row, is_good in enumerate(good) if is_good == wanted]
+            lines = [[(x, column[0][row]) for x, column in enumerate(columns)] for row in trials]
+            axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=alpha))
+        for x, (_, low, high) in enumerate(columns):
+            axes.axvline(x, color=INK, linewidth=0.6)
+            axes.text(x, -0.03, low, ha="center", va="top", fontsize=7, color=INK)
+            axes.text(x, 1.03, high, ha="center", va="bottom", fontsize=7, color=INK)
+        axes.set_xlim(-0.2, len(columns) - 0.8)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_yticks([])
+        axes.set_xticks(range(len(columns)), [*names, metric], rotation=25, ha="right")
+        axes.tick_params(axis="x", pad=12, length=0)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.grid(visible=False)
+        return _svg(figure, f"parallel coordinates of {', '.join(names)} and {metric}; the best tenth stands out")
+
+
+@contextmanager
+def _figure(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style: Any = {
+        "svg.fonttype": "none", "svg.hashsalt": "tracker", "font.size": 9, "font.family": "sans-serif",
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "axes.grid": True, "grid.color": FAINT, "grid.linewidth": 0.4, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.linewidth": 0.7, "text.parse_math": False, "path.simplify": True,
+    }  # fmt: skip
+    with mpl.rc_context(style):
+        figure = Figure(figsize=size, layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        axes.set_axisbelow(True)
+        yield figure, axes
+
+
+def _svg(figure: Figure, about: str) -> str:
+    """The SVG element with a text for those who do not see it, in the colours of the style sheet."""
+    written = io.BytesIO()
+    nothing: Any = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(written, format="svg", metadata=nothing)
+    text = written.getvalue().decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\n?", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="(?!m|p|image)[A-Za-z]+_\d+"', "", text)  # names of groups, equal in every chart
+    text = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), text)  # 0.01 pt
+    for token, name in ((INK, "ink"), (FAINT, "faint"), *((colour, f"c{n}") for n, colour in enumerate(SERIES))):
+        text = text.replace(token, f"var(--{name})")
+    text = re.sub(
+        r'<svg ([^>]*?)width="[\d.]+pt" height="[\d.]+pt"|<svg ', lambda m: f"<svg {m[1] or ''}", text, count=1
+    )
+    head, _, rest = text.partition(">")
+    label = escape(about, quote=True)
+    return f'{head} role="img" aria-label="{label}">\n<title>{escape(about)}</title>{rest}'.strip()
+
+
+def _scatter(axes: Axes, x: Sequence[float], y: Sequence[float], series: int, everything: Sequence[float]) -> None:
+    """Points of a series; what lies far from most of `everything` is an open triangle at the edge, and flattens nothing."""
+    low, high = _most_of(everything)
+    colour, marker = SERIES[series % 8], MARKERS[series % 8]
+    inside = [(a, b) for a, b in zip(x, y, strict=True) if low <= b <= high]
+    axes.scatter(*_columns(inside), s=12, color=colour, marker=marker, alpha=0.55, linewidths=0)
+    for edge, mark, beyond in (
+        (low, "v", [a for a, b in zip(x, y, strict=True) if b < low]),
+        (high, "^", [a for a, b in zip(x, y, strict=True) if b > high]),
+    ):
+        axes.scatter(
+            beyond,
+            [edge] * len(beyond),
+            s=22,
+            facecolors="none",
+            edgecolors=colour,
+            marker=mark,
+            linewidths=0.8,
+            clip_on=False,
+        )
+    margin = 0.05 * ((high - low) or 1.0)
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _log_axis(axes: Axes) -> None:
+    """Powers of ten as plain numbers: formulas are not read, so that a dollar in somebody's label is one."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [a for a, _ in points], [b for _, b in points]
+
+
+def _most_of(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis: of the values within three times the middle half of them (Tukey 1977, outer fences)."""
+    ordered = sorted(values)
+    lower, upper = ordered[len(ordered) // 4], ordered[(3 * len(ordered) - 1) // 4]
+    reach = 3 * (upper - lower)
+    kept = [value for value in ordered if lower - reach <= value <= upper + reach]
+    return kept[0], kept[-1]
+
+
+def _label(axes: Axes, x: str, y: str, *, whole: bool = False) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if whole:  # no trial has number 1.5
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def _legend(axes: Axes, count: int) -> None:
+    if count > 1:
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+
+
+def _names(lines: Sequence[Line]) -> str:
+    return ", ".join(line.name for line in lines)
+
+
+def _best_so_far(values: Sequence[float], direction: str) -> list[float]:
+    better = max if direction == "maximize" else min
+    best: list[float] = []
+    for value in values:
+        best.append(
+            value if not best or math.isnan(best[-1]) else best[-1] if math.isnan(value) else better(best[-1], value)
+        )
+    return best
+
+
+def _scaled(values: Sequence[Any]) -> tuple[list[float], str, str]:
+    """Values of one axis on [0, 1], and what stands at its ends; texts are spread in order, gaps are put at 0."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        low, high = min(known), max(known)
+        log = low > 0 and high / low >= LOG_FROM
+        ends = (math.log(low), math.log(high)) if log else (low, high)
+        span = (ends[1] - ends[0]) or 1.0
+        places = [0.0 if value is None else ((math.log(value) if log else value) - ends[0]) / span for value in values]
+        return places, f"{low:.3g}", f"{high:.3g}"
+    kinds = sorted({str(value) for value in known}, key=_natural)
+    last = max(len(kinds) - 1, 1)
+    places = [0.0 if value is None else kinds.index(str(value)) / last for value in values]
+    return places, kinds[0] if kinds else "", kinds[-1] if kinds else ""
+
+
+def _spread(number: int) -> float:
+    """Where a point of a category stands beside its place, between -0.25 and 0.25: always the same for one trial."""
+    return ((number * 0.618034) % 1.0 - 0.5) / 2
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text

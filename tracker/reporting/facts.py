@@ -1,0 +1,185 @@
+"""What the page says, read from the reports and records of a project: nothing is trained, no test row is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from tracker.config import Config
+from tracker.errors import NotFoundError
+from tracker.evaluation.files import read_report
+from tracker.evaluation.reports import read_study_report
+from tracker.paths import Paths
+from tracker.records import Trial
+from tracker.remedies import run_again
+from tracker.studies.adopt import read_study
+
+if TYPE_CHECKING:
+    from tracker.studies.result import StudyResult
+
+CURVES_SHOWN = 5
+MOST_GROUPS = 6  # rows of a table that sums up one hyperparameter
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A trial of any study, as its study's report tells it."""
+
+    study: str
+    number: int
+    state: str
+    value: float | None
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    epochs: int
+    best_epoch: int | None
+    reason: str | None
+
+    @property
+    def name(self) -> str:
+        """How commands call it."""
+        return f"{self.study}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials with one value of a hyperparameter, or in one range of it."""
+
+    label: str
+    trials: int
+    median: float
+    best: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the page is made of.
+
+    `ranking` and `final` are those reports (`final` None where the test rows were not scored), `results` the exact records
+    of the studies that have them, `splits` rows and classes of train and validation.
+    """
+
+    config: Config
+    studies: Mapping[str, Mapping[str, Any]]
+    rows: Sequence[Row]
+    ranking: Mapping[str, Any]
+    final: Mapping[str, Any] | None
+    results: Mapping[str, StudyResult]
+    splits: Mapping[str, Any]
+
+    @property
+    def metric(self) -> str:
+        """The objective's metric."""
+        return str(self.ranking["objective"]["metric"])
+
+    @property
+    def direction(self) -> str:
+        """`maximize` or `minimize`."""
+        return str(self.ranking["objective"]["direction"])
+
+    @property
+    def ranked(self) -> Sequence[Row]:
+        """The trials that have a place, best first, as `compare` ranked them."""
+        known = {(row.study, row.number): row for row in self.rows}
+        places = [(place["study"], place["trial"]) for place in self.ranking["rows"]]
+        return [known[place] for place in places if place in known]
+
+    @property
+    def chosen(self) -> Row:
+        """The first of the ranking."""
+        return self.ranked[0]
+
+    @property
+    def ties(self) -> Sequence[str] | None:
+        """The trials that the validation rows cannot tell from the chosen one; None where there is no interval."""
+        found = self.ranking["indistinguishable"]
+        return None if found is None else [f"{one['study']}/{one['trial']}" for one in found["trials"]]
+
+    @property
+    def defaults(self) -> Row | None:
+        """The first trial with the fixed hyperparameters of params.yaml as they are, in the order of the studies there."""
+        fixed, ranked = self.config.hyperparameters, {row.name for row in self.ranked}
+        alike = (row for row in self.rows if all(row.params.get(name) == fixed[name] for name in fixed))
+        return next((row for row in alike if row.name in ranked), None)
+
+    def record(self, row: Row) -> Trial | None:
+        """The exact record of a trial, with its curve; None where the records of its study are not here."""
+        result = self.results.get(row.study)
+        return None if result is None else next((one for one in result.trials if one.number == row.number), None)
+
+    def searched(self) -> Sequence[str]:
+        """The hyperparameters that take more than one value among the ranked trials, in the order of the reports."""
+        names = dict.fromkeys(name for row in self.ranked for name in row.params)
+        return [
+            name
+            for name in names
+            if len({_plain(row.params.get(name)) for row in self.ranked if name in row.params}) > 1
+        ]
+
+
+def collect(paths: Paths, config: Config) -> Facts:
+    """Reads reports and records. Raises NotFoundError where there is no ranking yet, InputError where a report is damaged."""
+    path = paths.reports / "ranking.json"
+    if not path.is_file():
+        raise NotFoundError(f"{path}: not there yet; {run_again(paths.root, 'compare')}")
+    ranking = read_report(path, run_again(paths.root, "compare"))
+    names = [name for name in config.studies if (paths.study_reports / f"{name}.json").is_file()]
+    studies = {name: read_study_report(paths.study_reports / f"{name}.json", paths.models) for name in names}
+    rows = [_row(name, trial) for name, report in studies.items() for trial in report["trials"]]
+    records = {name: paths.models / name / "trials.jsonl" for name in names}
+    results = {name: read_study(path) for name, path in records.items() if path.is_file()}
+    return Facts(config, studies, rows, ranking, _final(paths.reports / "final.json"), results, _splits(paths.splits))
+
+
+def group_by(rows: Sequence[Row], name: str, direction: str) -> Sequence[Group]:
+    """What one hyperparameter did: trials, median and best value for each of its values, or for ranges of equal size."""
+    told = [(row.params[name], row.value) for row in rows if name in row.params and row.value is not None]
+    kinds = sorted({_plain(value) for value, _ in told}, key=_natural)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in told)
+    if len(kinds) <= MOST_GROUPS or not numbers:
+        parts = [(kind, [score for value, score in told if _plain(value) == kind]) for kind in kinds]
+    else:
+        parts = _ranges(sorted(told, key=lambda pair: pair[0]))
+    best = max if direction == "maximize" else min
+    return [Group(label, len(scores), median(scores), best(scores)) for label, scores in parts]
+
+
+def _ranges(told: Sequence[tuple[float, float]]) -> list[tuple[str, list[float]]]:
+    count = min(5, len(told))
+    edges = [len(told) * place // count for place in range(count + 1)]
+    parts = [told[start:end] for start, end in pairwise(edges)]
+    return [(f"{part[0][0]:.3g} to {part[-1][0]:.3g}", [score for _, score in part]) for part in parts]
+
+
+def _row(study: str, trial: Mapping[str, Any]) -> Row:
+    named = {name: trial[name] for name in ("number", "state", "value", "params", "metrics", "epochs")}
+    return Row(study=study, best_epoch=trial.get("best_epoch"), reason=trial.get("reason"), **named)
+
+
+def _final(path: Path) -> Mapping[str, Any] | None:
+    return read_report(path, run_again(path, "compare")) if path.is_file() else None
+
+
+def _splits(folder: Path) -> Mapping[str, Any]:
+    """Rows and classes of train and validation, where the splits are here."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return {name: manifest["splits"][name] for name in ("train", "validation")}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text

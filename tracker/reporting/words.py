@@ -1,0 +1,185 @@
+"""The facts of a project in sentences and pairs: what was asked, what was chosen, how sure that is, how it was done."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tracker.config import Config
+from tracker.metrics import TEST
+from tracker.ordering import first_reason, why_unranked
+from tracker.remedies import stage_command
+from tracker.reporting.facts import Facts
+
+
+def headline(facts: Facts) -> list[str]:
+    """The answer in sentences: what was chosen, and what it scored."""
+    chosen, final = facts.chosen, facts.final
+    told = [
+        f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {score(chosen.value)} on validation."
+    ]
+    if final is None:
+        return [*told, "It was not scored on the test rows yet."]
+    test, who = final["test"], f"{final['study']}/{final['trial']}"
+    ends = test["intervals"].get("f1")
+    told_f1 = f"F1 {score(test['f1'])} on {final['test_rows']} test rows{between(ends)}"
+    looks = f"look {final['looks']} of {final['budget']} at these rows"
+    if final["stale"]:
+        return [*told, f"It was not scored on the test rows. Last scored was {who}: {told_f1}; {looks}."]
+    return [*told, f"It scored {told_f1}; {looks}."]
+
+
+def asked(facts: Facts) -> list[tuple[str, str]]:
+    """What the project asked, as pairs of a heading and a text."""
+    data, split = facts.config.data, facts.config.split
+    pairs = [("Data", f"{data.source}, to predict {data.target}")]
+    for name, told in facts.splits.items():
+        classes = ", ".join(f"{label} {count}" for label, count in told["classes"].items())
+        pairs.append((f"{name.capitalize()} rows", f"{told['rows']} ({classes})"))
+    if facts.final is not None:
+        pairs.append(("Test rows", f"{facts.final['test_rows']}, sealed until the look"))
+    pairs.append(("Split", f"{split.method}, {split.validation:g} validation, {split.test:g} test"))
+    pairs.append(("Objective", f"{facts.direction} {facts.metric}, at the kept epoch"))
+    return pairs
+
+
+def studies(facts: Facts) -> list[dict[str, Any]]:
+    """A line per study."""
+    return [
+        {
+            "name": name, "sampler": report["sampler"], "trials": len(report["trials"]),
+            "states": ", ".join(f"{count} {state}" for state, count in report["states"].items() if count),
+            "best": None if report["best"] is None else f"{name}/{report['best']}", "value": report["best_value"],
+        }
+        for name, report in facts.studies.items()
+    ]  # fmt: skip
+
+
+def certainty(facts: Facts) -> list[str]:
+    """How sure the choice is, in sentences."""
+    ranked, chosen, ties = facts.ranked, facts.chosen, facts.ties
+    told = []
+    if len(ranked) > 1 and chosen.value is not None and ranked[1].value is not None:
+        told.append(f"Its lead over the second, {ranked[1].name}, is {score(abs(chosen.value - ranked[1].value))}.")
+    if ties is not None:
+        low, high = facts.ranking["indistinguishable"]["interval"]
+        told.append(
+            f"The validation rows are few: the 95 % interval of its score is {score(low)} to {score(high)}, and "
+            f"{len(ties)} of the other {len(ranked) - 1} trials lie inside. These are ties."
+        )
+    if (default := facts.defaults) is not None and default.name != chosen.name:
+        tie = " It is one of the ties." if ties and default.name in ties else ""
+        told.append(f"The fixed hyperparameters as they are ({default.name}) score {score(default.value)}.{tie}")
+    told.append(
+        "The validation score of the chosen trial is the best of many, and therefore too good. The test score is not."
+    )
+    return told
+
+
+def test_rows(facts: Facts) -> list[tuple[str, str, str]]:
+    """The test scores: name, value, interval; empty where nothing was scored."""
+    if facts.final is None:
+        return []
+    test = facts.final["test"]
+    return [
+        (name, score(test[name]), between(test["intervals"].get(name)).strip(" ()")) for name in TEST if name in test
+    ]
+
+
+def commands(facts: Facts) -> list[tuple[str, str]]:
+    """What derives each number again."""
+    chosen = facts.chosen.name
+    told = [(f"tracker reproduce {chosen}", "trains the chosen trial again in a fresh process and compares every bit")]
+    if facts.final is not None:
+        told.append(("tracker reproduce final", "the scored trial and its test scores again, without a new look"))
+    told += [(f"tracker verify {name}", f"all trials of {name} again, proposals too") for name in facts.studies]
+    told.append(("tracker verify --all", "store, studies, ranking, looks and final result"))
+    told.append((stage_command().strip("`"), "runs what changed since"))
+    return told
+
+
+def methods(facts: Facts) -> str:
+    """A paragraph for a paper's section on methods."""
+    config, total = facts.config, len(facts.rows)
+    samplers = "; ".join(f"{one['name']}: {one['sampler']}, {one['trials']} trials" for one in studies(facts))
+    stopping = config.training.early_stopping
+    ends = (
+        f"early stopping on {stopping.monitor} with patience {stopping.patience}" if stopping else "no early stopping"
+    )
+    rows = ", ".join(f"{told['rows']} {name}" for name, told in facts.splits.items())
+    space = ", ".join(facts.searched())
+    sentence = (
+        f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, split by "
+        f"{config.split.method}; preprocessing fitted on training rows only). {total} configurations were trained "
+        f"({samplers}) for at most {config.training.epochs} epochs with {ends}, each with a seed of its own derived from "
+        f"the root seed {config.seed}. Searched: {space}. The configuration with the best {facts.metric} on validation "
+        "was chosen."
+    )
+    if facts.final is None:
+        return f"{sentence} The test rows were not opened."
+    final, test = facts.final, facts.final["test"]
+    average = "of the positive class" if test["positive"] is not None else "averaged over classes"
+    scores = ", ".join(f"{name} {score(test[name])}" for name in ("precision", "recall", "f1"))
+    who = "It" if not final["stale"] else f"Of an earlier choice, {final['study']}/{final['trial']}, which"
+    return (
+        f"{sentence} {who} was scored on {final['test_rows']} test rows that took no part in tuning (look "
+        f"{final['looks']} of {final['budget']}): {scores}, {average}; intervals are 95 % over test rows. All numbers "
+        "were computed with tracker and can be derived again bit for bit."
+    )
+
+
+def checklist(facts: Facts) -> list[tuple[str, str]]:
+    """Questions of the ACL reproducibility checklist and of REFORMS that the records can answer."""
+    config = facts.config
+    duplicates = (
+        "rows with equal features share a split" if config.split.duplicates == "together" else "not kept together"
+    )
+    told = [
+        ("Sample size, and classes", "; ".join(f"{a}: {b}" for a, b in asked(facts) if "rows" in a)),
+        ("How was the data split", f"{config.split.method}, by a hash of each row and a kept salt; {duplicates}"),
+        ("Leakage: preprocessing", "imputation, scaling and encoding are fitted on training rows only"),
+        ("Leakage: test rows", "sealed; opened by the last stage alone, after the look was recorded"),
+        (
+            "Search methods and number of trials",
+            "; ".join(f"{one['name']}: {one['sampler']}, {one['trials']}" for one in studies(facts)),
+        ),
+        ("Bounds of each hyperparameter", json.dumps(_space(config), ensure_ascii=False)),
+        ("Values of the chosen configuration", json.dumps(dict(facts.chosen.params), ensure_ascii=False)),
+        (
+            "Criterion of selection",
+            f"{facts.direction} {facts.metric} on validation; ties: lower val_loss, study, number",
+        ),
+        ("Seeds", f"root seed {config.seed}; each trial's seed is derived from it, its study and its number"),
+        ("Uncertainty", "95 % intervals over rows; trials that cannot be told apart are named"),
+    ]
+    failed = [row for row in facts.rows if row.state == "failed"]
+    reasons = first_reason(why_unranked(row.state, row.value, facts.metric, row.reason) for row in failed)
+    return [*told, ("Failed trials", f"{len(failed)} of {len(facts.rows)}{': ' + reasons if failed else ''}")]
+
+
+def _space(config: Config) -> Any:
+    return json.loads(config.model_dump_json(include={"search_space"}, exclude_unset=True))["search_space"]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value can stand in a chart: a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def between(ends: Sequence[float] | None) -> str:
+    """An interval behind a score; nothing where there is none."""
+    return "" if ends is None else f" (95 %: {ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def score(value: Any) -> str:
+    """A score as people read it: three decimals, more for what would be 0; `undefined` for none."""
+    if not is_number(value):
+        return "undefined"
+    return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
+
+
+def short(value: Any) -> str:
+    """A hyperparameter as people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
