@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -403,3 +404,63 @@ def test_bundled_set_prepares(tmp_path: Path) -> None:
     """The default configuration prepares as it is."""
     report = prepare(Data(), Preprocessing(), tmp_path, tmp_path / "prepared")
     assert (569, "malignant") == (report.rows, report.positive)
+
+
+def test_dates_are_features_where_it_is_said(place: Place) -> None:
+    """`data.dates: features` keeps a column of dates, with the order of day and month that its cells show."""
+    cells = [f"{n % 28 + 1:02}/{n % 12 + 1:02}/2024" for n in range(240)]
+    report = run(place, make_table().assign(day=cells), dates="features")
+    assert "feature date" == roles(report)["day"]
+    assert "year, month, weekday, hour, days since the first" in next(
+        c.action for c in report.columns if c.column == "day"
+    )
+    place.split(make_table().assign(day=cells), dates="features")
+    schema = json.loads((place.splits / "schema.json").read_text())
+    columns = {column["name"]: column for column in schema["columns"]}
+    assert {"day_first": True} == columns["day"]["reading"]
+    assert "reading" not in columns["age"], "what is plain is not written, so that keys stay"
+
+
+def test_all_whole_numbers_may_be_codes(place: Place, table: pd.DataFrame) -> None:
+    """`data.categorical: integers` makes categories of every column of whole numbers, with gaps or without; fractions stay."""
+    table = table.assign(code=np.arange(240) % 4, gappy=[None if n % 9 == 0 else n % 5 for n in range(240)])
+    found = roles(run(place, table, categorical="integers"))
+    assert ("feature categorical", "feature categorical", "feature numeric") == (
+        found["code"],
+        found["gappy"],
+        found["age"],
+    )
+
+
+def test_constants_may_be_kept(tmp_path: Path) -> None:
+    """`data.keep_constants: true` leaves all 64 pixels of the bundled digits in their places; else three are dropped."""
+    for keep, features in ((False, 61), (True, 64)):
+        data = Data(source="sklearn:digits", keep_constants=keep)
+        report = prepare(data, Preprocessing(), tmp_path, tmp_path / "prepared")
+        assert features == sum(column.role == "feature" for column in report.columns)
+
+
+def test_labels_are_shown_in_the_order_of_numbers(place: Place, table: pd.DataFrame) -> None:
+    """`1, 2, 10` in what people read; the order of classes in keys stays that of texts."""
+    report = run(place, table.assign(churn=[str([1, 2, 10][n % 3]) for n in range(240)]))
+    assert any("labels: 1 80, 2 80, 10 80" in line for line in report.lines())
+    assert ["1", "10", "2"] == list(report.labels)
+
+
+def test_mostly_empty_columns_are_warned_of(place: Place, table: pd.DataFrame) -> None:
+    """More gaps than values: the warning says what they get, and the setting that would tell the network."""
+    table = table.assign(note=["seen" if n % 5 == 0 else "left" if n % 5 == 1 else "" for n in range(240)])
+    table.loc[10:200, "income"] = np.nan
+    warnings = run(place, table).warnings
+    assert any("'note': 144 of 240 cells are gaps" in one and "impute: missing" in one for one in warnings)
+    assert any("'income'" in one and "preprocessing.numeric.indicator: true" in one for one in warnings)
+    told = Preprocessing.model_validate({"numeric": {"indicator": True}, "categorical": {"impute": "missing"}})
+    assert not any("cells are gaps" in one for one in run(place, table, told).warnings)
+
+
+def test_row_names_with_holes_are_warned_of(place: Place, table: pd.DataFrame) -> None:
+    """Numbers that rise with the rows, some left out, are the row names of a larger table."""
+    report = run(place, table.assign(rownames=np.arange(240) + np.arange(240) // 7, n=np.arange(240) * 9 % 241 * 3))
+    assert ["column 'rownames' looks like an id: name it in data.id or data.drop"] == [
+        one for one in report.warnings if "looks like an id" in one
+    ]

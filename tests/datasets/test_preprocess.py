@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -228,3 +229,64 @@ def test_transform_stands_alone(table: pd.DataFrame, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert transform(state, table).tobytes().hex() == done.stdout.strip()
+
+
+def dates(cells: list[str | None], **reading: object) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What is fitted on a column of dates, unscaled, and the column."""
+    schema = {"columns": [{"name": "d", "role": "feature", "kind": "date", "reading": reading}]}
+    train = pd.DataFrame({"d": pd.array(cells, dtype="str")})
+    return fit_preprocessing(train, schema, settings(scale="none")), train
+
+
+def test_dates_become_numbers() -> None:
+    """Year, month, weekday (Monday is 0), hour and days since the first date of train, whichever varies; gaps are filled."""
+    state, train = dates(["2024-03-01", "2024-03-04 12:30", None, "2025-02-28"])
+    assert ["d:year", "d:month", "d:weekday", "d:hour", "d:days"] == state["features"]
+    expected = [
+        [2024, 3, 4, 0, 0],
+        [2024, 3, 0, 12.5, 3 + 12.5 / 24],
+        [2024, 3, 4, 0, 3 + 12.5 / 24],
+        [2025, 2, 4, 0, 364],
+    ]
+    assert np.array(expected, np.float32).tolist() == transform(state, train).tolist()
+    later = pd.DataFrame({"d": ["March 2, 2024", "29.02.2024"]})
+    assert [1.0, -1.0] == transform(state, later)[:, 4].tolist()
+
+
+def test_days_count_from_the_first_date_of_train() -> None:
+    """Earlier dates of other rows move nothing: they get negative numbers."""
+    state, _ = dates(["2024-01-10", "2024-01-20"])
+    assert ["d:weekday", "d:days"] == state["features"]
+    assert [-9.0] == transform(state, pd.DataFrame({"d": ["2024-01-01"]}))[:, 1].tolist()
+
+
+def test_times_of_day_are_hours() -> None:
+    """A column of times alone gives the hour; a day that none has is no feature."""
+    state, train = dates(["0:30", "3:15 pm", "12:00"])
+    assert ["d:hour"] == state["features"]
+    assert [[0.5], [15.25], [12.0]] == transform(state, train).tolist()
+
+
+def test_the_day_may_come_first() -> None:
+    """`03/04/2024` is the third of April where the column says so, else the fourth of March."""
+    assert "2024-04-03T00:00:00+00:00" == dates(["03/04/2024", "13/04/2024"], day_first=True)[0]["columns"][0]["first"]
+    assert "2024-03-04T00:00:00+00:00" == dates(["03/04/2024", "04/13/2024"])[0]["columns"][0]["first"]
+
+
+def test_no_date_is_named_with_its_row() -> None:
+    """A cell of a later row that is no date ends in one line that names it; a declared word is a gap."""
+    state, _ = dates(["2024-01-10", "2024-02-20"], gaps=["?"])
+    rows = pd.DataFrame({"d": ["2024-01-11", "?", "soon"]})
+    with pytest.raises(ValueError, match=r"column 'd', row 3: expected a date, found 'soon'"):
+        transform(state, rows)
+    assert transform(state, rows[:2]).shape == (2, len(state["features"]))
+
+
+def test_an_indicator_says_where_gaps_were(table: pd.DataFrame) -> None:
+    """A column with gaps in train gets a second feature, 1 where a cell is a gap; a column without gets none."""
+    numeric = Preprocessing.model_validate({"numeric": {"indicator": True}})
+    state, plain = fit_preprocessing(table, SCHEMA, numeric), fit_preprocessing(table, SCHEMA, settings())
+    assert ["age", "income", "income:missing"] == state["features"][:3]
+    matrix, without = transform(state, table), transform(plain, table)
+    assert table["income"].isna().astype(float).tolist() == matrix[:, 2].tolist()
+    assert without.tobytes() == np.delete(matrix, 2, axis=1).tobytes()

@@ -135,7 +135,8 @@ def limit(faults: Iterable[str]) -> list[str]:
 def unknown_column(place: str, name: str, columns: Iterable[Any]) -> str:
     """That a column is not there, and which one may be meant."""
     names = [str(column) for column in columns]
-    near = difflib.get_close_matches(name, names, n=1)
+    alike = [other for other in names if other.strip().casefold() == name.strip().casefold()]
+    near = alike or difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:20])}"
     return f"{place}: the table has no column {name!r}; {hint}{', ...' if not near and len(names) > 20 else ''}"
 
