@@ -1,0 +1,147 @@
+"""From a table to a result: init, run, check, prepare, split, tune, compare."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tracker.cli.app import Quiet, Verbose, Workers, app, find_paths, read_config
+from tracker.errors import NotFoundError
+from tracker.loading import loading
+from tracker.terminal.lists import Format, note, print_rows, say
+
+
+@app.command()
+def init(
+    table: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="A .csv or .parquet file, or sklearn:breast_cancer.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The column that names a row.", metavar="COLUMN")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Rows with the same value stay in one split.", metavar="COLUMN")
+    ] = None,
+    positive: Annotated[str | None, typer.Option(help="The class that F1 speaks about.", metavar="LABEL")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Leave it out; may be repeated.", metavar="COLUMN")] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(help="Its numbers are codes; may be repeated.", metavar="COLUMN")
+    ] = None,
+) -> None:
+    """Begin a project: look at a table, write params.yaml and dvc.yaml. Overwrites nothing."""
+    from tracker.project.begin import Wishes, begin
+
+    wishes = Wishes(table, target, id_, group, positive, tuple(drop or ()), tuple(categorical or ()))
+    for line in begin(wishes, find_paths().root, typer.prompt if sys.stdin.isatty() else None):
+        say(line or " ")
+
+
+@app.command()
+def run(
+    workers: Workers = None,
+    verbose: Verbose = False,
+) -> None:
+    """Do all stages without DVC: prepare, split, every study, compare with its look at the test split."""
+    from tracker.project.stage import run_all
+    from tracker.terminal.leaderboard import closing_lines
+
+    run_all(workers, verbose)
+    for line in closing_lines(find_paths()):
+        say(line)
+
+
+@app.command()
+def check() -> None:
+    """Say what would run: columns, studies, trials, time, disk. Runs nothing."""
+    with loading():
+        from tracker.terminal.forecast import forecast
+
+        lines = list(forecast(read_config(), find_paths()))
+    say("\n".join(line or " " for line in lines))
+
+
+@app.command()
+def prepare(quiet: Quiet = False) -> None:
+    """Read and check the table; write data/prepared."""
+    from tracker import api
+
+    report = api.prepare(read_config())
+    say("" if quiet else "\n".join(report.lines()))
+
+
+@app.command()
+def split(quiet: Quiet = False) -> None:
+    """Split the prepared table; write data/splits and the sealed data/sealed."""
+    from tracker import api
+
+    report = api.split(read_config())
+    say("" if quiet else "\n".join(report.lines()))
+
+
+@app.command()
+def tune(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Studies of params.yaml.")],
+    workers: Workers = None,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-environment",
+            help="Go on though the study was run in another environment. [env: TRACKER_ACCEPT_ENVIRONMENT=1]",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
+    from tracker import api
+    from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
+
+    config = read_config()
+    unknown = [name for name in names if name not in config.studies]
+    if unknown:
+        raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
+    for name in names:
+        with study_progress(quiet, verbose) as on_progress:
+            study = api.tune(
+                config,
+                name,
+                workers=workers,
+                accept_environment=accept,
+                on_progress=on_progress,
+                on_delivery=say_delivered,
+            )
+        say("" if quiet else study_summary(study))
+        refuse_failed(study)
+
+
+@app.command()
+def compare(
+    test: Annotated[
+        bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many rows; a table has 10, csv and json have all.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
+    trust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Run code of this digest though it is not that of this folder. [env: TRACKER_TRUST]"
+        ),
+    ] = None,
+) -> None:
+    """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
+    from tracker import api
+    from tracker.studies.superseded import superseded_note
+    from tracker.terminal.leaderboard import environment_notes
+
+    ranking = api.compare(read_config(), trust=trust)
+    columns = ("rank", "study", "trial", "value")
+    print_rows([{name: getattr(row, name) for name in columns} for row in ranking.rows], output, limit, 10)
+    note(environment_notes(ranking.environments, ranking.mixed))
+    note(superseded_note(ranking.superseded, find_paths().root, "left out of the ranking"))
+    if test:
+        from tracker.evaluation.final import summarize
+
+        say("\n".join(summarize(ranking.test(or_stale=True))))

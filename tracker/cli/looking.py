@@ -1,0 +1,78 @@
+"""Looking at results: runs, show, report, ui."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Annotated
+
+import typer
+
+from tracker.cli.app import LOOKING, OneFormat, Quiet, app, find_paths, read_config, tracking_uri
+from tracker.errors import InputError
+from tracker.terminal.lists import Format, note, print_rows, say
+
+
+@app.command(rich_help_panel=LOOKING)
+def runs(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One study; all if left out.")] = None,
+    sort: Annotated[str, typer.Option(help="A metric or a hyperparameter; the best first for metrics.")] = "value",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many rows; a table has 20, csv and json have all.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also trials of studies that params.yaml no longer describes, marked.")
+    ] = False,
+) -> None:
+    """List the trials of finished studies that params.yaml describes, the best first."""
+    from tracker.studies.superseded import superseded, superseded_note
+    from tracker.terminal.leaderboard import leaderboard, notes_of
+
+    paths, whole, old = find_paths(), output != Format.table, {}
+    with contextlib.suppress(InputError):  # without a params.yaml that can be read nothing is superseded
+        old = superseded(read_config(), paths)
+    left_out = {} if everything or name else old
+    trials = leaderboard(paths.study_reports, name, sort, whole=whole, superseded=old, everything=everything)
+    print_rows(trials, output, limit, 20)
+    note(notes_of(paths, name, left_out))
+    note(superseded_note(left_out, paths.root, "left out (`tracker runs --all` lists them)"))
+
+
+@app.command(rich_help_panel=LOOKING)
+def show(
+    trial: Annotated[str, typer.Argument(metavar="STUDY/NUMBER", help="For example tpe/42.")],
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
+) -> None:
+    """Show one trial: params, seed, metrics, its curve, how to find it in MLflow."""
+    from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
+
+    found = read_trial(find_paths(), trial)
+    say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
+    note(notes_of(find_paths(), found["study"]))
+
+
+@app.command(rich_help_panel=LOOKING)
+def report(quiet: Quiet = False) -> None:
+    """Write one page with pictures about everything: reports/index.html, and index.md for a pull request."""
+    from tracker.reporting.page import write_page
+
+    written = write_page(find_paths(), read_config())
+    say("" if quiet else "\n".join(map(str, written)))
+
+
+@app.command(rich_help_panel=LOOKING)
+def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
+    """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
+    from tracker.tracking.server import serve_ui
+
+    raise typer.Exit(serve_ui(tracking_uri(), port, say))
+
+
+@app.command(hidden=True)
+def done() -> None:
+    """Say where the results are and what to try next (the end of `make repro`)."""
+    from tracker.terminal.leaderboard import closing_lines
+
+    for line in closing_lines(find_paths()):
+        say(line)
