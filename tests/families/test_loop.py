@@ -136,6 +136,21 @@ def test_what_a_loop_is_given() -> None:
     assert {"epochs": 2} == seen["h"]
 
 
+def test_a_loop_sees_the_names_of_its_features() -> None:
+    """`train.columns` and `validation.columns` name the features of `.x`, in their order."""
+    seen: list[tuple[str, ...]] = []
+
+    def fit(hyperparameters, train, validation, seed):
+        seen.extend((train.columns, validation.columns))
+        yield {"val_loss": 0.0}
+
+    rows = arrays()
+    names = tuple(f"c{place}" for place in range(rows.x_train.shape[1]))
+    training = start_training([spec(epochs=1)], replace(rows, columns=names), fit)
+    training.advance()
+    assert [names, names] == seen
+
+
 def test_equal_specs_give_equal_bits_and_other_seeds_others() -> None:
     """Careless use of global generators repeats from the trial's seed."""
     first, again, other = outcome(train), outcome(train), outcome(train, spec(2))

@@ -180,6 +180,20 @@ def test_a_logged_model_takes_categories_as_tables_hold_them(tmp_path: Path, cel
     pd.testing.assert_frame_equal(load_model(tmp_path / "ours").predict(rows), logged.predict(rows), check_dtype=False)
 
 
+def test_a_column_that_is_missing_is_named_by_the_signature(tmp_path: Path) -> None:
+    """No column is called optional, and a logged model says which one is missing, whatever its kind."""
+    import mlflow.pyfunc  # after our own import of it, which keeps its warnings in
+
+    assert ["radius", "count", "site"] == signature(SERVING).inputs.required_input_names()
+    planned = proposal(0)
+    description = describe_model(planned.spec, finished(planned).outcome, SERVING)
+    ModelTemplate(tmp_path / "made", SERVING).write(tmp_path / "model", "run", 0.0, description, weights(0))
+    logged = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    for name in ROWS.columns:
+        with pytest.raises(mlflow.exceptions.MlflowException, match=rf"missing inputs \['{name}'\]"):
+            logged.predict(ROWS.drop(columns=name))
+
+
 def test_the_input_example_prefers_rows_without_gaps() -> None:
     """Rows with gaps are shown only where all have some; then gaps stay gaps."""
     shown = example_frame(SERVING)

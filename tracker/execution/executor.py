@@ -94,7 +94,10 @@ def arrays_of(data: TrainingData) -> Arrays:
     """The arrays of a data set with its positive class as an index."""
     positive = None if data.positive is None else data.labels.index(data.positive)
     labels = tuple(data.labels)
-    return Arrays(data.x_train, data.y_train, data.x_validation, data.y_validation, len(labels), positive, labels)
+    columns = tuple(data.preprocessing["features"])
+    return Arrays(
+        data.x_train, data.y_train, data.x_validation, data.y_validation, len(labels), positive, labels, columns
+    )
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class SplitRows:
 
     def __init__(self, x: np.ndarray, y: np.ndarray, arrays: Arrays) -> None:
         self._x, self._y = x, y
-        self.labels = arrays.labels
+        self.labels, self.columns = arrays.labels, arrays.columns
         self.positive = None if arrays.positive is None else arrays.labels[arrays.positive]
 
     @cached_property

@@ -35,8 +35,8 @@ def _first_module(fit: Callable[..., Any], description: Mapping[str, Any]) -> ob
 
 def _rows(description: Mapping[str, Any]) -> SimpleNamespace:
     """Rows of the right width, a few of each class."""
-    labels, features = tuple(description["labels"]), len(description["preprocessing"]["features"])
+    labels, columns = tuple(description["labels"]), tuple(description["preprocessing"]["features"])
     count = ROWS_PER_CLASS * len(labels)
-    x = torch.randn(count, features, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(count, len(columns), generator=torch.Generator().manual_seed(0))
     y = torch.arange(count) % len(labels)
-    return SimpleNamespace(x=x, y=y, labels=labels, positive=description["positive"])
+    return SimpleNamespace(x=x, y=y, labels=labels, columns=columns, positive=description["positive"])

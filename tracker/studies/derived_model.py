@@ -119,4 +119,5 @@ def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Ar
             )
         parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
     place = None if positive is None else labels.index(positive)
-    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels)
+    columns = tuple(description["preprocessing"]["features"])
+    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels, columns)

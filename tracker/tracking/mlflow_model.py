@@ -112,7 +112,7 @@ def _with_blanks(path: Path) -> str:
 
 
 def signature(serving: Mapping[str, Any]) -> ModelSignature:
-    """Raw columns in; label and one probability per class out. Any column may be absent as far as MLflow is concerned.
+    """Raw columns in, all of which must be there; label and one probability per class out.
 
     MLflow refuses int64 where `double` is declared, and a column of whole numbers is int64 or float64 depending on gaps:
     only columns that show fractions are declared `double`. A category may be a text, a number, a truth value or pandas'
@@ -120,7 +120,7 @@ def signature(serving: Mapping[str, Any]) -> ModelSignature:
     """
     rows = serving.get("example") or []
     inputs = [
-        ColSpec(_input_type(column, [row.get(column["name"]) for row in rows]), column["name"], required=False)
+        ColSpec(_input_type(column, [row.get(column["name"]) for row in rows]), column["name"])
         for column in serving["columns"]
     ]
     outputs = [ColSpec("float", f"probability_{label}") for label in serving["labels"]]

@@ -13,7 +13,10 @@ from tracker.standalone.mlp import multiple_of_8
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`."""
+    """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`.
+
+    `columns` names the features.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -22,6 +25,7 @@ class Arrays:
     classes: int
     positive: int | None
     labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
