@@ -8,7 +8,8 @@ TrackerError                 anything below; exit code 1
 │   └── NotFoundError        a study, trial, run or file that was named and is not there
 ├── SealError                something reached for the test split that may not; exit code 3
 │   ├── CodeNotTrusted       code came with a record and is not the code that is here
-│   └── TestLooksSpent       the budget of looks at the test split is used up
+│   ├── TestLooksSpent       the budget of looks at the test split is used up
+│   └── LookWithheld         the best trial is no better than a majority vote, and nobody said to look anyway
 ├── StoreError               the store cannot be read or written; exit code 4
 │   ├── StoreCorrupt         a record or file differs from its digest
 │   └── StoreBusy            another command holds the study
@@ -76,6 +77,10 @@ class TestLooksSpent(SealError):
     """The budget of looks at the test split is used up by other candidates."""
 
     __test__ = False  # pytest collects classes whose name starts with Test
+
+
+class LookWithheld(SealError):
+    """No look is spent on a trial that is no better on validation than a majority vote, unless it is asked for anyway."""
 
 
 class StoreError(TrackerError):

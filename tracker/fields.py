@@ -97,8 +97,12 @@ def _value(value: Any) -> None:
 
 
 _epoch = both(entries({"epoch": _epochs}), named(_value))
-# Hyperparameters: whatever names, each a number, a text, a truth value, or a list of those.
-_params: Check = named(lambda value: (many(_param) if type(value) in {list, tuple} else _param)(value))
+# Hyperparameters: whatever names, each a number, a text, a truth value, or a list of those; or a number by class.
+_params: Check = named(
+    lambda value: (many(_param) if type(value) in {list, tuple} else named(finite) if type(value) is dict else _param)(
+        value
+    )
+)
 _training = both(
     named(plain), entries({}, {"epochs": optional(whole(1, MOST_EPOCHS)), "device": text, "numerics": text})
 )

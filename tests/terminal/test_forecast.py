@@ -10,9 +10,10 @@ import pytest
 
 from tests.studies.project import REPOSITORY, SmallProject, make_config
 from tracker.config import load_config
+from tracker.datasets.prepare import DataReport
 from tracker.errors import InputError
 from tracker.paths import Paths
-from tracker.terminal.forecast import forecast
+from tracker.terminal.forecast import class_warnings, forecast
 
 
 @pytest.fixture
@@ -70,3 +71,28 @@ def test_all_faults_of_all_studies(lines) -> None:
     with pytest.raises(InputError) as caught:
         lines(studies__one=endless, studies__two=endless)
     assert 2 == len(caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "words"),
+    [
+        ({"no": 50, "yes": 50}, {}, None),
+        ({"no": 30, "yes": 70}, {}, "the positive class 'yes' is 70% of the rows: always saying so has F1 0.82; "),
+        ({"no": 30, "yes": 70}, {"data__positive": "yes"}, None),
+        (
+            {"no": 96, "yes": 4},
+            {},
+            "the positive class 'yes' is 4.0% of the rows; consider search_space.class_weights: [none, balanced]",
+        ),
+        (
+            {"no": 96, "yes": 4},
+            {"decision__threshold": 0.2, "hyperparameters__class_weights": "balanced"},
+            "the positive class 'yes' is 4.0% of the rows; consider objective.metric: val_average_precision",
+        ),
+    ],
+)
+def test_rare_and_frequent_positive_classes_are_warned_of(labels, changes, words) -> None:
+    """What to set where F1 would say little, and nothing where it is set, or where classes are alike."""
+    report = DataReport(sum(labels.values()), (), labels, "yes", ())
+    found = "\n".join(class_warnings(make_config(**changes), report))
+    assert found.startswith(words) if words else found == ""

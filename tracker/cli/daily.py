@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tracker.cli.app import Quiet, Verbose, Workers, app, find_paths, read_config
-from tracker.errors import NotFoundError
+from tracker.errors import LookWithheld, NotFoundError
 from tracker.loading import loading
 from tracker.terminal.lists import Format, note, print_rows, say
 
@@ -120,6 +120,9 @@ def compare(
     test: Annotated[
         bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
     ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="With --test: also where the best trial is no better than a majority vote.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many rows; a table has 10, csv and json have all.")
     ] = None,
@@ -144,4 +147,7 @@ def compare(
     if test:
         from tracker.evaluation.final import summarize
 
-        say("\n".join(summarize(ranking.test(or_stale=True))))
+        try:
+            say("\n".join(summarize(ranking.test(or_stale=True, anyway=anyway))))
+        except LookWithheld as withheld:
+            say(str(withheld))

@@ -14,11 +14,11 @@ from tracker.deriving.derive import FreshProcess
 from tracker.deriving.find_trial import Recorded, recorded_key
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
-from tracker.errors import DataError, TrackerError
+from tracker.errors import DataError, NotFoundError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, confusion_text
+from tracker.evaluation.final import RESULT, confusion_text, was_scored
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import as_told
 from tracker.fields import result as result_shape
@@ -36,6 +36,9 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
 
     Raises NotFoundError where there is no report, or its trial is in no record.
     """
+    path = paths.reports / "final.json"
+    if path.is_file() and not was_scored(withheld := read_report(path, run_again(paths.root))):
+        raise NotFoundError(f"{path}: nothing was scored: {withheld.get('because')}")
     final = read_report(paths.reports / "final.json", run_again(paths.root), result_shape)
     name = f"final {final['study']}/{final['trial']}"
     recorded = recorded_key(paths, str(final["key"]), name)

@@ -18,7 +18,7 @@ from tracker.deriving.verdict import Verdict, cannot
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, name_candidate, read_results
+from tracker.evaluation.final import RESULT, name_candidate, read_results, was_scored
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
@@ -71,11 +71,22 @@ def verify_pipeline(
     yield _verify_ranking(paths, settings, list(names), unsound)
     if looks := _verify_looks(paths):
         yield looks
-    if (paths.reports / "final.json").is_file() or any(paths.looks.glob("*.json")):
+    if _tells_result(paths):
         try:
             yield reproduce_final(paths)
         except TrackerError as error:
             yield cannot("final", "final", str(error))
+
+
+def _tells_result(paths: Paths) -> bool:
+    """Whether there is, or must be, a report of a result: not where it says that no look was spent."""
+    path = paths.reports / "final.json"
+    if not path.is_file():
+        return any(paths.looks.glob("*.json"))
+    try:
+        return was_scored(read_report(path, ""))
+    except TrackerError:  # an unreadable report has a verdict
+        return True
 
 
 def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound: list[str]) -> Verdict:

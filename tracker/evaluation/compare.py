@@ -13,13 +13,31 @@ from tracker.config import Compare
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import read_clusters, read_split
-from tracker.errors import CodeNotTrusted, InputError, SealError, StoreCorrupt, TestLooksSpent, TrackerError
+from tracker.errors import (
+    CodeNotTrusted,
+    InputError,
+    LookWithheld,
+    SealError,
+    StoreCorrupt,
+    TestLooksSpent,
+    TrackerError,
+)
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
-from tracker.evaluation.final import RESULT, Final, final_json, keep_result, name_candidate, read_results, write_final
+from tracker.evaluation.final import (
+    RESULT,
+    Final,
+    final_json,
+    keep_result,
+    name_candidate,
+    read_results,
+    write_final,
+    write_withheld,
+)
 from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import as_told, score_labels
+from tracker.evaluation.worth import Unworthy, find_unworthy
 from tracker.metrics import ASKED
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again
@@ -28,6 +46,8 @@ from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ANYWAY = "`tracker compare --test --anyway`"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,23 +140,23 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     try:
         model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen, case.paths, case.trust)
         clusters = read_clusters(case.paths.splits, "validation")
-        return validation_interval(model, ranking.objective["metric"], *_validation(case), clusters)
+        return validation_interval(model, ranking.objective["metric"], *_labelled(case, "validation"), clusters)
     except CodeNotTrusted:
         raise
     except TrackerError:
         return None
 
 
-def _validation(case: _Case) -> tuple[pd.DataFrame, list[str]]:
-    """The validation split: raw columns, and the label name of every row."""
-    frame = read_split(case.paths.splits, "validation")
+def _labelled(case: _Case, name: str) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of a split: raw columns, and the label name of every row."""
+    frame = read_split(case.paths.splits, name)
     target = read_document(case.paths.splits / "schema.json", "schema", run_again(case.paths.splits))["target"]
     return frame, [str(label) for label in frame[target]]
 
 
-def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
+def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
     """Scores the trial that ranks first now, and no other: the ranking is made again from the reports."""
-    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
+    ranking = _rank(case)
     chosen = ranking.chosen
     if chosen.key != key:
         raise InputError(f"{chosen.study}/{chosen.trial} ranks first by now; compare again before the test split opens")
@@ -151,6 +171,10 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
     identity = test_identity(case.paths.sealed)
     model = _checked_model(case, chosen, identity)
     with Store.open(case.paths.store, case.clock) as store:
+        if not anyway and (unworthy := _unworthy(case, store, ranking, model, identity)):
+            if or_stale:
+                write_withheld(case.paths.reports, unworthy)
+            raise LookWithheld(f"no look was spent: {unworthy.words}. {ANYWAY} scores it all the same")
         try:
             ledger = _record(case, store, chosen, identity)
         except TestLooksSpent as spent:
@@ -166,10 +190,19 @@ def _test(case: _Case, key: str, *, or_stale: bool) -> Final:
     return final
 
 
+def _unworthy(case: _Case, store: Store, ranking: Ranking, model: ChosenModel, test: SealedIdentity) -> Unworthy | None:
+    """Why the chosen trial is not worth a look, where one would be spent on it."""
+    ledger, rows, chosen = join_looks(case.paths.looks, store.looks()), mark_rows(test.row_keys), ranking.chosen
+    if any(look.candidate == chosen.candidate for look in ledger.at(rows)) or ledger.count(rows) >= case.budget:
+        return None
+    (_, train), (_, actual) = _labelled(case, "train"), _labelled(case, "validation")
+    return find_unworthy(ranking, model.labels, model.positive, train, actual)
+
+
 def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
     """The chosen trial's model, of the same split as the sealed rows, and with the validation scores it was chosen for."""
     model = load_chosen(case.paths.models / chosen.study, chosen, case.paths, case.trust)
-    frame, actual = _validation(case)
+    frame, actual = _labelled(case, "validation")
     if test.beside["validation"] != digest_table(frame):
         raise SealError(
             f"{case.paths.sealed} and {case.paths.splits} are not of one split; {run_again(case.paths.root)}"

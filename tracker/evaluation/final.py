@@ -18,6 +18,8 @@ from tracker.shown import csv_cell
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracker.evaluation.worth import Unworthy
+
 RESULT = ("study", "trial", "key", "candidate", "params", "validation", "test", "test_digest", "test_rows")
 
 _MEND = "bring it back from git, or delete it (`tracker sync` writes the store's copy, where there is one)"
@@ -114,6 +116,19 @@ def write_final(reports: Path, final: Final) -> None:
     """Writes `final.json`, and `confusion.csv` for `dvc plots`."""
     write_durably(reports / "confusion.csv", confusion_text(final.result).encode())
     write_report(reports / "final.json", final_json(final))
+
+
+def write_withheld(reports: Path, unworthy: Unworthy) -> None:
+    """Writes a `final.json` that says that nothing was scored and why, and a `confusion.csv` without rows."""
+    ends = None if unworthy.interval is None else list(unworthy.interval)
+    told = {"metric": unworthy.metric, "interval": ends, "majority_vote": unworthy.vote}
+    write_durably(reports / "confusion.csv", b"actual,predicted\n")
+    write_report(reports / "final.json", {"scored": False, "because": unworthy.words, **unworthy.chosen.place, **told})
+
+
+def was_scored(final: Mapping[str, Any]) -> bool:
+    """Whether a report of a final result tells one; else it says why no look was spent."""
+    return final.get("scored") is not False
 
 
 def confusion_text(result: Mapping[str, Any]) -> str:

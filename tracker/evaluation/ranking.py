@@ -58,13 +58,13 @@ class RankedTrial:
 class Opener(Protocol):
     """What scores the chosen trial of a ranking on the test split."""
 
-    def __call__(self, *, or_stale: bool) -> Final:
+    def __call__(self, *, or_stale: bool, anyway: bool) -> Final:
         """See `Ranking.test`."""
         ...
 
 
-def _closed(*, or_stale: bool) -> Final:
-    del or_stale
+def _closed(*, or_stale: bool, anyway: bool) -> Final:
+    del or_stale, anyway
     raise TrackerError("this ranking was not made by compare(); only that may open the test split")
 
 
@@ -121,13 +121,15 @@ class Ranking:
             for row in self.rows
         )
 
-    def test(self, *, or_stale: bool = False) -> Final:
+    def test(self, *, or_stale: bool = False, anyway: bool = False) -> Final:
         """Scores the chosen trial on the test split, once its look is recorded, and writes `reports/final.json`.
 
         Where the budget of looks is used up by other candidates the split stays closed: TestLooksSpent is raised,
-        or, with `or_stale`, the last result is repeated and marked stale.
+        or, with `or_stale`, the last result is repeated and marked stale. Where the chosen trial is no better on validation
+        than a majority vote (`tracker.evaluation.worth`) LookWithheld is raised, unless `anyway`; with `or_stale`,
+        `reports/final.json` then says so.
         """
-        return self.opener(or_stale=or_stale)
+        return self.opener(or_stale=or_stale, anyway=anyway)
 
 
 def rank_trials(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from tracker.config import Config, load_config
 from tracker.durable import lock_file
-from tracker.errors import InputError, StoreBusy
+from tracker.errors import InputError, LookWithheld, StoreBusy
 from tracker.lifelines import is_orphaned
 from tracker.paths import project_paths
 from tracker.terminal.endings import end_with_parent
@@ -86,7 +86,8 @@ def tune(config: Config, study: str, workers: int | None = None, verbose: bool =
 def compare(config: Config) -> None:
     """From study reports to reports/ranking.json, and by one look at the test split to reports/final.json.
 
-    Where looks are spent the last result is repeated, marked stale. Prints the outcome.
+    Where looks are spent the last result is repeated, marked stale; where the best trial is worth none, the report says so.
+    Prints the outcome.
     """
     from tracker import api
     from tracker.evaluation.final import summarize
@@ -95,8 +96,11 @@ def compare(config: Config) -> None:
 
     with api.delivering(config) as finish:
         ranking = api.compare(config)
-        final = ranking.test(or_stale=True)
-        _say([*summarize(final), *environment_notes(ranking.environments, ranking.mixed)])
+        try:
+            told = summarize(ranking.test(or_stale=True))
+        except LookWithheld as withheld:  # no fault of the pipeline: the report says it
+            told = [str(withheld)]
+        _say([*told, *environment_notes(ranking.environments, ranking.mixed)])
         say_delivered(finish())
 
 

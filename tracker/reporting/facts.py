@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.config import Config
 from tracker.errors import NotFoundError
 from tracker.evaluation.files import read_report
+from tracker.evaluation.final import was_scored
 from tracker.evaluation.reports import read_study_report
 from tracker.paths import Paths
 from tracker.records import Trial
@@ -162,7 +163,9 @@ def _row(study: str, trial: Mapping[str, Any]) -> Row:
 
 
 def _final(path: Path) -> Mapping[str, Any] | None:
-    return read_report(path, run_again(path, "compare")) if path.is_file() else None
+    """The result, where one is told: not where the report says that no look was spent."""
+    found = read_report(path, run_again(path, "compare")) if path.is_file() else None
+    return found if found is not None and was_scored(found) else None
 
 
 def _splits(folder: Path) -> Mapping[str, Any]:

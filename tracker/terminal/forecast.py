@@ -12,6 +12,7 @@ from tracker.errors import InputError
 from tracker.execution.cohorts import Cohort, form_cohorts
 from tracker.execution.trainer import Segment, load_own
 from tracker.families.family import open_family
+from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels
@@ -44,6 +45,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     except InputError as error:
         faults += error.faults
     yield from report.lines()
+    yield from (f"warning: {warning}" for warning in class_warnings(config, report))
     if split is not None:
         yield from ["", *split.lines()]
     if faults := [*date_faults(paths), *faults]:
@@ -68,6 +70,33 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     total = sum(plan.trials for plan in plans.values())
     yield f"{total} trials, at most about {_duration(seconds)} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
+
+
+def class_warnings(config: Config, report: DataReport) -> Iterator[str]:
+    """What to set where the positive class is the majority, or has under 10 % of the rows."""
+    positive = report.positive
+    if positive is None:
+        return
+    share = report.labels[positive] / report.rows
+    if share > 0.5 and config.data.positive is None:
+        rarest = min(report.labels, key=lambda label: report.labels[label])
+        yield (
+            f"the positive class {positive!r} is {share:.0%} of the rows: always saying so has F1 "
+            f"{2 * share / (1 + share):.2f}; for scores of the rarer one say data.positive: {rarest!r}"
+        )
+    if share < 0.1 and (wanted := list(_unset(config))):
+        yield f"the positive class {positive!r} is {share:.1%} of the rows; consider {', '.join(wanted)}"
+
+
+def _unset(config: Config) -> Iterator[str]:
+    """What helps a rare class and is not set."""
+    spaces = [config.hyperparameters, *(config.space_of(name) for name in config.studies)]
+    if "class_weights" in FAMILIES[config.model.family].knobs and not any("class_weights" in one for one in spaces):
+        yield "search_space.class_weights: [none, balanced]"
+    if config.decision.threshold == "argmax":
+        yield "decision.threshold: validation"
+    if config.objective.metric in {"val_accuracy", "val_f1"}:
+        yield "objective.metric: val_average_precision"
 
 
 def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, int]:

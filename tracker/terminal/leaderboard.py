@@ -11,6 +11,7 @@ from typing import Any
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import read_report
+from tracker.evaluation.final import was_scored
 from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.fields import report as report_shape
 from tracker.fields import result as result_shape
@@ -173,6 +174,15 @@ def closing_lines(paths: Paths) -> list[str]:
     path = paths.reports / "final.json"
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no result yet; {run_again(path)} first")
+    withheld = read_report(path, f"{run_again(path)} to write it again")
+    if not was_scored(withheld):
+        best = f"{withheld['study']}/{withheld['trial']}"
+        return [
+            "",
+            f"nothing was scored on the test split: {withheld['because']}",
+            f"next: tracker show {best} | tracker compare --test --anyway",
+            f"      edit params.yaml, then {stage_command(path).strip('`')}",
+        ]
     final = read_report(path, f"{run_again(path)} to write it again", result_shape)
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""

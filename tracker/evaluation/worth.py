@@ -1,0 +1,72 @@
+"""Whether the best trial is worth a look at the test split: on validation it must be better than one answer for all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.evaluation.scoring import index_labels
+from tracker.metrics import ASKED, METRICS, count_confusion, scores, separation_scores
+
+WON_BY_ONE_ANSWER = {"precision", "recall"}  # whoever always says the class, or once, has them; no vote to beat
+
+
+@dataclass(frozen=True, slots=True)
+class Unworthy:
+    """Why no look is spent: the score of the best trial, its interval, and what a majority vote scores."""
+
+    chosen: RankedTrial
+    metric: str
+    interval: tuple[float, float] | None
+    vote: float | None
+
+    @property
+    def words(self) -> str:
+        """One sentence."""
+        about = (
+            f"{self.chosen.study}/{self.chosen.trial} is best, with {self.metric} {self.chosen.value:.4f} on validation"
+        )
+        if self.vote is None:
+            return about
+        ends = "" if self.interval is None else f" (95 % {self.interval[0]:.4f} to {self.interval[1]:.4f})"
+        return f"{about}{ends}; knowing only how often each class occurs gives {self.vote:.4f}"
+
+
+def find_unworthy(
+    ranking: Ranking, labels: Sequence[str], positive: str | None, train: Sequence[str], actual: Sequence[str]
+) -> Unworthy | None:
+    """What keeps the best trial of a ranking from a look; None where nothing does, or the metric is none of ours.
+
+    A score that is to be high must not be 0, and the vote's score must lie outside of its 95 % interval over validation rows
+    (where there is none: the score must be better). `train` and `actual` are the labels of training and validation rows.
+    """
+    chosen, metric = ranking.chosen, ranking.objective["metric"]
+    name, maximize = metric.removeprefix("val_"), ranking.objective["direction"] == "maximize"
+    if name not in METRICS or metric == name:
+        return None
+    if maximize and chosen.value == 0:
+        return Unworthy(chosen, metric, None, None)
+    place = None if positive is None else list(labels).index(positive)
+    vote = _vote(name, index_labels(train, labels), index_labels(actual, labels), len(labels), place)
+    if vote is None or name in WON_BY_ONE_ANSWER:
+        return None
+    low, high = ranking.interval or (chosen.value, chosen.value)
+    beaten = low > vote if maximize else high < vote
+    return None if beaten else Unworthy(chosen, metric, ranking.interval, vote)
+
+
+def _vote(
+    name: str, train: NDArray[np.int64], actual: NDArray[np.int64], classes: int, positive: int | None
+) -> float | None:
+    """What a model scores on validation that gives each row the shares of the classes among the training rows."""
+    shares = np.bincount(train, minlength=classes) / len(train)
+    if METRICS[name].needs == "loss":
+        return -float(np.log(np.maximum(shares, 1e-300))[actual].mean())
+    if name in ASKED:
+        return separation_scores(actual, np.tile(shares, (len(actual), 1)), positive, [name])[name]
+    calls = np.full(len(actual), shares.argmax())
+    return scores(count_confusion(actual, calls, classes), positive)[name]
