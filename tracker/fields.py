@@ -249,6 +249,17 @@ final: Check = entries({name: RESULT[name] for name in ("study", "trial", "key")
 result: Check = entries(
     {name: RESULT[name] for name in ("study", "trial", "key", "params", "validation", "test", "test_digest")}, RESULT
 )
+
+
+def final_report(value: Any) -> None:
+    """`reports/final.json`: a result, or why none was scored."""
+    if not isinstance(value, Mapping) or value.get("scored") is not False:
+        result(value)
+    else:
+        entries({"study": text, "trial": _number, "because": text}, {})({n: value[n] for n in value if n in _WITHHELD})
+
+
+_WITHHELD = {"study", "trial", "because"}
 look: Check = entries(
     {
         "format": _version,

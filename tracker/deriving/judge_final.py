@@ -21,7 +21,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, confusion_text, was_scored
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import as_told
-from tracker.fields import result as result_shape
+from tracker.fields import final_report
 from tracker.paths import Paths
 from tracker.remedies import run_again, stage_command
 from tracker.store.model_folder import write_model
@@ -37,9 +37,9 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
     Raises NotFoundError where there is no report, or its trial is in no record.
     """
     path = paths.reports / "final.json"
-    if path.is_file() and not was_scored(withheld := read_report(path, run_again(paths.root))):
-        raise NotFoundError(f"{path}: nothing was scored: {withheld.get('because')}")
-    final = read_report(paths.reports / "final.json", run_again(paths.root), result_shape)
+    final = read_report(path, run_again(paths.root), final_report)
+    if not was_scored(final):
+        raise NotFoundError(f"{path}: nothing was scored: {final['because']}")
     name = f"final {final['study']}/{final['trial']}"
     recorded = recorded_key(paths, str(final["key"]), name)
     with TemporaryDirectory(prefix="tracker-") as folder:

@@ -8,7 +8,7 @@ from typing import Any
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import RESULT, keep_result, name_candidate, read_results
 from tracker.evaluation.ledger import read_ledger
-from tracker.fields import result
+from tracker.fields import final_report
 from tracker.paths import Paths
 from tracker.remedies import run_again
 from tracker.store.store import Store
@@ -40,7 +40,7 @@ def _results(paths: Paths) -> Iterator[Mapping[str, Any]]:
     """The report first, because it also says how many looks there were; a stale one repeats a result that is kept."""
     path = paths.reports / "final.json"
     if path.is_file():
-        final = read_report(path, f"{run_again(path)} to write it again", result)
+        final = read_report(path, f"{run_again(path)} to write it again", final_report)
         if final.get("stale") is False:
             yield final
     for kept in read_results(paths.looks):

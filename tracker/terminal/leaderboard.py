@@ -13,8 +13,8 @@ from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import was_scored
 from tracker.evaluation.reports import check_study_report, environments_of
+from tracker.fields import final_report
 from tracker.fields import report as report_shape
-from tracker.fields import result as result_shape
 from tracker.metrics import TEST, direction_of
 from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
@@ -174,16 +174,15 @@ def closing_lines(paths: Paths) -> list[str]:
     path = paths.reports / "final.json"
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no result yet; {run_again(path)} first")
-    withheld = read_report(path, f"{run_again(path)} to write it again")
-    if not was_scored(withheld):
-        best = f"{withheld['study']}/{withheld['trial']}"
+    final = read_report(path, f"{run_again(path)} to write it again", final_report)
+    if not was_scored(final):
+        best = f"{final['study']}/{final['trial']}"
         return [
             "",
-            f"nothing was scored on the test split: {withheld['because']}",
+            f"nothing was scored on the test split: {final['because']}",
             f"next: tracker show {best} | tracker compare --test --anyway",
             f"      edit params.yaml, then {stage_command(path).strip('`')}",
         ]
-    final = read_report(path, f"{run_again(path)} to write it again", result_shape)
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     scored = chosen = f"{final['study']}/{final['trial']}"
