@@ -24,6 +24,7 @@ GAP_WORDS = frozenset({"na", "nan", "n/a", "#n/a", "null", "none", "missing", "?
 SURE_GAPS = frozenset({"nan", "n/a", "#n/a", "null", "?"})  # hardly ever the name of a category
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SHAPE = re.compile(r"[^0-9A-Za-z]{0,3}\d[\d.,'\s\u2019\u00a0\u202f]*([eE][-+]?\d+)?[^0-9A-Za-z]{0,3}", re.ASCII)
+_DATE_SHAPE = re.compile(r"\d{1,4}[-/.: ][0-9a-z]|[a-z]{3,9}\.? \d", re.IGNORECASE | re.ASCII)
 _CODE = re.compile(r"[+-]?0\d")
 # the first one that fits is meant: `1,000` is a thousand, where no cell says otherwise
 _WRITINGS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
@@ -109,7 +110,10 @@ def _other_writing(counts: dict[str, int], words: set[str], total: int, writing:
 
 
 def _dates(counts: dict[str, int], others: list[str], total: int) -> Look | None:
-    good = {text for text in others if is_date(text)}
+    shaped = [text for text in others if _DATE_SHAPE.match(text)]  # quick: ids are many
+    if sum(counts[text] for text in shaped) < MOSTLY * total:
+        return None
+    good = {text for text in shaped if is_date(text)}
     if sum(counts[text] for text in good) < MOSTLY * total:
         return None
     odd = [text for text in counts if text not in good]
