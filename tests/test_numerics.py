@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import ConfigError
-from tracker.numerics import PINS, pin_numerics
+from tracker.numerics import NUMPY, PINS, pin_numerics
 
 PROGRAM = """
 import json, os, sys
@@ -48,8 +48,10 @@ def test_pins_that_come_too_late_are_refused() -> None:
     """Once torch is loaded its kernels are chosen: portable numerics say so instead of pretending."""
     with pytest.raises(ConfigError, match="before torch is loaded"):
         pin_numerics("portable", {}, {"torch"})
+    with pytest.raises(ConfigError, match="before numpy is loaded"):
+        pin_numerics("portable", {name: value for name, value in PINS.items() if name not in NUMPY}, {"torch", "numpy"})
     environ = dict(PINS)
-    pin_numerics("portable", environ, {"torch"})
+    pin_numerics("portable", environ, {"torch", "numpy"})
     assert dict(PINS) == environ
 
 
@@ -65,9 +67,18 @@ def test_portable_keys_hold_no_cpu() -> None:
     """The environment of portable trials names neither the CPU's level nor its maker; the native one names both."""
     portable, native = run("portable"), run("native")
     assert "DEFAULT" == portable["level"]
+    assert "numpy_probe" in portable["parts"]
+    assert not {"numpy_probe", "numpy_features"} & set(native["parts"])
     assert not {"cpu_capability", "cpu_vendor"} & set(portable["parts"])
     assert {"cpu_capability", "cpu_vendor"} <= set(native["parts"])
     assert portable["name"] != native["name"]
+
+
+@pytest.mark.skipif(not X86, reason="portable numerics are for x86-64")
+def test_what_steers_numpy_is_part_of_the_key() -> None:
+    """Native numbers under the variable have a key of their own, in which the features that are left are named."""
+    steered = run("native", NPY_DISABLE_CPU_FEATURES=PINS["NPY_DISABLE_CPU_FEATURES"])
+    assert [] == steered["parts"]["numpy_features"]
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ DATA = {
     "validation": "b" * 64,
     "schema": "c" * 64,
     "preprocessing": {
-        "numeric": {"impute": "median", "scale": "none"},
+        "numeric": {"impute": "median", "scale": "none", "indicator": False},
         "categorical": {"impute": "none", "encode": "onehot"},
     },
 }

@@ -20,7 +20,7 @@ DATA = {
     "validation": "b" * 64,
     "schema": "c" * 64,
     "preprocessing": {
-        "numeric": {"impute": "median", "scale": "standard"},
+        "numeric": {"impute": "median", "scale": "standard", "indicator": False},
         "categorical": {"impute": "most_frequent", "encode": "onehot"},
     },
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from tracker.config.settings import Config, parse_config
 from tracker.errors import ConfigError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 100_000  # YAML takes ten seconds or more for each further one
+MAX_DIGITS = 400
 MAX_DEPTH = 20
+_DIGITS = re.compile(r"[+-]?(0[xob])?[0-9a-fA-F_.]+")
 
 
 def load_config(path: str | Path = "params.yaml") -> Config:
@@ -68,13 +71,17 @@ def read_yaml(content: bytes, name: str) -> Any:
 def _refuse_bombs(text: str, name: str) -> None:
     """Looks at the events alone: aliases can unfold into more than memory holds, nesting into more than the stack."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
             raise ConfigError(f"{name}: line {line}: aliases (*{event.anchor}) are not allowed")
+        if isinstance(event, ScalarEvent) and len(event.value) > MAX_DIGITS and _DIGITS.fullmatch(event.value):
+            raise ConfigError(
+                f"{name}: line {line}: a number of {len(event.value)} digits; at most {MAX_DIGITS} are read"
+            )
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ConfigError(f"{name}: line {line}: nested deeper than {MAX_DEPTH} levels")

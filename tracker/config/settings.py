@@ -29,6 +29,9 @@ from tracker.metrics import CURVES, name_fault
 from tracker.samplers import SAMPLERS
 from tracker.shapes import STUDY_NAME as NAME
 
+MOST_FAULTS = 50  # that are told at once
+LONGEST = 1000  # characters of one
+
 
 class Config(Part):
     """The whole of params.yaml, checked."""
@@ -90,8 +93,9 @@ def parse_config(tree: Any, name: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        faults = dict.fromkeys([*faults_of(error), *_hidden_faults(tree, error)])
-        raise ConfigError(f"{name}: {fault}" for fault in faults) from None
+        faults = list(dict.fromkeys([*faults_of(error), *_hidden_faults(tree, error)]))
+        more = [f"and {len(faults) - MOST_FAULTS} more faults"] if len(faults) > MOST_FAULTS else []
+        raise ConfigError(f"{name}: {fault[:LONGEST]}" for fault in [*faults[:MOST_FAULTS], *more]) from None
 
 
 def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[str]:

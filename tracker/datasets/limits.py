@@ -6,6 +6,7 @@ from tracker.errors import DataError
 
 MAX_COLUMNS = 10_000
 MAX_CELLS = 200_000_000
+MAX_TEXT = 2**30  # bytes of text of a table, written out
 EXACT = 2**53  # up to here float64 holds every whole number
 
 

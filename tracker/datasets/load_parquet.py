@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
 from tracker.datasets.appearance import is_number
-from tracker.datasets.limits import EXACT, check_size
+from tracker.datasets.limits import EXACT, MAX_TEXT, check_size
 from tracker.datasets.load_csv import typed
 from tracker.datasets.schema import as_text
 from tracker.datasets.writing import Writing, gaps_made
@@ -33,6 +33,7 @@ def parse_parquet(
     import pandas as pd
 
     table = read_arrow(content, name)
+    _check_texts(table, name)
     columns = {field.name: _plain(table[field.name]) for field in table.schema}
     if writing is not None:
         columns = {column: _written(cells, column, writing, column in text) for column, cells in columns.items()}
@@ -40,6 +41,20 @@ def parse_parquet(
         if pd.api.types.is_numeric_dtype(columns[code].dtype) and not pd.api.types.is_bool_dtype(columns[code].dtype):
             columns[code] = as_text(columns[code])  # who wrote `category` said that the numbers are names
     return pd.DataFrame(columns, columns=table.column_names)
+
+
+def _check_texts(table: Any, name: str) -> None:
+    """Refuses texts that are few in the file, as a dictionary, and would fill the memory when they are written out."""
+    total = 0
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
+            for chunk in column.chunks:
+                lengths = pc.binary_length(chunk.dictionary)
+                total += pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            total += column.nbytes
+    if total > MAX_TEXT:
+        raise DataError(f"{name}: {total} bytes of text when written out; at most {MAX_TEXT} are read; take fewer rows")
 
 
 def _written(cells: pd.Series[Any], name: str, writing: Writing, literal: bool) -> pd.Series[Any]:

@@ -12,7 +12,9 @@ from tracker.config import Config, load_config
 from tracker.durable import lock_file
 from tracker.errors import InputError, LookWithheld, StoreBusy
 from tracker.lifelines import is_orphaned
+from tracker.numerics import pin_numerics
 from tracker.paths import project_paths
+from tracker.shown import shown
 from tracker.terminal.endings import end_with_parent
 
 WAIT_S = 5.0  # for the same stage of another command
@@ -44,6 +46,8 @@ def run_all(workers: int | None = None, verbose: bool = False) -> None:
     Nothing is skipped: what is in the store is replayed, so a second run trains nothing. Each stage holds its lock.
     """
     config = load_config(project_paths().params)
+    if any(config.training_of(name).numerics == "portable" for name in config.studies):
+        pin_numerics("portable", os.environ, sys.modules)  # preparing loads NumPy
     for stage in ("prepare", "split"):
         with _locked(stage):
             STAGES[stage](config)
@@ -123,5 +127,5 @@ def _locked(*words: str) -> AbstractContextManager[None]:
 
 
 def _say(lines: Iterable[str]) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.writelines(f"{shown(line)}\n" for line in lines)
     sys.stdout.flush()  # dvc and `tracker run` show one stage before the next begins

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as read_safetensors
 
 from .decision import decide_as
@@ -75,7 +76,7 @@ def load_model(folder: str | Path) -> StandaloneModel:
     Raises ValueError when a file is missing, of another format, or differs from its digest, or when the recorded code no
     longer gives the network that was trained.
     """
-    description = json.loads(_read(Path(folder) / "model.json"))
+    description = _described(Path(folder) / "model.json")
     if description.get("format") not in FORMATS or description.get("family") not in FAMILIES:
         raise ValueError(
             f"{folder}: model.json has format {description.get('format')!r} and family {description.get('family')!r}; "
@@ -83,13 +84,30 @@ def load_model(folder: str | Path) -> StandaloneModel:
             "load it with the release that wrote it"
         )
     weights = _read(Path(folder) / "weights.safetensors")
-    if hashlib.sha256(weights).hexdigest() != description["weights"]:
+    if hashlib.sha256(weights).hexdigest() != description.get("weights"):
         raise ValueError(f"{folder}: weights.safetensors differs from the digest in model.json; fetch the model again")
     family = importlib.import_module(f".{description['family']}", __package__)
-    model = StandaloneModel(description, family.open_network(description, read_safetensors(weights)))
-    if "code" in description:
-        require_same(description, model.predict_proba(pd.DataFrame(description.get("example") or [])))
+    try:
+        model = StandaloneModel(description, family.open_network(description, read_safetensors(weights)))
+        if "code" in description:
+            require_same(description, model.predict_proba(pd.DataFrame(description.get("example") or [])))
+    except (LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder}: not a model that can be opened ({type(error).__name__}: {error})") from error
     return model
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """The entries of a description, of which those are there that every model has."""
+    try:
+        description = json.loads(_read(path))
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deep; fetch the model again") from None
+    if not isinstance(description, dict) or not isinstance(description.get("preprocessing", {}), dict):
+        raise ValueError(f"{path}: expected the description of a model; fetch it again")  # noqa: TRY004  as this loader raises
+    labels = description.get("labels")
+    if not isinstance(labels, list) or not labels or not isinstance(description.get("params"), dict):
+        raise ValueError(f"{path}: has no labels, or no params; fetch the model again")
+    return description
 
 
 def _read(path: Path) -> bytes:

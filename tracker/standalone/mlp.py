@@ -93,8 +93,22 @@ class MlpNetwork:
 
 
 def open_network(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> MlpNetwork:
-    """The network of a description, with its weights."""
+    """The network of a description, with its weights. Raises ValueError where these are of another network."""
+    params = description["params"]
+    _require_fitting(params, tensors, len(description["labels"]))
     return MlpNetwork(description["params"], tensors)
+
+
+def _require_fitting(params: Mapping[str, Any], tensors: Mapping[str, Tensor], classes: int) -> None:
+    """Compares widths with the tensors before anything is made of their size."""
+    units, layers = params["units"], params["hidden_layers"]
+    there = sum(name.startswith("hidden_") and name.endswith(".weight") for name in tensors)
+    wanted = len(units) if isinstance(units, list) else layers
+    if wanted != there or params["activation"] not in ACTIVATIONS or tensors["output.weight"].shape[0] != classes:
+        raise ValueError("the weights are of another network than the hyperparameters describe")
+    for index, width in enumerate(hidden_sizes(params)):
+        if tensors[f"hidden_{index}.weight"].shape[0] != width:
+            raise ValueError(f"hidden_{index}.weight is not {width} wide, as the hyperparameters say")
 
 
 def probabilities(params: Mapping[str, Any], tensors: Mapping[str, Tensor], x: np.ndarray) -> np.ndarray:

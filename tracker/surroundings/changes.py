@@ -10,7 +10,8 @@ from typing import Any
 from tracker.trees import leaves
 
 STEERING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "ONEDNN_MAX_CPU_ISA",
-  "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES")  # fmt: skip
+  "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES",
+  "NPY_ENABLE_CPU_FEATURES")  # fmt: skip
 # What changes numbers comes first, what rarely does last. A star stands for any name, which then follows the words.
 ORDER: Mapping[str, str] = {
     "environment.torch": "torch",
@@ -20,6 +21,8 @@ ORDER: Mapping[str, str] = {
     "environment.settings.*": "torch's setting ",
     **{f"variables.{name}": f"the environment variable {name}" for name in STEERING},
     "environment.cpu_capability": "the CPU instructions that torch uses",
+    "environment.numpy_features": "the CPU instructions that NumPy uses",
+    "environment.numpy_probe": "what functions of NumPy give",
     "environment.machine": "the type of machine",
     "environment.cpu_vendor": "the maker of the CPU",
     "environment.threads": "the number of threads of a trial",

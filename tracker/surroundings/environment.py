@@ -22,11 +22,12 @@ from tracker.canonical import digest, digest_arrays
 PACKAGES = ("dvc", "mlflow", "numpy", "optuna", "pandas", "pyarrow", "pydantic", "repro-tracker", "safetensors",
   "scikit-learn", "scipy", "torch")  # fmt: skip
 WATCHED = re.compile(
-  r"(ATEN_|BLIS_|CUBLAS_|CUDA_|DNNL_|GOMP_|KMP_|LC_|MKL_|OMP_|ONEDNN_|OPENBLAS_|PYTORCH_|TORCH_|VECLIB_).*"
+  r"(ATEN_|BLIS_|CUBLAS_|CUDA_|DNNL_|GOMP_|KMP_|LC_|MKL_|NPY_|OMP_|ONEDNN_|OPENBLAS_|PYTORCH_|TORCH_|VECLIB_).*"
   r"|GLIBC_TUNABLES|LANG|LANGUAGE|PYTHONHASHSEED|PYTHONOPTIMIZE|TZ"
 )  # fmt: skip
 SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}  # scikit-learn's, when it is loaded
 PRIVATE = re.compile(r"TOKEN|SECRET|PASSW|KEY|CRED|HOME|PATH|DIR|CACHE|FILE|HOST|ADDR|PRELOAD")
+NUMPY_STEERING = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 CPU_FLAGS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|bf16|i8mm)\w*")
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("aggregation.py", "canonical.py", "hyperparameters.py", "metrics.py", "neutral.py", "ordering.py", "records.py",
@@ -36,7 +37,8 @@ DECIDING = ("aggregation.py", "canonical.py", "hyperparameters.py", "metrics.py"
 def environment(numerics: str = "native") -> tuple[str, dict[str, Any]]:
     """Digest and parts of what changes numbers: torch, NumPy, BLAS, CPU level and maker, settings, what they compute.
 
-    With `portable` numerics (see `tracker.numerics`) level and maker are left out: the probe alone says whether they matter.
+    With `portable` numerics (see `tracker.numerics`) level and maker are left out: the probes alone say whether they matter.
+    Where a variable steers NumPy, the CPU features that it uses are there; else they follow from the level.
 
     `probe` is the digest of a small computation: it sees the effect of whatever steers arithmetic, variables of MKL and
     of the C library too, and stays the same where a variable changes nothing.
@@ -58,7 +60,9 @@ def environment(numerics: str = "native") -> tuple[str, dict[str, Any]]:
     }
     if numerics == "portable":
         parts = {name: part for name, part in parts.items() if name not in {"cpu_capability", "cpu_vendor"}}
-        parts["numerics"] = numerics
+        parts |= {"numerics": numerics, "numpy_probe": numpy_probe()}
+    elif any(os.environ.get(name) for name in NUMPY_STEERING):
+        parts["numpy_features"] = numpy_features()
     return digest("environment", parts), parts
 
 
@@ -93,6 +97,22 @@ def probe() -> str:
     finally:
         torch.set_num_threads(before)
     return digest_arrays({f"{place:02d}": tensor.numpy() for place, tensor in enumerate(found)})
+
+
+def numpy_probe() -> str:
+    """SHA-256 (hex) of functions of fixed float64 numbers, as NumPy computes them: samplers make proposals of these."""
+    import numpy as np
+
+    x = np.random.SFC64(20260101).random_raw(4099) / 2.0**62 + 1e-3
+    found = [np.log(x), np.exp(x), np.log1p(x), np.expm1(x), np.power(x, 1.7), np.cbrt(x), np.log2(x), np.sqrt(x)]
+    return digest_arrays({f"{place:02d}": values for place, values in enumerate(found)})
+
+
+def numpy_features() -> list[str]:
+    """The CPU features beyond its least that NumPy uses here."""
+    from numpy._core import _multiarray_umath as core  # type: ignore[attr-defined]
+
+    return [name for name in core.__cpu_dispatch__ if core.__cpu_features__.get(name)]
 
 
 def libraries() -> dict[str, Any]:
