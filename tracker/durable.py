@@ -61,7 +61,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     handle, aside = _open_aside(path.parent, name)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, mode)
+            os.fchmod(handle, mode & ~_umask())
             file.write(content)
             file.flush()
             os.fsync(handle)
@@ -70,6 +70,13 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
         with contextlib.suppress(OSError):
             aside.unlink()
         raise
+
+
+def _umask() -> int:
+    """What the user keeps from others; it can only be asked for by setting it, so for a moment all is kept."""
+    present = os.umask(0o077)
+    os.umask(present)
+    return present
 
 
 def _open_aside(folder: Path, name: str) -> tuple[int, Path]:

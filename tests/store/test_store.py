@@ -478,3 +478,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be created"):
         Store.open(tmp_path / "file" / ".tracker")
+
+
+def test_a_store_that_is_deleted_while_it_is_used_is_told(folder: Path) -> None:
+    """What is wrong is that it is gone, not who may write."""
+    store, key = begin(folder)
+    (folder / "store.db").unlink()
+    with store, pytest.raises(StoreError, match="was moved or deleted while this command ran"):
+        run_trials(store, key, range(1))

@@ -378,6 +378,10 @@ def _translate(path: Path, error: Exception) -> StoreError:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StoreBusy(f"{path}: another command has been writing for {BUSY_S:.0f} s; wait until it ends")
+    if name == "SQLITE_READONLY_DBMOVED":
+        return StoreError(
+            f"{path}: was moved or deleted while this command ran; bring it back, or run the same command again: it begins anew"
+        )
     if name.startswith("SQLITE_FULL"):
         return StoreError(f"{path}: the disk is full; free some space and run the same command again")
     if isinstance(error, OSError) or name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
