@@ -21,6 +21,7 @@ from tracker.paths import Paths, project_paths
 from tracker.store.store import Store
 from tracker.surroundings.provenance import provenance, trained_with, user_name
 from tracker.tracking.outbox import Outbox, waiting
+from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.report import Delivered
 
 if TYPE_CHECKING:
@@ -334,8 +335,9 @@ def pull(config: Config, names: Collection[str] = (), project: Project | None = 
 
 
 def _outbox(project: Project, config: Config, compare: list[str] | None) -> Outbox:
-    tracking = config.tracking
-    return Outbox(project.paths.store, project.tracking_uri, tracking.experiment, tracking.models, compare)
+    tracking, paths = config.tracking, project.paths
+    files = ProjectFiles(config.data.source, paths.splits, paths.reports).words
+    return Outbox(paths.store, project.tracking_uri, tracking.experiment, tracking.models, compare, files=files)
 
 
 def _notifying(outbox: Outbox | None, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:

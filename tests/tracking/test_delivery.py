@@ -73,12 +73,12 @@ def test_a_trial_shows_all_it_was_and_did(tmp_path: Path, uri: str) -> None:
     assert run.data.params == {
         "hidden_layers": "1", "units": "8", "activation": "relu", "dropout": "0.1", "batch_norm": "false",
         "weight_init": "default", "optimizer": "adamw", "weight_decay": "0.0", "batch_size": "32",
-        "seed": str(planned.spec.seed), "epochs": "3",
+        "seed": str(planned.spec.seed), "epochs": "3", "trial": "42",
     } | {"learning_rate": repr(planned.spec.params["learning_rate"])}  # fmt: skip
     for name in ("train_loss", "val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1"):
         rows = [row for row in end.outcome.history if row[name] is not None]
         assert points(uri, run, name) == [(row["epoch"], start + 1000 * row["epoch"], row[name]) for row in rows]
-    assert run.data.metrics["best_epoch"] == 2
+    assert points(uri, run, "best_epoch") == [(0, start + 3500, 2)]  # no step: MLflow draws no curve of one point
     assert run.data.metrics["best_val_f1"] == end.outcome.metrics["val_f1"]
     assert run.data.metrics["val_f1"] == end.outcome.history[-1]["val_f1"]
     tags = run.data.tags
@@ -171,18 +171,29 @@ def test_two_destinations_are_told_apart(tmp_path: Path) -> None:
             assert len(recorder.runs()) == 2
 
 
-def test_runs_that_were_deleted_in_mlflow_come_back(tmp_path: Path) -> None:
-    """Comparing restores what is no longer there, also where the same process has delivered it."""
+def test_runs_that_were_deleted_in_mlflow_stay_deleted_until_all_is_compared(tmp_path: Path) -> None:
+    """Tuning again leaves a person's deletion alone; `sync`, which compares everything, brings the run back."""
     recorder, (store, key) = MemoryRecorder(), begin(tmp_path / ".tracker")
     with store, Delivery(store, recorder, "none") as delivery:
         run_trials(store, key, range(3))
         delivery.deliver()
-        for compare in ((key,), None):
-            recorder.delete(recorder.search("tracker.trial", "1")[0])
-            assert delivery.deliver().waiting == 0
-            assert len(recorder.runs()) == 3
-            assert delivery.deliver(compare).problem is None
-            assert there(recorder) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 3}
+        recorder.delete(recorder.search("tracker.trial", "1")[0])
+        for compare in ((), (key,)):
+            assert delivery.deliver(compare) == Delivered(4, 0)
+            assert there(recorder) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 2}
+        assert delivery.deliver(None) == Delivered(5, 0)
+        assert there(recorder) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 3}
+
+
+def test_runs_that_were_lost_come_back_when_the_study_runs_again(tmp_path: Path) -> None:
+    """What is neither there nor among the deleted runs was never deleted by anybody: comparing its study restores it."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        deliver(store, MemoryRecorder())
+        emptied = MemoryRecorder()  # the same place, without its database
+        assert deliver(store, emptied, compare=(key,)).delivered == 3
+        assert there(emptied) == {("study", "RUNNING"): 1, ("trial", "FINISHED"): 2}
 
 
 def test_a_run_that_two_machines_created_is_kept_once(tmp_path: Path) -> None:
@@ -260,7 +271,7 @@ def test_a_final_result_is_a_run_of_its_own(tmp_path: Path, uri: str) -> None:
         assert deliver(store, uri, compare=None) == Delivered(0, 0)
     [run] = [run for run in all_runs(uri) if run.data.tags["tracker.kind"] == "final"]
     assert run.info.status == "FINISHED"
-    expected = {"test_precision": 0.97, "test_f1": 0.975, "test_accuracy": 0.97, "val_f1": 0.98}
+    expected = {"test_precision": 0.97, "test_f1": 0.975, "test_accuracy": 0.97, "best_val_f1": 0.98}
     assert run.data.metrics == expected
     assert run.data.tags["tracker.key"] == planned.spec.key
     assert run.data.tags["tracker.weights"] == finished(planned).outcome.weights
@@ -380,7 +391,7 @@ def test_a_study_without_its_record_is_not_there(tmp_path: Path) -> None:
             deliver(store, recorder)
         assert [run.files for run in recorder.runs()] == [{}]
         assert deliver(store, recorder, compare=None).problem is None
-        assert [set(run.files) for run in recorder.runs()] == [{"record.json"}]
+        assert [set(run.files) for run in recorder.runs()] == [{"record.json", "search_space.json"}]
 
 
 def test_a_record_of_a_later_release_waits(tmp_path: Path) -> None:

@@ -62,17 +62,21 @@ def report(quiet: Quiet = False) -> None:
 
 
 @app.command(rich_help_panel=LOOKING)
-def ui(port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None) -> None:
-    """Open the MLflow UI on 127.0.0.1 and print its link; Ctrl-C ends it."""
+def ui(
+    port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None,
+    browser: Annotated[bool | None, typer.Option(help="Open it, or not; by itself on a desktop.")] = None,
+) -> None:
+    """Open the studies in the MLflow UI on 127.0.0.1, best first, and print the address; Ctrl-C ends it."""
     from tracker.tracking.server import serve_ui
 
-    raise typer.Exit(serve_ui(tracking_uri(), port, say))
+    raise typer.Exit(serve_ui(tracking_uri(), find_paths().params, port, say, browser))
 
 
 @app.command(hidden=True)
 def done() -> None:
     """Say where the results are and what to try next (the end of `make repro`)."""
     from tracker.terminal.leaderboard import closing_lines
+    from tracker.tracking.server import closing_line
 
-    for line in closing_lines(find_paths()):
+    for line in [*closing_lines(find_paths()), closing_line(tracking_uri(), find_paths().params)]:
         say(line)

@@ -57,6 +57,7 @@ def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
     with loading():
         from tracker.tracking.delivery import Delivery  # here, because it imports mlflow, which takes a second
         from tracker.tracking.mlflow_recorder import MlflowRecorder
+        from tracker.tracking.project_files import ProjectFiles
 
     recorder = MlflowRecorder(settings["tracking_uri"], settings["experiment"])
     policy = policy_from(settings["policy"])
@@ -66,7 +67,7 @@ def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
 
     with (
         Store.open(Path(settings["store"])) as store,
-        Delivery(store, recorder, policy, progress) as delivery,
+        Delivery(store, recorder, policy, progress, ProjectFiles.from_words(settings.get("files"))) as delivery,
     ):
         return _deliver_until_finished(delivery, settings["compare"], lines)
 

@@ -13,13 +13,16 @@ from tracker.errors import TrackerError
 from tracker.store.queue import Item
 from tracker.store.store import Store
 from tracker.tracking.delivered import DeliveredItems
+from tracker.tracking.front import dress
 from tracker.tracking.kinds import Transport, kind_of
 from tracker.tracking.presence import Presence
+from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.recorder import Recorder
 from tracker.tracking.report import Delivered, Policy
 from tracker.tracking.run_models import RunModels
 
 LOCK_S = 600.0
+DRESSED = "dressed"  # among the names of what has reached the place
 
 
 class Delivery:
@@ -31,6 +34,7 @@ class Delivery:
         recorder: Recorder,
         policy: Policy,
         progress: Callable[[int, int], None] | None = None,
+        files: ProjectFiles | None = None,
     ) -> None:
         self._store = store
         self._recorder = recorder
@@ -41,7 +45,9 @@ class Delivery:
         self._delivered = 0
         self._stack = ExitStack()
         scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-"))
-        self._transport = Transport(store, recorder, self._presence, RunModels(store, policy, Path(scratch)))
+        self._transport = Transport(store, recorder, self._presence, RunModels(store, policy, Path(scratch)), files)
+        self._tuned: set[str] = set()
+        self._restores = False
 
     def __enter__(self) -> Delivery:
         return self
@@ -71,16 +77,21 @@ class Delivery:
 
     def _deliver_locked(self, compare: Collection[str] | None) -> str | None:
         chosen = {item.subject for item in self._items} if compare is None else set(compare)
-        if not chosen and not self._waiting():
+        if not chosen and not self._waiting() and self._is_dressed():
             return None
         self._recorder.connect()
         for subject in chosen:
             self._presence.forget(subject)
-        problem = None
+        problem, self._restores = None, compare is None
+        self._tuned |= set(compare or ())
+        if chosen:
+            self._log.forget([DRESSED])
         for item in self._items:
             if item.subject in chosen:
                 problem = self._attempt(item, self._compare) or problem
         waiting = self._waiting()
+        if any(item.number is None for item in waiting):
+            self._log.forget([DRESSED])
         for place, item in enumerate(waiting, start=1):
             if refusal := self._attempt(item, self._take_there):
                 problem = refusal
@@ -88,10 +99,14 @@ class Delivery:
             self._log.add([item.name])
             self._delivered += 1
             self._progress(self._delivered, len(waiting) - place)
+        if not self._is_dressed() and dress(self._transport, self._tuned) and problem is None:
+            self._log.add([DRESSED])
         return problem
 
     def _compare(self, item: Item) -> None:
         there = kind_of(item).is_there(self._transport, item)
+        # Of what was just tuned, runs that somebody deleted stay deleted; to compare everything brings them back.
+        there = there or (not self._restores and self._transport.was_deleted(item))
         (self._log.add if there else self._log.forget)([item.name])
 
     def _take_there(self, item: Item) -> None:
@@ -113,6 +128,10 @@ class Delivery:
         self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
         self._recorder.reach()
         return refusal
+
+    def _is_dressed(self) -> bool:
+        """Whether views and notes show all that has come; a study's start and end, and a final result, change them."""
+        return not self._items or DRESSED in self._log.names
 
     def _waiting(self) -> list[Item]:
         return [item for item in self._items if item.name not in self._log.names]

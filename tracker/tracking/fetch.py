@@ -148,7 +148,7 @@ class Experiment:
         final = _parsed(run, FINAL, lambda: _final_from(content))
         if digest("final", final) != run.tags.get("tracker.final"):
             raise damaged(run, FINAL, "it differs from the digest in the run's tags")
-        return FetchedFinal(final, _times(run)[0])
+        return FetchedFinal(final, _times(run)[1])
 
     def _record(self, run: Found) -> Mapping[str, Any]:
         content = self._recorder.read(run, RECORD, MOST_RECORD)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tracker.errors import StoreError
+from tracker.errors import NotFoundError, StoreError
 from tracker.store.queue import Item
 from tracker.store.store import Store
+from tracker.tracking.names import told_apart
 from tracker.tracking.presence import Presence
+from tracker.tracking.project_files import ProjectFiles, data_params, seen_without_files
 from tracker.tracking.recorder import Found, Recorder
 from tracker.tracking.runs import (
     FINAL,
@@ -21,6 +23,7 @@ from tracker.tracking.runs import (
     final_run,
     finished_study,
     study_run,
+    trial_of_final,
     trial_run,
 )
 
@@ -30,12 +33,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What brings a record from a store to a recorder: both, what is known to be there, the models that go along."""
+    """What brings a record from a store to a recorder: both, what is known to be there, the models that go along.
+
+    `files` are those of the project, which say what data a study saw; `apart` what tells studies of one name apart.
+    """
 
     store: Store
     recorder: Recorder
     presence: Presence
     models: RunModels
+    files: ProjectFiles | None = None
+    apart: dict[str, str] = field(default_factory=dict)
+
+    def trial(self, study: str, number: int) -> Run:
+        """The run of a trial."""
+        if study not in self.apart:
+            self.apart[study] = told_apart(self.store, study)
+        return trial_run(self.store, study, number, self.apart[study])
+
+    def with_data(self, run: Run, study: str) -> Run:
+        """The run of a study with the data that it saw."""
+        data = self.store.study(study).data
+        seen = self.files.seen(data) if self.files else seen_without_files(data)
+        return replace(run, params={**run.params, **data_params(seen)}, inputs=seen)
 
     def parent(self, study: str) -> Found:
         """The run of a study, created if it is not there: without the tag of its record, which follows the record."""
@@ -50,9 +70,19 @@ class Transport:
         """Whether a run has ended and the file that holds it exactly is not missing."""
         return found.ended and not self.recorder.lacks(found, name)
 
+    def was_deleted(self, item: Item) -> bool:
+        """Whether somebody deleted the run of a study or trial there, and it has no other."""
+        runs, number = self.presence.study(item.subject), item.number
+        there = runs.parent if number is None else runs.trials.get(number)
+        return there is None and ("" if number is None else str(number)) in self.presence.deleted(item.subject)
+
+    def fill(self, found: Found, run: Run) -> None:
+        """Fills a run with what it lacks: params that it has stay, which another release may have written otherwise."""
+        self.recorder.fill(found, replace(run, params={n: v for n, v in run.params.items() if n not in found.params}))
+
     def complete(self, found: Found, run: Run) -> Found:
         """What a run gets after its files; the end comes last, so that what has ended is whole."""
-        self.recorder.fill(found, run)
+        self.fill(found, run)
         self.recorder.end(found, run)
         return replace(found, status=run.status, tags={**found.tags, **run.tags})
 
@@ -96,10 +126,11 @@ class StudyStart:
     def deliver(self, transport: Transport, item: Item) -> None:
         """Creates the run, writes its record, then the tag of the record and the settings."""
         run, parent = study_run(transport.store, item.subject), transport.parent(item.subject)
+        run = transport.with_data(run, item.subject)
         with transport.recorder.files(parent) as folder:
             _write_files(folder, run)
         if parent.tags.get(RECORD_TAG) != run.tags[RECORD_TAG]:
-            transport.recorder.fill(parent, run)
+            transport.fill(parent, run)
             transport.presence.study(item.subject).parent = replace(parent, tags={**parent.tags, **run.tags})
 
     def came(self, taken: Taken, item: Item) -> bool:
@@ -123,7 +154,7 @@ class TrialEnd:
     def deliver(self, transport: Transport, item: Item) -> None:
         """Creates the run if it is not there, and completes one that has not ended."""
         study, number, models = item.subject, item.number or 0, transport.models
-        runs, run = transport.presence.study(study), trial_run(transport.store, study, number)
+        runs, run = transport.presence.study(study), transport.trial(study, number)
         found = runs.trials.get(number)
         promised = found is not None and MODEL_TAG in found.tags  # interrupted under another policy
         with_model = models.with_run(study, number) or (promised and models.possible(study, number))
@@ -171,7 +202,7 @@ class StudyEnd:
                 runs.trials[number] = self._add_model(transport, study, number, found)
         with transport.recorder.files(transport.parent(study)) as folder:
             _write_files(folder, run)
-        runs.parent = transport.complete(transport.parent(study), run)
+        runs.parent = transport.complete(transport.parent(study), transport.with_data(run, study))
 
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the study was pulled and MLflow shows its last end."""
@@ -181,8 +212,8 @@ class StudyEnd:
     def _add_model(transport: Transport, study: str, number: int, found: Found) -> Found:
         with transport.recorder.files(found) as folder:
             transport.models.write(folder / "model", study, number, found.run_id)
-        marked = _marked(trial_run(transport.store, study, number))
-        transport.recorder.fill(found, marked)
+        marked = _marked(transport.trial(study, number))
+        transport.fill(found, marked)
         return replace(found, tags={**found.tags, **marked.tags})
 
 
@@ -203,13 +234,30 @@ class FinalResult:
         if found is None:
             found = runs[item.subject] = transport.recorder.create(run, None)
         if not transport.is_whole(found, FINAL):
+            run, chosen = self._with_data(transport, run), trial_of_final(transport.store, item.subject)
             with transport.recorder.files(found) as folder:
                 _write_files(folder, run)
+                if chosen is not None and transport.models.possible(*chosen):
+                    transport.models.write(folder / "model", *chosen, found.run_id)
+                    run = _marked(run)
             runs[item.subject] = transport.complete(found, run)
 
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the result was pulled."""
         return item.subject in taken.finals
+
+    @staticmethod
+    def _with_data(transport: Transport, run: Run) -> Run:
+        """The run with the rows its trial saw; the table's name is known where the project's files hold the same rows."""
+        try:
+            spec = transport.store.spec(run.tags.get("tracker.key", ""))
+        except NotFoundError:
+            return run
+        seen = transport.files.seen(spec.data) if transport.files else seen_without_files(spec.data)
+        name = next((part.source for part in seen if part.source), "")
+        tests = [replace(test, name=name or test.name, source=name) for test in run.inputs]
+        told = data_params([part for part in (*seen, *tests) if part.source])
+        return replace(run, params={**told, **run.params}, inputs=[*seen, *tests])
 
 
 _ROWS: tuple[Kind, ...] = (StudyStart(), TrialEnd(), StudyEnd(), FinalResult())

@@ -12,7 +12,7 @@ from tracker.canonical import digest
 from tracker.errors import TrackingError
 from tracker.tracking.delivered import destination
 from tracker.tracking.recorder import MOST_BYTES, PAGE, Found, cut
-from tracker.tracking.runs import Point, Run
+from tracker.tracking.runs import Dataset, Point, Run
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class MemoryRun:
     params: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     deleted: bool = False
+    inputs: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     _points: dict[str, Point] = field(default_factory=dict)
 
     @property
@@ -62,6 +63,7 @@ class MemoryRecorder:
         self._page = page
         self._fault: Fault | None = None
         self._runs: dict[str, MemoryRun] = {}
+        self._tags: dict[str, str] = {}
 
     def fail(self, after: int, error: BaseException | None = None, *, answer_lost: bool = False) -> None:
         """The call after the next `after` ones fails with `error`, TrackingError if None; None later than that."""
@@ -85,12 +87,12 @@ class MemoryRecorder:
         with self._call("reach the server"):
             return
 
-    def search(self, tag: str, value: str) -> list[Found]:
-        """All active runs that carry a tag, read to the last page, the newest first."""
+    def search(self, tag: str, value: str, *, deleted: bool = False) -> list[Found]:
+        """All active runs that carry a tag, or all deleted ones, read to the last page, the newest first."""
         found: list[Found] = []
         while True:
             with self._call("search runs"):
-                there = [run for run in self.runs() if run.tags.get(tag) == value]
+                there = [run for run in self._runs.values() if run.deleted == deleted and run.tags.get(tag) == value]
                 there.sort(key=lambda run: (-run.start_ms, run.run_id))
                 found += [_found(run) for run in there[len(found) : len(found) + self._page]]
                 if len(found) == len(there):
@@ -107,7 +109,7 @@ class MemoryRecorder:
             return _found(made)
 
     def fill(self, found: Found, run: Run) -> None:
-        """Logs params, points and tags. Raises TrackingError for a param that is there with another value."""
+        """Logs params, points, inputs, tags. Raises TrackingError for a param that is there with another value."""
         with self._call(f"fill run {run.name}"):
             kept, params = self._active(found), {name: cut(value) for name, value in run.params.items()}
             for name, value in params.items():
@@ -115,6 +117,7 @@ class MemoryRecorder:
                     raise TrackingError(f"memory: param {name} was {kept.params[name]}, cannot become {value}")
             for point in run.points:
                 kept.log(point)
+            kept.inputs.update({(seen.name, seen.digest): seen for seen in run.inputs})
             kept.tags.update({name: cut(value) for name, value in run.tags.items()})
 
     @contextlib.contextmanager
@@ -151,6 +154,16 @@ class MemoryRecorder:
             kept = self._active(found)
             kept.status, kept.end_ms = run.status, run.end_ms
 
+    def experiment_tags(self) -> dict[str, str]:
+        """The tags of the experiment."""
+        with self._call("read the experiment's tags"):
+            return dict(self._tags)
+
+    def tag_experiment(self, name: str, value: str) -> None:
+        """Sets a tag of the experiment."""
+        with self._call(f"set tag {name} of the experiment"):
+            self._tags[name] = value
+
     def delete(self, found: Found) -> None:
         """Takes a run out of every search."""
         with self._call("delete a run"):
@@ -176,4 +189,5 @@ class MemoryRecorder:
 
 
 def _found(run: MemoryRun) -> Found:
-    return Found(run.run_id, run.status, dict(run.tags), f"memory:{run.run_id}", run.name, run.start_ms, run.end_ms)
+    times = (run.start_ms, run.end_ms)
+    return Found(run.run_id, run.status, dict(run.tags), f"memory:{run.run_id}", run.name, *times, dict(run.params))

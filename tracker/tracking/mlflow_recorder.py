@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from tracker.canonical import canonical_json
 from tracker.errors import TrackerError, TrackingError
 from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
 from tracker.tracking.delivered import destination
@@ -35,7 +37,9 @@ from tracker.tracking.mlflow_database import (
     require_opens,
 )
 from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
-from tracker.tracking.runs import Run
+from tracker.tracking.runs import Dataset, Run
+
+NAME_LIMIT, DIGEST_LIMIT = 500, 36  # characters that MLflow keeps of a data set
 
 
 class MlflowRecorder:
@@ -59,15 +63,16 @@ class MlflowRecorder:
         with self._translated("reach the server"):
             client.get_experiment(experiment_id)
 
-    def search(self, tag: str, value: str) -> list[Found]:
-        """All active runs of the experiment that carry a tag, read once to the last page."""
+    def search(self, tag: str, value: str, *, deleted: bool = False) -> list[Found]:
+        """All active runs of the experiment that carry a tag, or all deleted ones, read once to the last page."""
         client, experiment_id = self._client()
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         found: list[Found] = []
         token: str | None = None
         with self._translated("search runs"):
             for _ in range(MOST_PAGES):
                 page = client.search_runs(
-                    [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, self._page, page_token=token
+                    [experiment_id], f"tags.`{tag}` = '{value}'", view, self._page, page_token=token
                 )
                 found.extend(_found(run) for run in page)
                 if not page.token or (page.token == token and not page):
@@ -85,13 +90,15 @@ class MlflowRecorder:
             return _found(client.create_run(experiment_id, run.start_ms, tags, run.name))
 
     def fill(self, found: Found, run: Run) -> None:
-        """Logs params, points and the tags that differ."""
+        """Logs params, points, data sets and the tags that differ."""
         client, _ = self._client()
         tags = [RunTag(name, cut(value)) for name, value in run.tags.items() if found.tags.get(name) != cut(value)]
         params = [Param(name, cut(value)) for name, value in run.params.items()]
         # The newest point first: MLflow then sets the latest value of a metric once instead of once per epoch.
         points = [Metric(point.name, point.value, point.time_ms, point.step) for point in reversed(run.points)]
         with self._translated(f"fill run {run.name}"):
+            if run.inputs:
+                client.log_inputs(found.run_id, [_input(seen) for seen in run.inputs])
             client.log_batch(found.run_id, points, params, tags)
 
     @contextlib.contextmanager
@@ -141,6 +148,18 @@ class MlflowRecorder:
         client, _ = self._client()
         with self._translated(f"end run {run.name}"):
             client.set_terminated(found.run_id, run.status, run.end_ms)
+
+    def experiment_tags(self) -> dict[str, str]:
+        """The tags of the experiment."""
+        client, experiment_id = self._client()
+        with self._translated("read the experiment's tags"):
+            return dict(client.get_experiment(experiment_id).tags)
+
+    def tag_experiment(self, name: str, value: str) -> None:
+        """Sets a tag of the experiment, as long as it is."""
+        client, experiment_id = self._client()
+        with self._translated(f"set tag {name} of the experiment"):
+            client.set_experiment_tag(experiment_id, name, value)
 
     def delete(self, found: Found) -> None:
         """Moves a run to MLflow's deleted runs, from which it can be restored."""
@@ -243,4 +262,13 @@ def artifact_location(tracking_uri: str, experiment: str) -> str | None:
 def _found(run: Any) -> Found:
     info = run.info
     times = (info.start_time or 0, info.end_time or 0)
-    return Found(info.run_id, info.status, dict(run.data.tags), info.artifact_uri, info.run_name or "", *times)
+    name, data = info.run_name or "", run.data
+    return Found(info.run_id, info.status, dict(data.tags), info.artifact_uri, name, *times, dict(data.params))
+
+
+def _input(seen: Dataset) -> DatasetInput:
+    """A data set as MLflow takes it: 36 characters of the digest, which is whole in the profile and the source."""
+    profile = canonical_json({**seen.profile, "sha256": seen.digest}).decode()
+    source = canonical_json({"source": seen.source, "sha256": seen.digest}).decode()
+    entity = MlflowDataset(seen.name[:NAME_LIMIT], seen.digest[:DIGEST_LIMIT], "tracker", source, None, profile)
+    return DatasetInput(entity, [InputTag("mlflow.data.context", seen.context)])

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -27,8 +27,9 @@ class Outbox:
     """Delivers while a study runs: `notify` after each generation, `finish` at the end.
 
     `compare` names the studies (by key; None: all) that are first compared with what MLflow really has; of others only what
-    was never delivered is delivered. `progress` is told, from a thread, how many were delivered and how many wait. No server
-    can make it raise or block: what could not be delivered waits in the store.
+    was never delivered is delivered. `progress` is told, from a thread, how many were delivered and how many wait. `files`
+    says where the project's files are (`ProjectFiles.words`). No server can make it raise or block: what could not be
+    delivered waits in the store.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Outbox:
         policy: Policy = "all",
         compare: Sequence[str] | None = (),
         progress: Progress | None = None,
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self._folder, self._uri, self._experiment = store_folder, tracking_uri, experiment
         self._settings = {
@@ -47,6 +49,7 @@ class Outbox:
             "experiment": experiment,
             "policy": policy_text(policy),
             "compare": None if compare is None else list(compare),
+            "files": None if files is None else dict(files),
         }
         self._progress = progress
         self._unheard = 0

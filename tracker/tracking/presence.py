@@ -24,6 +24,7 @@ class Presence:
         self._recorder = recorder
         self._studies: dict[str, StudyRuns] = {}
         self._finals: dict[str, Found] | None = None
+        self._deleted: dict[str, set[str]] = {}
 
     def forget(self, study: str | None = None) -> None:
         """What is known of a study (None: of all) may be wrong now: the next question asks MLflow again."""
@@ -32,6 +33,14 @@ class Presence:
         else:
             self._studies.pop(study, None)
         self._finals = None
+        self._deleted.clear()
+
+    def deleted(self, key: str) -> set[str]:
+        """Whose runs of a study somebody deleted: numbers of trials, and "" for the study itself."""
+        if key not in self._deleted:
+            runs = self._recorder.search("tracker.study_key", key, deleted=True)
+            self._deleted[key] = {found.tags.get("tracker.trial", "") for found in runs}
+        return self._deleted[key]
 
     def study(self, key: str) -> StudyRuns:
         """The runs of a study."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,7 @@ class Found:
     name: str = ""
     start_ms: int = 0
     end_ms: int = 0
+    params: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -48,14 +49,14 @@ class Recorder(Protocol):
     def reach(self) -> None:
         """Asks the server for one small thing."""
 
-    def search(self, tag: str, value: str) -> list[Found]:
-        """All active runs of the experiment that carry a tag, read to the last page."""
+    def search(self, tag: str, value: str, *, deleted: bool = False) -> list[Found]:
+        """All active runs of the experiment that carry a tag, or all deleted ones, read to the last page."""
 
     def create(self, run: Run, parent: str | None) -> Found:
         """Creates a run as RUNNING, with all its tags, from which it is known again."""
 
     def fill(self, found: Found, run: Run) -> None:
-        """Logs params, points and the tags that differ. A param never changes; equal points merge."""
+        """Logs params, points, data sets and the tags that differ. A param never changes; equal points merge."""
 
     def files(self, found: Found) -> AbstractContextManager[Path]:
         """A folder whose content becomes the run's artifacts, over what is there."""
@@ -71,6 +72,12 @@ class Recorder(Protocol):
 
     def end(self, found: Found, run: Run) -> None:
         """Ends a run with its status and true time."""
+
+    def experiment_tags(self) -> Mapping[str, str]:
+        """The tags of the experiment."""
+
+    def tag_experiment(self, name: str, value: str) -> None:
+        """Sets a tag of the experiment, as long as it is."""
 
     def delete(self, found: Found) -> None:
         """Moves a run to the deleted runs, from which it can be restored."""

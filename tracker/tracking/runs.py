@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
 from tracker.canonical import canonical_json, digest, digest_bytes
@@ -27,9 +31,11 @@ from tracker.records import (
 from tracker.store.environments import earlier_environments
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial
+from tracker.tracking.names import told_apart
 
 FORMAT = 2  # of record.json
 RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
+SPACE = "search_space.json"
 RECORD_TAG = "tracker.record"  # SHA-256 of record.json
 MODEL_TAG = "tracker.model"  # the run's folder `model` is whole; on a run that has not ended it says nothing yet
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -46,6 +52,17 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """A part of the data that a run saw: its name, SHA-256, where it came from, what it is for, and what it holds."""
+
+    name: str
+    digest: str
+    source: str
+    context: str  # training, validation, test
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run as MLflow is to show it; `files` go to the run's artifacts."""
 
@@ -57,6 +74,7 @@ class Run:
     params: Mapping[str, str] = field(default_factory=dict)
     points: Sequence[Point] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    inputs: Sequence[Dataset] = ()
 
 
 def study_run(store: Store, study_key: str) -> Run:
@@ -70,27 +88,79 @@ def study_run(store: Store, study_key: str) -> Run:
     tags[RECORD_TAG] = digest_bytes(content)
     if mixed := earlier_environments(store, spec):
         tags["tracker.mixed"] = ", ".join(environment[:12] for environment in mixed)
-    settings = {"sampler": spec.sampler, "objective": spec.objective, "generation": spec.generation, "seed": spec.seed}
-    params = {name: text(value) for name, value in settings.items() if value is not None}
-    return Run(spec.name, start_ms, start_ms, "RUNNING", tags, params, (), {RECORD: content})
+    files = {RECORD: content, SPACE: json.dumps(searched(spec), indent=2, ensure_ascii=False).encode() + b"\n"}
+    name = f"{spec.name}{told_apart(store, study_key)}"
+    return Run(name, start_ms, start_ms, "RUNNING", tags, study_params(spec), (), files)
+
+
+def study_params(spec: StudySpec) -> dict[str, str]:
+    """What was asked of a study, one word each; its search space is a file, its number of trials may still grow."""
+    asked = {
+        "sampler": spec.sampler.get("name"),
+        "objective_metric": spec.objective["metric"],
+        "direction": spec.objective["direction"],
+        "generation": spec.generation,
+        "pruner": spec.pruner.get("name"),
+        "repeats": spec.runs.get("repeats"),
+        "family": spec.family,
+        "epochs": spec.training.get("epochs"),
+        "seed": spec.seed,
+    }
+    return {name: text(value) for name, value in asked.items() if value is not None}
+
+
+def searched(spec: StudySpec) -> dict[str, Any]:
+    """The search space, the fixed hyperparameters and, of a manual study, the configurations, as plain values."""
+    listed = spec.sampler.get("configurations")
+    plain = record_json(spec)
+    told = {"search_space": plain["space"], "fixed": plain["fixed"]}
+    return told if listed is None else {**told, "configurations": plain["sampler"]["configurations"]}
+
+
+def objective_name(spec: StudySpec) -> str:
+    """The metric of MLflow that holds the objective, in the runs of trials, studies and final results alike."""
+    return "value" if spec.runs else f"best_{spec.objective['metric']}"
 
 
 def finished_study(store: Store, study_key: str) -> Run | None:
-    """The parent run with its end: every number of the summary is a metric, every text a tag; None while it runs."""
+    """The parent run with its end: every number of the summary is a metric, every text a tag; None while it runs.
+
+    The best trial's numbers are the study's, under the same names, so that one column compares studies and trials.
+    """
     finish = store.finish(study_key)
     if finish is None:
         return None
-    run, (summary, ended) = study_run(store, study_key), finish
-    numbers = {name: value for name, value in summary.items() if _is_number(value)}
-    # One step for all ends: MLflow shows the value of the highest step, and a study may end with fewer trials than before.
-    points = [Point(name, float(value), _ms(ended), 0) for name, value in numbers.items()]
+    run, run_spec, (summary, ended) = study_run(store, study_key), store.study(study_key), finish
+    single = {"number"} if run_spec.runs else {"number", "value"}  # the best trial's numbers say these
+    numbers = {name: value for name, value in summary.items() if _is_number(value) and name not in single}
     tags = {**run.tags, "tracker.finish": digest("finish", summary)}
     tags.update({f"tracker.{name}": value for name, value in summary.items() if isinstance(value, str)})
-    return Run(run.name, run.start_ms, _ms(ended), "FINISHED", tags, run.params, points, run.files)
+    if (best := best_of(store, study_key, summary)) is not None:
+        tags["tracker.best"] = f"{best.study}/{best.number}"
+        told = {f"best_{name}": value for name, value in sorted(best.metrics.items())}
+        numbers |= {name: value for name, value in told.items() if _is_number(value)}
+    # One step for all ends: MLflow shows the value of the highest step, and a study may end with fewer trials than before.
+    points = [Point(name, float(value), _ms(ended), 0) for name, value in numbers.items()]
+    return replace(run, end_ms=_ms(ended), status="FINISHED", tags=tags, points=points)
 
 
-def trial_run(store: Store, study_key: str, number: int) -> Run:
-    """The run of one trial: its curve with true times, the kept epoch's numbers as `best_…`, the exact record."""
+def best_of(store: Store, study_key: str, summary: Mapping[str, Any]) -> Trial | None:
+    """The best trial that the summary of a study names; None where there is none, or not here."""
+    number = summary.get("number")
+    if number is None:
+        return None
+    try:
+        stored = store.trial(study_key, int(number))
+    except NotFoundError:
+        return None
+    return Trial.of(store.study(study_key), stored.proposal, stored.outcomes)
+
+
+def trial_run(store: Store, study_key: str, number: int, apart: str | None = None) -> Run:
+    """The run of one trial: its curve with true times, the kept epoch's numbers as `best_…`, the exact record.
+
+    `apart` is what `told_apart` says of its study, where that is known.
+    """
     study, stored = store.study(study_key), store.trial(study_key, number)
     trial = Trial.of(study, stored.proposal, stored.outcomes)
     timing, record = _whole(stored.timings), trial_record(study_key, stored)
@@ -98,12 +168,12 @@ def trial_run(store: Store, study_key: str, number: int) -> Run:
     single = len(stored.outcomes) == 1
     points = list(_curve(trial.outcome, timing)) + list(_kept(trial.outcome, timing)) if single else []
     return Run(
-        name=f"{study.name}/{number}",
+        name=f"{study.name}/{number}{told_apart(store, study_key) if apart is None else apart}",
         start_ms=_ms(timing.started),
         end_ms=_ms(timing.ended),
         status=_ENDS[trial.state],
         tags={**tags, RECORD_TAG: digest_bytes(record)},
-        params=trial_params(*trial.proposal.runs),
+        params={"trial": str(number), **trial_params(*trial.proposal.runs)},
         points=points if single else list(_over_runs(study, trial, timing)),
         files={RECORD: record},
     )
@@ -162,22 +232,54 @@ def trial_params(spec: TrialSpec, *others: TrialSpec) -> dict[str, str]:
 
 
 def final_run(store: Store, final_digest: str) -> Run:
-    """The run of a final result: the chosen candidate's test numbers, the confusion matrix and final.json itself."""
+    """The run of a final result: the chosen candidate's test numbers, the confusion matrix and final.json itself.
+
+    It begins with the look at the test rows, where that is known. Validation numbers have the names they have in trials.
+    """
     final, created = store.final(final_digest)
     test = final.get("test", {})
-    numbers = {f"test_{name}": test.get(name) for name in TEST} | dict(final.get("validation") or {})
+    kept = {f"best_{name}": value for name, value in (final.get("validation") or {}).items()}
+    numbers = {f"test_{name}": test.get(name) for name in TEST} | kept
     points = [Point(name, float(value), _ms(created), 0) for name, value in numbers.items() if _is_number(value)]
     matrix = {"labels": test.get("labels"), "confusion_matrix": test.get("confusion_matrix")}
     return Run(
         name=f"final {final.get('study')}/{final.get('trial')}",
-        start_ms=_ms(created),
+        start_ms=_ms(_looked(store, final, created)),
         end_ms=_ms(created),
         status="FINISHED",
         tags=_final_tags(store, final_digest, final),
         params={name: text(value) for name, value in (final.get("params") or {}).items()},
         points=points,
         files={FINAL: canonical_json(final), "confusion_matrix.json": canonical_json(matrix)},
+        inputs=_test_rows(final),
     )
+
+
+def trial_of_final(store: Store, final_digest: str) -> tuple[str, int] | None:
+    """The study's key and the number of the trial that a final result is of; None where the store has it not."""
+    final, _ = store.final(final_digest)
+    for key, _spec in store.studies(str(final.get("study"))):
+        with contextlib.suppress(NotFoundError, TypeError, ValueError):
+            if store.proposal(key, int(final["trial"])).spec.key == final.get("key"):
+                return key, int(final["trial"])
+    return None
+
+
+def _looked(store: Store, final: Mapping[str, Any], created: float) -> float:
+    """When the look was taken of which this is the result."""
+    same = ("key", "test_digest")
+    texts = [look.get("time") for look in store.looks().values() if all(look.get(n) == final.get(n) for n in same)]
+    times = [datetime.fromisoformat(text).timestamp() for text in texts if isinstance(text, str)]
+    return max((time for time in times if time <= created), default=created)
+
+
+def _test_rows(final: Mapping[str, Any]) -> list[Dataset]:
+    test, rows = final.get("test") or {}, final.get("test_digest")
+    if not rows:
+        return []
+    classes = {str(one["label"]): one["support"] for one in test.get("classes") or ()}
+    profile = {"rows": final.get("test_rows"), **({"classes": classes} if classes else {})}
+    return [Dataset("test rows", str(rows), "", "test", profile)]
 
 
 def text(value: Any) -> str:
@@ -244,15 +346,21 @@ def _final_tags(store: Store, final_digest: str, final: Mapping[str, Any]) -> di
         outcome = store.outcomes([key]).get(key)
         if outcome and outcome.weights:
             tags["tracker.weights"] = outcome.weights
-        return tags | _source_tags(store.provenance(key))
+        return tags | _source_tags(store.provenance(key)) | {"mlflow.source.name": "tracker compare"}
     except NotFoundError:  # the winner was computed with another store and came in with its report
         return tags
 
 
 def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
     tags = {"mlflow.source.type": "LOCAL", "mlflow.user": provenance.get("user")}
-    tags |= {"mlflow.source.name": provenance.get("source"), "mlflow.source.git.commit": provenance.get("commit")}
+    tags |= {"mlflow.source.name": command_of(provenance), "mlflow.source.git.commit": provenance.get("commit")}
     return {name: value for name, value in tags.items() if value}
+
+
+def command_of(provenance: Mapping[str, Any]) -> str | None:
+    """The command that computed something: the program's name and its arguments."""
+    program, *words = provenance.get("command") or [provenance.get("source") or ""]
+    return " ".join([PurePath(program).name, *words]) if words else (provenance.get("source") or None)
 
 
 def _curve(outcome: TrialOutcome, timing: Timing) -> Iterator[Point]:
@@ -265,12 +373,15 @@ def _curve(outcome: TrialOutcome, timing: Timing) -> Iterator[Point]:
 
 
 def _kept(outcome: TrialOutcome, timing: Timing) -> Iterator[Point]:
-    """MLflow shows the last value of a metric, and the kept epoch is rarely the last: it gets names of its own."""
+    """MLflow shows the last value of a metric, and the kept epoch is rarely the last: it gets names of its own.
+
+    They have no step, so that MLflow draws bars of them and no curves of one point.
+    """
     if outcome.best_epoch is not None:
-        yield Point("best_epoch", float(outcome.best_epoch), _ms(timing.ended), outcome.best_epoch)
+        yield Point("best_epoch", float(outcome.best_epoch), _ms(timing.ended), 0)
         for name, value in sorted(outcome.metrics.items()):
             if _is_number(value):
-                yield Point(f"best_{name}", float(value or 0.0), _ms(timing.ended), outcome.best_epoch)
+                yield Point(f"best_{name}", float(value or 0.0), _ms(timing.ended), 0)
 
 
 def _is_number(value: Any) -> bool:

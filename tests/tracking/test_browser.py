@@ -1,0 +1,72 @@
+"""A real browser with a fresh profile, on the address that `tracker ui` prints: the answer, without a click.
+
+MLflow's saved views have no documented format: these tests say when a release of MLflow reads them otherwise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tracking.browser import column_names, fresh_page, rows, tracker_ui
+from tests.tracking.studies import DATA, EXPERIMENT, PROVENANCE, SERVING, STARTED, run_trials, study_spec
+from tracker.store.store import Store
+from tracker.tracking.delivery import Delivery
+from tracker.tracking.mlflow_recorder import MlflowRecorder
+
+SPACE = {
+    "entries": [
+        {"name": "learning_rate", "kind": "range", "low": 1e-4, "high": 0.1, "log": True, "when": {}},
+        {"name": "units", "kind": "choice", "choices": [8, 16], "when": {}},
+    ]
+}
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
+STUDIES = {"manual": (4, 3), "grid": (3, 2), "random": (8, 7), "tpe": (6, 5)}  # trials, and the best of them
+
+
+@pytest.mark.slow
+def test_the_first_address_shows_the_answer(tmp_path: Path, uri: str) -> None:
+    """Every current study and the final result, objective first and sorted, no JSON, model training; then a study's own."""
+    _fill(tmp_path / ".tracker", uri)
+    with fresh_page() as page, tracker_ui(tmp_path, uri, EXPERIMENT) as address:
+        page.goto(address)
+        page.get_by_text("matching runs").wait_for()
+        page.locator(".ag-row .ag-cell[col-id='metrics.`best_val_f1`']").first.wait_for()
+        shown, columns = rows(page), column_names(page)
+        names = [row["attributes.`Run Name`"] for row in shown]
+        assert {"final tpe/5", "manual", "grid", "random", "tpe [generation 4]"} == set(names), names
+        numbers = [name for name in columns if name not in {"Run Name", "Created", "Metrics", "Parameters"}]
+        assert numbers[:3] == ["best_val_f1", "test_f1", "trials"]
+        scores = [float(row["metrics.`best_val_f1`"]) for row in shown]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[names.index("random")] == 0.72
+        assert not [cell for row in shown for cell in row.values() if cell.startswith(("{", "["))]
+        side = page.locator("nav, aside").all_inner_texts()
+        assert "Prompts" not in str(side)
+        assert page.get_by_text("Model registry", exact=True).is_visible()
+        page.goto(
+            f"{address.split('#')[0]}#/experiments/1/runs?viewStateShareKey=tracker-study-random&workflowType=machine_learning"
+        )
+        page.reload()
+        page.locator(".ag-row", has_text="random/0").first.wait_for()
+        trials = [row["attributes.`Run Name`"] for row in rows(page)]
+        assert [f"random/{number}" for number in range(7, -1, -1)] == trials, trials
+
+
+def _fill(folder: Path, uri: str) -> None:
+    """Four studies, one of them superseded by another of its name, and a final result, delivered."""
+    with Store.open(folder, lambda: STARTED) as store:
+        store.put_serving(DATA, SERVING)
+        old = store.put_study(study_spec("tpe", space=SPACE, generation=2), PROVENANCE)
+        run_trials(store, old, range(1), "old")
+        keys = []
+        for name, (trials, best) in STUDIES.items():
+            keys.append(store.put_study(study_spec(name, space=SPACE), PROVENANCE))
+            planned = run_trials(store, keys[-1], range(trials), name)
+            summary = {"number": best, "value": best / 10 + 0.02, "trials": trials, "digest": "d" * 64}
+            store.finish_study(keys[-1], summary)
+        store.put_final({"study": "tpe", "trial": 5, "key": planned[5].spec.key, "params": {"learning_rate": 0.006},
+                         "validation": {"val_f1": 0.52}, "test": {"f1": 0.5}, "test_digest": "7" * 64, "looks": 1})  # fmt: skip
+        with Delivery(store, MlflowRecorder(uri, EXPERIMENT), "none") as delivery:
+            assert delivery.deliver(keys).problem is None

@@ -1,0 +1,227 @@
+"""What people meet first in MLflow is there after every delivery, and what they changed stays theirs."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tracking.studies import DATA, PROVENANCE, SERVING, STARTED, begin, run_trials, study_spec
+from tracker.canonical import digest
+from tracker.errors import TrackingError
+from tracker.store.store import Store
+from tracker.tracking.delivery import Delivery
+from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
+from tracker.tracking.names import differences
+from tracker.tracking.project_files import ProjectFiles
+from tracker.tracking.recorder import Found
+from tracker.tracking.runs import study_run
+from tracker.tracking.seeded import SEEDED
+from tracker.tracking.views import VIEW
+
+NOTE = "mlflow.note.content"
+SPACE = {"entries": [{"name": "learning_rate", "kind": "range", "low": 1e-4, "high": 0.1, "log": True, "when": {}}]}
+
+
+def deliver(store: Store, recorder: MemoryRecorder, *compare: str, files: ProjectFiles | None = None) -> None:
+    """One delivery of what waits and of the studies to compare, as tuning makes it."""
+    with Delivery(store, recorder, "none", files=files) as delivery:
+        assert delivery.deliver(compare).problem is None
+
+
+def tuned(store: Store, trials: int, **changes: Any) -> str:
+    """A study with another space, run to its end; its key."""
+    key = store.put_study(study_spec(space=SPACE, **changes), PROVENANCE)
+    run_trials(store, key, range(trials))
+    store.finish_study(key, {"number": 1, "value": 0.12, "trials": trials, "digest": "d" * 64})
+    return key
+
+
+def by_name(recorder: MemoryRecorder) -> dict[str, MemoryRun]:
+    """All runs by name."""
+    return {run.name: run for run in recorder.runs()}
+
+
+def state(tags: Mapping[str, str], view: str) -> dict[str, Any]:
+    """What MLflow's page reads of a saved view."""
+    packed = json.loads(tags[f"{VIEW}{view}"])["state"].removeprefix("deflate;")
+    found: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
+    return found
+
+
+def test_an_experiment_has_views_a_note_and_its_kind(tmp_path: Path) -> None:
+    """Studies, final results and each study have a view sorted by the objective; the note names the best trial."""
+    recorder, store = MemoryRecorder(), Store.open(tmp_path, lambda: STARTED)
+    with store:
+        key = tuned(store, 3)
+        deliver(store, recorder)
+    tags = recorder.experiment_tags()
+    assert (tags["mlflow.experimentKind"], tags["mlflow.experiment.primaryMetric.name"]) == (
+        "custom_model_development", "best_val_f1",
+    )  # fmt: skip
+    for view in ("tracker-studies", "tracker-final", "tracker-study-tpe"):
+        shown = state(tags, view)
+        assert (shown["orderByKey"], shown["orderByAsc"]) == ("metrics.`best_val_f1`", False)
+        assert shown["runsHiddenMode"] == "SHOW_ALL"
+    assert state(tags, "tracker-studies")["selectedColumns"][0] == "metrics.`best_val_f1`"
+    assert key in state(tags, "tracker-study-tpe")["searchFilter"]
+    assert {chart["type"] for chart in state(tags, "tracker-study-tpe")["compareRunCharts"]} == {"SCATTER", "LINE"}
+    assert "tpe/1" in tags[NOTE]
+    assert "val_f1 0.12" in tags[NOTE]
+
+
+def test_a_study_shows_its_best_trial_and_what_was_asked_in_words(tmp_path: Path) -> None:
+    """The best trial's numbers have the names they have in trials; no param is JSON; the search space is a file."""
+    recorder, store = MemoryRecorder(), Store.open(tmp_path, lambda: STARTED)
+    with store:
+        tuned(store, 3)
+        deliver(store, recorder)
+    run, best = by_name(recorder)["tpe"], by_name(recorder)["tpe/1"]
+    values = {point.name: (point.step, point.value) for point in run.points}
+    assert values["best_val_f1"] == next((0, p.value) for p in best.points if p.name == "best_val_f1")
+    assert values["trials"] == (0, 3)
+    assert {"number", "value"}.isdisjoint(values)
+    assert run.tags["tracker.best"] == "tpe/1"
+    assert {name: run.params[name] for name in ("sampler", "objective_metric", "direction", "generation")} == {
+        "sampler": "tpe", "objective_metric": "val_f1", "direction": "maximize", "generation": "4",
+    }  # fmt: skip
+    assert not [value for value in run.params.values() if value.startswith(("{", "["))]
+    assert json.loads(run.files["search_space.json"])["search_space"] == SPACE
+    assert "| learning_rate | 0.0001 to 0.1 (log) |" in run.tags[NOTE]
+
+
+def test_which_data_it_was_is_readable(tmp_path: Path) -> None:
+    """Source, rows and classes are params and data sets where the project's files hold these very rows, else digests."""
+    splits = {
+        "train": {"rows": 341, "classes": {"benign": 213, "malignant": 128}, "digest": DATA["train"]},
+        "validation": {"rows": 113, "classes": {"benign": 72, "malignant": 41}, "digest": "0" * 64},
+    }
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "manifest.json").write_text(json.dumps({"splits": splits}))
+    files = ProjectFiles("data/raw/cells.csv", tmp_path / "splits", tmp_path / "reports")
+    recorder, (store, _) = MemoryRecorder(), begin(tmp_path / ".tracker")
+    with store:
+        deliver(store, recorder, files=ProjectFiles.from_words(files.words))
+    run = by_name(recorder)["tpe"]
+    told = {name: run.params[name] for name in ("data", "training_rows", "classes")}
+    assert told == {"data": "data/raw/cells.csv", "training_rows": "341", "classes": "benign, malignant"}
+    assert "validation_rows" not in run.params  # the files hold other validation rows than the study saw
+    assert [(seen.name, seen.digest, seen.context) for seen in run.inputs.values()] == [
+        ("data/raw/cells.csv", DATA["train"], "training"),
+        ("validation rows", DATA["validation"], "validation"),
+    ]
+
+
+def test_of_studies_of_one_name_the_last_tuned_is_current(tmp_path: Path) -> None:
+    """Its settings changed, a study is another one: the first is marked as superseded until it is tuned again."""
+    recorder, clock = MemoryRecorder(), iter(range(1_700_000_000, 1_800_000_000))
+    with Store.open(tmp_path, lambda: float(next(clock))) as store:
+        store.put_serving(DATA, SERVING)
+        first = tuned(store, 2)
+        deliver(store, recorder, first)
+        second = tuned(store, 2, training={"epochs": 60, "early_stopping": None})
+        for compared, wanted in (((second,), second), ((), second), ((first,), first), ((), first)):
+            deliver(store, recorder, *compared)
+            studies = [run for run in recorder.runs() if run.tags["tracker.kind"] == "study"]
+            current = {run.tags["tracker.key"]: run.tags["tracker.current"] for run in studies}
+            assert current == {first: str(wanted == first).lower(), second: str(wanted == second).lower()}
+            assert wanted in state(recorder.experiment_tags(), "tracker-study-tpe")["searchFilter"]
+    assert {"tpe", "tpe [epochs 60]", "tpe/1", "tpe/1 [epochs 60]"} <= set(by_name(recorder))
+
+
+def test_a_name_says_what_settings_differ_in() -> None:
+    """One word per setting, and only what changed."""
+    first = study_spec()
+    assert differences(first, study_spec(data=DATA | {"train": "0" * 64})) == ["other data"]
+    assert differences(first, study_spec(generation=8, fixed={"hidden_layers": 1})) == ["units none", "generation 8"]
+    assert differences(first, study_spec(objective={"metric": "val_loss", "direction": "minimize"})) == [
+        "direction minimize", "metric val_loss",
+    ]  # fmt: skip
+    assert differences(first, study_spec(space={"units": 1})) == ["other space"]
+
+
+def test_what_people_changed_stays_theirs(tmp_path: Path) -> None:
+    """Notes and views of somebody's own, names, tags and deleted views stay as they are when a study is tuned again."""
+    recorder, store = MemoryRecorder(), Store.open(tmp_path, lambda: STARTED)
+    with store:
+        key = tuned(store, 2)
+        deliver(store, recorder, key)
+        run = by_name(recorder)["tpe"]
+        run.tags |= {NOTE: "mine", "reviewed": "yes"}
+        run.name = "my name"
+        recorder.tag_experiment(NOTE, "my words")
+        recorder.tag_experiment(f"{VIEW}mine", "a view")
+        recorder.tag_experiment(f"{VIEW}tracker-studies", "my own studies")
+        recorder.tag_experiment(f"{VIEW}tracker-final", "")  # as good as deleted
+        before = recorder.experiment_tags()
+        run_trials(store, key, [2])
+        store.finish_study(key, {"number": 2, "value": 0.22, "trials": 3, "digest": "e" * 64})
+        deliver(store, recorder, key)
+    changed = {name for name, value in recorder.experiment_tags().items() if before.get(name) != value}
+    assert changed <= {SEEDED, f"{VIEW}tracker-study-tpe"}
+    assert (run.tags[NOTE], run.tags["reviewed"], run.name) == ("mine", "yes", "my name")
+    assert run.tags["tracker.best"] == "tpe/2"
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["refused", "killed"])
+@pytest.mark.parametrize("answer_lost", [False, True], ids=["not done", "answer lost"])
+def test_a_failure_at_any_call_leaves_no_view_or_note_behind(tmp_path: Path, answer_lost: bool, killed: bool) -> None:
+    """Whichever call fails: two more deliveries have all views and notes as if nothing had happened."""
+    store = Store.open(tmp_path, lambda: STARTED)
+    with store:
+        tuned(store, 2)
+        deliver(store, whole := MemoryRecorder())
+        for call in range(whole.calls):
+            recorder = MemoryRecorder(f"memory {call}")
+            recorder.fail(call, KeyboardInterrupt() if killed else None, answer_lost=answer_lost)
+            with contextlib.suppress(KeyboardInterrupt), Delivery(store, recorder, "none") as delivery:
+                delivery.deliver()
+            for _ in range(2):
+                deliver(store, recorder)
+            assert without_ids(recorder.experiment_tags()) == without_ids(whole.experiment_tags()), call
+
+
+def without_ids(tags: Mapping[str, str]) -> dict[str, str]:
+    """What people see in the tags of an experiment; ids of runs follow the order in which they were created."""
+    return {name: re.sub("runs/[0-9a-f]{32}", "runs/ID", text) for name, text in tags.items() if name != SEEDED}
+
+
+class _Narrow(MemoryRecorder):
+    """A server that takes no views."""
+
+    def tag_experiment(self, name: str, value: str) -> None:
+        if name.startswith(VIEW):
+            raise TrackingError("memory: the value is too long")
+        super().tag_experiment(name, value)
+
+
+def test_a_server_that_refuses_views_has_the_rest(tmp_path: Path) -> None:
+    """Views are decoration: their refusal is no problem, and the note is there."""
+    recorder, store = _Narrow(), Store.open(tmp_path, lambda: STARTED)
+    with store:
+        tuned(store, 2)
+        deliver(store, recorder)
+    assert "tpe/" not in str([name for name in recorder.experiment_tags() if name.startswith(VIEW)])
+    assert NOTE in recorder.experiment_tags()
+
+
+def test_params_of_an_older_release_stay(tmp_path: Path) -> None:
+    """It wrote the sampler as JSON; a param never changes, so the study ends again without it."""
+    recorder, (store, key) = MemoryRecorder(), begin(tmp_path)
+    with store:
+        deliver(store, recorder)
+        old: Found = recorder.search("tracker.key", key)[0]
+        recorder._runs[old.run_id].params["sampler"] = '{"name":"tpe"}'
+        assert study_run(store, key).params["sampler"] == "tpe"
+        run_trials(store, key, range(2))
+        store.finish_study(key, {"number": 1, "value": 0.12, "trials": 2, "digest": digest("any", 1)})
+        deliver(store, recorder)
+    run = by_name(recorder)["tpe"]
+    assert (run.status, run.params["sampler"]) == ("FINISHED", '{"name":"tpe"}')

@@ -1,0 +1,141 @@
+"""The notes (Markdown) that MLflow shows with an experiment, a study and a final result: what was asked, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracker.records import StudySpec
+from tracker.tracking.runs import Dataset, searched
+
+NOTE = "mlflow.note.content"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A study that ended: its spec, its summary, where its best trial and its trials are shown (None: not known)."""
+
+    spec: StudySpec
+    summary: Mapping[str, Any]
+    states: Mapping[str, int]
+    best_link: str | None = None
+    trials_link: str | None = None
+
+    @property
+    def best(self) -> str | None:
+        """The best trial, `STUDY/NUMBER`; None where none has a value."""
+        number = self.summary.get("number")
+        return None if number is None else f"{self.spec.name}/{number}"
+
+
+def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
+    """What a study was asked, what it found, and how to derive it again."""
+    spec, metric = ended.spec, ended.spec.objective["metric"]
+    told = searched(spec)["search_space"]
+    entries = told.get("entries", []) if isinstance(told, Mapping) else []
+    best = "No trial has a value."
+    if ended.best is not None:
+        place = _link(ended.best, ended.best_link)
+        best = f"**Best: {place}, {metric} {number(ended.summary.get('value'))}** on the validation rows."
+    states = ", ".join(f"{count} {state}" for state, count in ended.states.items() if count)
+    asked = f"{spec.objective['direction']} `{metric}` with sampler `{spec.sampler.get('name')}`"
+    lines = [
+        f"{best} {states}. {_link('All trials, best first, with charts', ended.trials_link)}",
+        "",
+        f"Asked: {asked}, {len(entries)} hyperparameters searched, up to {spec.training.get('epochs')} epochs.",
+        *_data_lines(seen),
+        *(["", "| searched | values |", "| --- | --- |"] if entries else []),
+        *(f"| {entry['name']} | {_values(entry)} |" for entry in entries),
+        "",
+        f"Derive it again: `tracker verify {spec.name}`"
+        + (f"; its best trial alone: `tracker reproduce {ended.best}`" if ended.best else ""),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def final_note(
+    final: Mapping[str, Any], seen: Sequence[Dataset], ties: tuple[int, int] | None, link: str | None
+) -> str:
+    """The chosen trial, its score on the test rows with its interval, how sure the choice is, and how to derive it again."""
+    chosen = f"{final.get('study')}/{final.get('trial')}"
+    lines = [
+        f"**{_link(chosen, link)} was chosen on validation and scored on the {final.get('test_rows', '')} test rows.**",
+        *_ties_lines(ties),
+        "",
+        *_score_table(final.get("test") or {}),
+        "",
+        f"Looks at these test rows: {final.get('looks')} of {final.get('budget')}.",
+        *_data_lines(seen),
+        "",
+        "Derive it again, without a new look: `tracker reproduce final`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def experiment_note(
+    studies: Sequence[Ended], final: Mapping[str, Any] | None, ties: tuple[int, int] | None, link: str | None
+) -> str:
+    """What was chosen and scored, and the studies that it was chosen from, the best first."""
+    lines: list[str] = []
+    if final is not None:
+        test, chosen = final.get("test") or {}, f"{final.get('study')}/{final.get('trial')}"
+        low, high = (test.get("intervals") or {}).get("f1") or (None, None)
+        between = "" if low is None else f" (95 % {number(low)} to {number(high)})"
+        scored = f"{_link(chosen, link)}, f1 {number(test.get('f1'))}{between}"
+        looks = f"Looks: {final.get('looks')} of {final.get('budget')}."
+        lines += [f"**Scored on {final.get('test_rows', '')} test rows: {scored}.** {looks}", *_ties_lines(ties), ""]
+    lines += ["| study | sampler | trials | best | objective |", "| --- | --- | --- | --- | --- |"]
+    for one in studies:
+        value = f"{one.spec.objective['metric']} {number(one.summary.get('value'))}"
+        cells = [
+            _link(one.spec.name, one.trials_link),
+            str(one.spec.sampler.get("name")),
+            str(one.summary.get("trials")),
+        ]
+        lines.append(f"| {' | '.join([*cells, _link(one.best or 'none', one.best_link), value])} |")
+    lines += [
+        "",
+        "Saved views (button *Views*): `studies`, `final`, one per study. Derive all again: `tracker verify --all`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def number(value: Any) -> str:
+    """A number as people read it: four digits; a word where there is none."""
+    return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else "undefined"
+
+
+def _ties_lines(ties: tuple[int, int] | None) -> list[str]:
+    if ties is None:
+        return []
+    tied, ranked = ties
+    return [f"How sure: {tied} of the {ranked - 1} other trials cannot be told from it on the validation rows."]
+
+
+def _score_table(test: Mapping[str, Any]) -> list[str]:
+    names = [name for name in ("f1", "accuracy", "balanced_accuracy", "precision", "recall") if name in test]
+    intervals = test.get("intervals") or {}
+    rows = []
+    for name in names:
+        between = intervals.get(name)
+        shown = f"{number(between[0])} to {number(between[1])}" if between else ""
+        rows.append(f"| {name} | {number(test[name])} | {shown} |")
+    return ["| test score | value | 95 % interval |", "| --- | --- | --- |", *rows] if rows else []
+
+
+def _data_lines(seen: Sequence[Dataset]) -> list[str]:
+    told = [f"{part.profile['rows']} {part.context}" for part in seen if part.profile.get("rows")]
+    source = next((part.source for part in seen if part.source), None)
+    return [] if source is None else ["", f"Data: `{source}`, rows: {', '.join(told)}."]
+
+
+def _values(entry: Mapping[str, Any]) -> str:
+    if "choices" in entry:
+        return ", ".join(str(choice) for choice in entry["choices"])
+    scale = " (log)" if entry.get("log") else f" (step {entry['step']})" if entry.get("step") else ""
+    return f"{number(entry.get('low'))} to {number(entry.get('high'))}{scale}"
+
+
+def _link(text: str, address: str | None) -> str:
+    return text if address is None else f"[{text}]({address})"

@@ -1,0 +1,160 @@
+"""MLflow's saved views of an experiment: which runs, which columns, sorted by what, which charts.
+
+The format is MLflow's own (3.15 and newer) and has no version; a browser test pins it. An MLflow that does not know it shows
+its usual page.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from tracker.canonical import digest
+from tracker.records import StudySpec
+from tracker.tracking.runs import objective_name
+
+VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
+STUDIES, FINAL = "tracker-studies", "tracker-final"
+CURRENT = "tracker.current"
+MODE = "machine_learning"  # else a fresh browser shows MLflow's pages for language models
+TEST = ("test_f1", "test_accuracy", "test_precision", "test_recall")
+DURATION = ("attributes.`Duration`", 90)
+CHARTED = 8  # hyperparameters that get a scatter plot
+
+
+def study_view_id(name: str) -> str:
+    """The id of the view of a study's trials."""
+    return f"tracker-study-{name}"
+
+
+def address(server: str, experiment: str, view: str = STUDIES) -> str:
+    """Where a browser finds a view."""
+    return f"{server}/#/experiments/{experiment}/runs?{urlencode({'viewStateShareKey': view, 'workflowType': MODE})}"
+
+
+def plain_address(server: str, experiment: str) -> str:
+    """The studies where no view was saved: filtered by MLflow's own search."""
+    words = {"searchFilter": "tags.tracker.kind != 'trial'", "workflowType": MODE}
+    return f"{server}/#/experiments/{experiment}/runs?{urlencode(words)}"
+
+
+def views(studies: Mapping[str, StudySpec], created_ms: int) -> dict[str, str]:
+    """The tags of all views: of the studies (current ones, by key, the newest first), of final results, of each study."""
+    if not studies:
+        return {}
+    shown = {STUDIES: ("studies", _studies(list(studies.values()))), FINAL: ("final", _final(studies))}
+    for key, spec in studies.items():
+        shown[study_view_id(spec.name)] = (f"study {spec.name}", _trials(key, spec))
+    return {f"{VIEW}{name}": _saved(title, state, created_ms) for name, (title, state) in shown.items()}
+
+
+def _studies(specs: Sequence[StudySpec]) -> dict[str, Any]:
+    objectives = list(dict.fromkeys(objective_name(spec) for spec in specs))
+    columns = [
+        *_metrics(*objectives, "test_f1"),
+        ("metrics.`trials`", 70),
+        *_params("sampler", "data", "epochs"),
+        DURATION,
+    ]
+    return _state(f"tags.`{CURRENT}` = 'true'", specs[0], columns)
+
+
+def _final(studies: Mapping[str, StudySpec]) -> dict[str, Any]:
+    spec = next(iter(studies.values()))
+    return _state(
+        "tags.`tracker.kind` = 'final'", spec, [*_metrics(*TEST, objective_name(spec)), *_params("data"), DURATION]
+    )
+
+
+def _trials(key: str, spec: StudySpec) -> dict[str, Any]:
+    names = searched_names(spec)
+    columns = [*_metrics(objective_name(spec), "best_val_loss"), *_params(*names), DURATION]
+    state = _state(f"tags.`tracker.study_key` = '{key}' and tags.`tracker.kind` = 'trial'", spec, columns)
+    return state | _charts(key, spec, names)
+
+
+def searched_names(spec: StudySpec) -> list[str]:
+    """The hyperparameters that a study varies, in the order of its search space."""
+    entries = [entry["name"] for entry in spec.space.get("entries", ())]
+    listed = [name for one in spec.sampler.get("configurations") or () for name in one]
+    return list(dict.fromkeys([*entries, *listed]))
+
+
+def _state(query: str, spec: StudySpec, columns: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    widths = dict(columns)
+    return {
+        "searchFilter": query,
+        "orderByKey": f"metrics.`{objective_name(spec)}`",
+        "orderByAsc": spec.objective["direction"] == "minimize",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": list(widths),
+        "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *(_grid_name(name) for name in widths)],
+        "columnWidths": {_grid_name(name): width for name, width in widths.items()},
+        "runsHiddenMode": "SHOW_ALL",
+    }
+
+
+def _charts(key: str, spec: StudySpec, names: Sequence[str]) -> dict[str, Any]:
+    """How the search went, all hyperparameters together, each one alone, and the curves."""
+    objective = objective_name(spec)
+    open_ = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    section = {"uuid": _id(key, "section"), "name": f"Study {spec.name}", **open_}
+    curves = dict.fromkeys([spec.objective["metric"], "val_loss", "train_loss"])
+    charts = [_scatter("trial", objective)]
+    if len(names) > 1:
+        charts.append(
+            {"type": "PARALLEL", "selectedParams": list(names), "selectedMetrics": [objective], "showAllRuns": True}
+        )
+    charts += [_scatter(name, objective) for name in names[:CHARTED]]
+    charts += [] if spec.runs else [_line(metric) for metric in curves]
+    placed = [
+        {"uuid": _id(key, str(place)), "runsCountToCompare": 100, "isGenerated": False, "deleted": False,
+         "metricSectionId": section["uuid"], **chart}
+        for place, chart in enumerate(charts)
+    ]  # fmt: skip
+    shut = {"display": False, "isReordered": False, "deleted": False, "isGenerated": True}
+    rest = {"uuid": _id(key, "rest"), "name": "Model metrics", **shut}
+    return {"compareRunCharts": placed, "compareRunSections": [section, rest], "isAccordionReordered": True}
+
+
+def _scatter(param: str, metric: str) -> dict[str, Any]:
+    x, y = {"key": param, "type": "PARAM"}, {"key": metric, "type": "METRIC"}
+    return {"type": "SCATTER", "xaxis": x, "yaxis": y}
+
+
+def _line(metric: str) -> dict[str, Any]:
+    return {
+        "type": "LINE", "metricKey": metric, "selectedMetricKeys": [metric], "lineSmoothness": 0, "scaleType": "linear",
+        "xAxisScaleType": "linear", "xAxisKey": "step", "selectedXAxisMetricKey": "", "yAxisKey": "metric",
+        "yAxisExpressions": [], "range": {}, "ignoreOutliers": False, "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }  # fmt: skip
+
+
+def _saved(title: str, state: Mapping[str, Any], created_ms: int) -> str:
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    return json.dumps({"name": title, "createdAt": created_ms, "updatedAt": created_ms, "state": f"deflate;{packed}"})
+
+
+def _id(*parts: str) -> str:
+    return digest("view", list(parts))[:32]
+
+
+def _metrics(*names: str) -> list[tuple[str, int]]:
+    return [(f"metrics.`{name}`", 150) for name in names]  # room for all digits of a number
+
+
+def _params(*names: str) -> list[tuple[str, int]]:
+    return [(f"params.`{name}`", 150 if name in {"data", "learning_rate", "weight_decay"} else 110) for name in names]
+
+
+def _grid_name(column: str) -> str:
+    """What MLflow's table calls a column that its list of columns calls otherwise."""
+    return "duration" if column == DURATION[0] else column
