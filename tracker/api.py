@@ -188,16 +188,26 @@ def _tune(
     return Study(result, paths.store, serving, source)
 
 
-def compare(config: Config, project: Project | None = None, *, trust: str | None = None) -> Ranking:
+def compare(
+    config: Config,
+    project: Project | None = None,
+    *,
+    trust: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Ranking:
     """Ranks the trials of all studies on validation, as often as you like; `.test()` of what it returns is the look.
 
     Code of the user's own runs where it is that of this folder. Other code raises CodeNotTrusted, unless its digest is
     `trust`, or the variable TRACKER_TRUST; the result then says so.
+    With `compare.confirm` the best few are trained with further seeds first, of which `on_progress` hears, and their means
+    choose; what the store has is not trained again.
     """
     from tracker.evaluation import compare as stage
+    from tracker.evaluation.confirm import open_confirming
     from tracker.studies.superseded import superseded
 
     project = project or Project.now()
+    confirm = open_confirming(config, project.paths, project.workers, on_progress)
     return stage.compare(
         project.paths,
         config.compare,
@@ -206,6 +216,7 @@ def compare(config: Config, project: Project | None = None, *, trust: str | None
         studies=config.studies,
         superseded=superseded(config, project.paths),
         trust=trust or os.environ.get("TRACKER_TRUST"),
+        confirm=confirm,
     )
 
 
@@ -273,7 +284,7 @@ def verify(
         yield store
     with FreshProcesses(project.workers) as processes:
         if pipeline:
-            yield from verify_pipeline(project.paths, config.compare, names, processes, sample, on_step)
+            yield from verify_pipeline(project.paths, config, names, processes, sample, on_step)
         else:
             yield from verify_studies(names, project.paths, processes, sample, on_step)
 
@@ -299,7 +310,8 @@ def sync(config: Config, project: Project | None = None) -> Delivered:
         from tracker.evaluation.restore import restore_files, restore_finals
         from tracker.studies.adopt import adopt_studies
 
-        adopt_studies(project.paths.models, store, provenance(sys.argv, project.paths.root), time.time)
+        for folder in (project.paths.models, project.paths.confirmed):
+            adopt_studies(folder, store, provenance(sys.argv, project.paths.root), time.time)
         restore_finals(project.paths, store)
         restore_files(project.paths, store)
     with _outbox(project, config, None) as outbox:

@@ -13,6 +13,7 @@ from typing import Any
 from tracker.hyperparameters import FAMILIES
 from tracker.samplers import SAMPLERS
 from tracker.shapes import (
+    CONFIRM_NAME,
     LARGEST,
     STUDY_NAME,
     Check,
@@ -43,6 +44,7 @@ MATRIX = "confusion_matrix"
 _epochs, _number, _version = whole(0, MOST_EPOCHS), whole(0, MOST_TRIALS), whole(0, 10**6)
 _code = named(text)
 _metrics = named(optional(number))
+_repeats = {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
 _column = entries({"name": text, "kind": text})
 _counts = many(many(whole()))
 _USUAL = {float, type(None), int, list}
@@ -145,7 +147,9 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         "objective": _objective,
         "generation": optional(whole(1, MOST_TRIALS)),
         "versions": named(text),
-        "runs": entries({}, {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se")}),
+        "runs": entries(
+            {}, {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
+        ),
         "pruner": both(named(plain), entries({}, {"name": text})),
     },
     "Proposal": {
@@ -323,7 +327,7 @@ ROWS: Mapping[str, Check] = {
     "outbox": entries({"number": optional(_number)}, {"subject": text, "study": text}),
 }
 
-_study_name = like(STUDY_NAME, "letters, digits, _ and -, the first a letter, at most 64")
+_study_name = like(rf"{STUDY_NAME}|{CONFIRM_NAME}", "letters, digits, _ and -, the first a letter, at most 64")
 
 
 def check_foreign(name: str, family: str, sampler: str) -> None:

@@ -66,6 +66,15 @@ class Paths:
         return self.reports / "studies"
 
     @property
+    def confirmed(self) -> Path:
+        """What confirms the choice: the records of its studies, and the model that is served."""
+        return self.reports / "confirm"
+
+    def records(self, study: str) -> Path:
+        """The exact records of a study; those that confirm, which have a dot in their names, lie apart."""
+        return (self.confirmed if "." in study else self.models) / study / "trials.jsonl"
+
+    @property
     def looks(self) -> Path:
         """One file per look at the test split."""
         return self.home / "reports" / "looks"

@@ -35,7 +35,8 @@ class Project:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         project = cls(folder)
-        project.set(studies=STUDIES if studies is None else studies, training={"epochs": 4}, **entries)
+        start = {"training": {"epochs": 4}, "compare": {"test_looks": 1}, **entries}
+        project.set(studies=STUDIES if studies is None else studies, **start)
         project.git("init", "-q", "-b", "main")
         project.commit("start")
         return project

@@ -32,7 +32,7 @@ def test_the_stage_writes_its_reports_and_stays_green_when_looks_are_spent(proje
     project.tune("tpe", "better")
     second = run_stage(project)
     assert (second.returncode, second.stderr) == (0, "")
-    assert "stale: tpe/0 is chosen now" in second.stdout
+    assert "not scored: tpe/0 (validation " in second.stdout
     assert "by ada" in second.stdout
     (project.paths.study_reports / "tpe.json").unlink()
     third = run_stage(project)

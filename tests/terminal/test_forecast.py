@@ -41,7 +41,7 @@ def test_the_default_configuration_is_forecast() -> None:
     for study in (r"manual +manual +4 +1 ", r"grid +grid +24 +1 ", r"random +random +48 +1 ", r"tpe +tpe +48 +6 "):
         assert re.search(study, text)
     assert re.search(r"124 trials, at most about \d+ (s|min) on one core, about \d+ MB on disk", text)
-    assert "chosen by val_f1 (maximize); looks allowed: 1" in text
+    assert "chosen by val_f1 (maximize); looks allowed: 3" in text
     assert minutes(text.split("on one core")[0]) < 2
 
 

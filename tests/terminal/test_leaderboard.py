@@ -212,7 +212,8 @@ def test_the_closing_lines_of_a_stale_result_name_both_trials(tmp_path: Path) ->
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "final.json").write_text(json.dumps(final))
     text = "\n".join(closing_lines(Paths.of(tmp_path, {})))
-    assert "chosen on validation: random/18; scored on the test split: tpe/45" in text
+    assert "chosen on validation: random/18\nnot scored: random/18: the budget of looks is spent" in text
+    assert "last scored: tpe/45, another model; test " in text
     assert "tracker show random/18" in text
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from tracker.cli.app import Quiet, Verbose, Workers, app, find_paths, read_config
-from tracker.errors import LookWithheld, NotFoundError
+from tracker.errors import LookWithheld, NotFoundError, TestLooksSpent
 from tracker.loading import loading
-from tracker.terminal.lists import Format, note, print_rows, say
+from tracker.terminal.lists import Format, say
 
 
 @app.command()
@@ -123,6 +123,10 @@ def compare(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="With --test: also where the best trial is no better than a majority vote.")
     ] = False,
+    fail_if_stale: Annotated[
+        bool,
+        typer.Option("--fail-if-stale", help="With --test: leave with 3 where looks are spent and it stays closed."),
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many rows; a table has 10, csv and json have all.")
     ] = None,
@@ -136,18 +140,21 @@ def compare(
 ) -> None:
     """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
     from tracker import api
-    from tracker.studies.superseded import superseded_note
-    from tracker.terminal.leaderboard import environment_notes
+    from tracker.terminal.compared import say_ranking
+    from tracker.terminal.show import study_progress
 
-    ranking = api.compare(read_config(), trust=trust)
-    columns = ("rank", "study", "trial", "value")
-    print_rows([{name: getattr(row, name) for name in columns} for row in ranking.rows], output, limit, 10)
-    note(environment_notes(ranking.environments, ranking.mixed))
-    note(superseded_note(ranking.superseded, find_paths().root, "left out of the ranking"))
+    config = read_config()
+    with study_progress() as on_progress:
+        ranking = api.compare(config, trust=trust, on_progress=on_progress)
+    say_ranking(ranking, config, find_paths().root, output, limit)
     if test:
         from tracker.evaluation.final import summarize
 
         try:
-            say("\n".join(summarize(ranking.test(or_stale=True, anyway=anyway))))
+            final = ranking.test(or_stale=True, anyway=anyway)
         except LookWithheld as withheld:
             say(str(withheld))
+            return
+        say("\n".join(summarize(final)))
+        if fail_if_stale and final.stale:
+            raise typer.Exit(TestLooksSpent.exit_code)

@@ -1,4 +1,4 @@
-"""Looking at results: runs, show, report, ui."""
+"""Looking at results: runs, show, looks, report, ui."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def show(
     found = read_trial(find_paths(), trial)
     say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
     note(notes_of(find_paths(), found["study"]))
+
+
+@app.command(rich_help_panel=LOOKING)
+def looks() -> None:
+    """List who looked at the test split when; what is spent, what a next look would cost."""
+    from tracker.terminal.looks import look_lines
+
+    say("\n".join(look_lines(find_paths(), read_config().compare)))
 
 
 @app.command(rich_help_panel=LOOKING)

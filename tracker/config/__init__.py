@@ -2,7 +2,18 @@
 
 from tracker.config.checks import pruner_settings, space_faults, value_faults
 from tracker.config.forms import Choice, Entry, Fixed, Range
-from tracker.config.parts import BestModels, Categorical, Compare, Data, Numeric, Preprocessing, Split, Study, Training
+from tracker.config.parts import (
+    BestModels,
+    Categorical,
+    Compare,
+    Confirm,
+    Data,
+    Numeric,
+    Preprocessing,
+    Split,
+    Study,
+    Training,
+)
 from tracker.config.read import bare_dates, load_config, read_yaml
 from tracker.config.settings import Config, parse_config
 
@@ -12,6 +23,7 @@ __all__ = [
     "Choice",
     "Compare",
     "Config",
+    "Confirm",
     "Data",
     "Entry",
     "Fixed",

@@ -277,10 +277,18 @@ class Study(Part):
         return self
 
 
+class Confirm(Part):
+    """How many of the best configurations are trained again, beside the defaults, and with how many further seeds."""
+
+    top: int = Field(default=5, ge=1, le=1000)
+    seeds: int = Field(default=20, ge=2, le=1000)
+
+
 class Compare(Part):
-    """How many candidates (a configuration with its seed) may ever be scored on the test split."""
+    """How many candidates (a configuration with its seed) may ever be scored on the test split; what is confirmed."""
 
     test_looks: int = Field(default=1, ge=1)
+    confirm: Confirm | None = None
 
 
 class BestModels(Part):

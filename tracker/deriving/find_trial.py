@@ -98,10 +98,11 @@ def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
         outcome = store.outcomes([key]).get(key) if store else None
         if store and outcome is not None:
             return Recorded(name, store.spec(key), outcome, store.provenance(key))
-    for path in sorted(paths.models.glob("*/trials.jsonl")):
+    for path in sorted([*paths.models.glob("*/trials.jsonl"), *paths.confirmed.glob("*/trials.jsonl")]):
         for trial in read_study(path).trials:
-            if trial.spec.key == key:
-                return replace(Recorded.of(name, _stored_like(trial)), others=())
+            for spec, outcome in zip(trial.proposal.runs, trial.outcomes, strict=True):
+                if spec.key == key:
+                    return Recorded(name, spec, outcome, {}, trial.proposal.searched)
     raise NotFoundError(
         f"trial {key[:12]} ({name}) is neither in {paths.store} nor in {paths.models}; {_bring_back(paths)}"
     )
@@ -143,6 +144,12 @@ def reported_study(paths: Paths, study: str) -> tuple[str, int] | None:
 
     The store may have more trials of it, of a longer run before or of one elsewhere that shares the store.
     """
+    if "." in study:  # it confirms, and has no report but its records
+        path = paths.records(study)
+        if not path.is_file():
+            return None
+        result = read_study(path)
+        return result.spec.key, len(result.trials)
     path = paths.study_reports / f"{study}.json"
     try:
         report = parse_canonical(path.read_bytes())
@@ -153,7 +160,7 @@ def reported_study(paths: Paths, study: str) -> tuple[str, int] | None:
 
 def read_beside_model(paths: Paths, study: str) -> StudyResult:
     """The records beside a study's best model. Raises NotFoundError, StoreCorrupt."""
-    path = paths.models / study / "trials.jsonl"
+    path = paths.records(study)
     if not path.is_file():
         known = _known_studies(paths)
         remedy = f"there are {', '.join(known)}" if known else _bring_back(paths)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +18,9 @@ from tracker.deriving.verdict import Verdict
 from tracker.errors import DataError, NotFoundError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
+from tracker.evaluation.confirm_scores import SeedModel
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, confusion_text, was_scored
+from tracker.evaluation.final import SEEDS, confusion_text, result_of, was_scored
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import as_told
 from tracker.fields import final_report
@@ -48,7 +50,8 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
         if not found.is_sound:
             return found
         try:
-            again, looks = _score(paths, _with_weights(recorded, found.weights), final, Path(folder), weights)
+            others = _seed_models(paths, final, fresh, Path(folder))
+            again, looks = _score(paths, _with_weights(recorded, found.weights), final, Path(folder), weights, others)
         except TrackerError as error:
             cause = Cause("test", None, None, str(error))
             split = f"{stage_command(paths.root, 'split')} writes data/splits and data/sealed again"
@@ -78,10 +81,21 @@ def _matrix(result: Mapping[str, Any]) -> Any:
 
 
 def _score(
-    paths: Paths, recorded: Recorded, final: Mapping[str, Any], folder: Path, weights: Path
+    paths: Paths,
+    recorded: Recorded,
+    final: Mapping[str, Any],
+    folder: Path,
+    weights: Path,
+    others: Sequence[SeedModel],
 ) -> tuple[Mapping[str, Any], int]:
+    scored = _row(recorded, final)
+    model = _model(paths, recorded, scored, folder / "model", weights)
+    return score_again(paths, scored, model, str(final["test_digest"]), others)
+
+
+def _row(recorded: Recorded, final: Mapping[str, Any]) -> RankedTrial:
     outcome = recorded.outcome
-    scored = RankedTrial(
+    return RankedTrial(
         rank=1,
         study=str(final["study"]),
         trial=int(final["trial"]),
@@ -93,21 +107,39 @@ def _score(
         metrics=outcome.metrics,
         params=recorded.spec.params,
     )
-    return score_again(paths, scored, _model(paths, recorded, scored, folder, weights), str(final["test_digest"]))
+
+
+def _seed_models(paths: Paths, final: Mapping[str, Any], fresh: FreshProcess | None, folder: Path) -> list[SeedModel]:
+    """The models of the further seeds that the report tells scores of, each derived again. Raises TrackerError."""
+    keys = (final.get(SEEDS) or {}).get("keys", ())
+    if keys and fresh is None:
+        with closing(FreshProcess()) as process:  # one for all: most of a derivation is the start of its process
+            return _seed_models(paths, final, process, folder)
+    models = []
+    for place, key in enumerate(keys):
+        recorded = recorded_key(paths, str(key), f"final {final['study']}/{final['trial']} (seed {place + 1})")
+        weights = folder / f"{place}.safetensors"
+        found = reproduce_record(recorded, paths.root, paths.splits, fresh, weights)
+        if not found.is_sound:
+            raise TrackerError(f"{recorded.name}: {found.state}; `tracker verify --all` says how its study differs")
+        recorded = _with_weights(recorded, found.weights)
+        model = _model(paths, recorded, _row(recorded, final), folder / str(place), weights)
+        models.append(SeedModel(str(key), model))
+    return models
 
 
 def _model(paths: Paths, recorded: Recorded, scored: RankedTrial, folder: Path, weights: Path) -> ChosenModel:
     """The derived weights with preprocessing that is fitted again, opened as any model is."""
-    write_model(folder / "model", describe_again(recorded, paths), weights.read_bytes())
-    return load_chosen(folder / "model", scored, paths)
+    write_model(folder, describe_again(recorded, paths), weights.read_bytes())
+    return load_chosen(folder, scored, paths)
 
 
 def _differences(final: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Difference]:
     """The first value that is not the same, of every entry of the result."""
-    for name in RESULT:
-        old, new = final.get(name), again[name]
+    for name in result_of({**again, **{name: final[name] for name in (SEEDS,) if name in final}}):
+        old, new = final.get(name), again.get(name)
         if name == "test" and isinstance(old, Mapping):
-            new = as_told(old, new)
+            new = as_told(old, again[name])
         if leaf := first_difference(old, new, name):
             place, was, now = leaf
             gap = abs(was - now) if isinstance(was, float) and isinstance(now, float) else None

@@ -9,17 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracker.canonical import digest_bytes, parse_canonical
-from tracker.config import Compare
+from tracker.canonical import canonical_json, digest_bytes, parse_canonical
+from tracker.config import Config
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.judge_final import reproduce_final
 from tracker.deriving.judge_study import FreshProcesses, OnStep, verify_study
 from tracker.deriving.verdict import Verdict, cannot
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
+from tracker.evaluation.confirm import confirming_studies, open_confirming
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, name_candidate, read_results, was_scored
+from tracker.evaluation.final import RESULT, SEEDS, name_candidate, read_results, was_scored
 from tracker.evaluation.ledger import Ledger
+from tracker.evaluation.metrics_file import metrics_json
 from tracker.evaluation.ranking import write_ranking
 from tracker.paths import Paths
 from tracker.store.store import Store
@@ -57,18 +59,21 @@ def verify_studies(
 
 def verify_pipeline(
     paths: Paths,
-    settings: Compare,
+    config: Config,
     names: Collection[str],
     processes: FreshProcesses,
     sample: int | None,
     on_step: OnStep,
 ) -> Iterator[Verdict]:
-    """The verdict on each study, then on the ranking, on the looks, on the final result, where there are any."""
+    """The verdict on each study, then on the ranking, on the looks, on the final result, where there are any.
+
+    The studies that confirm a choice are among the studies.
+    """
     unsound = []
-    for found in verify_studies(names, paths, processes, sample, on_step):
+    for found in verify_studies([*names, *confirming_studies(config, paths)], paths, processes, sample, on_step):
         yield found
         unsound += [] if found.is_sound else [found.name]
-    yield _verify_ranking(paths, settings, list(names), unsound)
+    yield _verify_ranking(paths, config, list(names), unsound)
     if looks := _verify_looks(paths):
         yield looks
     if _tells_result(paths):
@@ -89,13 +94,13 @@ def _tells_result(paths: Paths) -> bool:
         return True
 
 
-def _verify_ranking(paths: Paths, settings: Compare, studies: list[str], unsound: list[str]) -> Verdict:
+def _verify_ranking(paths: Paths, config: Config, studies: list[str], unsound: list[str]) -> Verdict:
     """Ranks again from the reports, which the studies have been compared with, and compares the report byte for byte."""
     path, remedy = paths.reports / "ranking.json", "`tracker compare` writes it again"
     if unsound:
         return cannot("ranking", "ranking", f"it rests on the reports of {', '.join(unsound)}, see above")
     try:
-        ranking = rank_again(paths, settings, studies, _left_out(path))
+        ranking = rank_again(paths, config.compare, studies, _left_out(path), open_confirming(config, paths))
     except TrackerError as error:
         return cannot("ranking", "ranking", str(error))
     with TemporaryDirectory(prefix="tracker-") as folder:
@@ -151,11 +156,13 @@ def _verify_looks(paths: Paths) -> Verdict | None:
         for result in results
         if (result["candidate"], result["test_digest"]) not in taken
     ]
-    scored = Counter((result["key"], result["test_digest"]) for result in results)
+    scored = Counter((result["key"], result["test_digest"], str(result.get(SEEDS))) for result in results)
     words += [
-        f"trial {key[:12]} has {found} results on the same test rows" for (key, _), found in scored.items() if found > 1
+        f"trial {key[:12]} has {found} results on the same test rows"
+        for (key, *_), found in scored.items()
+        if found > 1
     ]
-    words += _other_report(paths, ledger, results)
+    words += [*_other_report(paths, ledger, results), *_other_metrics(paths)]
     if words:
         return Verdict("looks", "looks", "differs", Difference.told("looks", words[0]), remedy=remedy, counted=count)
     return Verdict("looks", "looks", "identical", counted=count) if count else None
@@ -174,8 +181,22 @@ def _other_report(paths: Paths, ledger: Ledger, results: Collection[Mapping[str,
         return  # the final result has a verdict of its own
     for result in results:
         if all(result[name] == final.get(name) for name in ("key", "test_digest")):
-            leaf = first_difference({name: final.get(name) for name in RESULT}, {name: result[name] for name in RESULT})
+            told = (*RESULT, *([SEEDS] if SEEDS in {*final, *result} else []))
+            leaf = first_difference({name: final.get(name) for name in told}, {name: result.get(name) for name in told})
             if leaf:
                 yield f"final.json: {leaf[0]} is {leaf[1]} there, {leaf[2]} in the result of that look"
     if isinstance(counted, int) and counted < looks:
         yield f"final.json counts {counted} of the {looks} looks at these test rows; `tracker compare --test` counts again"
+
+
+def _other_metrics(paths: Paths) -> Iterator[str]:
+    """Where `metrics.json`, if it is there, is not what `final.json` and `ranking.json` give."""
+    try:
+        there, final, ranking = (
+            read_report(paths.reports / name, "") for name in ("metrics.json", "final.json", "ranking.json")
+        )
+        leaf = first_difference(there, parse_canonical(canonical_json(metrics_json(final, ranking))))
+    except (TrackerError, KeyError, TypeError):
+        return  # of the others each has a verdict of its own
+    if leaf:
+        yield f"metrics.json: {leaf[0]} is {leaf[1]} there, {leaf[2]} in final.json and ranking.json"

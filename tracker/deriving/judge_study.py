@@ -215,6 +215,14 @@ def _other_files(study: RecordedStudy, paths: Paths) -> Iterator[Difference]:
             line = next((number for number, (old, new) in enumerate(lines, 1) if old != new), None)
             words = f"{name}: {f'line {line}' if line else 'the number of lines'} is not what was derived"
             yield Difference.told(str(name), words)
+    if study.spec.name in {
+        path.stem for path in files
+    }:  # those that confirm a choice leave no report, and no model of a best
+        yield from _other_best(study, paths)
+
+
+def _other_best(study: RecordedStudy, paths: Paths) -> Iterator[Difference]:
+    """Where the folder of the best model is not what follows from its record."""
     best = study.result.best
     if best is None or best.outcome.weights is None:  # no trial is complete, or the loop gives no model
         described = paths.models / study.spec.name / "model.json"

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json, digest_table, parse_canonical
@@ -23,8 +24,11 @@ from tracker.errors import (
     TrackerError,
 )
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
+from tracker.evaluation.confirm import MODEL, Confirming
+from tracker.evaluation.confirm_scores import SeedModel, score_seeds
 from tracker.evaluation.final import (
     RESULT,
+    SEEDS,
     Final,
     final_json,
     keep_result,
@@ -34,6 +38,7 @@ from tracker.evaluation.final import (
     write_withheld,
 )
 from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
+from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import as_told, score_labels
@@ -61,6 +66,7 @@ class _Case:
     user: str | None
     superseded: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trust: str | None = None
+    confirm: Confirming | None = None
 
 
 def compare(
@@ -72,28 +78,42 @@ def compare(
     studies: Iterable[str] | None = None,
     superseded: Mapping[str, str] | None = None,
     trust: str | None = None,
+    confirm: Confirming | None = None,
 ) -> Ranking:
     """Ranks all trials on validation and writes `reports/ranking.json`; `.test()` of what it returns takes the look.
 
     `studies` names those that count (None: every report there is); `clock` gives Unix seconds for the record of a look,
     which bears the name of `user`; reports of `superseded` studies are left out. `trust` is the digest of code that may run
-    though it is not that of this folder. Raises as `rank_trials` does.
+    though it is not that of this folder; `confirm` trains the best few again and chooses among them. Raises as `rank_trials`
+    does.
     """
     wanted = None if studies is None else tuple(studies)
-    case = _Case(paths, settings.test_looks, wanted, clock, user, superseded or {}, trust)
+    case = _Case(paths, settings.test_looks, wanted, clock, user, superseded or {}, trust, confirm)
     ranking = _rank(case)
-    ranking = dataclasses.replace(ranking, opener=partial(_test, case, ranking.chosen.key))
+    ranking = dataclasses.replace(ranking, opener=partial(_test, case, ranking.scored.key))
     write_ranking(paths.reports / "ranking.json", ranking)
     return ranking
 
 
-def rank_again(paths: Paths, settings: Compare, studies: Iterable[str], superseded: Mapping[str, str]) -> Ranking:
+def rank_again(
+    paths: Paths,
+    settings: Compare,
+    studies: Iterable[str],
+    superseded: Mapping[str, str],
+    confirm: Confirming | None = None,
+) -> Ranking:
     """The ranking that `compare` makes, without writing it; it can take no look."""
-    return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None, superseded))
+    return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None, superseded, None, confirm))
+
+
+def _chosen(case: _Case) -> Ranking:
+    """The ranking with its choice."""
+    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
+    return ranking if case.confirm is None else dataclasses.replace(ranking, confirmation=case.confirm(ranking))
 
 
 def _rank(case: _Case) -> Ranking:
-    ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
+    ranking = _chosen(case)
     return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
@@ -103,13 +123,18 @@ def known_looks(paths: Paths) -> Ledger:
         return join_looks(paths.looks, store.looks() if store else {})
 
 
+def present_rows(paths: Paths) -> frozenset[str]:
+    """The marks of the present test rows, without opening any. Raises TrackerError where there are none."""
+    return mark_rows(test_identity(paths.sealed).row_keys)
+
+
 def count_looks(paths: Paths, ledger: Ledger) -> int:
     """How many looks of the ledger are at the present test rows. Raises TrackerError where those cannot be read."""
-    return ledger.count(mark_rows(test_identity(paths.sealed).row_keys))
+    return ledger.count(present_rows(paths))
 
 
 def score_again(
-    paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str
+    paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str, others: Sequence[SeedModel] = ()
 ) -> tuple[Mapping[str, Any], int]:
     """The result of a look that was taken, computed anew from the test rows, and how many looks at them are on record.
 
@@ -132,13 +157,14 @@ def score_again(
             f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
             "looks back from git, or from the store with `tracker sync`; nothing is scored again without"
         )
-    return _score(case, model, scored, identity), ledger.count(rows)
+    return _score(case, model, scored, identity, others), ledger.count(rows)
 
 
 def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
     try:
-        model = load_chosen(case.paths.models / ranking.chosen.study, ranking.chosen, case.paths, case.trust)
+        first = ranking.rows[0]
+        model = load_chosen(case.paths.models / first.study, first, case.paths, case.trust)
         clusters = read_clusters(case.paths.splits, "validation")
         return validation_interval(model, ranking.objective["metric"], *_labelled(case, "validation"), clusters)
     except CodeNotTrusted:
@@ -155,11 +181,11 @@ def _labelled(case: _Case, name: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
-    """Scores the trial that ranks first now, and no other: the ranking is made again from the reports."""
+    """Scores the trial that is chosen now, and no other: the ranking is made again from the reports."""
     ranking = _rank(case)
-    chosen = ranking.chosen
+    chosen = ranking.scored
     if chosen.key != key:
-        raise InputError(f"{chosen.study}/{chosen.trial} ranks first by now; compare again before the test split opens")
+        raise InputError(f"{chosen.study}/{chosen.trial} is chosen by now; compare again before the test split opens")
     if ranking.missing:
         raise InputError(
             f"no look before every study has run; missing: {', '.join(ranking.missing)}; {run_again(case.paths.root)}"
@@ -169,11 +195,18 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
             superseded_note(ranking.superseded, case.paths.root, "no look before each study is as it says")
         )
     identity = test_identity(case.paths.sealed)
-    model = _checked_model(case, chosen, identity)
+    folder = case.paths.models / chosen.study if ranking.confirmation is None else case.paths.confirmed / MODEL
+    model = _checked_model(case, folder, chosen, identity)
+    others = (
+        ()
+        if ranking.confirmation is None or case.confirm is None
+        else case.confirm.models(ranking.confirmation, case.trust)
+    )
     with Store.open(case.paths.store, case.clock) as store:
         if not anyway and (unworthy := _unworthy(case, store, ranking, model, identity)):
             if or_stale:
                 write_withheld(case.paths.reports, unworthy)
+                write_metrics(case.paths.reports)
             raise LookWithheld(f"no look was spent: {unworthy.words}. {ANYWAY} scores it all the same")
         try:
             ledger = _record(case, store, chosen, identity)
@@ -183,25 +216,26 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
             restore_files(case.paths, store)
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
-            result = _keep_once(case, store, _score(case, model, chosen, identity))
+            result = _keep_once(case, store, _score(case, model, chosen, identity, others))
             final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget, trusted=model.trusted)
             _queue_once(store, final)
     write_final(case.paths.reports, final)
+    write_metrics(case.paths.reports)
     return final
 
 
 def _unworthy(case: _Case, store: Store, ranking: Ranking, model: ChosenModel, test: SealedIdentity) -> Unworthy | None:
     """Why the chosen trial is not worth a look, where one would be spent on it."""
-    ledger, rows, chosen = join_looks(case.paths.looks, store.looks()), mark_rows(test.row_keys), ranking.chosen
+    ledger, rows, chosen = join_looks(case.paths.looks, store.looks()), mark_rows(test.row_keys), ranking.scored
     if any(look.candidate == chosen.candidate for look in ledger.at(rows)) or ledger.count(rows) >= case.budget:
         return None
     (_, train), (_, actual) = _labelled(case, "train"), _labelled(case, "validation")
     return find_unworthy(ranking, model.labels, model.positive, train, actual)
 
 
-def _checked_model(case: _Case, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
+def _checked_model(case: _Case, folder: Path, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
     """The chosen trial's model, of the same split as the sealed rows, and with the validation scores it was chosen for."""
-    model = load_chosen(case.paths.models / chosen.study, chosen, case.paths, case.trust)
+    model = load_chosen(folder, chosen, case.paths, case.trust)
     frame, actual = _labelled(case, "validation")
     if test.beside["validation"] != digest_table(frame):
         raise SealError(
@@ -222,7 +256,7 @@ def _keep_once(case: _Case, store: Store, scored: Mapping[str, Any]) -> Mapping[
             if _tells(told, scored):
                 return told
     for final in store.finals():
-        told = name_candidate({name: final[name] for name in final if name in {*RESULT, "configuration"}})
+        told = name_candidate({name: final[name] for name in final if name in {*RESULT, SEEDS, "configuration"}})
         if _tells(told, scored):
             return keep_result(case.paths.looks, told)
     return keep_result(case.paths.looks, scored)
@@ -233,7 +267,7 @@ def _tells(told: Mapping[str, Any], scored: Mapping[str, Any]) -> bool:
     if told.get("key") != scored["key"] or told.get("test_digest") != scored["test_digest"]:
         return False
     again = parse_canonical(canonical_json({**scored, "test": as_told(told["test"], scored["test"])}))
-    return all(name in told and told[name] == again[name] for name in RESULT)
+    return all(name in told and told[name] == again[name] for name in RESULT) and told.get(SEEDS) == again.get(SEEDS)
 
 
 def _queue_once(store: Store, final: Final) -> None:
@@ -249,13 +283,16 @@ def _record(case: _Case, store: Store, chosen: RankedTrial, test: SealedIdentity
     return record_look(case.paths.looks, store, look, case.budget, case.clock)
 
 
-def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: SealedIdentity) -> Mapping[str, Any]:
-    """Opens the test split. Only for a trial whose look is recorded."""
+def _score(
+    case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: SealedIdentity, others: Sequence[SeedModel] = ()
+) -> Mapping[str, Any]:
+    """Opens the test split. Only for a trial whose look is recorded; `others` are its configuration with other seeds."""
     test = open_test(case.paths.sealed)
     if test.identity != recorded:
         raise SealError(f"{case.paths.sealed}: was written anew while a look was recorded; run this again")
     probabilities = model.probabilities(test.frame)
     asked = [name for name in ASKED if f"val_{name}" in chosen.metrics]
+    seeds = {} if not others else {"seeds": score_seeds(others, test.frame, test.labels, asked)}
     return {
         "study": chosen.study,
         "trial": chosen.trial,
@@ -274,6 +311,7 @@ def _score(case: _Case, model: ChosenModel, chosen: RankedTrial, recorded: Seale
         ),
         "test_digest": test.identity.digest,
         "test_rows": len(test.labels),
+        **seeds,
     }
 
 
@@ -290,7 +328,7 @@ def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedI
         "looks_taken": [{"study": look.study, "trial": look.trial, "candidate": look.candidate} for look in seen],
         "remedy": remedy(ledger, rows),
     }
-    message = f"stale: {chosen.study}/{chosen.trial} is chosen now, but {spent}"
+    message = f"not scored: {chosen.study}/{chosen.trial} (validation {chosen.value:.4f}), which is chosen now: {spent}"
     return Final(last, ledger.count(rows), case.budget, because, message)
 
 

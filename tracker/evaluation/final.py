@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tracker.evaluation.worth import Unworthy
 
+SEEDS = "seeds"  # where the choice was confirmed: its scores over further seeds, taken in the same look
 RESULT = ("study", "trial", "key", "candidate", "params", "validation", "test", "test_digest", "test_rows")
 
 _MEND = "bring it back from git, or delete it (`tracker sync` writes the store's copy, where there is one)"
@@ -105,11 +106,20 @@ class Final:
 
 
 def final_json(final: Final) -> dict[str, Any]:
-    """The content of `reports/final.json`: no times, so that equal results give equal bytes."""
-    result = {name: final.result[name] for name in RESULT}
-    content = {**result, "looks": final.looks, "budget": final.budget, "stale": final.stale}
+    """The content of `reports/final.json`: no times, so that equal results give equal bytes.
+
+    A stale one is headed by what is not scored; the old scores follow under the names that they always have.
+    """
+    content = {**result_of(final.result), "looks": final.looks, "budget": final.budget, "stale": final.stale}
     content |= {"trusted": final.trusted} if final.trusted else {}
-    return content if final.stale_because is None else {**content, "stale_because": dict(final.stale_because)}
+    if final.stale_because is None:
+        return content
+    return {"not_scored": dict(final.stale_because["chosen"]), **content, "stale_because": dict(final.stale_because)}
+
+
+def result_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a report that are the result: what candidate, environment and test rows decide."""
+    return {name: content[name] for name in (*RESULT, *([SEEDS] if SEEDS in content else []))}
 
 
 def write_final(reports: Path, final: Final) -> None:
@@ -198,17 +208,27 @@ def summarize(final: Final) -> list[str]:
     """The result in lines of plain text: whose scores, each with its interval, looks, and what is stale."""
     test = final.result["test"]
     what = "mean over classes" if test["positive"] is None else f"of {test['positive']!r}"
-    lines = [f"{final.study}/{final.trial} on {final.result['test_rows']} test rows ({what}):"]
+    head = [final.message, "", "last scored, before that:"] if final.stale else []
+    lines = [*head, f"{final.study}/{final.trial} on {final.result['test_rows']} test rows ({what}):"]
     names = [name for name in TEST if name in test]
     width = max(map(len, names)) + 1
     lines += [f"  {name:<{width}}{_shown(test[name], final.interval(name))}" for name in names]
     if "clusters" in test:
         lines.append(f"  intervals count the {test['clusters']} groups of rows that stay together, not the rows")
+    if seeds := final.result.get(SEEDS):
+        lines.append(seeds_line(seeds))
     more = "; more than the budget is: it was raised for a while, or looks were taken elsewhere"
     lines.append(
         f"looks at these test rows: {final.looks} of {final.budget}{more if final.looks > final.budget else ''}"
     )
-    return [*lines, final.message] if final.message else lines
+    return lines
+
+
+def seeds_line(seeds: Mapping[str, Any]) -> str:
+    """What the same configuration scores on these test rows with other seeds, in a line."""
+    each = [f"{name} {told['mean']:.4f} ± {told['sd']:.4f}" for name, told in seeds.items()
+            if name in {"accuracy", "f1"} and told["mean"] is not None and told["sd"] is not None]  # fmt: skip
+    return f"over {len(seeds['keys'])} seeds, on the same rows (mean ± sd): {', '.join(each) or 'undefined'}"
 
 
 def _shown(score: float | None, ends: tuple[float, float] | None) -> str:

@@ -22,6 +22,7 @@ from tracker.studies.superseded import superseded_note
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracker.evaluation.confirm import Confirmation
     from tracker.evaluation.final import Final
 
 
@@ -72,14 +73,15 @@ def _closed(*, or_stale: bool, anyway: bool) -> Final:
 class Ranking:
     """All complete trials of all studies, best on validation first.
 
-    Ties go to the lower val_loss, then to the study's name, then to the lower trial number. `indistinguishable` holds
-    the trials whose validation score lies inside `interval`, the 95 % interval of the chosen one's score over
-    validation rows (None where there is none to be had). As all trials are scored on the same rows, their differences
-    vary less than that interval, so it lists rather too many trials than too few.
+        Ties go to the lower val_loss, then to the study's name, then to the lower trial number. `indistinguishable` holds
+        the trials whose validation score lies inside `interval`, the 95 % interval of the first one's score over
+        validation rows (None where there is none to be had). As all trials are scored on the same rows, their differences
+        vary less than that interval, so it lists rather too many trials than too few.
 
-    `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
-    ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
-    because `params.yaml` describes another one of that name now, with what differs.
+        `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
+        ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
+    because `params.yaml` describes another one of that name now, with what differs. A `confirmation` chooses among the first
+    few by further seeds.
     """
 
     objective: Mapping[str, str]
@@ -90,16 +92,22 @@ class Ranking:
     mixed: Mapping[str, int] = field(default_factory=dict)
     superseded: Mapping[str, str] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    confirmation: Confirmation | None = None
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
     @property
     def chosen(self) -> RankedTrial:
-        """The first of the ranking: the only trial that may be scored on the test split."""
-        return self.rows[0]
+        """The first of the ranking, or what its confirmation chose: the only one that may be scored on the test split."""
+        return self.rows[0] if self.confirmation is None else self.confirmation.choice.row
+
+    @property
+    def scored(self) -> RankedTrial:
+        """The chosen trial as it is scored: with the model of its confirmation's served run, where there is one."""
+        return self.rows[0] if self.confirmation is None else self.confirmation.scored
 
     @property
     def indistinguishable(self) -> tuple[RankedTrial, ...]:
-        """The trials other than the chosen one whose score lies inside `interval`."""
+        """The trials other than the first one whose score lies inside `interval`."""
         if self.interval is None:
             return ()
         low, high = self.interval
@@ -170,13 +178,21 @@ def rank_trials(
 
 def write_ranking(path: Path, ranking: Ranking) -> None:
     """Writes `reports/ranking.json`; it holds no times, so equal rankings give equal bytes."""
-    content: dict[str, Any] = {
+    write_report(path, ranking_json(ranking))
+
+
+def ranking_json(ranking: Ranking) -> dict[str, Any]:
+    """The content of `reports/ranking.json`."""
+    whose = "chosen" if ranking.confirmation is None else "first"
+    confirmed = {} if ranking.confirmation is None else {"confirmation": ranking.confirmation.json}
+    return {
         "objective": dict(ranking.objective),
         "chosen": ranking.chosen.place,
+        **confirmed,
         "indistinguishable": None
         if ranking.interval is None
         else {
-            "method": "validation score inside the chosen trial's 95 % interval over validation rows",
+            "method": f"validation score inside the {whose} trial's 95 % interval over validation rows",
             "interval": list(ranking.interval),
             "trials": [row.place for row in ranking.indistinguishable],
         },
@@ -187,7 +203,6 @@ def write_ranking(path: Path, ranking: Ranking) -> None:
         "mixed_studies": dict(ranking.mixed),
         "rows": [_row_json(row) for row in ranking.rows],
     }
-    write_report(path, content)
 
 
 def _common_objective(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

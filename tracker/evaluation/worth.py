@@ -44,7 +44,7 @@ def find_unworthy(
     A score that is to be high must not be 0, and the vote's score must lie outside of its 95 % interval over validation rows
     (where there is none: the score must be better). `train` and `actual` are the labels of training and validation rows.
     """
-    chosen, metric = ranking.chosen, ranking.objective["metric"]
+    chosen, metric = ranking.rows[0], ranking.objective["metric"]  # whose interval it is
     name, maximize = metric.removeprefix("val_"), ranking.objective["direction"] == "maximize"
     if name not in METRICS or metric == name:
         return None

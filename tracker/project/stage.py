@@ -55,7 +55,7 @@ def run_all(workers: int | None = None, verbose: bool = False) -> None:
         with _locked("tune", study):
             tune(config, study, workers, verbose)
     with _locked("compare"):
-        compare(config)
+        compare(config, workers, verbose)
     with _locked("report"):
         report(config)
 
@@ -87,7 +87,7 @@ def tune(config: Config, study: str, workers: int | None = None, verbose: bool =
     refuse_failed(done)
 
 
-def compare(config: Config) -> None:
+def compare(config: Config, workers: int | None = None, verbose: bool = False) -> None:
     """From study reports to reports/ranking.json, and by one look at the test split to reports/final.json.
 
     Where looks are spent the last result is repeated, marked stale; where the best trial is worth none, the report says so.
@@ -95,11 +95,16 @@ def compare(config: Config) -> None:
     """
     from tracker import api
     from tracker.evaluation.final import summarize
+    from tracker.evaluation.sureness import sure_lines
     from tracker.terminal.leaderboard import environment_notes
-    from tracker.terminal.show import say_delivered
+    from tracker.terminal.show import say_delivered, study_progress
 
+    project = api.Project.now().with_workers(workers)
+    project.paths.confirmed.mkdir(parents=True, exist_ok=True)  # of dvc.yaml's outputs none may be missing
     with api.delivering(config) as finish:
-        ranking = api.compare(config)
+        with study_progress(verbose=verbose) as on_progress:
+            ranking = api.compare(config, project, on_progress=on_progress)
+        _say(sure_lines(ranking, config))
         try:
             told = summarize(ranking.test(or_stale=True))
         except LookWithheld as withheld:  # no fault of the pipeline: the report says it

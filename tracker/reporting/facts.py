@@ -92,12 +92,13 @@ class Facts:
 
     @property
     def chosen(self) -> Row:
-        """The first of the ranking."""
-        return self.ranked[0]
+        """The first of the ranking, or what its confirmation chose."""
+        told = self.ranking["chosen"]
+        return next(row for row in self.ranked if (row.study, row.number) == (told["study"], told["trial"]))
 
     @property
     def ties(self) -> Sequence[str] | None:
-        """The trials that the validation rows cannot tell from the chosen one; None where there is no interval."""
+        """The trials that the validation rows cannot tell from the first one; None where there is no interval."""
         found = self.ranking["indistinguishable"]
         return None if found is None else [f"{one['study']}/{one['trial']}" for one in found["trials"]]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.config import Config
+from tracker.evaluation.sureness import percent
 from tracker.metrics import TEST
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
@@ -60,9 +61,11 @@ def studies(facts: Facts) -> list[dict[str, Any]]:
 def certainty(facts: Facts) -> list[str]:
     """How sure the choice is, in sentences."""
     ranked, chosen, ties = facts.ranked, facts.chosen, facts.ties
+    first = ranked[0]
     told = []
-    if len(ranked) > 1 and chosen.value is not None and ranked[1].value is not None:
-        told.append(f"Its lead over the second, {ranked[1].name}, is {score(abs(chosen.value - ranked[1].value))}.")
+    if len(ranked) > 1 and first.value is not None and ranked[1].value is not None:
+        who = "Its lead" if first is chosen else f"The lead of {first.name}, which scored best,"
+        told.append(f"{who} over the second, {ranked[1].name}, is {score(abs(first.value - ranked[1].value))}.")
     if ties is not None:
         low, high = facts.ranking["indistinguishable"]["interval"]
         told.append(
@@ -75,7 +78,31 @@ def certainty(facts: Facts) -> list[str]:
     told.append(
         "The validation score of the chosen trial is the best of many, and therefore too good. The test score is not."
     )
-    return told
+    return told if facts.ranking.get("confirmation") is None else [*told, *confirmed(facts.ranking["confirmation"])]
+
+
+def confirmed(told: Mapping[str, Any]) -> list[str]:
+    """What further seeds said, in sentences."""
+    measured, seeds = told["measured"], told["seeds"]
+    choice, defaults = measured["choice"], measured["defaults"]
+    name = f"{choice['study']}/{choice['trial']}"
+    lines = [
+        f"{len(told['contenders'])} configurations were trained with {seeds} further seeds each; {name} has the best mean.",
+        f"With {seeds} more seeds, that chose nothing, it has {_over_seeds(choice)}.",
+    ]
+    if defaults is not None and (defaults["study"], defaults["trial"]) != (choice["study"], choice["trial"]):
+        lines.append(f"The defaults have {_over_seeds(defaults)}.")
+    if measured["probability"] is not None:
+        lines.append(
+            f"It is better than the defaults with probability {percent(measured['probability'])}, over seeds, on the same rows."
+        )
+    return lines
+
+
+def _over_seeds(told: Mapping[str, Any]) -> str:
+    if told["mean"] is None:
+        return f"no mean: {told['failed']} seeds failed"
+    return f"a mean of {score(told['mean'])} (standard deviation {score(told['sd'])})"
 
 
 def test_rows(facts: Facts) -> list[tuple[str, str, str]]:

@@ -131,10 +131,16 @@ class Planner:
         self._space = space_from(spec.space, spec.fixed, spec.family)
 
     def propose(self, number: int, generation: int, searched: Mapping[str, Any]) -> Proposal:
-        """Trial `number`; seeds follow from the study's seed, the number and, from the second run on, the run."""
+        """Trial `number`; seeds follow from the study's seed, the number and, from the second run on, the run.
+
+        With `seeds: common` among the study's `runs` they follow from seed and run: every trial has the same.
+        """
         spec, runs = self._spec, int(self._spec.runs.get("repeats", 1))
-        seeds = [derive_seed(spec.seed, "training", number)]
-        seeds += [derive_seed(spec.seed, "training", number, "repeat", run) for run in range(1, runs)]
+        if spec.runs.get("seeds") == "common":
+            seeds = [derive_seed(spec.seed, "training", "run", run) for run in range(runs)]
+        else:
+            seeds = [derive_seed(spec.seed, "training", number)]
+            seeds += [derive_seed(spec.seed, "training", number, "repeat", run) for run in range(1, runs)]
         params = assemble(self._space, searched)
         return Proposal(number, generation, dict(searched), tuple(self._run(params, seed) for seed in seeds))
 

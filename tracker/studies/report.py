@@ -43,19 +43,29 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
 
 
 def study_files(result: StudyResult, reports: Path, models: Path, mixed: Sequence[str] = ()) -> dict[Path, str]:
-    """All that a study leaves beside its model, in the order of writing; `mixed` as in the report."""
+    """All that a study leaves beside its model, in the order of writing; `mixed` as in the report.
+
+    A study that confirms a choice, which has a dot in its name, leaves its records alone.
+    """
     name = result.spec.name
+    if "." in name:
+        return {reports / "confirm" / name / "trials.jsonl": records_text(result)}
+    return {
+        models / name / "trials.jsonl": records_text(result),
+        reports / "curves" / f"{name}.csv": _curves(result.best),
+        reports / "studies" / f"{name}.json": json.dumps(study_report(result, mixed), indent=1, ensure_ascii=False)
+        + "\n",
+    }
+
+
+def records_text(result: StudyResult) -> str:
+    """The content of `trials.jsonl`: the study, then a line per trial with the outcomes of its runs."""
     records = [
         {"proposal": record_json(t.proposal), "outcomes": [record_json(outcome) for outcome in t.outcomes]}
         for t in result.trials
     ]
     lines = [{"format": FORMAT, "study": record_json(result.spec), "digest": result.digest}, *records]
-    return {
-        models / name / "trials.jsonl": "".join(canonical_json(line).decode() + "\n" for line in lines),
-        reports / "curves" / f"{name}.csv": _curves(result.best),
-        reports / "studies" / f"{name}.json": json.dumps(study_report(result, mixed), indent=1, ensure_ascii=False)
-        + "\n",
-    }
+    return "".join(canonical_json(line).decode() + "\n" for line in lines)
 
 
 def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import was_scored
+from tracker.evaluation.final import SEEDS, seeds_line, was_scored
 from tracker.evaluation.reports import check_study_report, environments_of
+from tracker.evaluation.sureness import read_sureness
 from tracker.fields import final_report
 from tracker.fields import report as report_shape
 from tracker.metrics import TEST, direction_of
@@ -103,7 +104,8 @@ def notes_of(paths: Paths, name: str | None, without: Collection[str] = ()) -> l
             check_study_report(report, paths.study_reports / f"{report['study']}.json", paths.models)
         except TrackerError as error:
             notes.append(str(error))
-    return [*notes, *environment_notes(*environments_of(reports))]
+    sure = read_sureness(paths, reports)
+    return [*notes, *environment_notes(*environments_of(reports)), *([sure.line()] if sure else [])]
 
 
 def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
@@ -114,7 +116,7 @@ def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
 
 
 def read_trial(paths: Paths, place: str) -> dict[str, Any]:
-    """One trial's row of its report, with `study`, `history`, `objective`, `environment`, and `mixed` where the study is.
+    """One trial's row of its report, with `study`, `history`, `objective`, `environment`, `mixed` where the study is, `place`.
 
     Raises NotFoundError.
     """
@@ -127,7 +129,10 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
         raise NotFoundError(f"{study} has no trial {number}; it has 0 to {len(trials) - 1}")
     trial = trials[int(number)]
     told = {name: report[name] for name in ("objective", "environment", "mixed") if name in report}
-    return {"study": study, **trial, **told, "history": _history(paths, study, trial["key"])}
+    sure = read_sureness(paths, [report])
+    about = sure.about(study, int(number)) if sure else None
+    own = {} if about is None else {"place": about}
+    return {"study": study, **trial, **told, **own, "history": _history(paths, study, trial["key"])}
 
 
 def describe_trial(found: Mapping[str, Any]) -> list[str]:
@@ -138,6 +143,8 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     why = why_unranked(found["state"], found["value"], found["objective"]["metric"], found.get("reason"))
     if why is not None:
         lines.append(f"reason    {one_line(str(found.get('reason') or why))}")
+    if "place" in found:
+        lines.append(f"place     {found['place']}")
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
     lines.append(f"seed      {found['seed']}")
     lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
@@ -186,16 +193,20 @@ def closing_lines(paths: Paths) -> list[str]:
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     scored = chosen = f"{final['study']}/{final['trial']}"
-    stale = told = ""
+    scores = ", ".join(f"{name} {_text(test[name])}" for name in TEST if name in test)
+    tested = [f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows)"]
+    tested += [seeds_line(final[SEEDS])] if SEEDS in final else []
     if final["stale"]:
         now = final["stale_because"]["chosen"]
         chosen = f"{now['study']}/{now['trial']}"
-        stale, told = " (stale: the budget of looks is spent, see the report)", f"; scored on the test split: {scored}"
-    scores = ", ".join(f"{name} {_text(test[name])}" for name in TEST if name in test)
+        why = "the budget of looks is spent (`tracker looks`)"
+        tested = [f"not scored: {chosen}: {why}", f"last scored: {scored}, another model; {tested[0]}"]
+    sure = read_sureness(paths)
     return [
         "",
-        f"chosen on validation: {chosen}{told}",
-        f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows){stale}",
+        f"chosen on validation: {chosen}",
+        *(sure.lines() if sure else []),
+        *tested,
         "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
         f"next: tracker ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
         f"      edit params.yaml, then {stage_command(path).strip('`')}{_to_commit(paths)}",

@@ -240,6 +240,9 @@ def final_run(store: Store, final_digest: str) -> Run:
     test = final.get("test", {})
     kept = {f"best_{name}": value for name, value in (final.get("validation") or {}).items()}
     numbers = {f"test_{name}": test.get(name) for name in TEST} | kept
+    for name, told in (final.get("seeds") or {}).items():
+        if name != "keys":  # over further seeds of the same configuration
+            numbers |= {f"test_{name}_mean": told["mean"], f"test_{name}_sd": told["sd"]}
     points = [Point(name, float(value), _ms(created), 0) for name, value in numbers.items() if _is_number(value)]
     matrix = {"labels": test.get("labels"), "confusion_matrix": test.get("confusion_matrix")}
     return Run(

@@ -1,0 +1,356 @@
+"""Confirms a choice: the best few configurations and the defaults with further seeds, chosen by their means, then measured.
+
+Two rounds, each a study of repeats with seeds of its own. The first chooses. The second trains the choice and the defaults
+with seeds that chose nothing: its mean, spread and probability are not those of the luckiest of many.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracker.canonical import canonical_json
+from tracker.config import Config, Confirm
+from tracker.errors import InputError, NotFoundError, StoreCorrupt
+from tracker.evaluation.certainty import mean, probability_better
+from tracker.evaluation.chosen_model import load_chosen
+from tracker.evaluation.confirm_scores import SeedModel
+from tracker.evaluation.confirm_training import ConfirmTraining
+from tracker.evaluation.files import write_durably
+from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.evaluation.sureness import Defaults
+from tracker.ordering import Standing, best_first
+from tracker.paths import Paths
+from tracker.records import StudySpec, Trial, TrialOutcome, TrialSpec, run_spread, run_value
+from tracker.remedies import run_again
+from tracker.search.samplers import versions
+from tracker.seeds import derive_seed
+from tracker.studies.adopt import read_study
+from tracker.studies.plan import StudyPlan
+from tracker.studies.report import records_text
+from tracker.studies.result import StudyResult
+
+if TYPE_CHECKING:
+    from tracker.studies.runner import Progress
+
+CHOOSE, MEASURE = "confirm.choose", "confirm.measure"  # no study of params.yaml can have a dot in its name
+MODEL = "model"
+
+
+class Trains(Protocol):
+    """What trains, or takes from the store, what a confirmation needs."""
+
+    def study(self, plan: StudyPlan) -> StudyResult:
+        """The finished study of a plan."""
+
+    def write_model(self, folder: Path, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        """Writes the model of a run as those of studies are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A configuration that is trained again: where it was found, and the run that it was found with."""
+
+    row: RankedTrial
+    spec: TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a round says of a contender: the trial that has a run per seed, in the study that it belongs to."""
+
+    row: RankedTrial
+    study: StudySpec
+    trial: Trial
+
+    @property
+    def values(self) -> list[float | None]:
+        """The objective of each seed."""
+        return [run_value(self.study, outcome) for outcome in self.trial.outcomes]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """What a report says of it; a mean is null where a seed failed."""
+        values = self.values
+        told = {"study": self.row.study, "trial": self.row.trial, "found": self.row.value}
+        told |= {"mean": mean(values), "sd": run_spread(self.study, self.trial)}
+        failed = sum(value is None for value in values)
+        return told | ({"failed": failed} if failed else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The contenders, the best mean first; the choice and the defaults as measured; which run of the choice is served."""
+
+    seeds: int
+    contenders: tuple[Confirmed, ...]
+    choice: Confirmed
+    defaults: Confirmed | None
+    served: int
+    digests: Mapping[str, str]
+
+    @property
+    def probability(self) -> float | None:
+        """That the choice beats the defaults (`probability_better`); None where it is the defaults, or there are none."""
+        if self.defaults is None or self.defaults.row is self.choice.row:
+            return None
+        direction = self.choice.study.objective["direction"]
+        return probability_better(self.choice.values, self.defaults.values, direction)
+
+    @property
+    def scored(self) -> RankedTrial:
+        """The choice as it is scored on the test split: with the model of its served run."""
+        trial, value = self.choice.trial, self.choice.values[self.served]
+        assert value is not None
+        row = run_row(self.choice.row, trial.proposal.runs[self.served], trial.outcomes[self.served])
+        return replace(row, value=value)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The entry `confirmation` of `reports/ranking.json`."""
+        scored = self.scored
+        return {
+            "seeds": self.seeds,
+            "contenders": [contender.json for contender in self.contenders],
+            "measured": {
+                "choice": self.choice.json,
+                "defaults": None if self.defaults is None else self.defaults.json,
+                "probability": self.probability,
+                "method": "Welch's t over seeds that chose nothing, on the same validation rows",
+            },
+            "served": {
+                "seed": self.choice.trial.proposal.runs[self.served].seed,
+                "key": scored.key,
+                "value": scored.value,
+            },
+            "digests": dict(self.digests),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """Confirms rankings of one project; without `trains` it reads what was recorded, and trains nothing."""
+
+    settings: Confirm
+    seed: int
+    defaults: Defaults
+    paths: Paths
+    trains: Trains | None = None
+
+    def __call__(self, ranking: Ranking) -> Confirmation:
+        """The confirmation of a ranking; what is recorded is taken. Raises InputError, NotFoundError, StoreCorrupt."""
+        rows, own = self._contenders(ranking)
+        chosen, digests = self._round(CHOOSE, rows, ranking.objective)
+        ordered = best_first(chosen, _standing, ranking.objective["direction"])
+        if not ordered:
+            raise InputError(
+                "none of the configurations to confirm has a value with every seed; their reasons are in the records of "
+                f"{CHOOSE}; set compare.confirm: null to choose without"
+            )
+        best = next(contender for contender in rows if contender.row is ordered[0].row)
+        pair = [best] if own is None or own is best else [best, own]
+        measured, more = self._round(MEASURE, pair, ranking.objective)
+        choice = measured[0]
+        tail = [one for one in chosen if one not in ordered]
+        found = Confirmation(
+            seeds=self.settings.seeds,
+            contenders=(*ordered, *tail),
+            choice=choice,
+            defaults=None if own is None else measured[-1],
+            served=_median_run(choice),
+            digests={**digests, **more},
+        )
+        if self.trains is not None:
+            self._leave_only(found)
+        return found
+
+    def models(self, found: Confirmation, trust: str | None = None) -> list[SeedModel]:
+        """The models of the choice, one per seed that ended with one."""
+        assert self.trains is not None
+        models = []
+        runs = zip(found.choice.trial.proposal.runs, found.choice.trial.outcomes, strict=True)
+        with TemporaryDirectory(prefix="tracker-") as scratch:
+            for spec, outcome in runs:
+                if outcome.weights is not None:
+                    folder = Path(scratch) / spec.key
+                    self.trains.write_model(folder, found.choice.study.key, spec, outcome)
+                    row = run_row(found.choice.row, spec, outcome)
+                    models.append(SeedModel(spec.key, load_chosen(folder, row, self.paths, trust)))
+        return models
+
+    def _contenders(self, ranking: Ranking) -> tuple[list[Contender], Contender | None]:
+        """The best distinct configurations, and that of the defaults, which may be one of them."""
+        records = _Records(self.paths.models)
+        found: dict[str, Contender] = {}
+        for row in ranking.rows:
+            if len(found) == self.settings.top:
+                break
+            contender = records.contender(row)
+            found.setdefault(contender.spec.configuration, contender)
+        places = [{"study": row.study, "trial": row.trial, "params": dict(row.params)} for row in ranking.rows]
+        default = self.defaults.find(places)
+        if default is None:
+            return list(found.values()), None
+        row = next(row for row in ranking.rows if (row.study, row.trial) == (default["study"], default["trial"]))
+        own = records.contender(row)
+        own = found.setdefault(own.spec.configuration, own)
+        return list(found.values()), own
+
+    def _round(
+        self, name: str, contenders: Sequence[Contender], objective: Mapping[str, str]
+    ) -> tuple[list[Confirmed], dict[str, str]]:
+        """What each contender gave, in their order, and the digests of the studies."""
+        found: dict[int, Confirmed] = {}
+        digests = {}
+        for group, members in _by_training(contenders).items():
+            plan = self._plan(name if group == 0 else f"{name}.{group + 1}", members, objective)
+            result = self._recorded(plan) or self._trained(plan)
+            digests[result.spec.name] = result.digest
+            for member, trial in zip(members, result.trials, strict=True):
+                assert trial.spec.configuration == member.spec.configuration
+                found[id(member)] = Confirmed(member.row, result.spec, trial)
+        return [found[id(contender)] for contender in contenders], digests
+
+    def _plan(self, name: str, members: Sequence[Contender], objective: Mapping[str, str]) -> StudyPlan:
+        first = members[0].spec
+        spec = StudySpec(
+            name=name,
+            family=first.family,
+            sampler={"name": "manual", "configurations": [dict(member.spec.params) for member in members]},
+            space={"entries": []},
+            fixed={},
+            training=first.training,
+            objective=dict(objective),
+            generation=None,
+            seed=derive_seed(self.seed, *name.split(".")[:2]),
+            data=first.data,
+            environment=first.environment,
+            numerics=max(member.spec.numerics for member in members),
+            versions=versions("manual"),
+            code=first.code,
+            runs={"repeats": self.settings.seeds, "aggregate": "mean", "seeds": "common"},
+        )
+        return StudyPlan(spec, len(members))
+
+    def _recorded(self, plan: StudyPlan) -> StudyResult | None:
+        """The study beside the report, where it is the planned one, wherever it was computed."""
+        path = self.paths.records(plan.spec.name)
+        try:
+            result = read_study(path) if path.is_file() else None
+        except StoreCorrupt:
+            if self.trains is None:
+                raise
+            return None
+        if result is None or len(result.trials) != plan.trials:
+            return None
+        return result if result.spec == replace(plan.spec, environment=result.spec.environment) else None
+
+    def _trained(self, plan: StudyPlan) -> StudyResult:
+        path = self.paths.records(plan.spec.name)
+        if self.trains is None:
+            raise NotFoundError(f"{path}: is not the confirmation of these reports; {run_again(path, 'compare')}")
+        result = self.trains.study(plan)
+        write_durably(path, records_text(result).encode())
+        return result
+
+    def _leave_only(self, found: Confirmation) -> None:
+        """Writes the served model, and takes away what another confirmation has left."""
+        assert self.trains is not None
+        folder = self.paths.confirmed / MODEL
+        for path in self.paths.confirmed.iterdir():
+            if path.is_dir() and path.name not in {MODEL, *found.digests}:
+                shutil.rmtree(path)
+        spec, outcome = found.choice.trial.proposal.runs[found.served], found.choice.trial.outcomes[found.served]
+        if outcome.weights is not None:
+            self.trains.write_model(folder, found.choice.study.key, spec, outcome)
+
+
+def run_row(row: RankedTrial, spec: TrialSpec, outcome: TrialOutcome) -> RankedTrial:
+    """A row of the ranking with another run of the same configuration in its place."""
+    return replace(
+        row,
+        key=spec.key,
+        candidate=spec.candidate,
+        weights=outcome.weights,
+        best_epoch=outcome.best_epoch,
+        metrics=dict(outcome.metrics),
+        first_run=None,
+    )
+
+
+def open_confirming(
+    config: Config, paths: Paths, workers: int = 1, on_progress: Callable[[Progress], None] | None = None
+) -> Confirming | None:
+    """What confirms the rankings of a configuration, training what lacks; None where `compare.confirm` is off.
+
+    Without `on_progress` it reads what was recorded, and trains nothing.
+    """
+    if config.compare.confirm is None:
+        return None
+    trains = None
+    if on_progress is not None:
+        trains = ConfirmTraining(config, paths, workers, on_progress)
+        trains.pin()
+    return Confirming(config.compare.confirm, config.seed, Defaults.of(config), paths, trains)
+
+
+def confirming_studies(config: Config, paths: Paths) -> list[str]:
+    """The studies whose records lie beside the report, where `compare.confirm` is on."""
+    if config.compare.confirm is None:
+        return []
+    return sorted(path.parent.name for path in paths.confirmed.glob("*/trials.jsonl"))
+
+
+class _Records:
+    """The exact records beside the studies' models, each file read once."""
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+        self._read: dict[str, StudyResult] = {}
+
+    def contender(self, row: RankedTrial) -> Contender:
+        """A row of the ranking with its spec. Raises InputError where its record is missing or another."""
+        path = self._models / row.study / "trials.jsonl"
+        if row.study not in self._read:
+            if not path.is_file():
+                raise InputError(
+                    f"{path}: is not there, so {row.study}/{row.trial} cannot be confirmed; {run_again(path)}"
+                )
+            self._read[row.study] = read_study(path)
+        trials = self._read[row.study].trials
+        if row.trial >= len(trials) or trials[row.trial].spec.key != row.key:
+            raise InputError(
+                f"{path}: holds another trial {row.trial} than the report of {row.study}; {run_again(path)}"
+            )
+        return Contender(row, trials[row.trial].spec)
+
+
+def _by_training(contenders: Sequence[Contender]) -> dict[int, list[Contender]]:
+    """The contenders that can be one study: all, unless a study has a training of its own."""
+    groups: dict[bytes, list[Contender]] = {}
+    for contender in contenders:
+        spec = contender.spec
+        common = canonical_json([dict(spec.training), dict(spec.data), dict(spec.code), spec.environment])
+        groups.setdefault(common, []).append(contender)
+    return dict(enumerate(groups.values()))
+
+
+def _standing(one: Confirmed) -> Standing:
+    """By the mean; then by the mean loss, then as they were ranked."""
+    value = mean(one.values)
+    return Standing(value, one.trial.metrics.get("val_loss"), f"{one.row.rank:09d}", one.row.rank)
+
+
+def _median_run(one: Confirmed) -> int:
+    """The run whose score is the lower median of all seeds: neither lucky nor unlucky. Raises InputError."""
+    known = [(value, place) for place, value in enumerate(one.values) if value is not None]
+    if not known:
+        raise InputError(
+            f"{one.row.study}/{one.row.trial} failed with every further seed: {one.trial.reason}; set compare.confirm: null "
+            "to choose without them"
+        )
+    return sorted(known)[(len(known) - 1) // 2][1]

@@ -1,0 +1,144 @@
+"""Trains what a confirmation lacks, as any study is trained: what the store has is taken, a kill loses nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.config import Config
+from tracker.errors import InputError
+from tracker.numerics import pin_numerics
+from tracker.paths import Paths
+from tracker.records import StudySpec, TrialOutcome, TrialSpec
+from tracker.remedies import run_again
+from tracker.store.store import Store
+
+if TYPE_CHECKING:
+    from tracker.datasets.training_data import TrainingData
+    from tracker.execution.executor import Executor
+    from tracker.families.own_code import OwnCode
+    from tracker.studies.plan import StudyPlan
+    from tracker.studies.result import StudyResult
+    from tracker.studies.runner import Progress
+
+LOCK_S = 5.0
+
+
+@dataclass(frozen=True)  # no slots: data are loaded once, and only where something is trained
+class ConfirmTraining:
+    """A project in which further seeds can be trained; `workers` changes no number."""
+
+    config: Config
+    paths: Paths
+    workers: int = 1
+    on_progress: Callable[[Progress], None] = lambda _: None
+
+    def pin(self) -> None:
+        """Pins the kernels of portable numerics; before torch is loaded. Raises ConfigError."""
+        wanted = {self.config.training_of(name).numerics for name in self.config.studies}
+        if wanted == {"portable"}:
+            pin_numerics("portable", os.environ, sys.modules)
+
+    def study(self, plan: StudyPlan) -> StudyResult:
+        """The finished study of a plan; in the environment in which the store has it whole, else in this one.
+
+        Raises InputError where the reports are of other data or code than lie here.
+        """
+        from tracker.studies.runner import run_study
+
+        with Store.open(self.paths.store) as store, store.lock(f"study-{plan.spec.name}", LOCK_S):
+            if found := _stored(store, plan):
+                return found
+            self._refuse_others(plan.spec)
+            plan = replace(plan, spec=replace(plan.spec, environment=self._here(plan.spec)[0]))
+            store.put_serving(plan.spec.data, self._serving)
+            with self._executor(store, plan.spec) as executor:
+                about = self._about(plan.spec)
+                return run_study(
+                    plan, store, executor, about, lambda told: self.on_progress(replace(told, change=None))
+                )
+
+    def write_model(self, folder: Path, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        """Writes a run's model, trained again where its weights are not kept here. Raises ReplayError."""
+        from tracker.store.model_folder import describe_model, write_model
+
+        assert outcome.weights is not None
+        with Store.open(self.paths.store) as store:
+            self._regain(store, study_key, spec, outcome)
+            code = store.provenance(spec.key).get("code")
+            write_model(folder, describe_model(spec, outcome, self._serving, code), store.weights(outcome.weights))
+
+    def _regain(self, store: Store, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
+        from tracker.studies.runner import regain_weights
+
+        if outcome.weights and not store.has_weights(outcome.weights):
+            with self._executor(store, spec) as executor:
+                regain_weights(store, study_key, spec, executor, self._about(spec))
+
+    @contextmanager
+    def _executor(self, store: Store, spec: StudySpec | TrialSpec) -> Iterator[Executor]:
+        from tracker.execution.executor import DataSource, lanes_allowed
+        from tracker.execution.processes import open_executor
+
+        source = DataSource(self.paths.splits, self.config.preprocessing, self.paths.root)
+        lanes = lanes_allowed(store, self._here(spec)[0], spec.family)
+        with open_executor(self.workers, source, self._data, lanes) as executor:
+            yield executor
+
+    def _refuse_others(self, spec: StudySpec) -> None:
+        code = self._code
+        if dict(spec.data) != dict(self._data.digests) or dict(spec.code) != (dict(code.identity) if code else {}):
+            raise InputError(
+                "the trials to confirm are of other data, preprocessing or code than lie here now; "
+                f"{run_again(self.paths.root)}"
+            )
+
+    def _here(self, spec: StudySpec | TrialSpec) -> tuple[str, dict[str, Any]]:
+        from tracker.surroundings.provenance import trained_with
+
+        return trained_with(sys.argv, self.paths.root, str(spec.training.get("numerics", "native")))
+
+    def _about(self, spec: StudySpec | TrialSpec) -> Mapping[str, Any]:
+        about = self._here(spec)[1]
+        return {**about, "code": self._code.texts} if self._code else about
+
+    @cached_property
+    def _data(self) -> TrainingData:
+        from tracker.datasets.training_data import load_training_data
+
+        return load_training_data(self.paths.splits, self.config.preprocessing)
+
+    @cached_property
+    def _code(self) -> OwnCode | None:
+        from tracker.execution.trainer import load_own
+
+        model = self.config.model
+        return None if model.entry is None else load_own(self.paths.root, model.family, model.entry)[0]
+
+    @cached_property
+    def _serving(self) -> Mapping[str, Any]:
+        from tracker.datasets.training_data import read_split
+        from tracker.studies.report import describe_serving
+
+        return describe_serving(self._data, read_split(self.paths.splits, "train").head(2))
+
+
+def _stored(store: Store, plan: StudyPlan) -> StudyResult | None:
+    """The planned study where the store has it whole, of whatever environment; the present one is usually the first."""
+    from tracker.errors import NotFoundError
+    from tracker.studies.result import study_result
+
+    for key, spec in store.studies(plan.spec.name):
+        if replace(plan.spec, environment=spec.environment) == spec:
+            try:
+                trials = [store.trial(key, number) for number in range(plan.trials)]
+            except NotFoundError:
+                continue
+            return study_result(spec, [one.proposal for one in trials], [one.outcomes for one in trials])
+    return None

@@ -1,0 +1,194 @@
+"""Says how sure a choice is, in the same words wherever it is announced: the lead, the ties, the defaults' own score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.config import Config, load_config
+from tracker.errors import TrackerError
+from tracker.evaluation.ranking import Ranking, ranking_json
+from tracker.paths import Paths
+from tracker.search.space import assemble, compile_space
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a trial has that searches nothing, `{}` of a manual study, and the studies that may have one, manual ones first."""
+
+    params: Mapping[str, Any]
+    studies: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: Config) -> Defaults:
+        """Those of a configuration; a study with a training of its own has no such trial. Raises SpaceError."""
+        family = config.model.family
+        names = [name for name, study in config.studies.items() if not study.training]
+        names.sort(key=lambda name: config.studies[name].sampler != "manual")
+        return cls(assemble(compile_space({}, config.hyperparameters, family), {}), tuple(names))
+
+    def find(self, rows: Iterable[Row]) -> Row | None:
+        """The first trial of them in the order of studies and numbers, not the best: that would be the luckiest."""
+        own = [row for row in rows if row["study"] in self.studies and row["params"] == dict(self.params)]
+        return min(own, key=lambda row: (self.studies.index(row["study"]), row["trial"]), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """What `reports/ranking.json` says about the choice; `defaults` is the row of the untouched defaults, if one ranks.
+
+    `ties` are the places (study, trial) of the trials inside the first one's interval; None where it has no interval.
+    """
+
+    metric: str
+    rows: Sequence[Row]
+    interval: tuple[float, float] | None
+    ties: frozenset[tuple[str, int]] | None
+    defaults: Row | None
+    confirmation: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, ranking: Mapping[str, Any], defaults: Defaults | None) -> Sureness:
+        """From the content of `ranking.json` and what the defaults are."""
+        rows, alike = ranking["rows"], ranking["indistinguishable"]
+        own = defaults.find(rows) if defaults else None
+        ties = None if alike is None else frozenset((row["study"], row["trial"]) for row in alike["trials"])
+        interval = None if alike is None else (alike["interval"][0], alike["interval"][1])
+        return cls(ranking["objective"]["metric"], rows, interval, ties, own, ranking.get("confirmation"))
+
+    def lines(self) -> list[str]:
+        """The lead, the ties, the defaults, a line each; three more where the choice was confirmed."""
+        first, *others = self.rows
+        lines = [f"how sure: {place(first)} has {self.metric} {_digits(first)}, the best of {len(self.rows)}"]
+        if others:
+            lines[0] += f"; lead over the second, {place(others[0])}: {self.lead}"
+            lines.append(f"          {self._ties()}")
+        if self.defaults is not None:
+            lines.append(f"          {self._defaults()}")
+        return lines if self.confirmation is None else [*lines, *self._confirmed(self.confirmation)]
+
+    def _confirmed(self, told: Mapping[str, Any]) -> list[str]:
+        seeds, best, measured = told["seeds"], told["contenders"][0], told["measured"]
+        of, found = len(told["contenders"]), f"{best['mean']:.4f}; as found {best['found']:.4f}"
+        lines = [
+            f"confirmed: {place(best)} has the best mean of {of} configurations, {seeds} further seeds each: {found}"
+        ]
+        choice, defaults, probability = measured["choice"], measured["defaults"], measured["probability"]
+        words = f"           {seeds} more seeds: {place(choice)} {_spread(choice)}"
+        if defaults is None:
+            return [*lines, f"{words}; there is no trial of the defaults to compare with"]
+        if place(defaults) == place(choice):
+            return [*lines, f"{words}; it has the defaults, unchanged: no other configuration has a better mean"]
+        lines.append(f"{words}, the defaults {place(defaults)} {_spread(defaults)} (mean ± sd)")
+        if probability is None:
+            return [*lines, "           which is better is not known: a seed failed"]
+        return [
+            *lines,
+            f"           better than the defaults with probability {percent(probability)} (over seeds, on the same rows)",
+        ]
+
+    def line(self) -> str:
+        """The same, shorter, for below a table."""
+        first, *others = self.rows
+        if not others:
+            return f"{place(first)} is the only trial with a value"
+        ties = "ties are not known" if self.ties is None else f"{len(self.ties)} of {len(others)} others are ties"
+        told = f"; {self._defaults()}" if self.defaults is not None else ""
+        return f"{place(first)} leads by {self.lead}; {ties}{told}{self._chosen()}"
+
+    def _chosen(self) -> str:
+        """What the confirmation chose, in short."""
+        if self.confirmation is None:
+            return ""
+        choice = self.confirmation["measured"]["choice"]
+        return f"; confirmed: {place(choice)} {_spread(choice)} over {self.confirmation['seeds']} further seeds"
+
+    def about(self, study: str, trial: int) -> str | None:
+        """Of one trial: its place, and whether it is a tie of the first; None where it has no place."""
+        row = next((row for row in self.rows if (row["study"], row["trial"]) == (study, trial)), None)
+        if row is None:
+            return None
+        if row is self.rows[0]:
+            return f"1 of {len(self.rows)}" if len(self.rows) == 1 else self.line()
+        return f"{row['rank']} of {len(self.rows)}, {self._tied(row)} of the first, {place(self.rows[0])}"
+
+    @property
+    def lead(self) -> str:
+        """By how much the first is better than the second."""
+        first, second = self.rows[0]["value"], self.rows[1]["value"]
+        return f"{abs(first - second):.4f}" if first != second else "none, the same value"
+
+    def _ties(self) -> str:
+        if self.ties is None or self.interval is None:
+            return f"ties are not known: {self.metric} of {place(self.rows[0])} has no interval here"
+        ends = f"{self.interval[0]:.4f} to {self.interval[1]:.4f}"
+        return f"{len(self.ties)} of the {len(self.rows) - 1} others are ties: inside its 95 % interval, {ends}"
+
+    def _defaults(self) -> str:
+        row = self.defaults
+        assert row is not None
+        if row is self.rows[0]:
+            return f"{place(row)} has the defaults, unchanged"
+        tied = "" if self.ties is None else f", {self._tied(row)}"
+        return f"the defaults, {place(row)}: {_digits(row)}, place {row['rank']}{tied}"
+
+    def _tied(self, row: Row) -> str:
+        return "a tie" if (row["study"], row["trial"]) in (self.ties or ()) else "no tie"
+
+
+def _spread(told: Mapping[str, Any]) -> str:
+    """Mean and standard deviation over seeds."""
+    if told["mean"] is None:
+        return f"failed with {told['failed']} seeds"
+    return f"{told['mean']:.4f} ± {told['sd']:.4f}"
+
+
+def percent(probability: float) -> str:
+    """A probability as people read it; never quite certain."""
+    return f"{min(max(100 * probability, 0.1), 99.9):.1f} %"
+
+
+def place(row: Row) -> str:
+    """What people call a trial."""
+    return f"{row['study']}/{row['trial']}"
+
+
+def _digits(row: Row) -> str:
+    return f"{row['value']:.4f}"
+
+
+def sure_lines(ranking: Ranking, config: Config) -> list[str]:
+    """What is said where a ranking has just been made."""
+    return Sureness.of(ranking_json(ranking), Defaults.of(config)).lines()
+
+
+def read_sureness(paths: Paths, reports: Iterable[Mapping[str, Any]] = ()) -> Sureness | None:
+    """What `ranking.json` says; None where there is none, or where it is not the ranking of these study reports."""
+    try:
+        ranking = json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8"))
+        if any(not _ranks(ranking, report) for report in reports):
+            return None
+        return Sureness.of(ranking, read_defaults(paths.params))
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def read_defaults(params: Path) -> Defaults | None:
+    """The defaults that params.yaml gives; None where it cannot be read, or searches what nothing fixes."""
+    try:
+        return Defaults.of(load_config(params))
+    except TrackerError:
+        return None
+
+
+def _ranks(ranking: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+    """Whether a ranking has the trials that this report has."""
+    there = {trial["number"]: (trial.get("key"), trial["value"]) for trial in report["trials"]}
+    rows = [row for row in ranking["rows"] if row["study"] == report["study"]]
+    complete = sum(trial["state"] == "complete" and trial["value"] is not None for trial in report["trials"])
+    return len(rows) == complete and all(there.get(row["trial"]) == (row["key"], row["value"]) for row in rows)

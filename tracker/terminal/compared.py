@@ -1,0 +1,23 @@
+"""Prints a ranking: its best rows, how sure the choice is, and beside it what was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracker.config import Config
+from tracker.evaluation.ranking import Ranking
+from tracker.evaluation.sureness import sure_lines
+from tracker.studies.superseded import superseded_note
+from tracker.terminal.leaderboard import environment_notes
+from tracker.terminal.lists import Format, note, print_rows, say
+
+COLUMNS = ("rank", "study", "trial", "value")
+IN_TABLE = 10  # rows, where no limit is given
+
+
+def say_ranking(ranking: Ranking, config: Config, root: Path, output: Format, limit: int | None) -> None:
+    """What `tracker compare` says before any look; programs get the rows alone."""
+    print_rows([{name: getattr(row, name) for name in COLUMNS} for row in ranking.rows], output, limit, IN_TABLE)
+    say("\n".join(["", *sure_lines(ranking, config)]) if output == Format.table else "")
+    note(environment_notes(ranking.environments, ranking.mixed))
+    note(superseded_note(ranking.superseded, root, "left out of the ranking"))

@@ -1,0 +1,64 @@
+"""Turns the ledger of looks into lines: who looked at what when, what is spent, what the next look would cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracker.columns import align
+from tracker.config import Compare
+from tracker.errors import TrackerError
+from tracker.evaluation.compare import known_looks, present_rows
+from tracker.evaluation.ledger import Ledger
+from tracker.evaluation.sureness import place
+from tracker.paths import Paths
+
+SHORT = 12  # characters of a digest
+
+
+def look_lines(paths: Paths, settings: Compare) -> Iterator[str]:
+    """Lines for people. Raises StoreCorrupt where a look was altered."""
+    ledger = known_looks(paths)
+    looks = sorted(ledger.looks.values(), key=lambda look: (look.time, look.digest))
+    try:
+        rows = present_rows(paths)
+    except TrackerError:
+        rows = None
+    if looks:
+        header = ("when", "who", "trial", "candidate", "of the present test rows")
+        seen = ["not known" if rows is None else f"{len(look.rows & rows)} of {len(rows)}" for look in looks]
+        cells = [
+            (look.time, look.user or "", f"{look.study}/{look.trial}", look.candidate[:SHORT], shared)
+            for look, shared in zip(looks, seen, strict=True)
+        ]
+        yield from align([header, *cells])
+    else:
+        yield "nobody has looked at test rows yet"
+    if rows is None:
+        yield "what is spent is not known: there are no test rows here"
+        return
+    spent = ledger.count(rows)
+    lost = f", {len(ledger.lost)} of them without a file: git may still have it" if ledger.lost else ""
+    yield f"spent: {spent} of {settings.test_looks} looks at the present {len(rows)} test rows{lost}"
+    if (chosen := _chosen(paths)) is not None:
+        yield _next(chosen, ledger, rows, settings.test_looks - spent)
+
+
+def _next(chosen: Mapping[str, Any], ledger: Ledger, rows: frozenset[str], left: int) -> str:
+    """What it would cost to score what is chosen now."""
+    name = place(chosen)
+    if any(look.key == chosen["key"] and rows <= look.rows for look in ledger.looks.values()):
+        return f"next: {name} is chosen and was scored on these rows; scoring it again costs nothing"
+    if left > 0:
+        return f"next: scoring {name}, which is chosen now, costs one; {left - 1} would be left"
+    return f"next: {name} is chosen now; scoring it needs compare.test_looks: {ledger.count(rows) + 1} in params.yaml"
+
+
+def _chosen(paths: Paths) -> dict[str, Any] | None:
+    """What `ranking.json` says is chosen, with the key of the run that would be scored."""
+    try:
+        ranking = json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8"))
+        return {**ranking["chosen"], **(ranking.get("confirmation") or {}).get("served", {})}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
