@@ -223,12 +223,17 @@ def test_only_a_table_is_cut_off_without_a_limit(capsys: pytest.CaptureFixture[s
 
 
 def test_what_is_cut_off_is_said_below_the_table(tracker, tuned: SmallProject, tmp_path: Path) -> None:
-    """`runs` and `compare` say how many trials there are and how to see all; csv and json leave nothing out by themselves."""
+    """`runs` and `compare` say how many trials there are and how to see all; csv and json leave nothing out by themselves.
+
+    Below its table, after a blank line, `compare` says how sure the choice is.
+    """
     root = tuned.copy(tmp_path / "project").paths.root
     for name in ("runs", "compare"):
-        *table, last = tracker(root, name, "--limit", "2").stdout.splitlines()
+        listed, _, sure = tracker(root, name, "--limit", "2").stdout.partition("\n\n")
+        *table, last = listed.splitlines()
         assert (3, "2 of 9 trials; all with --limit 9") == (len(table), last)
-        assert 10 == len(tracker(root, name, "--limit", "9").stdout.splitlines())
+        assert (name == "compare") == sure.startswith("how sure: ")
+        assert 10 == len(tracker(root, name, "--limit", "9").stdout.partition("\n\n")[0].splitlines())
         assert 3 == len(tracker(root, name, "--limit", "2", "--format", "csv").stdout.splitlines())
         assert 2 == len(json.loads(tracker(root, name, "--limit", "2", "--format", "json").stdout))
 
