@@ -109,7 +109,7 @@ def test_a_trial_that_is_not_there(reports: Path) -> None:
 
 
 def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:
-    """All hyperparameters, the seed, every metric, a bar per epoch, the key, how to find it in MLflow."""
+    """All hyperparameters, the seed, every metric, a bar per epoch of the objective and of the loss, the key, how to find it in MLflow."""
     result = fresh.run(fresh.plan("random"))
     fresh.report(result)
     trial = result.trials[4]
@@ -119,7 +119,7 @@ def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:
     assert text.startswith(f"random/4  complete  val_f1 {trial.value:.4g}\n")
     for word in (*trial.spec.params, *trial.outcome.metrics, str(trial.spec.seed), trial.spec.key):
         assert word in text
-    assert trial.outcome.epochs == sum(letter in "▁▂▃▄▅▆▇█" for letter in text)
+    assert 2 * trial.outcome.epochs == sum(letter in "▁▂▃▄▅▆▇█" for letter in text)
 
 
 def test_a_failed_trial_is_shown_with_its_reason(reports: Path) -> None:
@@ -143,15 +143,15 @@ def test_sparklines() -> None:
 @pytest.mark.parametrize(
     ("history", "curve"),
     [
-        ([{"val_loss": 2.0, "score": 1.0}, {"val_loss": 1.0, "score": 2.0}], ["val_loss  █▁  2 to 1"]),
-        ([{"score": 1.0}, {"score": None}, {"score": 3.0}], ["score     ▁ █  1 to 3"]),
-        ([{"val_loss": 2.0}, {"other": 1.0}, {"val_loss": float("nan")}], ["val_loss  ▁    2 to 2"]),
+        ([{"val_loss": 2.0, "score": 1.0}, {"val_loss": 1.0, "score": 2.0}], ["score     ▁█  first 1, last 2, highest 2", "val_loss  █▁  first 2, last 1, lowest 1"]),
+        ([{"score": 1.0}, {"score": None}, {"score": 3.0}], ["score     ▁ █  first 1, last 3, highest 3"]),
+        ([{"val_loss": 2.0}, {"other": 1.0}, {"val_loss": float("nan")}], ["val_loss  ▁    first 2, last 2, lowest 2"]),
         ([{"val_loss": float("inf")}, {"other": 1.0}], []),
         ([], []),
     ],
 )
 def test_a_curve_is_shown_of_what_the_epochs_have(history: list[dict], curve: list[str]) -> None:
-    """The validation loss, or the objective of a loop that yields none; cells may be missing or not finite."""
+    """The objective and the validation loss, whichever a loop yields; cells may be missing or not finite."""
     found = row(0, None, key="k", seed=1, epochs=2, best_epoch=None) | {
         "study": "random",
         "objective": {"metric": "score"},

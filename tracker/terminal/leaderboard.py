@@ -158,13 +158,16 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
 
 
 def _curve_lines(found: Mapping[str, Any]) -> list[str]:
-    """The curve of `val_loss`, of the objective where there is none, or nothing where no epoch has a finite number."""
-    for metric in ("val_loss", found["objective"]["metric"]):
+    """The curves of the objective and of `val_loss`; none of a metric that is finite in no epoch."""
+    lines = []
+    for metric in dict.fromkeys((found["objective"]["metric"], "val_loss")):
         values = [entry.get(metric) for entry in found["history"]]
         known = [value for value in values if value is not None and math.isfinite(value)]
         if known:
-            return [f"{metric:<8}  {sparkline(values)}  {known[0]:.4g} to {known[-1]:.4g}"]
-    return []
+            best, word = (max(known), "highest") if direction_of(metric) == "maximize" else (min(known), "lowest")
+            told = f"first {known[0]:.4g}, last {known[-1]:.4g}, {word} {best:.4g}"
+            lines.append(f"{metric:<8}  {sparkline(values)}  {told}")
+    return lines
 
 
 def _runs_lines(found: Mapping[str, Any]) -> list[str]:
