@@ -37,7 +37,7 @@ from tracker.paths import Paths
 from tracker.records import Proposal, TrialSpec
 from tracker.store.stored import StoredTrial
 from tracker.surroundings.provenance import trained_with
-from tracker.tracking.runs import trial_record
+from tracker.tracking.run_contents import trial_record
 
 PER_TABLE = 25  # trials of one table
 PER_SHAPE = 5  # trials drawn with one width and batch size, which may share a cohort

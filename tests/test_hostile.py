@@ -28,7 +28,7 @@ from tracker.records import record_json
 from tracker.standalone.load import load_model
 from tracker.store.model_folder import describe_model
 from tracker.studies.adopt import read_study
-from tracker.tracking.runs import stored_from, trial_record
+from tracker.tracking.run_contents import stored_from, trial_record
 
 DEEP, WIDE, LONG = b"[" * 9000 + b"]" * 9000, b"[" + b"0," * 9000 + b"0]", b'"' + b"x" * 99_999 + b'"'
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.spawn", "socket.connect", "shutil.rmtree", "ctypes.dlopen")

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from tracker.hyperparameters import FAMILIES
-from tracker.samplers import SAMPLERS
+from tracker.sampler_table import SAMPLERS
 from tracker.shapes import (
     CONFIRM_NAME,
     LARGEST,

@@ -25,7 +25,7 @@ from tracker.studies.plan import StudyPlan, plan_study
 from tracker.studies.runner import run_study
 from tracker.surroundings.changes import changes
 from tracker.surroundings.provenance import trained_with
-from tracker.tracking.runs import trial_record
+from tracker.tracking.run_contents import trial_record
 
 PACKAGE = Path(__file__).parents[2] / "tracker"
 CLEAN = 50

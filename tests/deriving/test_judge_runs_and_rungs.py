@@ -16,7 +16,7 @@ from tracker.deriving.find_trial import find_recorded, parse_record
 from tracker.deriving.judge_study import FreshProcesses, verify_study
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.store.store import Store
-from tracker.tracking.runs import trial_record
+from tracker.tracking.run_contents import trial_record
 
 PRUNER = {"name": "median", "n_startup_trials": 2}
 STUDIES = {

@@ -27,7 +27,7 @@ from tracker.paths import Paths
 from tracker.records import TrialSpec, record_from, record_json
 from tracker.store.store import Store
 from tracker.studies.result import StudyResult
-from tracker.tracking.runs import trial_record
+from tracker.tracking.run_contents import trial_record
 
 EPOCH = "val_loss"
 

@@ -13,7 +13,7 @@ import pytest
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import SpaceError, TrackerError
 from tracker.records import StudySpec, record_from, record_json
-from tracker.samplers import SAMPLERS
+from tracker.sampler_table import SAMPLERS
 from tracker.search.samplers import Told, open_sampler, plan_generations, versions
 from tracker.search.space import assemble, space_from
 

@@ -13,7 +13,7 @@ from tracker.records import Proposal, TrialOutcome
 from tracker.store.store import Store
 from tracker.store.stored import Decision, Finished
 from tracker.studies.adopt import put_decisions
-from tracker.training.keeper import paused_outcome
+from tracker.training.early_stopping import paused_outcome
 
 
 def stopped(planned: Proposal, epochs: int = 1) -> Finished:

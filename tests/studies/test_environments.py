@@ -17,7 +17,7 @@ from tracker.store.environments import earlier_environments, refuse_other_enviro
 from tracker.store.store import Store
 from tracker.studies.plan import plan_study
 from tracker.terminal.show import study_summary
-from tracker.tracking.runs import study_run
+from tracker.tracking.run_contents import study_run
 
 HERE = {"environment": {"torch": "2.13.0"}, "variables": {}}
 THERE = {"environment": {"torch": "2.12.0"}, "variables": {"MKL_CBWR": "AVX2"}}

@@ -13,7 +13,7 @@ from tracker.evaluation.final import summarize
 from tracker.metrics import METRICS, TEST
 from tracker.store.store import Store
 from tracker.terminal.leaderboard import closing_lines, leaderboard
-from tracker.tracking.runs import final_run, trial_run
+from tracker.tracking.run_contents import final_run, trial_run
 
 
 @pytest.mark.parametrize("name", TEST)

@@ -22,8 +22,8 @@ from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies
 from tracker.studies.derived_model import derive_model
 from tracker.terminal.forecast import forecast
+from tracker.tracking.run_contents import trial_run
 from tracker.tracking.run_models import RunModels
-from tracker.tracking.runs import trial_run
 
 SLOW = """
 import time

@@ -34,7 +34,7 @@ from tracker.terminal.leaderboard import describe_trial, read_trial
 from tracker.terminal.show import study_summary
 from tracker.tracking.outbox import sync
 from tracker.tracking.report import Delivered
-from tracker.training.keeper import paused_outcome
+from tracker.training.early_stopping import paused_outcome
 from tracker.training.loop import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own

@@ -32,7 +32,7 @@ from tracker.terminal.leaderboard import describe_trial, read_trial
 from tracker.terminal.show import study_summary
 from tracker.tracking.outbox import sync
 from tracker.tracking.report import Delivered
-from tracker.tracking.runs import trial_record
+from tracker.tracking.run_contents import trial_record
 from tracker.training.loop import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own

@@ -109,7 +109,7 @@ def test_a_trial_that_is_not_there(reports: Path) -> None:
 
 
 def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:
-    """All hyperparameters, the seed, every metric, a bar per epoch of the objective and of the loss, the key, how to find it in MLflow."""
+    """All hyperparameters, the seed, every metric, two curves with a bar per epoch, the key, how to find it in MLflow."""
     result = fresh.run(fresh.plan("random"))
     fresh.report(result)
     trial = result.trials[4]
@@ -143,7 +143,10 @@ def test_sparklines() -> None:
 @pytest.mark.parametrize(
     ("history", "curve"),
     [
-        ([{"val_loss": 2.0, "score": 1.0}, {"val_loss": 1.0, "score": 2.0}], ["score     ▁█  first 1, last 2, highest 2", "val_loss  █▁  first 2, last 1, lowest 1"]),
+        (
+            [{"val_loss": 2.0, "score": 1.0}, {"val_loss": 1.0, "score": 2.0}],
+            ["score     ▁█  first 1, last 2, highest 2", "val_loss  █▁  first 2, last 1, lowest 1"],
+        ),
         ([{"score": 1.0}, {"score": None}, {"score": 3.0}], ["score     ▁ █  first 1, last 3, highest 3"]),
         ([{"val_loss": 2.0}, {"other": 1.0}, {"val_loss": float("nan")}], ["val_loss  ▁    first 2, last 2, lowest 2"]),
         ([{"val_loss": float("inf")}, {"other": 1.0}], []),

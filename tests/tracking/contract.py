@@ -8,7 +8,7 @@ import pytest
 
 from tracker.errors import TrackingError
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
-from tracker.tracking.runs import Point, Run
+from tracker.tracking.run_contents import Point, Run
 
 RUN = Run("tpe/0", 1000, 5000, "FINISHED", {"tracker.kind": "trial", "tracker.trial": "0"}, {"units": "8"})
 PAGE = 3

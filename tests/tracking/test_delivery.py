@@ -36,7 +36,7 @@ from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.tracking.report import Delivered, Policy, policy_from, policy_text
-from tracker.tracking.runs import trial_run
+from tracker.tracking.run_contents import trial_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 START_MS = int(STARTED * 1000)

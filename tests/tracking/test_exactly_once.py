@@ -25,7 +25,7 @@ from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.report import Delivered
-from tracker.tracking.runs import RECORD_TAG, Run, final_run, study_run, trial_run
+from tracker.tracking.run_contents import RECORD_TAG, Run, final_run, study_run, trial_run
 
 DELIVERERS = (("here", 0), ("here", 1), ("there", 0))  # two of one destination: another process delivers too
 SHM = "/dev/shm"  # memory, where there is such a folder: this is about the order of things, not about disks

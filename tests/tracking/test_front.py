@@ -22,7 +22,7 @@ from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.names import differences
 from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.recorder import Found
-from tracker.tracking.runs import study_run
+from tracker.tracking.run_contents import study_run
 from tracker.tracking.seeded import SEEDED
 from tracker.tracking.views import VIEW
 

@@ -18,7 +18,7 @@ from tracker.families.mlp_selftest import lanes_agree
 from tracker.hyperparameters import FAMILIES
 from tracker.records import TrialOutcome, record_json
 from tracker.training.arrays import Arrays
-from tracker.training.keeper import paused_outcome
+from tracker.training.early_stopping import paused_outcome
 from tracker.training.loop import Checkpoint, Result
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "training.json"

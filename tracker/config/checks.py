@@ -8,7 +8,7 @@ from typing import Any
 from tracker.config.forms import Choice, Fixed, Form, Range
 from tracker.config.parts import Pruner, Study
 from tracker.hyperparameters import Hyperparameter
-from tracker.pruners import PRUNERS
+from tracker.pruner_table import PRUNERS
 
 
 def value_faults(

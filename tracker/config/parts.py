@@ -23,8 +23,8 @@ from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import ASKED, Direction, direction_of
-from tracker.pruners import PRUNERS
-from tracker.samplers import SAMPLERS
+from tracker.pruner_table import PRUNERS
+from tracker.sampler_table import SAMPLERS
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 

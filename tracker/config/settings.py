@@ -26,7 +26,7 @@ from tracker.config.parts import (
 from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
 from tracker.metrics import CURVES, name_fault
-from tracker.samplers import SAMPLERS
+from tracker.sampler_table import SAMPLERS
 from tracker.shapes import STUDY_NAME as NAME
 
 MOST_FAULTS = 50  # that are told at once

@@ -17,7 +17,7 @@ from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.adopt import read_study
 from tracker.studies.result import StudyResult
-from tracker.tracking.runs import stored_from
+from tracker.tracking.run_contents import stored_from
 
 if TYPE_CHECKING:
     from tracker.records import Trial

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from tracker.errors import SpaceError
-from tracker.pruners import PRUNERS
+from tracker.pruner_table import PRUNERS
 
 
 @dataclass(frozen=True, slots=True)

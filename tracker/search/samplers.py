@@ -13,9 +13,9 @@ from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
 from tracker.errors import SpaceError
-from tracker.pruners import PRUNERS
+from tracker.pruner_table import PRUNERS
 from tracker.records import StudySpec
-from tracker.samplers import SAMPLERS, SamplerRow
+from tracker.sampler_table import SAMPLERS, SamplerRow
 from tracker.search.space import space_from
 
 Searched = dict[str, Any]

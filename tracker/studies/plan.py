@@ -11,7 +11,7 @@ from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec
-from tracker.samplers import GENERATION, SAMPLERS
+from tracker.sampler_table import GENERATION, SAMPLERS
 from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import Space, assemble, compile_space, space_from

@@ -16,7 +16,7 @@ from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
 from tracker.store.store import Store
 from tracker.store.stored import Decision, Finished, paused_slot
-from tracker.training.keeper import paused_outcome
+from tracker.training.early_stopping import paused_outcome
 from tracker.training.loop import Checkpoint, Result
 
 

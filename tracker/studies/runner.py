@@ -19,7 +19,7 @@ from tracker.studies.changed import describe_change
 from tracker.studies.plan import Planner, StudyPlan
 from tracker.studies.result import StudyResult, best_trial, summarise_study
 from tracker.studies.rungs import Race, pruner_of, told
-from tracker.training.keeper import DIVERGED
+from tracker.training.early_stopping import DIVERGED
 from tracker.training.loop import Checkpoint, Result
 
 

@@ -210,7 +210,7 @@ def closing_lines(paths: Paths) -> list[str]:
         f"chosen on validation: {chosen}",
         *(sure.lines() if sure else []),
         *tested,
-        "report: reports/final.json; ranking: reports/ranking.json; studies: reports/studies/",
+        "open: reports/index.html (all of it, with pictures); numbers: reports/final.json, ranking.json and studies/",
         f"next: tracker ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
         f"      edit params.yaml, then {stage_command(path).strip('`')}{_to_commit(paths)}",
         "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",

@@ -16,7 +16,7 @@ from tracker.shapes import many, seconds
 from tracker.store.stored import StoredTrial
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.tracking.recorder import MOST_RECORD, Found
-from tracker.tracking.runs import FINAL, MODEL_TAG, RECORD, RECORD_TAG, stored_from
+from tracker.tracking.run_contents import FINAL, MODEL_TAG, RECORD, RECORD_TAG, stored_from
 
 AT_ONCE = 8  # artifacts on their way from a server
 WEIGHTS = "model/data/model/weights.safetensors"

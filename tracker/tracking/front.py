@@ -14,7 +14,7 @@ from tracker.tracking.kinds import Transport
 from tracker.tracking.notes import NOTE, Ended, experiment_note, final_note, study_note
 from tracker.tracking.project_files import seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
-from tracker.tracking.runs import Dataset, Run, best_of, objective_name
+from tracker.tracking.run_contents import Dataset, Run, best_of, objective_name
 from tracker.tracking.seeded import SEEDED, to_write
 from tracker.tracking.views import CURRENT, study_view_id, views
 

@@ -14,7 +14,7 @@ from tracker.tracking.names import told_apart
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles, data_params, seen_without_files
 from tracker.tracking.recorder import Found, Recorder
-from tracker.tracking.runs import (
+from tracker.tracking.run_contents import (
     FINAL,
     MODEL_TAG,
     RECORD,

@@ -12,7 +12,7 @@ from tracker.canonical import digest
 from tracker.errors import TrackingError
 from tracker.tracking.delivered import destination
 from tracker.tracking.recorder import MOST_BYTES, PAGE, Found, cut
-from tracker.tracking.runs import Dataset, Point, Run
+from tracker.tracking.run_contents import Dataset, Point, Run
 
 
 @dataclass(slots=True)

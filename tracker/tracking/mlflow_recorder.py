@@ -37,7 +37,7 @@ from tracker.tracking.mlflow_database import (
     require_opens,
 )
 from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
-from tracker.tracking.runs import Dataset, Run
+from tracker.tracking.run_contents import Dataset, Run
 
 NAME_LIMIT, DIGEST_LIMIT = 500, 36  # characters that MLflow keeps of a data set
 

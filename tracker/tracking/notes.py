@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.records import StudySpec
-from tracker.tracking.runs import Dataset, searched
+from tracker.tracking.run_contents import Dataset, searched
 
 NOTE = "mlflow.note.content"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker.tracking.runs import Dataset
+from tracker.tracking.run_contents import Dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tracker.tracking.runs import Run
+from tracker.tracking.run_contents import Run
 
 PAGE = 1000  # runs per answer of a search
 MOST_PAGES = 1000  # of one search

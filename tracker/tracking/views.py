@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from tracker.canonical import digest
 from tracker.records import StudySpec
-from tracker.tracking.runs import objective_name
+from tracker.tracking.run_contents import objective_name
 
 VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
 STUDIES, FINAL = "tracker-studies", "tracker-final"

@@ -12,8 +12,8 @@ from safetensors.torch import load, save
 from tracker.errors import TrainingError
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
+from tracker.training.early_stopping import Keeper
 from tracker.training.engine import Ended, Engine, Epoch, Kept
-from tracker.training.keeper import Keeper
 
 
 @dataclass(frozen=True, slots=True)

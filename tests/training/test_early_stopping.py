@@ -13,8 +13,8 @@ from tracker.errors import TrainingError
 from tracker.families.family import train, train_cohort
 from tracker.records import TrialOutcome, TrialSpec
 from tracker.training.arrays import Arrays
+from tracker.training.early_stopping import Keeper
 from tracker.training.engine import Epoch
-from tracker.training.keeper import Keeper
 
 
 def outcome_of(one: TrialSpec, data: Arrays) -> TrialOutcome:
