@@ -24,7 +24,7 @@ from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.recorder import Found
 from tracker.tracking.run_contents import study_run
 from tracker.tracking.seeded import SEEDED
-from tracker.tracking.views import VIEW
+from tracker.tracking.views import FINAL, STUDIES, VIEW, study_view_id, views
 
 NOTE = "mlflow.note.content"
 SPACE = {"entries": [{"name": "learning_rate", "kind": "range", "low": 1e-4, "high": 0.1, "log": True, "when": {}}]}
@@ -75,6 +75,17 @@ def test_an_experiment_has_views_a_note_and_its_kind(tmp_path: Path) -> None:
     assert {chart["type"] for chart in state(tags, "tracker-study-tpe")["compareRunCharts"]} == {"SCATTER", "LINE"}
     assert "tpe/1" in tags[NOTE]
     assert "val_f1 0.12" in tags[NOTE]
+
+
+def test_studies_whose_trials_repeat_do_not_lead_the_columns() -> None:
+    """A confirmation is the newest study, and has a `value` beside; all studies are compared by what every one of them has."""
+    plain, repeated = study_spec(space=SPACE), study_spec(space=SPACE, name="confirm.choose", runs={"repeats": 3})
+    tags = views({repeated.key: repeated, plain.key: plain}, 0)
+    objective = f"metrics.`best_{plain.objective['metric']}`"
+    assert objective == state(tags, STUDIES)["orderByKey"]
+    assert [objective, "metrics.`value`"] == state(tags, STUDIES)["selectedColumns"][:2]
+    assert objective == state(tags, FINAL)["orderByKey"]
+    assert "metrics.`value`" == state(tags, study_view_id("confirm.choose"))["orderByKey"]
 
 
 def test_a_study_shows_its_best_trial_and_what_was_asked_in_words(tmp_path: Path) -> None:

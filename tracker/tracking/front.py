@@ -16,7 +16,7 @@ from tracker.tracking.project_files import seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
 from tracker.tracking.run_contents import Dataset, Run, best_of, objective_name
 from tracker.tracking.seeded import SEEDED, to_write
-from tracker.tracking.views import CURRENT, study_view_id, views
+from tracker.tracking.views import CURRENT, leading, study_view_id, views
 
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
@@ -68,7 +68,7 @@ def _dress(transport: Transport, pen: _Pen, tuned: Collection[str]) -> None:
     tags = {KIND: "custom_model_development"}
     if ours:
         newest_key = next(iter(ours))
-        tags[PRIMARY] = objective_name(ours[newest_key])
+        tags[PRIMARY] = objective_name(leading(ours.values())[0])
         shown = dict(list(ours.items())[:MOST_VIEWS])
         tags |= views(shown, round(store.created(newest_key) * 1000))
         tags[NOTE] = experiment_note(best_first, *_final_told(transport, newest))

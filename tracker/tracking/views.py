@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,10 +46,15 @@ def views(studies: Mapping[str, StudySpec], created_ms: int) -> dict[str, str]:
     """The tags of all views: of the studies (current ones, by key, the newest first), of final results, of each study."""
     if not studies:
         return {}
-    shown = {STUDIES: ("studies", _studies(list(studies.values()))), FINAL: ("final", _final(studies))}
+    shown = {STUDIES: ("studies", _studies(leading(studies.values()))), FINAL: ("final", _final(studies))}
     for key, spec in studies.items():
         shown[study_view_id(spec.name)] = (f"study {spec.name}", _trials(key, spec))
     return {f"{VIEW}{name}": _saved(title, state, created_ms) for name, (title, state) in shown.items()}
+
+
+def leading(specs: Iterable[StudySpec]) -> list[StudySpec]:
+    """Studies in the order in which their objectives are columns: those whose trials repeat, such as confirmations, last."""
+    return sorted(specs, key=lambda spec: bool(spec.runs))
 
 
 def _studies(specs: Sequence[StudySpec]) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def _studies(specs: Sequence[StudySpec]) -> dict[str, Any]:
 
 
 def _final(studies: Mapping[str, StudySpec]) -> dict[str, Any]:
-    spec = next(iter(studies.values()))
+    spec = leading(studies.values())[0]
     return _state(
         "tags.`tracker.kind` = 'final'", spec, [*_metrics(*TEST, objective_name(spec)), *_params("data"), DURATION]
     )
