@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,17 @@ def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None
         assert "Last scored was tpe/5" in render_markdown(collect(paths, config))
     finally:
         final.write_bytes(content)
+
+
+def test_scores_of_further_seeds_stand_beside_the_one(paths: Paths, config: Config) -> None:
+    """Where the look scored further seeds, their mean and spread are on both pages; else nothing is said of seeds."""
+    facts = collect(paths, config)
+    assert "Over 2 seeds" not in render_html(facts)
+    seeds = {"keys": ["a", "b"], "accuracy": {"mean": 0.5, "sd": 0.1}, "f1": {"mean": 0.25, "sd": None}}
+    told = replace(facts, final={**(facts.final or {}), "seeds": seeds})
+    line = "Over 2 seeds, on the same rows (mean ± sd): accuracy 0.5000 ± 0.1000."
+    assert line in Page(render_html(told)).text
+    assert line in render_markdown(told)
 
 
 def test_words_of_people_are_no_markup(paths: Paths, config: Config) -> None:

@@ -26,6 +26,7 @@ from tracker.reporting.words import (
     headline,
     is_number,
     methods,
+    over_seeds,
     score,
     short,
     studies,
@@ -69,7 +70,8 @@ def _render(template: str, facts: Facts, **more: Any) -> str:
     environment.filters |= {"score": score, "short": short}
     return environment.get_template(template).render(
         facts=facts, headline=headline(facts), asked=asked(facts), certainty=certainty(facts), test=test_rows(facts),
-        methods=methods(facts), checklist=checklist(facts), commands=commands(facts), studies=studies(facts), **more,
+        methods=methods(facts), checklist=checklist(facts), commands=commands(facts), studies=studies(facts),
+        over_seeds=over_seeds(facts), **more,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.config import Config
+from tracker.evaluation.final import SEEDS, seeds_line
 from tracker.evaluation.sureness import percent
 from tracker.metrics import TEST
 from tracker.ordering import first_reason, why_unranked
@@ -113,6 +114,14 @@ def test_rows(facts: Facts) -> list[tuple[str, str, str]]:
     return [
         (name, score(test[name]), between(test["intervals"].get(name)).strip(" ()")) for name in TEST if name in test
     ]
+
+
+def over_seeds(facts: Facts) -> str:
+    """What the same configuration scored with other seeds in the same look; empty where none were trained."""
+    if facts.final is None or SEEDS not in facts.final:
+        return ""
+    line = seeds_line(facts.final[SEEDS])
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def commands(facts: Facts) -> list[tuple[str, str]]:
