@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,8 +38,15 @@ _on: list[bool] = []
 
 
 def _watch(event: str, args: tuple[Any, ...]) -> None:
-    if _on and (event in FORBIDDEN or (event == "open" and args[1] is not None and set(str(args[1])) & set("wxa+"))):
+    if _on and (event in FORBIDDEN or (event == "open" and _writes(*args))):
         WATCHED.append(f"{event} {args[:1]}")
+
+
+def _writes(path: Any, mode: str | None, flags: int) -> bool:
+    """Whether this opens a file to write; a number is a file that is open already."""
+    if isinstance(path, int):
+        return False
+    return bool(set(mode) & set("wxa+")) if mode else bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
 sys.addaudithook(_watch)  # it cannot be taken back, so it sleeps between the cases

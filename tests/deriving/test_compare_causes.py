@@ -245,7 +245,7 @@ def test_other_data_is_named(tuned: Tuned, name: str) -> None:
     """A record of other rows, columns or settings names the one of them that is not at hand."""
 
     def change(record: dict[str, Any]) -> None:
-        record["runs"][0]["spec"]["data"][name] = "0" * 64
+        record["runs"][0]["spec"]["data"][name] = {"none": {}} if name == "preprocessing" else "0" * 64
 
     found = reproduce_record(tuned.altered(change), tuned.project.paths.root, tuned.project.paths.splits)
     assert ("cannot", [f"data.{name}"]) == (found.state, [cause.name for cause in found.causes])

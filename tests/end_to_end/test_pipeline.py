@@ -126,7 +126,8 @@ def test_own_table_with_text_target_categories_and_gaps(tmp_path: Path) -> None:
         lines.append(f"C{row:05d},{age},{plan},{'true' if leaves else 'false'},{spend},{churn}")
     table = tmp_path / "customers.csv"
     table.write_text("\n".join(lines) + "\n")
-    project = Project.new(tmp_path / "project", data={"source": str(table), "target": "churn", "drop": ["active"]})
+    data = {"source": str(table), "target": "churn", "drop": ["active"]}
+    project = Project.new(tmp_path / "project", data=data, training={"epochs": 30})
     output = project.repro()
     assert "customer" in output
     final = project.json("reports/final.json")
@@ -138,7 +139,7 @@ def test_own_table_with_text_target_categories_and_gaps(tmp_path: Path) -> None:
 def test_bad_input_is_told_in_full_and_leaves_with_2(tmp_path: Path) -> None:
     """Every fault of a table is named with its place, without a traceback; nothing is written."""
     table = tmp_path / "bad.csv"
-    table.write_text("a,b,y\n1,x,\n2,,p\n3,z,p\ninf,z,p\n" * 5)
+    table.write_text("a,b,y\n" + "1,x,\n2,,p\n3,z,p\ninf,z,p\n" * 5)
     project = Project.new(tmp_path / "project", data={"source": str(table), "target": "y"})
     output = project.run("python", "-m", "pipelines.prepare", code=2)
     assert "Traceback" not in output

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+SEEDED = "tracker.seeded"
 HOLDS_TIMES = "tracker.record"  # the digest of a record with times
 ENDS = {"pruned": "KILLED", "failed": "FAILED"}
 IDENTITY = ("tracker.kind", "tracker.study", "tracker.trial", "tracker.final")
@@ -25,6 +27,8 @@ def read_runs(database: Path) -> dict[tuple[str, ...], dict[str, Any]]:
             assert stage == "active", f"{identity} was there twice: one is deleted"
             assert identity not in found, f"{identity} is there twice"
             ours = {name: tag for name, tag in tags.items() if name.startswith("tracker.") and name != HOLDS_TIMES}
+            if SEEDED in ours:  # which texts are ours; their marks are of texts that name runs by id
+                ours[SEEDED] = re.sub(r"=\S+", "", ours[SEEDED])
             found[identity] = {"status": status, "tags": ours}
             found[identity] |= {"params": _params(link, run), "points": _points(link, run, identity)}
             folder = Path(unquote(urlsplit(artifacts).path))

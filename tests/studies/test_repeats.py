@@ -323,5 +323,5 @@ def test_the_chosen_configuration_is_scored_on_the_test_split(
     config = project.config.with_("studies", {name: {**study, "training": {"epochs": 1}}})
     here = api.Project(project.paths, "unused", 1, "ada")
     api.tune(config, name, project=here, deliver=False)
-    api.compare(config, here).test()
+    api.compare(config, here).test(anyway=True)  # one epoch is no better than a majority vote
     assert "identical" == api.reproduce("final", here).state

@@ -111,11 +111,13 @@ def _read_header(content: bytes, name: str, writing: Writing) -> list[str]:
         raise DataError(_other_separator(name, other))
     if writing.header == "none":
         return [f"c{place}" for place in range(1, len(first) + 1)]
-    if writing.header is None and looks_like_data(first, first_rows(_lines(content), writing.separator, LOOKED_AT)[1:]):
+    rows = first_rows(_lines(content), writing.separator, LOOKED_AT)[1:] if writing.header is None else []
+    if rows and looks_like_data(first, rows):
         shown = ", ".join(map(repr, first[:_SHOWN])) + (", ..." if len(first) > _SHOWN else "")
+        again = f" and take out what repeats them, such as row {rows.index(first) + 2}" if first in rows else ""
         raise DataError(
             f"{name}: line 1 looks like data ({shown}), not like names; without a header line say data.header: none "
-            f"(the columns are then c1 to c{len(first)}); if these are names, say data.header: first"
+            f"(the columns are then c1 to c{len(first)}); if these are names, say data.header: first{again}"
         )
     faults = list(_header_faults(first, name))
     if faults:
