@@ -49,6 +49,16 @@ def test_the_vote_must_be_outside_of_the_interval(metric, value, interval, vote)
     assert vote == (None if found is None else pytest.approx(found.vote))
 
 
+def test_a_model_that_tells_the_classes_apart_is_worth_a_look():
+    """Where most rows are positive, the F1 of a vote lies inside an interval of few rows; balanced accuracy sees more."""
+    ranking = ranked("val_f1", 0.88, (0.75, 0.94))
+    train, rows = ["yes"] * 90 + ["no"] * 54, ["yes"] * 30 + ["no"] * 18
+    assert find_unworthy(ranking, LABELS, "yes", train, rows) is not None
+    assert find_unworthy(ranking, LABELS, "yes", train, rows, balanced=(0.49, 0.93)) is not None
+    assert find_unworthy(ranking, LABELS, "yes", train, rows, balanced=(0.72, 0.93)) is None
+    assert find_unworthy(ranked("val_f1", 0.0, None), LABELS, "yes", train, rows, balanced=(0.72, 0.93)) is not None
+
+
 def test_a_score_of_0_is_worth_no_look():
     """Whatever its interval; the sentence says which trial and which metric."""
     found = find_unworthy(ranked("val_f1", 0.0, (0.0, 0.4)), LABELS, "yes", TRAIN, ROWS)

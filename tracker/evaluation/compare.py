@@ -229,8 +229,10 @@ def _unworthy(case: _Case, store: Store, ranking: Ranking, model: ChosenModel, t
     ledger, rows, chosen = join_looks(case.paths.looks, store.looks()), mark_rows(test.row_keys), ranking.scored
     if any(look.candidate == chosen.candidate for look in ledger.at(rows)) or ledger.count(rows) >= case.budget:
         return None
-    (_, train), (_, actual) = _labelled(case, "train"), _labelled(case, "validation")
-    return find_unworthy(ranking, model.labels, model.positive, train, actual)
+    (_, train), (frame, actual) = _labelled(case, "train"), _labelled(case, "validation")
+    clusters = read_clusters(case.paths.splits, "validation")
+    balanced = validation_interval(model, "val_balanced_accuracy", frame, actual, clusters)
+    return find_unworthy(ranking, model.labels, model.positive, train, actual, balanced)
 
 
 def _checked_model(case: _Case, folder: Path, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:

@@ -37,12 +37,19 @@ class Unworthy:
 
 
 def find_unworthy(
-    ranking: Ranking, labels: Sequence[str], positive: str | None, train: Sequence[str], actual: Sequence[str]
+    ranking: Ranking,
+    labels: Sequence[str],
+    positive: str | None,
+    train: Sequence[str],
+    actual: Sequence[str],
+    balanced: tuple[float, float] | None = None,
 ) -> Unworthy | None:
     """What keeps the best trial of a ranking from a look; None where nothing does, or the metric is none of ours.
 
     A score that is to be high must not be 0, and the vote's score must lie outside of its 95 % interval over validation rows
     (where there is none: the score must be better). `train` and `actual` are the labels of training and validation rows.
+    `balanced` is the interval of the model's balanced accuracy, which of any vote is 1 / classes: a model that is clearly
+    above knows something, even where the positive class is the larger one, and a vote's F1 therefore high.
     """
     chosen, metric = ranking.rows[0], ranking.objective["metric"]  # whose interval it is
     name, maximize = metric.removeprefix("val_"), ranking.objective["direction"] == "maximize"
@@ -50,6 +57,8 @@ def find_unworthy(
         return None
     if maximize and chosen.value == 0:
         return Unworthy(chosen, metric, None, None)
+    if maximize and balanced is not None and balanced[0] > 1 / len(labels):
+        return None
     place = None if positive is None else list(labels).index(positive)
     vote = _vote(name, index_labels(train, labels), index_labels(actual, labels), len(labels), place)
     if vote is None or name in WON_BY_ONE_ANSWER:
