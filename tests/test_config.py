@@ -46,7 +46,7 @@ def faults_of(tree) -> list[str]:
 def test_the_default_file_loads():
     """The params.yaml of this repository is sound and means what its comments say."""
     config = load_config(DEFAULT)
-    assert (2026, "stratified", 30, 1) == (
+    assert (2026, "stratified", 30, 3) == (
         config.seed,
         config.split.method,
         config.training.epochs,

@@ -92,7 +92,7 @@ def test_a_ranking_leaves_them_out_and_takes_no_look(here: api.Project, config: 
     assert {"manual", "seeds", "tpe"} == {row.study for row in ranking.rows}
     with pytest.raises(InputError, match=r"pruned \(generation changed\).*; run `tracker tune pruned`"):
         ranking.test()
-    verdict = _verify_ranking(here.paths, config.compare, sorted(studies(config)), [])
+    verdict = _verify_ranking(here.paths, config, sorted(studies(config)), [])
     assert "identical" == verdict.state
     with pytest.raises(NotFoundError, match="nothing is left to rank"):
         api.compare(config.with_("training.epochs", 6), here)
