@@ -43,8 +43,8 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _writes(path: Any, mode: str | None, flags: int) -> bool:
-    """Whether this opens a file to write; a number is a file that is open already."""
-    if isinstance(path, int):
+    """Whether this opens a file to write; a number is a file that is open already, and Python keeps what it compiled."""
+    if isinstance(path, int) or "__pycache__" in str(path):
         return False
     return bool(set(mode) & set("wxa+")) if mode else bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
