@@ -23,7 +23,7 @@ from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import Preprocessing
 from tracker.datasets.preprocess import fit_preprocessing
 from tracker.errors import DataError
-from tracker.standalone.transform import transform
+from tracker.standalone.transform import transform, unknown_categories
 
 KINDS = {"age": "numeric", "income": "numeric", "city": "categorical", "member": "boolean"}
 SCHEMA = {"columns": [{"name": name, "role": "feature", "kind": kind} for name, kind in KINDS.items()]}
@@ -133,6 +133,30 @@ def test_codes_may_be_numbers_or_texts() -> None:
     assert ["zip=12", "zip=7"] == state["features"]
     for cells in ([7, 12], [7.0, 12.0], ["7", "12"], ["7.0", "12"]):
         assert [[0.0, 1.0], [1.0, 0.0]] == transform(state, pd.DataFrame({"zip": cells})).tolist()
+
+
+def codes_state(*categories: str) -> dict[str, Any]:
+    return {"columns": [{"name": "zip", "kind": "categorical", "fill": categories[0], "categories": list(categories)}]}
+
+
+def test_a_number_is_the_code_that_pandas_made_it_of() -> None:
+    """A number finds the category with leading zeros, where one alone has that number; another text does not."""
+    state = codes_state("00123", "00456", "456", "x")
+    cells: list[Any] = ["00123", 123, 123.0, "123", 456, "00456", 7, None]
+    expected = [0, 0, 0, None, 2, 1, None, 0]
+    actual = transform(state, pd.DataFrame({"zip": pd.Series(cells, dtype=object)}))
+    assert expected == [int(np.argmax(row)) if row.any() else None for row in actual]
+    both = transform(codes_state("0456", "00456"), pd.DataFrame({"zip": [456]}))
+    assert not both.any()
+
+
+def test_a_gap_where_na_is_a_category_is_doubted() -> None:
+    """Gaps in a column of which `NA` is a category are told, unless the rows show that they were read as texts."""
+    state = codes_state("NA", "left")
+    [line] = unknown_categories(state, pd.DataFrame({"zip": ["left", None]}))
+    assert line.startswith("column 'zip': cells are gaps, but 'NA' is a category, no gap; were texts read as texts")
+    assert [] == unknown_categories(state, pd.DataFrame({"zip": ["left", None, "NA"]}))
+    assert [] == unknown_categories(codes_state("right", "left"), pd.DataFrame({"zip": ["left", None]}))
 
 
 def test_gaps_of_truth_values() -> None:

@@ -185,6 +185,24 @@ def test_study_model_and_page(project: SmallProject) -> None:
     assert isinstance(opened.module, torch.nn.Sequential)
 
 
+def test_a_network_may_ask_for_the_names_of_its_features(project: SmallProject) -> None:
+    """An argument `columns` gets them in training and when the model is opened again, as `train.columns` of a loop."""
+    from tracker import api
+    from tracker.api import Project
+
+    names = ("a", "b", "c", "d", "city=Bern", "city=Ulm")
+    text = NET.replace("classes):", "classes, columns):").replace(
+        "    width = hyper", f"    assert columns == {names}, columns\n    width = hyper"
+    )
+    (project.paths.root / "model.py").write_text(text)
+    here = Project(project.paths, "sqlite:///unused.db", 1, "tests")
+    study = api.tune(project.config, "own", project=here, deliver=False)
+    assert ["complete"] * 4 == [trial.state for trial in study.trials]
+    pd.testing.assert_frame_equal(
+        study.best_trial.predict(project.rows()), load_model(project.paths.models / "own").predict(project.rows())
+    )
+
+
 def test_a_changed_code_or_example_is_refused(project: SmallProject) -> None:
     """What runs is what the key covers; a network that is another than was trained is no model."""
     from tracker import api

@@ -47,6 +47,16 @@ def test_raw_rows_in_label_and_probabilities_out(tmp_path: Path) -> None:
     assert len(model.predict(ROWS.iloc[:0])) == 0
 
 
+@pytest.mark.parametrize("cells", [[123, 7, 7, 5], ["elsewhere", None, "", "up"]], ids=["numbers", "texts"])
+def test_a_column_in_which_no_category_is_known_is_told(tmp_path: Path, cells: list[Any]) -> None:
+    """Rows that were read otherwise than those of training are predicted with a warning that shows both readings."""
+    model = write(tmp_path / "tpe")
+    with pytest.warns(UserWarning, match=r"column 'site': no cell is a category .*; known are 'left', 'right'"):
+        model.predict(ROWS.assign(site=cells))
+    model.predict(ROWS.assign(site=[*cells[:3], "left"]))  # one that is known: no warning
+    model.predict(ROWS.assign(site=None))  # no filled cell
+
+
 def test_the_module_computes_the_same(tmp_path: Path) -> None:
     """The plain torch module, in evaluation mode, agrees with the padded arithmetic of training."""
     import torch

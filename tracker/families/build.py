@@ -22,6 +22,7 @@ from tracker.families.own_code import require_arguments, running
 from tracker.metrics import count_confusion
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
+from tracker.standalone.build import COLUMNS, call_build
 from tracker.training.arrays import Arrays
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
@@ -47,8 +48,8 @@ class BuildFamily:
         return BuildEngine(spec, arrays, own)
 
     def require(self, own: OwnFunction, entry: str) -> None:
-        """A function that takes hyperparameters, input_shape, classes."""
-        require_arguments(own, entry, ARGUMENTS)
+        """A function that takes hyperparameters, input_shape, classes, and columns where it wants the features' names."""
+        require_arguments(own, entry, ARGUMENTS, COLUMNS)
 
     def lanes_agree(self) -> bool:
         """There are no lanes."""
@@ -125,7 +126,7 @@ class BuildEngine:
     def _built(self) -> torch.nn.Module:
         copies = deepcopy(dict(self._spec.params))
         with self._own_code("init"):
-            module = self._build(copies, (self._x.shape[1],), self._arrays.classes)
+            module = call_build(self._build, copies, (self._x.shape[1],), self._arrays.classes, self._arrays.columns)
         if not isinstance(module, torch.nn.Module):
             raise TrainingError(f"build must give a torch.nn.Module; it gave {type(module).__name__}")
         copy_state(module)  # what cannot be kept is told before anything is trained

@@ -81,10 +81,11 @@ def require_generator(function: Callable[..., Any], entry: str, arguments: Seque
         raise ConfigError(f"model.entry: {entry} must be a generator, {call}, that yields metrics once per epoch")
 
 
-def require_arguments(function: Callable[..., Any], entry: str, arguments: Sequence[str]) -> None:
-    """Raises ConfigError unless the function takes these arguments, in this order."""
+def require_arguments(function: Callable[..., Any], entry: str, arguments: Sequence[str], extra: str = "") -> None:
+    """Raises ConfigError unless the function takes these arguments, in this order, and `extra` by name if it has that."""
     try:
-        inspect.signature(function).bind(*arguments)
+        signature = inspect.signature(function)
+        signature.bind(*arguments, **({extra: ()} if extra in signature.parameters else {}))
     except TypeError as error:
         call = f"{entry.partition(':')[2]}({', '.join(arguments)})"
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 
 from .network import ModuleNetwork
 from .recorded_code import open_recorded
+
+COLUMNS = "columns"
 
 
 def open_network(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> ModuleNetwork:
@@ -18,4 +21,13 @@ def open_network(description: Mapping[str, Any], tensors: Mapping[str, torch.Ten
 
 def _build(build: Callable[..., Any], description: Mapping[str, Any]) -> object:
     params = {name: list(v) if isinstance(v, list) else v for name, v in description["params"].items()}
-    return build(params, (len(description["preprocessing"]["features"]),), len(description["labels"]))
+    columns = tuple(description["preprocessing"]["features"])
+    return call_build(build, params, (len(columns),), len(description["labels"]), columns)
+
+
+def call_build(
+    build: Callable[..., Any], params: Mapping[str, Any], shape: tuple[int, ...], classes: int, columns: tuple[str, ...]
+) -> object:
+    """What the user's function gives; where it has an argument `columns`, that gets the names of the features."""
+    names = {COLUMNS: columns} if COLUMNS in inspect.signature(build).parameters else {}
+    return build(params, shape, classes, **names)

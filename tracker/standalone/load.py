@@ -21,7 +21,7 @@ from safetensors.torch import load as read_safetensors
 from .decision import decide_as
 from .network import Network
 from .recorded_code import require_same
-from .transform import transform
+from .transform import transform_checked
 
 FORMATS = (2, 3)  # 3: with a threshold
 OTHERS = {
@@ -50,8 +50,11 @@ class StandaloneModel:
         return self._network.module
 
     def features(self, frame: pd.DataFrame) -> np.ndarray:
-        """The preprocessed features of raw rows, float32 (rows, features)."""
-        return transform(self.description["preprocessing"], frame)
+        """The preprocessed features of raw rows, float32 (rows, features).
+
+        Warns of columns in which no filled cell is a known category.
+        """
+        return transform_checked(self.description["preprocessing"], frame)
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Class probabilities of raw rows, float32 (rows, classes), classes in the order of `labels`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,10 @@ from .writings import number_text, parse_moment
 
 _TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 PARTS = ("year", "month", "weekday", "hour", "days")  # of a date; days since the first date of train
+PANDAS_GAPS = frozenset(
+    {"#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "-NaN", "-nan", "n/a", "nan", "null"}
+)  # texts that pandas.read_csv takes for gaps unless it is told otherwise
+AS_TEXTS = "were texts read as texts, as for training? in pandas dtype=str, keep_default_na=False"
 _LARGEST = float(np.finfo(np.float32).max)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -36,6 +41,40 @@ def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
     blocks = [_READERS[entry["kind"]](entry, frame[entry["name"]]) for entry in state["columns"]]
     features: Matrix = np.concatenate([np.empty((len(frame), 0), np.float32), *blocks], axis=1)
     return features
+
+
+def transform_checked(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
+    """As `transform`, for rows of people: warns of columns in which no filled cell is a known category."""
+    features = transform(state, frame)
+    for line in unknown_categories(state, frame):
+        warnings.warn(line, UserWarning, stacklevel=4)
+    return features
+
+
+def unknown_categories(state: Mapping[str, Any], frame: pd.DataFrame) -> list[str]:
+    """A line for each column of categories that was probably read otherwise than in training.
+
+    No filled cell is a category that was fitted; or cells are gaps where one category is a word that pandas takes for a gap.
+    """
+    entries = [entry for entry in state["columns"] if entry["kind"] == "categorical" and entry["name"] in frame.columns]
+    return [line for entry in entries for line in _doubts(entry, list(frame[entry["name"]].astype("object").unique()))]
+
+
+def _doubts(entry: Mapping[str, Any], distinct: list[Any]) -> Iterator[str]:
+    places = _Places(entry)
+    filled = [cell for cell in distinct if not _is_gap(entry, cell)]
+    words = [word for word in entry["categories"] if word in PANDAS_GAPS and word not in filled]
+    if filled and all(places.of(cell) < 0 for cell in filled):
+        yield (
+            f"column {entry['name']!r}: no cell is a category that the model was trained on, so all count as none of them "
+            f"(found {_shown(filled)}; known are {_shown(entry['categories'])}); {AS_TEXTS}"
+        )
+    elif words and len(filled) < len(distinct):
+        yield f"column {entry['name']!r}: cells are gaps, but {_shown(words)} is a category, no gap; {AS_TEXTS}"
+
+
+def _shown(cells: Sequence[Any]) -> str:
+    return ", ".join(repr(str(cell)) for cell in cells[:3]) + (" ..." if len(cells) > 3 else "")
 
 
 def _numeric(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
@@ -140,23 +179,39 @@ def _first(mask: Any) -> int:
 
 
 def _categorical(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
-    places = {category: place for place, category in enumerate(entry["categories"])}
+    places = _Places(entry)
     codes, distinct = pd.factorize(cells.astype("object").where(cells.notna(), None), use_na_sentinel=False)
     found = np.array([_place(entry, places, cell, cells) for cell in distinct], dtype=np.int64)[codes]
-    block = np.zeros((len(cells), len(places)), dtype=np.float32)
+    block = np.zeros((len(cells), len(entry["categories"])), dtype=np.float32)
     rows = np.flatnonzero(found >= 0)
     block[rows, found[rows]] = 1.0
     return block
 
 
-def _place(entry: Mapping[str, Any], places: Mapping[str, int], cell: Any, cells: pd.Series[Any]) -> int:
-    if _is_gap(entry, cell):
-        if entry["fill"] is None:
-            row = _first(np.array([_is_gap(entry, value) for value in cells]))
-            raise ValueError(f"column {entry['name']!r}, row {row}: a gap, and no imputer was fitted")
-        return places.get(entry["fill"], -1)
-    text = str(cell)
-    return places.get(text, places.get(_code(text), -1))
+class _Places:
+    """Where each category of a column stands, whichever way its cells are written."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self._texts = {category: place for place, category in enumerate(entry["categories"])}
+        self._numbers: dict[str, int] = {}
+        for category, place in self._texts.items():
+            number = _code(category)
+            self._numbers[number] = -1 if number in self._numbers else place  # -1: two texts of one number
+
+    def of(self, cell: Any) -> int:
+        """The place of a filled cell, -1 where it is no category; the number 123 is also `00123`, as pandas reads that."""
+        text = str(cell)
+        place = self._texts.get(text, self._texts.get(_code(text), -1))
+        return self._numbers.get(_code(text), -1) if place < 0 and not isinstance(cell, str) else place
+
+
+def _place(entry: Mapping[str, Any], places: _Places, cell: Any, cells: pd.Series[Any]) -> int:
+    if not _is_gap(entry, cell):
+        return places.of(cell)
+    if entry["fill"] is None:
+        row = _first(np.array([_is_gap(entry, value) for value in cells]))
+        raise ValueError(f"column {entry['name']!r}, row {row}: a gap, and no imputer was fitted")
+    return places.of(entry["fill"])
 
 
 def _code(text: str) -> str:

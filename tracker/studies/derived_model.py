@@ -27,7 +27,7 @@ from tracker.families.trusted_code import require_trusted
 from tracker.records import TrialSpec, record_from
 from tracker.remedies import run_again
 from tracker.standalone.load import label_frame
-from tracker.standalone.transform import transform
+from tracker.standalone.transform import transform, transform_checked
 from tracker.training.arrays import Arrays
 from tracker.training.module import class_probabilities
 
@@ -44,7 +44,7 @@ class DerivedModel:
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Class probabilities of raw rows, float32 (rows, classes), classes in the order of `labels`."""
-        rows = transform(self.description["preprocessing"], frame)
+        rows = transform_checked(self.description["preprocessing"], frame)
         with one_thread():
             return class_probabilities(self.module, rows, len(self.description["labels"]))
 
