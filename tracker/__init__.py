@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracker.api import (
+        bundle,
         compare,
         load_config,
         load_model,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         sync,
         tune,
         verify,
+        verify_bundle,
     )
     from tracker.config import Config
     from tracker.datasets.prepare import DataReport
@@ -78,6 +80,7 @@ __all__ = [
     "TrackingError",
     "TrainingError",
     "Verdict",
+    "bundle",
     "compare",
     "load_config",
     "load_model",
@@ -89,6 +92,7 @@ __all__ = [
     "sync",
     "tune",
     "verify",
+    "verify_bundle",
 ]
 
 _HOMES = {
@@ -102,6 +106,7 @@ _HOMES = {
     "Study": "studies.study",
     "StudyTrial": "studies.study",
     "Verdict": "deriving.verdict",
+    "bundle": "api",
     "compare": "api",
     "load_config": "config",
     "load_model": "api",
@@ -113,6 +118,7 @@ _HOMES = {
     "sync": "api",
     "tune": "api",
     "verify": "api",
+    "verify_bundle": "api",
 }
 
 

@@ -27,6 +27,7 @@ from tracker.tracking.report import Delivered
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tracker.bundling.collect import Bundled
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.deriving.verdict import Verdict
@@ -43,6 +44,7 @@ STUDY_LOCK_S = 5.0
 
 __all__ = [
     "Project",
+    "bundle",
     "compare",
     "load_config",
     "load_model",
@@ -54,6 +56,7 @@ __all__ = [
     "sync",
     "tune",
     "verify",
+    "verify_bundle",
 ]
 
 
@@ -287,6 +290,30 @@ def verify(
             yield from verify_pipeline(project.paths, config, names, processes, sample, on_step)
         else:
             yield from verify_studies(names, project.paths, processes, sample, on_step)
+
+
+def bundle(
+    out: str | Path, *, labels: bool = False, trust: str | None = None, project: Project | None = None
+) -> Bundled:
+    """Writes one zip file with all that the scored result rests on; equal results give equal bytes. Takes no look.
+
+    The labels of the test rows go along only with `labels`. Raises NotFoundError where nothing was scored.
+    """
+    from tracker.bundling.collect import write_bundle
+
+    paths = (project or Project.now()).paths
+    return write_bundle(paths, Path(out), labels=labels, trust=trust or os.environ.get("TRACKER_TRUST"))
+
+
+def verify_bundle(path: str | Path, data: str | None = None, *, trust: str | None = None) -> Iterator[Verdict]:
+    """Checks a bundle without a project: a verdict on its files, records, looks, scores and model, one after the other.
+
+    With `data` (a table, or `sklearn:NAME`) the result is derived again from it. Raises InputError for what is no bundle.
+    """
+    with loading():
+        from tracker.bundling.judge import check_bundle
+
+    return check_bundle(Path(path), data, trust=trust or os.environ.get("TRACKER_TRUST"), root=Path.cwd())
 
 
 def _numerics(config: Config, study: str) -> str:

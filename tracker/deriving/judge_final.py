@@ -88,12 +88,13 @@ def _score(
     weights: Path,
     others: Sequence[SeedModel],
 ) -> tuple[Mapping[str, Any], int]:
-    scored = _row(recorded, final)
+    scored = scored_row(recorded, final)
     model = _model(paths, recorded, scored, folder / "model", weights)
     return score_again(paths, scored, model, str(final["test_digest"]), others)
 
 
-def _row(recorded: Recorded, final: Mapping[str, Any]) -> RankedTrial:
+def scored_row(recorded: Recorded, final: Mapping[str, Any]) -> RankedTrial:
+    """The recorded trial as the ranking has it, with the place that a final result tells."""
     outcome = recorded.outcome
     return RankedTrial(
         rank=1,
@@ -123,7 +124,7 @@ def _seed_models(paths: Paths, final: Mapping[str, Any], fresh: FreshProcess | N
         if not found.is_sound:
             raise TrackerError(f"{recorded.name}: {found.state}; `tracker verify --all` says how its study differs")
         recorded = _with_weights(recorded, found.weights)
-        model = _model(paths, recorded, _row(recorded, final), folder / str(place), weights)
+        model = _model(paths, recorded, scored_row(recorded, final), folder / str(place), weights)
         models.append(SeedModel(str(key), model))
     return models
 

@@ -74,7 +74,7 @@ def verify_pipeline(
         yield found
         unsound += [] if found.is_sound else [found.name]
     yield _verify_ranking(paths, config, list(names), unsound)
-    if looks := _verify_looks(paths):
+    if looks := verify_looks(paths):
         yield looks
     if _tells_result(paths):
         try:
@@ -138,7 +138,7 @@ def _left_out(path: Path) -> dict[str, str]:
     return dict(told) if isinstance(told, Mapping) else {}
 
 
-def _verify_looks(paths: Paths) -> Verdict | None:
+def verify_looks(paths: Paths) -> Verdict | None:
     """Reads every look, in files and store, and every result against its digest and each other; None without any."""
     remedy = "`git checkout reports/looks` brings back what was committed, `tracker sync` what the store has"
     try:

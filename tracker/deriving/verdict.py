@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tracker.deriving.compare_outcomes import EQUIVALENT_WITHIN, Difference
 from tracker.surroundings.changes import Cause
 
-Kind = Literal["trial", "study", "store", "ranking", "looks", "final"]
+Kind = Literal["trial", "study", "store", "ranking", "looks", "final", "bundle"]
 State = Literal["identical", "equivalent", "differs", "cannot"]
 EXIT_CODES: Mapping[State, int] = {"identical": 0, "differs": 10, "cannot": 11, "equivalent": 12}
 
@@ -27,10 +27,11 @@ class Verdict:
     `remedy` says what to do.
 
     `counted` is how many trials a study or ranking has, how many rows and weights files the store, how many looks and
-    results there are; `derived` how many of them were derived again. `sample` are the numbers of the trials that were to be
-    trained again (None: all), `digest` that of the study or ranking. `inner` is the verdict on the trial of a study that
-    differs or cannot be derived; of an equivalent study, on the trial that deviates most. Of a trial and of the final result
-    there are `key`, `epochs`, `weights` and `environment`: the digests of what was derived, and of what it was derived in.
+    results there are, how much a part of a bundle holds; `derived` how many of them were derived again. `sample` are the
+    numbers of the trials that were to be trained again (None: all), `digest` that of the study or ranking. `inner` is the
+    verdict on the trial of a study that differs or cannot be derived; of an equivalent study, on the trial that deviates most.
+    Of a trial and of the final result there are `key`, `epochs`, `weights` and `environment`: the digests of what was derived,
+    and of what it was derived in.
     """
 
     kind: Kind

@@ -50,7 +50,9 @@ from tracker.store.store import Store
 from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 ANYWAY = "`tracker compare --test --anyway`"
 
@@ -142,7 +144,24 @@ def score_again(
 
     Raises SealError unless this very candidate was looked at on all of these rows, and they still are the same.
     """
-    case = _Case(paths, 0, None, lambda: 0.0, None)
+    identity, looks = _looked_at(paths, scored, test_digest)
+    return _score(_Case(paths, 0, None, lambda: 0.0, None), model, scored, identity, others), looks
+
+
+def predict_again(
+    paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The labels of the test rows, and the class probabilities (rows, classes) that a model gives them which was scored.
+
+    As `score_again` it takes no look, and raises SealError unless one was taken.
+    """
+    _looked_at(paths, scored, test_digest)
+    test = open_test(paths.sealed)
+    return test.labels, model.probabilities(test.frame)
+
+
+def _looked_at(paths: Paths, scored: RankedTrial, test_digest: str) -> tuple[SealedIdentity, int]:
+    """What the present test rows are, and how many looks at them are on record, one of which is this candidate's."""
     identity = test_identity(paths.sealed)
     if identity.digest != test_digest:
         again = ", then `dvc checkout`" if has_dvc(paths.root) else ", and split the data of then again"
@@ -157,7 +176,7 @@ def score_again(
             f"no look at these test rows by {scored.study}/{scored.trial} is recorded in {paths.looks}; bring the "
             "looks back from git, or from the store with `tracker sync`; nothing is scored again without"
         )
-    return _score(case, model, scored, identity, others), ledger.count(rows)
+    return identity, ledger.count(rows)
 
 
 def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:

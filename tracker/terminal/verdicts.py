@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from tracker.deriving.verdict import Verdict
 
 MOST_CAUSES = 8
+COUNTED = {
+    "store": "rows and weights",
+    "looks": "looks and results",
+    "files": "files",
+    "records": "trials",
+    "model": "made-up rows",
+    "scores": "test rows",
+    "data": "rows",
+}  # what a verdict has counted, by its name
 MOST_ALTERED = 2  # entries of a record; many are altered by one slip
 
 
@@ -32,10 +41,8 @@ def _counted(found: Verdict) -> str:
         return _compared(found)
     if not found.counted:
         return ""
-    if found.kind == "store":
-        return f" ({found.counted} rows and weights)"
-    if found.kind == "looks":
-        return f" ({found.counted} looks and results)"
+    if found.kind in {"store", "looks", "bundle"}:
+        return f" ({found.counted} {COUNTED[found.name]})"
     if found.kind == "ranking":
         return f" ({found.counted} trials, digest {found.digest[:12]})"
     which = f": {', '.join(map(str, found.sample))}" if found.sample else ""
