@@ -319,7 +319,45 @@ def test_time_split_follows_its_dates(place: Place, table: pd.DataFrame) -> None
     assert not place.salts.exists()
 
 
-@pytest.mark.parametrize("bad", ["", "yesterday", "2024-13-01"])
+@pytest.mark.parametrize(
+    ("writing", "entries"),
+    [
+        ("%d.%m.%Y", {}),
+        ("%d/%m/%Y", {}),
+        ("%m/%d/%Y %H:%M", {}),
+        ("%d %b %Y", {}),
+        ("%m/%d/%Y", {"dates": "features"}),
+        ("%Y/%m/%d", {"categorical": ["day"]}),
+    ],
+)
+def test_time_split_reads_dates_in_the_usual_writings(
+    place: Place, table: pd.DataFrame, writing: str, entries: dict[str, Any]
+) -> None:
+    """The same days give the same split, however they are written; a cell such as `13/04/2024` tells the order."""
+    days = pd.date_range("2024-01-01", periods=len(table), freq="D")
+    table["day"] = days.strftime(writing)
+    settings_ = Split(method="time", column="day", validation_from="2024-05-01", test_from="2024-06-30")
+    place.split(table, settings_, **entries)
+    expected = {written: "train" if day < pd.Timestamp(2024, 5, 1) else "validation" if day < pd.Timestamp(2024, 6, 30)
+                else "test" for day, written in zip(days, table["day"], strict=True)}  # fmt: skip
+    assert expected == place.where("day")
+
+
+def test_an_order_that_nobody_can_tell_is_asked_for(place: Place, table: pd.DataFrame) -> None:
+    """`02/01/2024` alone may be two days: data.day_first says which, and the split follows."""
+    table["day"] = ["02/01/2024", "02/03/2024", "04/05/2024"] * 80
+    settings_ = Split(method="time", column="day", validation_from="2024-02-02", test_from="2024-04-05")
+    with pytest.raises(
+        DataError, match=r"'day' \(time\), row.*'02/01/2024' has its day or its month first; say data.day_f"
+    ):
+        place.split(table, settings_)
+    place.split(table, settings_, day_first=False)
+    assert {"02/01/2024": "train", "02/03/2024": "validation", "04/05/2024": "test"} == place.where("day")
+    place.split(table, settings_, day_first=True)
+    assert {"02/01/2024": "train", "02/03/2024": "validation", "04/05/2024": "test"} == place.where("day")
+
+
+@pytest.mark.parametrize("bad", ["", "yesterday", "2024-13-01", "12:30"])
 def test_bad_dates_name_their_rows(place: Place, table: pd.DataFrame, bad: str) -> None:
     """A gap or a text that is no date is a fault with its row."""
     table["day"] = "2024-01-01"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,17 +12,53 @@ from tracker.config import Split
 from tracker.datasets.assign import SPLITS, Codes
 from tracker.datasets.check_writing import rows_of
 from tracker.datasets.keys import Keys
-from tracker.datasets.schema import as_text, parse_date
+from tracker.datasets.schema import Column, as_text, parse_date
 from tracker.errors import ConfigError, DataError
+from tracker.standalone.writings import has_order, names_day, parse_moment, says_order
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def place_by_time(settings: Split, frame: pd.DataFrame) -> Codes:
-    """The split of every row by declared dates: before `validation_from` train, from `test_from` on test. Raises InputError."""
+def place_by_time(settings: Split, frame: pd.DataFrame, column: Column) -> Codes:
+    """The split of every row by declared dates: before `validation_from` train, from `test_from` on test. Raises InputError.
+
+    Cells are dates in any of the usual writings; `column` is what `prepare` made of them, and says whether the day is first.
+    """
     import pandas as pd
 
+    validation_from, test_from = _ends(settings)
+    cells = frame[settings.column]
+    texts = [text for text in cells.dropna().unique() if isinstance(text, str)]
+    first = _is_day_first(texts, cells, column)
+    moments = {text: parse_date(text) or (parse_moment(text, day_first=first) if names_day(text) else None)
+               for text in texts}  # fmt: skip
+    found = [moments.get(cell) for cell in cells]
+    if any(moment is None for moment in found):
+        bad = [moment is None for moment in found]
+        cell = cells[bad].iloc[0]
+        raise DataError(
+            f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01, "
+            f"found {'a gap' if pd.isna(cell) else cell}; write every cell so"
+        )
+    return np.array([(m >= validation_from) + (m >= test_from) for m in found if m is not None], dtype=np.int64)
+
+
+def _is_day_first(texts: Sequence[str], cells: pd.Series[Any], column: Column) -> bool:
+    """Whether `03/04/2024` is the 3rd of April: as declared, else as a cell says. Raises DataError where nothing does."""
+    told = {order for text in texts if (order := says_order(text)) is not None}
+    unsure = next((text for text in texts if has_order(text)), None)
+    checked = column.role == "feature" and column.kind == "date"  # `prepare` refuses what cannot be told
+    if unsure and not told and not checked and "day_first" not in column.reading:
+        raise DataError(
+            f"column {column.name!r} (time), {rows_of(cells == unsure)}: {unsure!r} has its day or its month first; "
+            "say data.day_first: true, or false"
+        )
+    return bool(column.reading.get("day_first", True in told))
+
+
+def _ends(settings: Split) -> tuple[datetime, datetime]:
+    """Where validation and test begin. Raises ConfigError."""
     ends = {name: parse_date(getattr(settings, name)) for name in ("validation_from", "test_from")}
     wrong = [
         f"split.{name}: expected a date such as '2024-03-01', found {getattr(settings, name)!r}"
@@ -32,16 +70,7 @@ def place_by_time(settings: Split, frame: pd.DataFrame) -> Codes:
         raise ConfigError(wrong)
     if validation_from >= test_from:
         raise ConfigError("split: validation_from must be before test_from")
-    moments = {value: parse_date(value) for value in frame[settings.column].dropna().unique()}
-    cells = [moments.get(cell) for cell in frame[settings.column]]
-    if any(cell is None for cell in cells):
-        bad = [cell is None for cell in cells]
-        found = frame[settings.column][bad].iloc[0]
-        raise DataError(
-            f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01, "
-            f"found {'a gap' if pd.isna(found) else found}; write every cell so"
-        )
-    return np.array([(m >= validation_from) + (m >= test_from) for m in cells if m is not None], dtype=np.int64)
+    return validation_from, test_from
 
 
 def place_by_column(settings: Split, frame: pd.DataFrame) -> Codes:

@@ -108,8 +108,11 @@ def _assign_roles(columns: list[Column], settings: Split, frame: Any) -> list[Co
 
 
 def _declared(settings: Split, table: Table) -> Division:
-    place = place_by_time if settings.method == "time" else place_by_column
-    places = place(settings, table.frame)
+    if settings.method == "time":
+        [column] = [Column(**entry) for entry in table.schema["columns"] if entry["name"] == settings.column]
+        places = place_by_time(settings, table.frame, column)
+    else:
+        places = place_by_column(settings, table.frame)
     if settings.duplicates == "free":
         return Division(places, np.arange(len(places)), None, None, False, ())
     check_duplicates(table.contents, places)

@@ -12,7 +12,7 @@ from tracker.config import Data
 from tracker.datasets.appearance import Look, look_at
 from tracker.datasets.limits import EXACT
 from tracker.datasets.writing import Writing
-from tracker.standalone.writings import says_order
+from tracker.standalone.writings import has_order, says_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,8 @@ def _decide(name: str, cells: pd.Series[Any], data: Data, writing: Writing) -> C
         return replace(column, role="target" if name == data.target else "id", kind=kind)
     reason = "asked for in data.drop" if name in data.drop else _why_dropped(name, cells, column.kind, data, look)
     if reason:
-        return replace(column, role="dropped", reason=reason)
+        known = known_order(cells, data) if kind == "date" else None  # a split by time reads the dates, too
+        return replace(column, role="dropped", reason=reason, reading={} if known is None else {"day_first": known})
     reading = writing.of_column(name)
     if kind != "numeric":
         reading = {entry: value for entry, value in reading.items() if entry == "gaps"}
@@ -136,6 +137,15 @@ def day_first(cells: pd.Series[Any], data: Data) -> bool:
     if data.day_first is not None:
         return data.day_first
     return any(says_order(text) for text in cells.dropna().unique())
+
+
+def known_order(cells: pd.Series[Any], data: Data) -> bool | None:
+    """As `day_first`, of a column in which either may come first; None where nothing says it, or nobody asks."""
+    texts = cells.dropna().unique()
+    if not any(map(has_order, texts)):
+        return None
+    told = {order for text in texts if (order := says_order(text)) is not None}
+    return data.day_first if data.day_first is not None or not told else True in told
 
 
 def parse_date(value: Any) -> datetime | None:

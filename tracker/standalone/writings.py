@@ -88,6 +88,11 @@ def has_order(text: str) -> bool:
     return _WHOLE[1].fullmatch(text.strip()) is not None
 
 
+def names_day(text: str) -> bool:
+    """Whether a text has the form of a date, with or without a time; a time of day alone has not."""
+    return any(pattern.fullmatch(text.strip()) for pattern in _WHOLE)
+
+
 def _moment(parts: dict[str, str | None], day_first: bool) -> datetime | None:
     if parts.get("one"):
         first = day_first or parts["sign"] == "."
