@@ -119,6 +119,11 @@ def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None
         text = Page(render_html(collect(paths, config))).text
         assert "It was not scored on the test rows yet." in text
         assert "Confusion matrix" not in text
+        why = "tpe/5 is best, with val_f1 0.0000 on validation"
+        final.write_text(json.dumps({"scored": False, "because": why, "study": "tpe", "trial": 5}))
+        text = Page(render_html(collect(paths, config))).text
+        assert f"No look at the test rows was spent: {why}. To look all the same: " in text
+        assert "not scored on the test rows yet" not in text
         final.write_text(json.dumps(json.loads(content) | {"stale": True, "study": "tpe", "trial": 5}))
         text = Page(render_html(collect(paths, config))).text
         assert "It was not scored on the test rows. Last scored was tpe/5: F1" in text

@@ -55,9 +55,11 @@ def run(
 def check() -> None:
     """Say what would run: columns, studies, trials, time, disk. Runs nothing."""
     with loading():
+        from tracker.project.watched import unwatched
         from tracker.terminal.forecast import forecast
 
         lines = list(forecast(read_config(), find_paths()))
+        lines += [f"warning: {line}" for line in unwatched(find_paths().root)]
     say("\n".join(line or " " for line in lines))
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from tracker.config import Config, load_config
 from tracker.errors import InputError, StoreError, TrackerError, TrackingError
 from tracker.paths import Paths
+from tracker.project.watched import unwatched
 from tracker.remedies import find_dvc, has_git, run_again
 from tracker.store.mending import Health, examine_store, mend_store, told
 from tracker.store.store import FILE, Store
@@ -154,6 +155,8 @@ def _dvc(case: Case) -> Iterator[Finding]:
         yield Finding("dvc", "note", "dvc wants a git repository: run `git init`, then `dvc init`")
     elif not (case.paths.root / ".dvc").is_dir():
         yield Finding("dvc", "note", "run `dvc init` once")
+    elif differing := unwatched(case.paths.root):
+        yield from (Finding("dvc", "note", line) for line in differing)
     else:
         yield Finding("dvc", "sound", f"stages run with {run_again(case.paths.root).removeprefix('run ')}")
 

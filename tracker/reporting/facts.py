@@ -61,8 +61,8 @@ class Group:
 class Facts:
     """Everything the page is made of.
 
-    `ranking` and `final` are those reports (`final` None where the test rows were not scored), `results` the exact records
-    of the studies that have them, `splits` rows and classes of train and validation.
+    `ranking` and `final` are those reports (`final` None where the test rows were not scored, and `withheld` why no look
+    was spent), `results` the exact records of the studies that have them, `splits` rows and classes of train and validation.
     """
 
     config: Config
@@ -72,6 +72,7 @@ class Facts:
     final: Mapping[str, Any] | None
     results: Mapping[str, StudyResult]
     splits: Mapping[str, Any]
+    withheld: str = ""
 
     @property
     def metric(self) -> str:
@@ -135,7 +136,8 @@ def collect(paths: Paths, config: Config) -> Facts:
     rows = [_row(name, trial) for name, report in studies.items() for trial in report["trials"]]
     records = {name: paths.models / name / "trials.jsonl" for name in names}
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
-    return Facts(config, studies, rows, ranking, _final(paths.reports / "final.json"), results, _splits(paths.splits))
+    final, withheld = _final(paths.reports / "final.json")
+    return Facts(config, studies, rows, ranking, final, results, _splits(paths.splits), withheld)
 
 
 def group_by(rows: Sequence[Row], name: str, direction: str) -> Sequence[Group]:
@@ -163,10 +165,12 @@ def _row(study: str, trial: Mapping[str, Any]) -> Row:
     return Row(study=study, best_epoch=trial.get("best_epoch"), reason=trial.get("reason"), **named)
 
 
-def _final(path: Path) -> Mapping[str, Any] | None:
-    """The result, where one is told: not where the report says that no look was spent."""
+def _final(path: Path) -> tuple[Mapping[str, Any] | None, str]:
+    """The result, where one is told, and else why no look was spent."""
     found = read_report(path, run_again(path, "compare")) if path.is_file() else None
-    return found if found is not None and was_scored(found) else None
+    if found is None or was_scored(found):
+        return found, ""
+    return None, str(found["because"])
 
 
 def _splits(folder: Path) -> Mapping[str, Any]:

@@ -15,6 +15,8 @@ from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
 from tracker.reporting.facts import Facts
 
+LOOK_ANYWAY = "tracker compare --test --anyway"
+
 
 def headline(facts: Facts) -> list[str]:
     """The answer in sentences: what was chosen, and what it scored."""
@@ -22,6 +24,8 @@ def headline(facts: Facts) -> list[str]:
     told = [
         f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {score(chosen.value)} on validation."
     ]
+    if final is None and facts.withheld:
+        return [*told, f"No look at the test rows was spent: {facts.withheld}. To look all the same: `{LOOK_ANYWAY}`."]
     if final is None:
         return [*told, "It was not scored on the test rows yet."]
     test, who = final["test"], f"{final['study']}/{final['trial']}"

@@ -1,0 +1,70 @@
+"""A dvc.yaml of an earlier release, or one that people changed, beside what this release reads and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker.project.files import fill
+from tracker.project.watched import unwatched
+
+PLAIN = fill("dvc.yaml", {"table": "", "code": ""})
+PARAMS = (
+    "seed: 1\n" + "\n".join(f"{name}: {{}}" for name in
+    ("data", "split", "preprocessing", "model", "training", "hyperparameters", "search_space", "objective", "decision",
+     "studies", "compare")) + "\n"
+)  # fmt: skip
+
+
+def told(root: Path, text: str, params: str = PARAMS) -> list[str]:
+    (root / "dvc.yaml").write_text(text)
+    (root / "params.yaml").write_text(params)
+    return unwatched(root)
+
+
+def test_what_tracker_init_writes_lacks_nothing(tmp_path: Path) -> None:
+    """The template agrees with itself, and a project without a dvc.yaml, or with a broken one, has nothing to be told."""
+    assert [] == told(tmp_path, PLAIN)
+    assert [] == told(tmp_path, "stages: [")
+    (tmp_path / "dvc.yaml").unlink()
+    assert [] == unwatched(tmp_path)
+
+
+def test_an_entry_that_a_stage_reads_and_dvc_does_not_watch_is_named(tmp_path: Path) -> None:
+    """Where an entry is missing, the stage, the entry and what to write are told; several at once on one line."""
+    [line] = told(tmp_path, PLAIN.replace("objective, decision, ", ""))
+    assert line == (
+        "dvc.yaml: stage tune reads objective, decision, which its params do not name; add to params: [objective, decision], "
+        "or `dvc repro` does not see them change"
+    )
+    [line] = told(tmp_path, PLAIN.replace(', "studies.${key}"', ""))
+    assert 'add to params: ["studies.${key}"], or' in line
+
+
+def test_a_result_that_is_no_output_is_named(tmp_path: Path) -> None:
+    """A file that this release writes is an output, a metric or a plot of its stage."""
+    [line] = told(
+        tmp_path, PLAIN.replace("      - reports/ranking.json: {persist: true}", "      - reports/other.json:")
+    )
+    assert "stage compare writes reports/ranking.json, which its outs do not name" in line
+    moved = PLAIN.replace("      - reports/final.json\n", "").replace(
+        "[reports/metrics.json]", "[reports/metrics.json, reports/final.json]"
+    )
+    assert [] == told(tmp_path, moved)
+
+
+@pytest.mark.parametrize(
+    "params", ["[params.yaml: [seed, split]]", "[{params.yaml: null}]", "[seed, {other.yaml: [x]}, split]"]
+)
+def test_entries_may_be_listed_by_file(tmp_path: Path, params: str) -> None:
+    """DVC's other writings of the same: entries under the name of the file, or the whole file."""
+    assert [] == told(tmp_path, PLAIN.replace("params: [seed, split]", f"params: {params}"))
+
+
+def test_a_section_that_dvc_wants_and_params_lacks_is_named(tmp_path: Path) -> None:
+    """DVC refuses a stage whose entry is not in params.yaml, so what is to be written there is told."""
+    lines = told(tmp_path, PLAIN, PARAMS.replace("decision: {}\n", ""))
+    assert lines == [
+        "dvc.yaml: stage tune watches decision, which params.yaml has not: DVC refuses that; write decision: {}"
+    ]

@@ -1,0 +1,83 @@
+"""What this release reads and writes in each stage, beside what a dvc.yaml, perhaps of an earlier release, says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.config import read_yaml
+from tracker.errors import ConfigError
+from tracker.project.files import fill
+
+PARAMS = "params.yaml"
+
+
+def unwatched(root: Path) -> list[str]:
+    """A line for each thing in which dvc.yaml and this release differ; none where no dvc.yaml can be read.
+
+    An entry of params.yaml that a stage reads and DVC does not watch changes nothing when it is changed; a result that is no
+    output is lost when DVC goes back to another version; an entry that DVC watches and params.yaml lacks stops `dvc repro`.
+    """
+    there, ours = _stages(root / "dvc.yaml"), _parse(fill("dvc.yaml", {"table": "", "code": ""}))
+    return [*_lacking(there, ours), *_absent(there, root / PARAMS)]
+
+
+def _lacking(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    for name in [name for name in ours if name in there]:
+        for section, does in (("params", "reads"), ("outs", "writes")):
+            names = _names(there[name], section)
+            if missing := [one for one in _names(ours[name], section) if not _covered(one, names)]:
+                listed = ", ".join(f'"{one}"' if "$" in one else one for one in missing)
+                yield (
+                    f"dvc.yaml: stage {name} {does} {listed}, which its {section} do not name; "
+                    f"add to {section}: [{listed}], or `dvc repro` does not see {'it' if len(missing) == 1 else 'them'} change"
+                )
+
+
+def _absent(there: Mapping[str, Any], params: Path) -> Iterator[str]:
+    """Entries that DVC watches and params.yaml does not have; DVC then refuses the stage."""
+    try:
+        written = read_yaml(params.read_bytes(), PARAMS)
+    except (OSError, ConfigError):
+        return
+    for name, stage in there.items():
+        watched = [one.split(".")[0] for one in _names(stage, "params") if "$" not in one and one != "*"]
+        for one in dict.fromkeys(watched):
+            if isinstance(written, Mapping) and one not in written:
+                yield f"dvc.yaml: stage {name} watches {one}, which params.yaml has not: DVC refuses that; write {one}: {{}}"
+
+
+def _stages(path: Path) -> dict[str, Any]:
+    try:
+        return _parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, ConfigError):
+        return {}  # DVC says what is wrong with it
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The stages by name; of a stage for each of several studies what is done for one."""
+    found = read_yaml(text.encode(), "dvc.yaml")
+    stages = found.get("stages") if isinstance(found, Mapping) else None
+    parts = stages if isinstance(stages, Mapping) else {}
+    return {name: stage.get("do", stage) for name, stage in parts.items() if isinstance(stage, Mapping)}
+
+
+def _names(stage: Any, section: str) -> list[str]:
+    """The names of a section; where it lists entries of params.yaml, or all of it, by file, those."""
+    sections = [section] if section == "params" else ["outs", "metrics", "plots"]
+    entries = [one for part in sections for one in (stage.get(part) or [] if isinstance(stage, Mapping) else [])]
+    names: list[str] = []
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            names.append(str(entry))
+        elif section != "params":
+            names += map(str, entry)
+        elif PARAMS in entry:
+            names += map(str, entry[PARAMS] or ["*"])
+    return names
+
+
+def _covered(name: str, names: list[str]) -> bool:
+    """Whether an entry or one around it is among the names."""
+    return "*" in names or any(name == one or name.startswith((f"{one}.", f"{one}/")) for one in names)
