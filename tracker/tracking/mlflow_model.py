@@ -29,6 +29,7 @@ with warnings.catch_warnings():
 
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
 DATA = "data/model"
+WRITTEN = {"gaps", "decimal", "thousands", "signs"}  # entries of a column whose raw cells may be texts
 _BLANKS = {name: f"BLANK-{name}" for name in ("run_id", "model_uuid", "utc_time_created", "model_size_bytes")}
 
 
@@ -115,12 +116,17 @@ def signature(serving: Mapping[str, Any]) -> ModelSignature:
     """Raw columns in, all of which must be there; label and one probability per class out.
 
     MLflow refuses int64 where `double` is declared, and a column of whole numbers is int64 or float64 depending on gaps:
-    only columns that show fractions are declared `double`. A category may be a text, a number, a truth value or pandas'
+    only columns that show fractions are declared `double`, and none in which words may stand for gaps or numbers are written
+    with signs: pandas reads such cells as texts. A category may be a text, a number, a truth value or pandas'
     own type, and a column of gaps is float64, none of which MLflow takes for `string`: the loader reads and checks them.
     """
     rows = serving.get("example") or []
+    written = {entry["name"] for entry in serving["preprocessing"]["columns"] if WRITTEN & entry.keys()}
     inputs = [
-        ColSpec(_input_type(column, [row.get(column["name"]) for row in rows]), column["name"])
+        ColSpec(
+            AnyType() if column["name"] in written else _input_type(column, [row.get(column["name"]) for row in rows]),
+            column["name"],
+        )
         for column in serving["columns"]
     ]
     outputs = [ColSpec("float", f"probability_{label}") for label in serving["labels"]]
