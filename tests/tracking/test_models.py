@@ -185,7 +185,7 @@ def test_a_logged_model_takes_categories_as_tables_hold_them(tmp_path: Path, cel
     planned = proposal(0)
     description = describe_model(planned.spec, finished(planned).outcome, serving)
     write_model(tmp_path / "ours", description, weights(0))
-    ModelTemplate(tmp_path / "made", serving).write(tmp_path / "model", "run", 0.0, description, weights(0))
+    ModelTemplate(tmp_path / "made", "mlp", serving).write(tmp_path / "model", "run", 0.0, description, weights(0))
     logged = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     pd.testing.assert_frame_equal(load_model(tmp_path / "ours").predict(rows), logged.predict(rows), check_dtype=False)
 
@@ -197,7 +197,7 @@ def test_a_column_that_is_missing_is_named_by_the_signature(tmp_path: Path) -> N
     assert ["radius", "count", "site"] == signature(SERVING).inputs.required_input_names()
     planned = proposal(0)
     description = describe_model(planned.spec, finished(planned).outcome, SERVING)
-    ModelTemplate(tmp_path / "made", SERVING).write(tmp_path / "model", "run", 0.0, description, weights(0))
+    ModelTemplate(tmp_path / "made", "mlp", SERVING).write(tmp_path / "model", "run", 0.0, description, weights(0))
     logged = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     for name in ROWS.columns:
         with pytest.raises(mlflow.exceptions.MlflowException, match=rf"missing inputs \['{name}'\]"):

@@ -20,7 +20,6 @@ from safetensors.torch import load as read_safetensors
 
 from .decision import decide_as
 from .network import Network
-from .recorded_code import require_same
 from .transform import transform_checked
 
 FORMATS = (2, 3)  # 3: with a threshold
@@ -93,6 +92,8 @@ def load_model(folder: str | Path) -> StandaloneModel:
     try:
         model = StandaloneModel(description, family.open_network(description, read_safetensors(weights)))
         if "code" in description:
+            from .recorded_code import require_same  # here, because it travels only with code of the user's own
+
             require_same(description, model.predict_proba(pd.DataFrame(description.get("example") or [])))
     except (LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: not a model that can be opened ({type(error).__name__}: {error})") from error

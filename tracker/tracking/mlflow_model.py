@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -40,9 +41,11 @@ class ModelTemplate:
     runs is their text in `model.json`.
     """
 
-    def __init__(self, folder: Path, serving: Mapping[str, Any], code: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, family: str, serving: Mapping[str, Any], code: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder / "model"
-        package = _copy_sources(folder / "code")
+        package = _copy_sources(folder / "code", family)
         own = _write_own(folder / "own_code", code or {})
         (folder / "empty" / "model").mkdir(parents=True)
         (folder / "empty" / "model" / "model.json").write_text("{}")
@@ -160,10 +163,13 @@ def _is_gap(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _copy_sources(folder: Path) -> Path:
-    """The loader as a package whose name tells its content, so that models of two releases open in one process."""
+def _copy_sources(folder: Path, family: str) -> Path:
+    """The loader as a package whose name tells its content, so that models of two releases open in one process.
+
+    Only what opens a model of the family goes along: to a server, each file of each model is a request.
+    """
     origin = Path(tracker.standalone.__file__).parent
-    names = sorted(path.name for path in origin.glob("*.py"))
+    names = sorted(f"{name}.py" for name in _needed(origin, ["__init__", "load", family]))
     contents = {name: (origin / name).read_bytes() for name in names}
     content_digest = hashlib.sha256(b"\0".join(contents[name] for name in names)).hexdigest()
     package = folder / f"tracker_model_{content_digest[:12]}"
@@ -171,3 +177,14 @@ def _copy_sources(folder: Path) -> Path:
     for name, content in contents.items():
         (package / name).write_bytes(content)
     return package
+
+
+def _needed(origin: Path, modules: list[str]) -> set[str]:
+    """Modules with those that they import as they are loaded."""
+    found: set[str] = set()
+    while modules:
+        module = modules.pop()
+        if module not in found:
+            found.add(module)
+            modules += re.findall(r"^from \.(\w+) import", (origin / f"{module}.py").read_text(), re.MULTILINE)
+    return found

@@ -38,6 +38,7 @@ from tracker.tracking.mlflow_database import (
 )
 from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
 from tracker.tracking.run_contents import Dataset, Run
+from tracker.tracking.upload import upload
 
 NAME_LIMIT, DIGEST_LIMIT = 500, 36  # characters that MLflow keeps of a data set
 
@@ -116,7 +117,7 @@ class MlflowRecorder:
         with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
             yield Path(scratch)
             with self._translated("upload files"):
-                get_artifact_repository(found.artifacts, tracking_uri=self._uri).log_artifacts(scratch)
+                upload(get_artifact_repository(found.artifacts, tracking_uri=self._uri), Path(scratch))
 
     def read(self, found: Found, name: str, most_bytes: int = MOST_BYTES) -> bytes:
         """The content of an artifact of a run. Raises TrackingError, naming both, also for one that is larger or too slow."""

@@ -56,9 +56,9 @@ class RunModels:
             raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
         weights = self._store.weights(outcome.weights)
         code = self._store.provenance(spec.key).get("code") if spec.code else None
-        name = digest("serving", [data_identity(spec.data), dict(spec.code)])
+        name = digest("serving", [data_identity(spec.data), spec.family, dict(spec.code)])
         if name not in self._templates:
-            self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), serving, code)
+            self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), spec.family, serving, code)
         created = self._store.timing(spec.key).ended
         self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving, code), weights)
 

@@ -1,0 +1,122 @@
+"""Records to a real MLflow server, seconds and requests: python -m benchmarks.server [--trials 552 --studies 3]
+
+Starts `mlflow server` on 127.0.0.1 with SQLite behind it (or the database of --backend), and delivers studies of small
+networks with their models to it, as `tracker sync` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from tests.tracking.studies import PROVENANCE, begin, end_study, proposal, settle, study_spec
+from tracker.store.store import Store
+from tracker.tracking.mlflow_settings import settle as settle_mlflow
+from tracker.tracking.server import free_port
+
+
+def fill(folder: Path, trials: int, studies: int) -> Store:
+    """A store with studies that have ended."""
+    store, _ = begin(folder, "study-0")
+    for number in range(studies):
+        name = f"study-{number}"
+        key = store.put_study(study_spec(name), PROVENANCE)
+        planned = [proposal(one, name) for one in range(trials // studies)]
+        store.put_proposals(key, planned)
+        settle(store, key, planned)
+        end_study(store, key, len(planned))
+    return store
+
+
+@contextlib.contextmanager
+def server(folder: Path, backend: str | None) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a server that has started, and its process."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    words = [
+        "--backend-store-uri",
+        backend or f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/files",
+    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *words]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{address}/health", timeout=2)
+                break
+            time.sleep(0.5)
+        else:
+            raise RuntimeError((folder / "log").read_text()[-2000:])
+        yield address, psutil.Process(process.pid)
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Seconds of CPU that a process and those below it have used."""
+    family = [process, *process.children(recursive=True)]
+    return sum(sum(one.cpu_times()[:2]) for one in family)
+
+
+def count_requests() -> collections.Counter[str]:
+    """Counts what this process asks of servers from here on, by method and kind of address."""
+    from requests.adapters import HTTPAdapter
+
+    counted: collections.Counter[str] = collections.Counter()
+    send = HTTPAdapter.send
+
+    def counting(self, request, *rest, **options):
+        kind = re.sub(r".*/(mlflow[^?]*?)(/artifacts/.*)?([?].*)?$", r"\1", request.url)
+        counted[f"{request.method} {kind}"] += 1
+        return send(self, request, *rest, **options)
+
+    HTTPAdapter.send = counting
+    return counted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=552)
+    parser.add_argument("--studies", type=int, default=3)
+    parser.add_argument("--models", default="all", choices=["all", "none"])
+    parser.add_argument("--backend", help="the server's own database; a new SQLite file if not given")
+    wanted = parser.parse_args()
+    settle_mlflow(os.environ)
+    from tracker.tracking.delivery import Delivery
+    from tracker.tracking.mlflow_recorder import MlflowRecorder
+
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        folder = Path(place)
+        store = stack.enter_context(fill(folder / "store", wanted.trials, wanted.studies))
+        uri, process = stack.enter_context(server(folder, wanted.backend))
+        counted = count_requests()
+        started, cpu, theirs = time.monotonic(), time.process_time(), cpu_s(process)
+        with Delivery(store, MlflowRecorder(uri, "trials"), wanted.models) as delivery:
+            report = delivery.deliver()
+        took, cpu, theirs = time.monotonic() - started, time.process_time() - cpu, cpu_s(process) - theirs
+        print(f"{report.delivered} records, {report.waiting} wait ({report.problem}): {took:.1f} s")
+        print(f"CPU: {cpu:.1f} s here, {theirs:.1f} s in the server")
+        print(f"{sum(counted.values()) / max(report.delivered, 1):.1f} requests per record")
+        for name, number in counted.most_common(12):
+            print(f"  {number:6d} {name}")
+        print(f"load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
