@@ -4,6 +4,7 @@ TrackerError                 anything below; exit code 1
 ├── InputError               the user can mend it: configuration, data, arguments; exit code 2
 │   ├── ConfigError          params.yaml or an override of it
 │   ├── DataError            the table, its columns, rows or files
+│   │   └── DataRefused      new data that `tracker retune` takes for broken; exit code 8
 │   ├── SpaceError           a search space that cannot be searched
 │   └── NotFoundError        a study, trial, run or file that was named and is not there
 ├── SealError                something reached for the test split that may not; exit code 3
@@ -13,9 +14,11 @@ TrackerError                 anything below; exit code 1
 ├── StoreError               the store cannot be read or written; exit code 4
 │   ├── StoreCorrupt         a record or file differs from its digest
 │   └── StoreBusy            another command holds the study
+│       └── AlreadyRetuning  another `tracker retune` is at work; exit code 9
 ├── ReplayError              a study no longer replays to what was logged; exit code 5
 │   └── EnvironmentChanged   a study was run in another environment, and this one was not accepted yet
 ├── StudyFailed              no trial of a study came to its end; exit code 7
+├── OutOfTime                `tracker retune --timeout`: the time is over, what was computed is kept; exit code 13
 ├── TrackingError            MLflow did not take a record, or holds a damaged one; exit code 6
 └── TrainingError            a trial failed or diverged; recorded with the trial, never fatal to a study
 """
@@ -53,6 +56,12 @@ class ConfigError(InputError):
 
 class DataError(InputError):
     """The table, one of its columns, rows or files is wrong."""
+
+
+class DataRefused(DataError):
+    """New data that looks broken: nothing was tuned on it, and what is served stays."""
+
+    exit_code = 8
 
 
 class SpaceError(InputError):
@@ -95,6 +104,18 @@ class StoreCorrupt(StoreError):
 
 class StoreBusy(StoreError):
     """Another command is at work on the same study or outbox."""
+
+
+class AlreadyRetuning(StoreBusy):
+    """Another `tracker retune` is at work; this one left at once."""
+
+    exit_code = 9
+
+
+class OutOfTime(TrackerError):
+    """The time that was given is over; what was computed by then is kept, and the same command goes on."""
+
+    exit_code = 13
 
 
 class ReplayError(TrackerError):

@@ -277,6 +277,31 @@ look: Check = entries(
     },
     {"candidate": text, "configuration": text, "user": optional(text)},
 )
+# A decision of `tracker retune`: which model is served from then on, and why.
+_model_named = entries(
+    {"study": text, "study_key": digest, "trial": _number, "key": digest}, {"value": optional(number)}
+)
+retune: Check = entries(
+    {
+        "format": _version,
+        "number": _number,
+        "decision": one_of("first", "promoted", "refitted", "kept", "refused", "rollback"),
+        "reasons": many(text),
+        "time": text,
+        "previous": optional(digest),
+        "champion": optional(_model_named),
+        "challenger": optional(_model_named),
+        "data": optional(named(plain)),
+        "judged": optional(named(plain)),
+    },
+    {
+        "user": optional(text),
+        "registered_model": optional(text),
+        "alias": optional(text),
+        "table": optional(text),
+        "studies": named(digest),
+    },
+)
 _row = entries(
     {"number": _number, "state": text, "params": _params, "value": optional(number), "metrics": _metrics},
     {
@@ -323,6 +348,7 @@ ROWS: Mapping[str, Check] = {
     "finishes": entries({"summary": both(named(plain), entries({}, {"trials": _number})), "ended": seconds}),
     "finals": entries({"final": entries({}, {**RESULT, "test": entries({})}), "created": seconds}),
     "looks": entries({}),
+    "retunes": entries({"retune": retune, "created": seconds}),
     "selftests": flag,
     "outbox": entries({"number": optional(_number)}, {"subject": text, "study": text}),
 }

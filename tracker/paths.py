@@ -80,6 +80,21 @@ class Paths:
         return self.home / "reports" / "looks"
 
     @property
+    def retunes(self) -> Path:
+        """A line per decision of `tracker retune`, to be committed."""
+        return self.home / "reports" / "retunes.jsonl"
+
+    @property
+    def profiles(self) -> Path:
+        """What the table was like that was tuned on last, to be committed."""
+        return self.home / "reports" / "retune"
+
+    @property
+    def warm_start(self) -> Path:
+        """The configurations that studies try first, which `tracker retune` puts there."""
+        return self.root / "warm_start.yaml"
+
+    @property
     def store(self) -> Path:
         """The durable store."""
         return self.home / ".tracker"

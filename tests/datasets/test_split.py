@@ -252,6 +252,33 @@ def test_growth_moves_no_row_from_test_to_train(added: list[int], twins: list[in
     assert (new[:100] >= old).all()
 
 
+def test_rows_for_promotion_come_out_of_validation_alone(place: Place, table: pd.DataFrame) -> None:
+    """Train and test stay byte for byte; validation is what is left; both parts together are the validation of before."""
+    place.split(table, id="customer")
+    before = {name: (place.root / name).read_bytes() for name in place.files() if "manifest" not in name}
+    whole = pd.read_parquet(place.splits / "validation.parquet")
+    report = place.split(table, Split(promotion=0.4), id="customer")
+    for name in ("data/splits/train.parquet", "data/sealed/test.parquet"):
+        assert before[name] == (place.root / name).read_bytes()
+    kept, aside = (pd.read_parquet(place.splits / f"{name}.parquet") for name in ("validation", "promotion"))
+    assert sorted(whole["customer"]) == sorted([*kept["customer"], *aside["customer"]])
+    assert 0.2 < len(aside) / len(whole) < 0.6
+    assert sum(report.counts["promotion"].values()) == len(aside)
+    assert ["promotion"] == [row[0] for row in report.table() if row[0] not in {"split", "train", "validation", "test"}]
+
+
+def test_rows_for_promotion_stay_where_they_are_when_data_grows(place: Place, table: pd.DataFrame) -> None:
+    """Rows are added, others taken out: no row leaves the part for promotion, none of it is ever trained on."""
+    settings = Split(promotion=0.5)
+    place.split(table.iloc[:150], settings, id="customer")
+    first = set(pd.read_parquet(place.splits / "promotion.parquet")["customer"])
+    place.split(table.iloc[20:], settings, id="customer")
+    present = set(table["customer"].iloc[20:])
+    assert first & present <= set(pd.read_parquet(place.splits / "promotion.parquet")["customer"])
+    for name in ("train", "validation"):
+        assert not first & set(pd.read_parquet(place.splits / f"{name}.parquet")["customer"])
+
+
 def test_grown_data_keeps_its_salt(place: Place, table: pd.DataFrame) -> None:
     """More rows reuse the salt; every old row stays where it was."""
     first = place.split(table.iloc[:180], id="customer")

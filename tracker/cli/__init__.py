@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 
 # isort: off
-from tracker.cli import daily, looking, checking, keeping  # the order of `tracker --help`
+from tracker.cli import daily, looking, checking, retuning, keeping  # the order of `tracker --help`
 
 # isort: on
 from tracker.cli.app import app
 from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 
 __all__ = ["app", "main"]
-del daily, looking, checking, keeping
+del daily, looking, checking, retuning, keeping
 
 
 def main() -> None:

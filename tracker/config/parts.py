@@ -106,6 +106,7 @@ class Split(Part):
     validation_from: Date | None = None
     test_from: Date | None = None
     duplicates: Literal["together", "free"] = "together"
+    promotion: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _complete(self) -> Split:
@@ -308,3 +309,46 @@ class Tracking(Part):
 
     experiment: str = Field(default="default", min_length=1)
     models: Models = "all"
+
+
+class Drift(Part):
+    """How far a column may move before it counts: the population stability index of its bins, and a chi-square test."""
+
+    threshold: float = Field(default=0.2, gt=0)
+    level: float = Field(default=0.01, gt=0, lt=1)
+
+
+class Refuse(Part):
+    """Which new tables are taken for broken: shares of rows that are lost, have another label, or are there twice."""
+
+    lost: float = Field(default=0.5, gt=0, le=1)
+    relabelled: float = Field(default=0.1, gt=0, le=1)
+    repeated: float = Field(default=0.2, gt=0, le=1)
+
+
+class Promote(Part):
+    """When a challenger replaces the champion: better by `margin` on the rows of `split.promotion`, and that surely."""
+
+    metric: str | None = None
+    margin: float = Field(default=0.005, ge=0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class Retune(Part):
+    """What `tracker retune` calls a change, what it refuses, what it begins with, and when it promotes."""
+
+    new_rows: float = Field(default=0.05, ge=0)
+    drift: Drift = Drift()
+    refuse: Refuse = Refuse()
+    warm_start: int = Field(default=10, ge=0, le=1000)
+    promote: Promote = Promote()
+    otherwise: Literal["keep", "refit"] = "keep"
+    registered_model: str | None = Field(default=None, pattern="^[^/:'\"%]+$")
+    alias: str = "champion"
+
+    @field_validator("alias")
+    @classmethod
+    def _is_an_alias(cls, alias: str) -> str:
+        if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or re.fullmatch(r"latest|v\d+", alias):
+            raise ValueError(f"expected letters, digits, _ and -, but not latest or v1, found {alias!r}")
+        return alias

@@ -18,6 +18,7 @@ from tracker.config.parts import (
     Model,
     Objective,
     Preprocessing,
+    Retune,
     Split,
     Study,
     Tracking,
@@ -49,6 +50,7 @@ class Config(Part):
     studies: Mapping[str, Study]
     compare: Compare = Compare()
     tracking: Tracking = Tracking()
+    retune: Retune = Retune()
 
     @model_validator(mode="after")
     def _names_known(self) -> Config:

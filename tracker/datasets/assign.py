@@ -11,6 +11,7 @@ from tracker.datasets.keys import Keys, uniform
 from tracker.seeds import derive_seed
 
 SPLITS = ("train", "validation", "test")
+PROMOTION = "promotion"  # validation rows that take no part in tuning: champion and challenger meet on them
 TRIES = 1000
 _WORK = 20_000_000  # names hashed in all; beyond 20,000 rows fewer salts are tried
 
@@ -64,6 +65,20 @@ def place_rows(clusters: Clusters, salt: int, validation: float, test: float) ->
     return of_cluster[clusters.of_row].astype(np.int64)
 
 
+def set_aside(
+    names: Keys, together: Codes, places: Codes, share: float, seed: int
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which validation rows take no part in tuning: a share by the hash of their names, rows that stay `together` as one.
+
+    What the rest of the table holds changes nothing. Rows that are added can only lower what they join, so a row may move
+    from validation to those set aside, never back.
+    """
+    lowest = np.full(int(together.max()) + 1, 2.0)
+    np.minimum.at(lowest, together, uniform(names, derive_seed(seed, PROMOTION)))
+    aside: np.ndarray[Any, np.dtype[np.bool_]] = (places == 1) & (lowest < share)[together]
+    return aside
+
+
 def choose_salt(clusters: Clusters, labels: Codes, validation: float, test: float, seed: int) -> tuple[int, int]:
     """The salt whose class counts come nearest to the fractions (chi-square), and how many were tried.
 
@@ -81,7 +96,7 @@ def choose_salt(clusters: Clusters, labels: Codes, validation: float, test: floa
     return min(ranked)[3], tries
 
 
-def count_classes(splits: Codes, labels: Codes) -> Codes:
-    """Rows per split and class, shape (3, classes)."""
+def count_classes(splits: Codes, labels: Codes, parts: int = len(SPLITS)) -> Codes:
+    """Rows per split and class, shape (parts, classes)."""
     classes = int(labels.max()) + 1
-    return np.bincount(splits * classes + labels, minlength=3 * classes).reshape(3, classes)
+    return np.bincount(splits * classes + labels, minlength=parts * classes).reshape(parts, classes)

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from tracker.config import Split
-from tracker.datasets.assign import SPLITS, Clusters, Codes, choose_salt, cluster, count_classes, place_rows
+from tracker.datasets.assign import (
+    PROMOTION,
+    SPLITS,
+    Clusters,
+    Codes,
+    choose_salt,
+    cluster,
+    count_classes,
+    place_rows,
+    set_aside,
+)
 from tracker.datasets.check import unknown_column
 from tracker.datasets.check_writing import rows_of
 from tracker.datasets.declared import check_duplicates, place_by_column, place_by_time
@@ -22,6 +32,7 @@ from tracker.errors import ConfigError, DataError
 OFF = 0.05  # a split this far from the fraction asked for is worth a warning
 MANY_ALIKE = 0.5  # a table in which fewer rows than this are different is worth one, too
 FEW = 20  # what stays together and stands in test: below this number scores say little, however many the rows are
+FEW_TO_JUDGE = 50  # rows for promotion below which hardly any challenger can be told from a champion
 ROLES = {"group": "group", "time": "time", "column": "split"}  # of the column that a method goes by
 
 
@@ -50,6 +61,7 @@ class Division:
     """The split of every row (`places`, an index of SPLITS), and which rows stay together (`clusters`, a number per row).
 
     `salt` and `lineage` are None where the table itself declares its split; `known` says that the salt was there before.
+    With `split.promotion` there is a part behind the last of SPLITS: rows that would be validation.
     """
 
     places: Codes
@@ -58,6 +70,7 @@ class Division:
     lineage: Mapping[str, Any] | None
     known: bool
     warnings: tuple[str, ...]
+    parts: tuple[str, ...] = SPLITS
 
 
 def read_rows(settings: Split, frame: Any, schema: Mapping[str, Any]) -> Table:
@@ -83,9 +96,24 @@ def divide(settings: Split, seed: int, table: Table, salts: Path) -> Division:
         division = _declared(settings, table)
     else:
         division = _by_hash(settings, seed, table, read_salts(salts), salts)
+    if settings.promotion:
+        division = _without_promotion(settings, seed, table, division)
     if faults := list(_absent(settings, table, division, salts)):
         raise DataError(faults)
     return division
+
+
+def _without_promotion(settings: Split, seed: int, table: Table, division: Division) -> Division:
+    """The division with a share of its validation rows in a part of their own."""
+    aside = set_aside(table.names, division.clusters, division.places, settings.promotion, seed)
+    places = np.where(aside, len(SPLITS), division.places)
+    few = int(aside.sum())
+    told = (
+        (f"only {few} rows for promotion: champion and challenger can hardly be told apart",)
+        if few < FEW_TO_JUDGE
+        else ()
+    )
+    return replace(division, places=places, parts=(*SPLITS, PROMOTION), warnings=(*division.warnings, *told))
 
 
 def split_column(settings: Split) -> str | None:
@@ -233,7 +261,7 @@ def _alike(table: Table, places: Codes, clusters: Codes, what: str = "") -> Iter
 
 
 def _absent(settings: Split, table: Table, division: Division, salts: Path) -> Iterator[str]:
-    counts = count_classes(division.places, table.codes)
+    counts = count_classes(division.places, table.codes, len(division.parts))
     remedy = _remedy(settings, division, salts)
     for place, name in enumerate(SPLITS):
         missing = [label for label, count in zip(table.labels, counts[place], strict=True) if not count]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from tracker.canonical import digest_table
 from tracker.columns import align
 from tracker.config import Split
-from tracker.datasets.assign import SPLITS, Codes, count_classes
+from tracker.datasets.assign import Codes, count_classes
 from tracker.datasets.divide import Division, Table, divide, read_rows
 from tracker.datasets.keys import content_keys, hex_keys
 from tracker.datasets.prepare import read_prepared
@@ -36,7 +36,7 @@ class SplitReport:
 
     def table(self) -> list[tuple[str, ...]]:
         """A header and a row per split, as text."""
-        labels = list(self.counts[SPLITS[0]])
+        labels = list(self.counts["train"])
         rows = [
             (name, str(sum(counts.values())), *(str(counts[label]) for label in labels))
             for name, counts in self.counts.items()
@@ -76,21 +76,22 @@ def foresee_split(settings: Split, seed: int, frame: Any, schema: Mapping[str, A
 
 
 def _report(settings: Split, table: Table, division: Division) -> SplitReport:
-    counts = _named(count_classes(division.places, table.codes), table.labels)
+    parts = division.parts
+    counts = _named(parts, count_classes(division.places, table.codes, len(parts)), table.labels)
     return SplitReport(settings.method, counts, division.salt, division.known, division.warnings)
 
 
-def _named(counts: Codes, labels: list[str]) -> dict[str, dict[str, int]]:
+def _named(parts: Sequence[str], counts: Codes, labels: list[str]) -> dict[str, dict[str, int]]:
     return {
         name: {label: int(count) for label, count in zip(labels, counts[place], strict=True)}
-        for place, name in enumerate(SPLITS)
+        for place, name in enumerate(parts)
     }
 
 
 def _write(settings: Split, table: Table, division: Division, splits: Path, sealed: Path) -> None:
     order, frame = _canonical(table)
     parts, keys = {}, {}
-    for place, name in enumerate(SPLITS):
+    for place, name in enumerate(division.parts):
         rows = order[division.places[order] == place]
         part, path = frame.iloc[rows].reset_index(drop=True), (sealed if name == "test" else splits) / f"{name}.parquet"
         write_frame(path, part)

@@ -21,7 +21,7 @@ from tracker.durable import lock_file, make_folder, sync_folder
 from tracker.errors import StoreBusy, StoreCorrupt, StoreError
 from tracker.fields import ROWS
 
-VERSION = 2
+VERSION = 3
 TABLES = (
     "studies",
     "proposals",
@@ -36,6 +36,7 @@ TABLES = (
     "looks",
     "selftests",
     "outbox",
+    "retunes",
 )
 BUSY_S = 60.0
 _COLUMNS = "id, key, ref, content, sha256"
@@ -371,7 +372,10 @@ def _from_1_to_2(link: sqlite3.Connection) -> None:
         _make_table(link, table)
 
 
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1_to_2}
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {
+    1: _from_1_to_2,
+    2: lambda link: _make_table(link, "retunes"),
+}
 
 
 def _translate(path: Path, error: Exception) -> StoreError:

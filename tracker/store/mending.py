@@ -31,6 +31,7 @@ COMES_BACK: Mapping[str, str] = {
     "serving": "`tracker tune` stores again what models need",
     "finishes": "`tracker tune` ends the study again",
     "finals": "`tracker sync` takes the result from reports/",
+    "retunes": "the next `tracker retune` takes it from reports/retunes.jsonl",
     "looks": "the file in reports/looks is the other copy; without one bring it back from git: a lost look counts as one",
     "selftests": "the next study tests the lanes again",
     "outbox": "`tracker tune` or `tracker sync` queues it again",
@@ -159,6 +160,7 @@ CHECKS: Mapping[str, Callable[[str, str, Any], None]] = {
     "attempts": _attempt,
     "provenances": lambda key, _, value: _require(digest("provenance", value) == key, "it contradicts its key"),
     "finals": lambda key, _, value: _require(digest("final", value["final"]) == key, "it contradicts its key"),
+    "retunes": lambda key, _, value: _require(digest("retune", value["retune"]) == key, "it contradicts its key"),
     "looks": lambda key, _, value: _require(
         digest_bytes(canonical_json(value) + b"\n") == key, "it contradicts its key"
     ),
@@ -186,7 +188,7 @@ def _with_what_hangs_on_them(
     for key, row in list(sound["outbox"].items()):
         value = parse_canonical(row.content)
         subject = value.get("subject", value.get("study"))
-        home = "finals" if key.startswith("final/") else "studies"
+        home = {"final": "finals", "retune": "retunes"}.get(key.partition("/")[0], "studies")
         if subject not in sound[home]:
             take("outbox", key, "what it would deliver is not there")
     return bad

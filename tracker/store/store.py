@@ -31,12 +31,12 @@ from tracker.store.queue import (
     Item,
     item_of,
     numbered,
-    queue_final,
     queue_finish,
     queue_study,
     queue_trial,
     trial_name,
 )
+from tracker.store.results import Results
 from tracker.store.stored import Decision, Finished, StoredTrial, paused_slot
 from tracker.store.weights import CheckpointFiles, WeightFiles
 
@@ -44,7 +44,7 @@ FILE = "store.db"
 Record = TypeVar("Record")
 
 
-class Store:
+class Store(Results):
     """The folder `.tracker/`: `store.db`, `weights/`, `locks/`. One thread of one process uses a Store."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
@@ -324,34 +324,6 @@ class Store:
         rows = self._database.rows("finishes", f"{study_key}/")
         return (rows[-1].value["summary"], rows[-1].value["ended"]) if rows else None
 
-    def put_final(self, final: Mapping[str, Any], at: float | None = None) -> str:
-        """Stores a final result under its digest and queues its run; the digest."""
-        key = digest("final", dict(final))
-        if not self._database.get("finals", [key]):
-            with self._database.writing() as writer:
-                writer.insert("finals", key, {"final": dict(final), "created": self._time(at)})
-                queue_final(writer, key)
-        return key
-
-    def finals(self) -> list[dict[str, Any]]:
-        """All final results, oldest first."""
-        return [row.value["final"] for row in sorted(self._database.rows("finals"), key=lambda row: row.place)]
-
-    def final(self, key: str) -> tuple[dict[str, Any], float]:
-        """A final result and when it was stored. Raises NotFoundError."""
-        rows = self._database.get("finals", [key])
-        if not rows:
-            raise NotFoundError(f"no final result {key} in {self.folder}")
-        return rows[0].value["final"], rows[0].value["created"]
-
-    def put_look(self, digest: str, look: Mapping[str, Any]) -> None:
-        """Stores a look at the test split under its digest, once."""
-        self._put_once("looks", digest, look)
-
-    def looks(self) -> dict[str, dict[str, Any]]:
-        """All looks by digest."""
-        return {row.key: row.value for row in self._database.rows("looks")}
-
     def put_selftest(self, environment: str, family: str, passed: bool) -> None:
         """Stores whether lanes equal solo training in this environment; the last word counts."""
         rows = self._database.rows("selftests", f"{environment}/{family}/")
@@ -369,14 +341,6 @@ class Store:
         """What must reach MLflow, in the order in which it was queued, from behind the place `after` on."""
         rows = sorted(self._database.rows("outbox", after=after), key=lambda row: row.place)
         return [item_of(row) for row in rows]
-
-    def _time(self, at: float | None) -> float:
-        return self._clock() if at is None else at
-
-    def _put_once(self, table: str, key: str, value: Mapping[str, Any]) -> None:
-        if not self._database.get(table, [key]):
-            with self._database.writing() as writer:
-                writer.insert(table, key, dict(value))
 
     def _record(self, kind: type[Record], table: str, row: Row, value: Mapping[str, Any] | None = None) -> Record:
         """The record of a row. Raises StoreCorrupt, naming the row, for one that is none."""

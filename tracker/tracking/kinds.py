@@ -14,6 +14,7 @@ from tracker.tracking.names import told_apart
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles, data_params, seen_without_files
 from tracker.tracking.recorder import Found, Recorder
+from tracker.tracking.retuned import Retuning
 from tracker.tracking.run_contents import (
     FINAL,
     MODEL_TAG,
@@ -79,6 +80,14 @@ class Transport:
     def fill(self, found: Found, run: Run) -> None:
         """Fills a run with what it lacks: params that it has stay, which another release may have written otherwise."""
         self.recorder.fill(found, replace(run, params={n: v for n, v in run.params.items() if n not in found.params}))
+
+    def add_model(self, study: str, number: int, found: Found) -> Found:
+        """The run of a trial with its model, which it had not. Raises StoreError where the store has none."""
+        with self.recorder.files(found) as folder:
+            self.models.write(folder / "model", study, number, found.run_id)
+        marked = _marked(self.trial(study, number))
+        self.fill(found, marked)
+        return replace(found, tags={**found.tags, **marked.tags})
 
     def complete(self, found: Found, run: Run) -> Found:
         """What a run gets after its files; the end comes last, so that what has ended is whole."""
@@ -199,7 +208,7 @@ class StudyEnd:
         for number in transport.models.at_end(study):
             found = runs.trials.get(number)
             if found is not None and MODEL_TAG not in found.tags:
-                runs.trials[number] = self._add_model(transport, study, number, found)
+                runs.trials[number] = transport.add_model(study, number, found)
         with transport.recorder.files(transport.parent(study)) as folder:
             _write_files(folder, run)
         runs.parent = transport.complete(transport.parent(study), transport.with_data(run, study))
@@ -207,14 +216,6 @@ class StudyEnd:
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the study was pulled and MLflow shows its last end."""
         return item.subject in taken.ends
-
-    @staticmethod
-    def _add_model(transport: Transport, study: str, number: int, found: Found) -> Found:
-        with transport.recorder.files(found) as folder:
-            transport.models.write(folder / "model", study, number, found.run_id)
-        marked = _marked(transport.trial(study, number))
-        transport.fill(found, marked)
-        return replace(found, tags={**found.tags, **marked.tags})
 
 
 class FinalResult:
@@ -260,7 +261,7 @@ class FinalResult:
         return replace(run, params={**told, **run.params}, inputs=[*seen, *tests])
 
 
-_ROWS: tuple[Kind, ...] = (StudyStart(), TrialEnd(), StudyEnd(), FinalResult())
+_ROWS: tuple[Kind, ...] = (StudyStart(), TrialEnd(), StudyEnd(), FinalResult(), Retuning())
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ROWS}
 
 

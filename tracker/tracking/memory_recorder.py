@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +64,8 @@ class MemoryRecorder:
         self._fault: Fault | None = None
         self._runs: dict[str, MemoryRun] = {}
         self._tags: dict[str, str] = {}
+        self.versions: dict[str, dict[str, tuple[str, dict[str, str]]]] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
 
     def fail(self, after: int, error: BaseException | None = None, *, answer_lost: bool = False) -> None:
         """The call after the next `after` ones fails with `error`, TrackingError if None; None later than that."""
@@ -163,6 +165,17 @@ class MemoryRecorder:
         """Sets a tag of the experiment."""
         with self._call(f"set tag {name} of the experiment"):
             self._tags[name] = value
+
+    def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
+        """The version of a registered model that is a run's, made the first time."""
+        with self._call(f"register {model}"):
+            versions = self.versions.setdefault(model, {})
+            return versions.setdefault(found.run_id, (str(len(versions) + 1), dict(tags)))[0]
+
+    def point(self, model: str, alias: str, version: str) -> None:
+        """Moves an alias to a version."""
+        with self._call(f"point {alias} of {model}"):
+            self.aliases[model, alias] = version
 
     def delete(self, found: Found) -> None:
         """Takes a run out of every search."""

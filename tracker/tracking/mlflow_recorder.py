@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
 from tracker.tracking.run_contents import Dataset, Run
 from tracker.tracking.upload import upload
 
+MOST_VERSIONS = 1000  # of a registered model, that are searched for a run's
 NAME_LIMIT, DIGEST_LIMIT = 500, 36  # characters that MLflow keeps of a data set
 
 
@@ -161,6 +162,25 @@ class MlflowRecorder:
         client, experiment_id = self._client()
         with self._translated(f"set tag {name} of the experiment"):
             client.set_experiment_tag(experiment_id, name, value)
+
+    def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
+        """The version of a registered model that is the artifact `model` of a run; a run has one version of a model."""
+        client, _ = self._client()
+        with self._translated(f"register {model} from run {found.name}"):
+            with contextlib.suppress(MlflowException):  # it is there; what else is wrong the next call says
+                client.create_registered_model(model)
+            there = client.search_model_versions(f"name = '{model}'", max_results=MOST_VERSIONS)
+            of_run = [version for version in there if version.run_id == found.run_id]
+            if not of_run:
+                source = f"{found.artifacts.rstrip('/')}/model"
+                of_run = [client.create_model_version(model, source, found.run_id, tags=dict(tags))]
+            return str(min(int(version.version) for version in of_run))
+
+    def point(self, model: str, alias: str, version: str) -> None:
+        """Moves an alias of a registered model to a version; webhooks hear of it as `model_version_alias.created`."""
+        client, _ = self._client()
+        with self._translated(f"point {alias} of {model} to version {version}"):
+            client.set_registered_model_alias(model, alias, version)
 
     def delete(self, found: Found) -> None:
         """Moves a run to MLflow's deleted runs, from which it can be restored."""

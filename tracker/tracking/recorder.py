@@ -79,6 +79,12 @@ class Recorder(Protocol):
     def tag_experiment(self, name: str, value: str) -> None:
         """Sets a tag of the experiment, as long as it is."""
 
+    def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
+        """The version of a registered model that is the artifact `model` of a run, made the first time, with these tags."""
+
+    def point(self, model: str, alias: str, version: str) -> None:
+        """Moves an alias of a registered model to a version."""
+
     def delete(self, found: Found) -> None:
         """Moves a run to the deleted runs, from which it can be restored."""
 

@@ -1,0 +1,82 @@
+"""`tracker retune` as a scheduler starts it: real stages, a real MLflow database, and the alias that others serve from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests.retuning.year import Year, table
+from tests.studies.project import command
+from tests.test_startup import RUN
+
+CLI = "from tracker import cli; import sys; sys.argv = ['tracker', *sys.argv[1:]]; cli.main()"
+
+
+@pytest.fixture(scope="module")
+def retuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Year, str]:
+    """A project that ran out of time, was retuned for the first time, and grew; and what the second retuning printed."""
+    year = Year(tmp_path_factory.mktemp("command"))
+    year.write(table(1, 2, 3))
+    root = year.paths.root
+    late = command(root, "-c", CLI, "retune", "--timeout", "0.2")
+    assert (late.returncode, "the same command goes on from there" in late.stderr) == (13, True), late.stderr
+    first = command(root, "-c", CLI, "retune")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[-3].startswith("first: served: random/"), first.stdout
+    year.write(table(1, 2, 3, 8, 9, 10, turned=(8, 9, 10)))
+    second = command(root, "-c", CLI, "retune")
+    assert second.returncode == 0, second.stderr
+    return year, second.stdout
+
+
+@pytest.mark.slow
+def test_the_alias_is_served(retuned: tuple[Year, str]) -> None:
+    """The champion's alias stands in MLflow's registry, names the trial, and the model that it names predicts raw rows."""
+    year, printed = retuned
+    assert "promoted: served: random/" in printed
+    uri = f"sqlite:///{year.paths.root}/mlflow.db"
+    client = MlflowClient(uri)
+    version = client.get_model_version_by_alias("spam", "champion")
+    last = json.loads(year.paths.retunes.read_text().splitlines()[-1])
+    assert version.tags["tracker.key"] == last["champion"]["key"]
+    assert version.tags["tracker.data"] == last["table"]
+    mlflow.set_tracking_uri(uri)
+    rows = table(11, turned=(11,))
+    predicted = mlflow.pyfunc.load_model("models:/spam@champion").predict(rows.drop(columns="kind"))
+    assert (predicted["label"].to_numpy() == rows["kind"].to_numpy()).mean() > 0.6
+    [run] = client.search_runs(["1"], f"tags.tracker.retune = '{last['digest']}'")
+    assert run.data.params["decision"] == "promoted"
+    assert run.data.metrics["retune_lead"] > 0
+
+
+@pytest.mark.slow
+def test_nothing_to_do_loads_nothing(retuned: tuple[Year, str]) -> None:
+    """Where the file is the same, the command reads no table and loads no library for one; it leaves with 0."""
+    year, _ = retuned
+    before = year.paths.retunes.read_bytes()
+    done = command(year.paths.root, "-c", RUN, "retune")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("unchanged: served: random/")
+    assert done.stderr.splitlines()[-1].removeprefix("LOADED").strip() == "pydantic"
+    assert before == year.paths.retunes.read_bytes()
+
+
+@pytest.mark.slow
+def test_refusals_rollbacks_and_the_list(retuned: tuple[Year, str], tmp_path: Path) -> None:
+    """Broken data leaves with 8; a rollback moves the alias; `tracker retunes` lists it all."""
+    year, _ = retuned
+    root = year.paths.root
+    year.write(table(1, 2, 3).drop(columns="a"))
+    refused = command(root, "-c", CLI, "retune")
+    assert (refused.returncode, "column 'a' is gone" in refused.stderr) == (8, True), refused.stderr
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    before = client.get_model_version_by_alias("spam", "champion").version
+    back = command(root, "-c", CLI, "rollback")
+    assert back.returncode == 0, back.stderr
+    assert client.get_model_version_by_alias("spam", "champion").version != before
+    listed = command(root, "-c", CLI, "retunes").stdout.splitlines()
+    assert [line.split()[2] for line in listed[1:]] == ["first", "promoted", "refused", "rollback"]

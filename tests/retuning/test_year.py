@@ -1,0 +1,167 @@
+"""A year of retunings: growth, bad batches, a missed month, a killed job, two jobs at once, drift, a rollback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.retuning.year import Year, table
+from tracker.config import Config
+from tracker.durable import lock_file
+from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime
+from tracker.retuning.history import peek, read_history
+from tracker.retuning.retune import retune, rollback
+from tracker.store.store import Store
+from tracker.tracking.delivery import Delivery
+from tracker.tracking.memory_recorder import MemoryRecorder
+from tracker.tracking.retuned import named
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Year:
+    """A project that was retuned for a year; `told` holds what each month came to."""
+    year = Year(tmp_path_factory.mktemp("year"))
+    told = year.told = {}
+
+    def refused() -> str:
+        with pytest.raises(DataRefused) as error:
+            retune(year.job())
+        return error.value.faults[0]
+
+    year.write(table(1, 2, 3))
+    told["begin"] = retune(year.job())
+    told["nothing new"] = retune(year.job())
+    year.write(table(1, 2, 3).iloc[::-1])
+    told["other order"] = retune(year.job())
+    year.write(table(1, 2, 3, 4))
+    told["dry run"] = retune(year.job(), dry_run=True)
+    told["growth"] = retune(year.job())
+    year.write(table(1, 2, 3, 4, 5).drop(columns="b"))
+    told["a column is gone"] = refused()
+    told["still gone"] = refused()
+    year.write(table(1, 2, 3, 4, 6, 7))  # month 5 was missed for good
+    told["missed"] = _killed(year)
+    told["again"] = retune(year.job())
+    flipped = table(1, 2, 3, 4, 6, 7)
+    flipped["kind"] = flipped["kind"].map({"ham": "spam", "spam": "ham"})
+    year.write(flipped)
+    told["labels flipped"] = refused()
+    year.write(table(1, 2))
+    told["cut short"] = refused()
+    year.write(table(1, 2, 3, 4, 6, 7, 8, 9, 10, 11, turned=(8, 9, 10, 11)))
+    told["drift"] = retune(year.job())
+    told["rollback"] = rollback(year.job())
+    return year
+
+
+def _killed(year: Year) -> str:
+    """A job that is stopped when its studies have run, before anything is decided."""
+
+    def dies(config: Config, root: Path, timeout_s: float | None) -> None:
+        year.pipeline(config, root, timeout_s)
+        raise OutOfTime("killed here")
+
+    with pytest.raises(OutOfTime) as error:
+        retune(year.job(pipeline=dies))
+    return str(error.value)
+
+
+def test_each_month_is_decided_as_expected(year: Year) -> None:
+    """What was decided, month by month; nothing changes nothing, and broken data changes nothing either."""
+    told = year.told
+    assert told["begin"].decision == "first"
+    for name in ("nothing new", "other order"):
+        assert (told[name].decision, told[name].recorded) == ("unchanged", False)
+    assert told["dry run"].decision == "would tune"
+    assert "120 rows added" in told["dry run"].reasons[0]
+    assert told["growth"].decision in {"kept", "promoted"}
+    assert told["a column is gone"] == told["still gone"] == "table.csv: column 'b' is gone"
+    assert told["again"].decision in {"kept", "promoted"}
+    assert "240 rows added" in told["again"].reasons[0]
+    assert "another label" in told["labels flipped"]
+    assert "rows are gone" in told["cut short"]
+    assert told["drift"].decision == "promoted"
+    assert told["rollback"].champion == told["again"].champion != told["drift"].champion
+
+
+def test_every_decision_is_a_line_and_a_row(year: Year) -> None:
+    """The file and the store hold the same decisions, each naming the one before it; a lost file comes back."""
+    history = peek(year.paths.retunes)
+    kinds = [one["decision"] for one in history.told.values()]
+    assert kinds[0] == "first"
+    assert [kinds.count("refused"), kinds[-2:]] == [3, ["promoted", "rollback"]]
+    assert [one["previous"] for one in history.told.values()] == [None, *list(history.told)[:-1]]
+    with Store.open(year.paths.store) as store:
+        assert store.retunes() == dict(history.told)
+        content = year.paths.retunes.read_bytes()
+        year.paths.retunes.unlink()
+        assert read_history(year.paths.retunes, store).told == history.told
+    assert content == year.paths.retunes.read_bytes()
+
+
+def test_no_test_row_was_ever_trained_on_and_none_was_looked_at(year: Year) -> None:
+    """The pipeline holds every month's training rows against all test rows so far; there is no look."""
+    assert len(year.tested) > 100
+    assert not year.paths.looks.exists()
+    with Store.open(year.paths.store) as store:
+        assert store.looks() == {}
+
+
+def test_the_alias_is_on_the_champion_whatever_was_interrupted(year: Year) -> None:
+    """Every decision has one run; the alias is on the last champion, also where each call of a delivery once failed."""
+    with Store.open(year.paths.store) as store:
+        history = read_history(year.paths.retunes, store)
+        recorder = MemoryRecorder()
+        for _ in range(400):
+            recorder.fail(recorder.calls % 7)
+            with Delivery(store, recorder, "none") as delivery:
+                if delivery.deliver().problem is None:
+                    break
+        recorder.recover()
+        with Delivery(store, recorder, "none") as delivery:
+            assert delivery.deliver(None).problem is None
+        runs = [run for run in recorder.runs() if run.tags["tracker.kind"] == "retune"]
+        assert sorted(run.tags["tracker.retune"] for run in runs) == sorted(history.told)
+        champion = history.champion
+        [trial] = [run for run in recorder.runs() if run.tags.get("tracker.key") == champion["key"]]
+        version, tags = recorder.versions["spam"][trial.run_id]
+        assert recorder.aliases["spam", "champion"] == version
+        assert tags["tracker.key"] == champion["key"]
+        assert f"Served: `{named(champion)}`" in runs[-1].tags["mlflow.note.content"] or len(runs) > 1
+        moved = {one["champion"]["key"] for one in history.moves()}
+        assert len(recorder.versions["spam"]) == len(moved)
+
+
+def test_two_jobs_at_once(tmp_path: Path) -> None:
+    """The second leaves at once, with a code of its own, and has written nothing."""
+    year = Year(tmp_path)
+    year.write(table(1))
+    with lock_file(year.paths.store / "locks", "retune", 0.0), pytest.raises(AlreadyRetuning) as error:
+        retune(year.job())
+    assert error.value.exit_code == 9
+    assert not year.paths.retunes.exists()
+
+
+def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
+    """No rows to decide on; nothing to go back to."""
+    year = Year(tmp_path)
+    year.write(table(1))
+    year.config = year.config.with_("split.promotion", 0.0)
+    with pytest.raises(ConfigError, match=r"split.promotion: nothing is set aside to decide on"):
+        retune(year.job())
+    with pytest.raises(NotFoundError, match="no model was served before"):
+        rollback(year.job())
+
+
+def test_a_table_that_cannot_be_read_is_refused_and_recorded(tmp_path: Path) -> None:
+    """Also before anything was tuned; the line says why, and a dry run writes none."""
+    year = Year(tmp_path)
+    (tmp_path / "table.csv").write_text('who,a,kind\nx,1,"spam')
+    with pytest.raises(DataRefused, match=r"table\.csv"):
+        retune(year.job(), dry_run=True)
+    assert not year.paths.retunes.exists()
+    with pytest.raises(DataRefused, match=r"table\.csv"):
+        retune(year.job())
+    [told] = peek(year.paths.retunes).told.values()
+    assert (told["decision"], told["champion"]) == ("refused", None)

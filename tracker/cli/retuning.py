@@ -1,0 +1,111 @@
+"""When data changes: retune, rollback, retunes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracker.cli.app import OneFormat, Workers, app, find_paths, read_config
+from tracker.terminal.lists import say
+
+if TYPE_CHECKING:
+    from tracker.config import Config
+    from tracker.retuning.retune import Outcome
+
+RETUNING = "When data changes"
+
+
+@app.command(rich_help_panel=RETUNING)
+def retune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and why; write nothing.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="End after so long, with 13; the next run goes on.")
+    ] = None,
+    workers: Workers = None,
+    trust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Run code of this digest though it is not that of this folder. [env: TRACKER_TRUST]"
+        ),
+    ] = None,
+) -> None:
+    """Tune again where the data changed, and promote the new model where it is better. For schedulers.
+
+    Leaves with 0 (done, or nothing to do), 8 (the new data looks broken), 9 (another one is at work), 13 (out of time).
+    """
+    import os
+    import time
+
+    from tracker.retuning.retune import Job
+    from tracker.retuning.retune import retune as work
+    from tracker.surroundings.provenance import user_name
+
+    config = read_config()
+    if workers is not None:
+        os.environ["TRACKER_WORKERS"] = str(workers)  # stages are processes of their own
+    count = int(os.environ.get("TRACKER_WORKERS", "1") or 1)
+    trusted = trust or os.environ.get("TRACKER_TRUST")
+    job = Job(config, find_paths(), user_name(), time.time, timeout, count, trusted)
+    try:
+        found = work(job, dry_run=dry_run)
+    finally:
+        if not dry_run:
+            _deliver(config)
+    _tell(found)
+
+
+@app.command(rich_help_panel=RETUNING)
+def rollback() -> None:
+    """Serve the former champion again: the alias goes back to it, and the decision is recorded."""
+    from tracker.retuning.retune import Job
+    from tracker.retuning.retune import rollback as work
+    from tracker.surroundings.provenance import user_name
+
+    config = read_config()
+    found = work(Job(config, find_paths(), user_name()))
+    _deliver(config)
+    _tell(found)
+
+
+@app.command(rich_help_panel=RETUNING)
+def retunes(
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
+) -> None:
+    """List the decisions of retunings: when, what, which model is served since, and why."""
+    from tracker.columns import align
+    from tracker.retuning.history import peek
+    from tracker.shown import one_line
+
+    told = list(peek(find_paths().retunes).told.values())
+    if output == OneFormat.json:
+        say(json.dumps(told, indent=1))
+        return
+    if not told:
+        say("no decision yet; `tracker retune` takes the first")
+        return
+    rows: list[tuple[str, ...]] = [("number", "time", "decision", "served", "because")]
+    for one in told:
+        champion = one["champion"]
+        served = "-" if champion is None else f"{champion['study']}/{champion['trial']}"
+        rows.append((str(one["number"]), one["time"], one["decision"], served, one_line("; ".join(one["reasons"]))))
+    say("\n".join(align(rows)))
+
+
+def _deliver(config: Config) -> None:
+    """Brings what was recorded to MLflow; what it does not take waits, and the decision stands all the same."""
+    from tracker import api
+    from tracker.paths import Paths
+    from tracker.terminal.show import say_delivered
+    from tracker.tracking.outbox import waiting
+
+    project = api.Project.now()
+    paths: Paths = project.paths
+    if paths.store.is_dir() and waiting(paths.store, project.tracking_uri, config.tracking.experiment):
+        with api.delivering(config, project) as finish:
+            say_delivered(finish())
+
+
+def _tell(found: Outcome) -> None:
+    say("\n".join(found.lines()))
