@@ -97,17 +97,16 @@ def read_table(path: str | Path, config: Config | None = None) -> pd.DataFrame:
     return read(str(path), Path.cwd(), writing=Writing() if config is None else Writing.of(config.data))
 
 
-def load_model(folder: str | Path, *, trust: str | None = None, project: Project | None = None) -> StandaloneModel:
-    """Opens a model folder: raw rows in, labels and class probabilities out.
+def load_model(model: str | Path, *, trust: str | None = None, project: Project | None = None) -> StandaloneModel:
+    """Opens a model folder, or the model of STUDY/NUMBER: raw rows in, labels and class probabilities out.
 
+    A model that was not kept is derived again in a fresh process; ReplayError where other weights come out.
     Where the network is the user's own, its recorded code runs if it is that of the project's folder; other code raises
     CodeNotTrusted, unless `trust` is its digest. Raises ValueError for a folder that holds no model of ours.
     """
-    from tracker.standalone.load import load_model as load
-    from tracker.studies.derived_model import require_own_code
+    from tracker.deriving.model_again import open_model
 
-    require_own_code(Path(folder), (project or Project.now()).paths.root, trust)
-    return load(folder)
+    return open_model(model, (project or Project.now()).paths, trust)
 
 
 def prepare(config: Config, project: Project | None = None) -> DataReport:

@@ -92,6 +92,21 @@ class RecorderContract:
             recorder.read(made, "none.json")
         assert [False, True] == [recorder.lacks(made, name) for name in ("record.json", "none.json")]
 
+    def test_a_folder_and_a_tag_can_be_taken_off(self, recorder: Recorder) -> None:
+        """What is removed is gone, with its size; the other files stay; to remove what is not there is fine."""
+        made = recorder.create(RUN, None)
+        with recorder.files(made) as folder:
+            (folder / "model" / "code").mkdir(parents=True)
+            for name in ("record.json", "model/MLmodel", "model/code/x.py"):
+                (folder / name).write_bytes(b"four")
+        assert [8, 4, 0] == [recorder.size(made, name) for name in ("model", "record.json", "none")]
+        for _ in range(2):
+            recorder.remove(made, "model")
+            recorder.untag(made, "tracker.trial")
+        assert [0, 4] == [recorder.size(made, name) for name in ("model", "record.json")]
+        [found] = recorder.search("tracker.kind", "trial")
+        assert "tracker.trial" not in found.tags
+
     def test_a_deleted_run_is_gone(self, recorder: Recorder) -> None:
         """It comes up in no search, and can be neither filled nor ended."""
         made, other = recorder.create(RUN, None), recorder.create(RUN, None)

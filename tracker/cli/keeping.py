@@ -1,4 +1,4 @@
-"""Stages for DVC, and keeping house: sync, pull, doctor."""
+"""Stages for DVC, and keeping house: sync, pull, clean, doctor."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def pull(
 
     pulled = api.pull(read_config(), names or ())
     say("" if quiet else "\n".join(pull_summary(one) for one in pulled))
+
+
+@app.command(rich_help_panel=KEEPING)
+def clean(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and how much; remove nothing.")
+    ] = False,
+) -> None:
+    """Remove models that nobody asks for, in store and MLflow: of superseded studies, and beyond tracking.models.
+
+    Records stay, and so every number; a model that went is derived again, and checked, when it is asked for.
+    """
+    from tracker.project import clean as house
+
+    for line in house.clean(read_config(), find_paths(), tracking_uri(), dry_run=dry_run):
+        say(line)
 
 
 @app.command(rich_help_panel=KEEPING)

@@ -58,6 +58,19 @@ class WeightFiles:
             )
         return content
 
+    def size(self, digest: str) -> int:
+        """The bytes of a kept file; 0 where it is gone."""
+        path = self.path(digest)
+        return path.stat().st_size if path.is_file() else 0
+
+    def drop(self, digests: Collection[str]) -> None:
+        """Removes weights; those that are gone already are fine. Raises StoreError."""
+        try:
+            for digest in digests:
+                self.path(digest).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: weights cannot be removed ({error.strerror}); make it writable") from None
+
     def _write_one(self, digest: str, content: bytes) -> None:
         if digest_bytes(content) != digest:
             raise StoreError(f"weights of another digest were given for {digest}")

@@ -144,6 +144,25 @@ class MemoryRecorder:
         """Whether a file of a run is missing."""
         return name not in self._runs[found.run_id].files
 
+    def size(self, found: Found, name: str) -> int:
+        """The bytes of a file or folder of a run."""
+        return sum(len(content) for content in self._within(found, name).values())
+
+    def remove(self, found: Found, name: str) -> None:
+        """Removes a file or folder of a run, file by file, so that a failure can leave some of them."""
+        for path in self._within(found, name):
+            with self._call(f"remove {path} of run {found.name}"):
+                del self._runs[found.run_id].files[path]
+
+    def untag(self, found: Found, name: str) -> None:
+        """Takes a tag off a run."""
+        with self._call(f"untag run {found.name}"):
+            self._active(found).tags.pop(name, None)
+
+    def _within(self, found: Found, name: str) -> dict[str, bytes]:
+        files = self._runs[found.run_id].files
+        return {path: content for path, content in files.items() if path == name or path.startswith(f"{name}/")}
+
     def last_value(self, found: Found, metric: str) -> float | None:
         """The newest point of a metric; None where there is none."""
         with self._call(f"read {metric} of run {found.name}"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -137,6 +138,32 @@ class MlflowRecorder:
         """Whether a file of a run is missing; a server is not asked for each file of each run."""
         folder = self._folder(found) if database_path(self._uri) is not None else None
         return folder is not None and not (folder / name).is_file()
+
+    def size(self, found: Found, name: str) -> int | None:
+        """The bytes of a file or folder of a run; None where its artifacts are not here."""
+        if (folder := self._folder(found)) is None:
+            return None
+        place = folder / name
+        paths = [place] if place.is_file() else place.rglob("*")
+        return sum(path.lstat().st_size for path in paths if path.is_file())
+
+    def remove(self, found: Found, name: str) -> None:
+        """Removes a file or folder of a run's artifacts; what is not there is fine."""
+        self._require_place(found)
+        with self._translated(f"remove {name} of run {found.name} ({found.run_id})"):
+            if (folder := self._folder(found)) is None:
+                get_artifact_repository(found.artifacts, tracking_uri=self._uri).delete_artifacts(name)
+            elif (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+
+    def untag(self, found: Found, name: str) -> None:
+        """Takes a tag off a run; one that is not there is fine."""
+        client, _ = self._client()
+        with self._translated(f"take tag {name} off run {found.name}"):
+            if name in client.get_run(found.run_id).data.tags:
+                client.delete_tag(found.run_id, name)
 
     def last_value(self, found: Found, metric: str) -> float | None:
         """The newest point of a metric; None where there is none."""

@@ -67,6 +67,15 @@ class Recorder(Protocol):
     def lacks(self, found: Found, name: str) -> bool:
         """Whether a file of a run is known to be missing; False where looking would ask a server."""
 
+    def size(self, found: Found, name: str) -> int | None:
+        """The bytes of a file or folder of a run; None where looking would ask a server."""
+
+    def remove(self, found: Found, name: str) -> None:
+        """Removes a file or folder of a run's artifacts; what is not there is fine."""
+
+    def untag(self, found: Found, name: str) -> None:
+        """Takes a tag off a run; one that is not there is fine."""
+
     def last_value(self, found: Found, metric: str) -> float | None:
         """The newest point of a metric; None where there is none."""
 
