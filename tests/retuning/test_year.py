@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from tests.retuning.year import Year, table
 from tracker.config import Config
 from tracker.durable import lock_file
 from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime
+from tracker.paths import Paths
+from tracker.project.clean import clean
+from tracker.records import TrialOutcome
 from tracker.retuning.history import peek, read_history
 from tracker.retuning.retune import retune, rollback
 from tracker.store.store import Store
@@ -131,6 +135,24 @@ def test_the_alias_is_on_the_champion_whatever_was_interrupted(year: Year) -> No
         assert f"Served: `{named(champion)}`" in runs[-1].tags["mlflow.note.content"] or len(runs) > 1
         moved = {one["champion"]["key"] for one in history.moves()}
         assert len(recorder.versions["spam"]) == len(moved)
+
+
+def test_cleaning_keeps_every_model_that_was_ever_served(year: Year, tmp_path: Path) -> None:
+    """Of superseded studies models go, but none that a rollback would serve."""
+    shutil.copytree(year.paths.root, tmp_path / "copy")
+    paths = Paths.of(tmp_path / "copy", {})
+    with Store.open(paths.store) as store:
+        before = sum(store.has_weights(outcome.weights) for outcome in _outcomes(store))
+        list(clean(year.config, paths, f"sqlite:///{tmp_path}/none.db"))
+        assert 0 < sum(store.has_weights(outcome.weights) for outcome in _outcomes(store)) < before
+        for told in read_history(paths.retunes, store).moves():
+            weights = store.outcomes([told["champion"]["key"]])[told["champion"]["key"]].weights
+            assert store.has_weights(weights)
+
+
+def _outcomes(store: Store) -> list[TrialOutcome]:
+    keys = [key for study, _ in store.studies() for proposal in store.proposals(study) for key in proposal.keys]
+    return list(store.outcomes(keys).values())
 
 
 def test_two_jobs_at_once(tmp_path: Path) -> None:

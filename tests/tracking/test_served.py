@@ -57,7 +57,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     places = places_of_validation(root, rows, "kind", model)
     [line] = (root / "models/m/trials.jsonl").read_text().splitlines()[1:]
     read, seen = rows.iloc[places], as_pandas_reads(root / "table.csv", project.config, rows).iloc[places]
-    yield dict(
+    return dict(
         answers_of(
             Served(
                 model,

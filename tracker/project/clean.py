@@ -98,11 +98,11 @@ def _reported(paths: Paths, name: str) -> str | None:
 
 
 def _pinned(store: Store, paths: Paths) -> set[str]:
-    """The keys of runs that were looked at or are of a final result: those are never without a model."""
+    """The keys of runs that were looked at, are of a final result, or were ever served: those are never without a model."""
     pinned = {look.key for look in known_looks(paths).looks.values()}
     for final in store.finals():
         pinned |= {str(final.get("key")), *map(str, (final.get("seeds") or {}).get("keys", ()))}
-    return pinned
+    return pinned | {told["champion"]["key"] for told in store.retunes().values() if told["champion"]}
 
 
 def _kept(store: Store, study: str, policy: Policy | None, least: int) -> set[str]:
@@ -126,7 +126,8 @@ def _told(plan: Plan, dry_run: bool) -> Iterator[str]:
     sizes = [loaded.bytes_there, loaded.bytes_going]
     there, going = ("" if size is None else f", {_mb(size)}" for size in sizes)
     yield f"MLflow: {len(loaded.there)} models of trials{there}; {len(loaded.going)} {verb}{going}"
-    yield f"kept in any case: the best of each current study, and {plan.pinned} trained models of looks and final results"
+    kept = f"{plan.pinned} trained models of looks, final results and champions"
+    yield f"kept in any case: the best of each current study, and {kept}"
     if plan.going or loaded.going:
         yield "numbers stay; a model that went is derived again, and checked: tracker.load_model('STUDY/NUMBER') in Python"
 
