@@ -279,8 +279,6 @@ def verify(
         raise ConfigError(f"sample: expected a whole number from 1 on, found {sample!r}")
     project = (project or Project.now()).with_workers(workers)
     names = [names] if isinstance(names, str) else list(names) or list(config.studies)
-    if {_numerics(config, name) for name in names} == {"portable"}:  # proposals are derived in this process
-        pin_numerics("portable", os.environ, sys.modules)
     store = verify_store(project.paths)
     if store and (pipeline or store.state != "identical"):
         yield store

@@ -17,6 +17,11 @@ PINS: Mapping[str, str] = {
 NUMPY = {"NPY_DISABLE_CPU_FEATURES"}
 
 
+def is_pinned(environ: Mapping[str, str]) -> bool:
+    """Whether the variables of `portable` numerics are set."""
+    return all(environ.get(name) == value for name, value in PINS.items())
+
+
 def pin_numerics(numerics: str, environ: MutableMapping[str, str], modules: Collection[str]) -> None:
     """Sets the variables of `portable` numerics; does nothing for `native`.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -416,3 +419,33 @@ def test_a_study_without_models_is_identical(tmp_path: Path) -> None:
         other.state,
         other.first_difference.words,
     )
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="portable numerics are for x86-64")
+def test_native_and_portable_studies_are_verified_in_one_call(tmp_path: Path) -> None:
+    """Each with the kernels that it was made with, proposals included: tpe's come of NumPy's logarithms."""
+    project = LoopProject.with_loop(tmp_path / "project", COST)
+    study = {"sampler": "tpe", "trials": 12, "generation": 4}
+    text = project.paths.params.read_text()
+    pinned = json.dumps({"free": study, "pinned": {**study, "training": {"epochs": 3, "numerics": "portable"}}})
+    project.paths.params.write_text(text[: text.index("studies:")] + f"studies: {pinned}\ncompare: {{test_looks: 1}}\n")
+    tune = "import sys, tracker; tracker.tune(tracker.load_config('params.yaml'), sys.argv[1], deliver=False)"
+    for name in ("free", "pinned"):
+        subprocess.run([sys.executable, "-c", tune, name], cwd=project.paths.root, env=environ(), check=True)
+    config = tracker.load_config(project.paths.params)
+    seen: list[tuple[str, int, int]] = []
+    found = list(
+        tracker.verify(
+            config, ["free", "pinned"], sample=2, project=project.here, on_step=lambda *step: seen.append(step)
+        )
+    )
+    assert [("free", "identical", None), ("pinned", "identical", None)] == [
+        (one.name, one.state, one.first_difference) for one in found
+    ]
+    assert [("free", 2, 2), ("pinned", 2, 2)] == [step for step in seen if step[1] == step[2]]
+
+
+def environ() -> dict[str, str]:
+    """Where a fresh process finds this project."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
+    return {**os.environ, "PYTHONPATH": path}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -12,8 +13,10 @@ from typing import Any
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.config import Config
 from tracker.deriving.compare_outcomes import Difference
+from tracker.deriving.find_study import find_study
 from tracker.deriving.judge_final import reproduce_final
-from tracker.deriving.judge_study import FreshProcesses, OnStep, verify_study
+from tracker.deriving.judge_pinned import verify_pinned
+from tracker.deriving.judge_study import FreshProcesses, OnStep, verify_recorded
 from tracker.deriving.verdict import Verdict, cannot
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
@@ -23,6 +26,7 @@ from tracker.evaluation.final import RESULT, SEEDS, name_candidate, read_results
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.metrics_file import metrics_json
 from tracker.evaluation.ranking import write_ranking
+from tracker.numerics import is_pinned
 from tracker.paths import Paths
 from tracker.store.store import Store
 from tracker.trees import first_difference
@@ -50,7 +54,11 @@ def verify_studies(
     """The verdict on each study; one whose records are damaged or missing cannot be derived. Raises NotFoundError for one."""
     for name in dict.fromkeys(names):
         try:
-            yield verify_study(name, paths, processes, sample, on_step)
+            study = find_study(name, paths)
+            if study.spec.training.get("numerics") == "portable" and not is_pinned(os.environ):
+                yield verify_pinned(name, paths, processes.count, sample, on_step)
+            else:
+                yield verify_recorded(study, paths, processes, sample, on_step)
         except TrackerError as error:
             if len(names) == 1 and isinstance(error, NotFoundError):
                 raise

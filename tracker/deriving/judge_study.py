@@ -39,6 +39,7 @@ class FreshProcesses:
     """A few fresh processes that derive trials at the same time, each alone on one thread."""
 
     def __init__(self, count: int = 1) -> None:
+        self.count = count
         self._processes = [FreshProcess() for _ in range(count)]
         self._free: SimpleQueue[FreshProcess] = SimpleQueue()
         for process in self._processes:
@@ -84,7 +85,13 @@ def verify_study(
 
     `sample` trains so many trials only, drawn by a seed that is named after the study. Raises NotFoundError.
     """
-    study = find_study(name, paths)
+    return verify_recorded(find_study(name, paths), paths, processes, sample, on_step)
+
+
+def verify_recorded(
+    study: RecordedStudy, paths: Paths, processes: FreshProcesses, sample: int | None, on_step: OnStep
+) -> Verdict:
+    """The same of a study that was found."""
     chosen = sample_numbers(study, sample)
     run = _Verifying(study, paths, processes, chosen, on_step)
     return run.verify()
