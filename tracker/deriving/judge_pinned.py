@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,12 @@ def verify_pinned(name: str, paths: Paths, workers: int, sample: int | None, on_
     environ = dict(os.environ)
     pin_numerics("portable", environ, ())
     job = {"name": name, "root": str(paths.root), "home": str(paths.home), "workers": workers, "sample": sample}
-    command = [sys.executable, "-P", "-m", "tracker.deriving.judge_pinned"]
-    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "tracker.deriving.judge_pinned"],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
