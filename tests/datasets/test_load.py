@@ -97,7 +97,8 @@ def test_quotes_byte_order_mark_and_line_ends() -> None:
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         (b"a,b\n1,2\n3,\0\n", "line 3, byte 10: a NUL byte"),
         (b"a,b,a\n1,2,3\n", r"column 'a' occurs 2 times \(columns 1, 3\)"),
-        (b",a\n0,1\n", "column 1 has no name"),
+        (b",a\n0,1\n0,2\n", "column 1 has no name; .* but these are not all different"),
+        (b"a,,b\n0,1,2\n", "column 2 has no name"),
         (b'"a\nb",c\n1,2\n', "'a\\\\nb' holds control character U\\+000A, which print does not show"),
         ("a\u00a0,c\n1,2\n".encode(), "'a\\\\xa0' holds NO-BREAK SPACE, which print does not show"),
         (b"a;b\n1;2\n", "separated by ';', not by commas; say data.separator: \";\""),
@@ -207,3 +208,22 @@ def test_any_bytes_give_a_table_or_a_data_error(content: bytes) -> None:
     for read in (lambda: csv(content), lambda: csv(b"a,b\n" + content), lambda: parse_parquet(content, "t")):
         with contextlib.suppress(DataError):
             assert isinstance(read(), pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a","y"\n"Fiat, 1",1.5,"no"\n"Saab",2.5,"yes"\n',
+        ",a,y\nFiat,1.5,no\nSaab,2.5,yes\n",
+        '\n"","a","y"\n"7",1.5,no\n"9",2.5,yes\n',
+    ],
+    ids=["write.table", "to_csv", "write.csv"],
+)
+def test_row_names_that_r_and_pandas_write_are_understood(text: str) -> None:
+    """A first column without a name, or one cell more than names in each row: the column is called `(row names)`."""
+    frame = parse_csv(text.encode(), "t.csv", ())
+    assert ["(row names)", "a", "y"] == list(frame.columns)
+    assert [1.5, 2.5] == frame["a"].tolist()
+    assert ["no", "yes"] == frame["y"].tolist()
+    with pytest.raises(DataError, match="line 3: 2 cells"):
+        parse_csv(b",a,y\nr1,1,no\nr2,2\n", "t.csv", ())

@@ -32,6 +32,7 @@ def odd(cell: str, good: str = "{n}.5", at: Sequence[int] = (4,)) -> str:
     return "\n".join(["a,b,y", *lines]) + "\n"
 
 
+BY_TIME = "}\nsplit: {method: time, column: b, validation_from: '2024-01-02', test_from: '2024-01-03'"
 MANY = range(0, ROWS, 2)
 MOST = [n for n in range(ROWS) if n % 3]
 CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -47,6 +48,14 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ragged without header": ("1.5,2,no\n1,2\n", "header: none, target: c3", ("line 2: 2 cells", "as on line 1")),
     "name twice": (table("{n}.5", "{k}", "YES", header="a,a,y"), "", ("column 'a' occurs 2 times", "rename or remove")),
     "no name": (table("{n}.5", "{k}", "YES", header="a,,y"), "", ("column 2 has no name", "give it one")),
+    "rows with a separator more": (table("{n}.5", "{k}", "YES,"), "", ("each row ends with a separator", "take it out")),
+    "empty columns behind": (table("{n}.5", "{k}", "YES,", header="a,b,y,"), "", ("column 4 has no name", "take the")),
+    "row names that repeat": (table("{k}", "{n}.5", "YES", header=",a,y"), "", ("column 1 has no name", "not all different")),
+    "title": ("Report of 2024\n" + table("{n}.5", "{k}", "YES"), "", ("line 1", "looks like a title", "take out")),
+    "title from a spreadsheet": ("Report,,\n" + table("{n}.5", "{k}", "YES"), "", ("line 1 ('Report') looks like a title",)),
+    "separator noted": ("sep=;\n" + table("{n}.5", "{k}", "YES", separator=";"), "", ("'sep=;'", 'data.separator: ";"')),
+    "workbook": ("PK\x03\x04" + table("{n}.5", "{k}", "YES"), "", ("an Excel workbook or a ZIP file", "save the sheet as CSV")),
+    "pointer": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "", ("Git LFS", "git lfs pull")),
     "empty": ("a,b,y\n", "", ("the table has no rows",)),
     # numbers
     "per cent": (odd("", "{n}.5%", ()), "", ("column 'b'", "'0.5%', '1.5%', '2.5%'", "data.numbers: [b]")),
@@ -67,6 +76,9 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     # dates
     "bad date": (odd("2024-13-01", "2024-01-1{k}"), "dates: features", ("column 'b', row 5: '2024-13-01' is no date",)),
     "bad time": (odd("25:00", "1{k}:30"), "dates: features", ("column 'b', row 5: '25:00' is no date", "mend it")),
+    "which is the day of a split": (odd("", "05/01/2024", ()), BY_TIME,
+                                    ("column 'b' (time)", "'05/01/2024' has its day or its month first")),
+    "error of a spreadsheet": (odd("#DIV/0!"), "", ("row 5: '#DIV/0!' among numbers", 'data.gaps: {b: ["#DIV/0!"]}')),
     "which is the day": (odd("", "0{k}/01/2024".replace("0{k}", "05"), ()), "dates: features, keep_constants: true",
                          ("'05/01/2024' has its day or its month first", "data.day_first: true")),
     "both orders": (odd("13/1/2024", "1/1{k}/2024".replace("1{k}", "1{k}")), "dates: features", ("column 'b'", "one order")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ def make_table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What `benchmarks/served.py` says of each way in which rows are handed over."""
     import mlflow.pyfunc
 

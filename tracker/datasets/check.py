@@ -32,6 +32,7 @@ MOSTLY_GAPS = 0.5
 MOST_HOLES = 2  # numbers that rise with the rows, half of them left out: rows of a larger table
 MOST_FAULTS = 50
 _NOT_A_LABEL = {"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"}
+_LABELS = {"none", "missing", "-"}  # words for gaps that name classes as well
 _EXPECTED = {"asked for in data.drop", "constant", "no values"}
 _ID_NAME = re.compile(
     r"(^|[_\W])(id|ids|key|uuid|guid|index|rowid|row|row[._ ]?(names?|num(ber)?))$|[a-z](Id|ID|Key)$|^unnamed: \d+$",
@@ -75,6 +76,11 @@ def find_warnings(
         if count < 3:
             yield f"label {label!r} has {count} row(s): too few to be in train, validation and test"
     yield from (f"labels {pair}; are they one class?" for pair in look_alike(map(str, counts.index)))
+    for word in (word for word in map(str, counts.index) if is_gap_word(word) and word.casefold() not in _LABELS):
+        yield (
+            f"label {word!r} is taken for a class ({counts[word]} rows); if it means a gap, say "
+            f"{gaps_entry(data.target, [word])} and data.unlabelled: drop"
+        )
     for column in columns:
         if column.role not in {"feature", "dropped"} or column.reason in _EXPECTED:
             continue

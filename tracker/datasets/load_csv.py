@@ -16,6 +16,7 @@ from pyarrow import csv as arrow_csv
 from tracker.datasets.limits import EXACT, MAX_COLUMNS, check_size
 from tracker.datasets.writing import (
     NUMBER,
+    ROW_NAMES,
     Writing,
     first_rows,
     gaps_made,
@@ -32,6 +33,12 @@ WHOLE = r"^[+-]?[0-9]+$"
 LEADING_ZERO = r"^[+-]?0[0-9]"
 LOOKED_AT = 500  # rows in which the cells of the first line are looked for
 PLAIN = Writing()
+_FOREIGN = {
+    b"PK\x03\x04": "this is an Excel workbook or a ZIP file, no CSV; save the sheet as CSV (UTF-8), or unpack the file",
+    b"\x1f\x8b": "this is packed with gzip; unpack it",
+    b"PAR1": "this is Parquet; give it a name that ends in .parquet",
+    b"version https://git-lfs": "this is a pointer of Git LFS, not the table; fetch it with `git lfs pull`",
+}
 _SHOWN = 5
 _BLOCK = 16 * 1024**2  # no row may be longer than a block
 
@@ -48,6 +55,8 @@ def parse_csv(content: bytes, name: str, text: Collection[str], writing: Writing
     header = _read_header(content, name, writing)
     table = _parse_cells(content, header, name, writing)
     check_size(name, table.num_rows, table.num_columns)
+    if header[0] == ROW_NAMES and pc.count_distinct(table[ROW_NAMES]).as_py() < table.num_rows:
+        raise DataError(_nameless(name, 1))
     columns = {column: typed(table[column], column, writing, literal=column in text) for column in header}
     return pd.DataFrame(columns, columns=header)
 
@@ -64,6 +73,9 @@ def propose_writing(content: bytes, name: str) -> Writing:
 def _check_bytes(content: bytes, name: str) -> None:
     if not content.strip():
         raise DataError(f"{name}: the file is empty; expected a header row and rows of data")
+    for start, told in _FOREIGN.items():
+        if content.startswith(start):
+            raise DataError(f"{name}: {told}")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{name}: line 1, byte 0: this is UTF-16; save the file as UTF-8")
     if (place := content.find(b"\0")) >= 0:
@@ -100,6 +112,10 @@ def _records(content: bytes, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read_header(content: bytes, name: str, writing: Writing) -> list[str]:
+    if note := re.fullmatch(r'"?sep=(.)"?\s*', _first_line(content)):
+        raise DataError(
+            f"{name}: line 1 ({note[0].strip()!r}) is a note for spreadsheets; take it out{_said(note[1], writing)}"
+        )
     other = separator_of(_first_line(content)) if writing.separator == "," else None
     try:
         first = next(_records(content, writing.separator))[1]
@@ -111,8 +127,9 @@ def _read_header(content: bytes, name: str, writing: Writing) -> list[str]:
         raise DataError(_other_separator(name, other))
     if writing.header == "none":
         return [f"c{place}" for place in range(1, len(first) + 1)]
-    rows = first_rows(_lines(content), writing.separator, LOOKED_AT)[1:] if writing.header is None else []
-    if rows and looks_like_data(first, rows):
+    rows = first_rows(_lines(content), writing.separator, LOOKED_AT)[1:]
+    first = _with_row_names(first, rows, name)
+    if writing.header is None and rows and looks_like_data(first, rows):
         shown = ", ".join(map(repr, first[:_SHOWN])) + (", ..." if len(first) > _SHOWN else "")
         again = f" and take out what repeats them, such as row {rows.index(first) + 2}" if first in rows else ""
         raise DataError(
@@ -125,11 +142,49 @@ def _read_header(content: bytes, name: str, writing: Writing) -> list[str]:
     return first
 
 
+def _said(separator: str, writing: Writing) -> str:
+    return "" if separator == writing.separator else f", and say data.separator: {_quoted(separator)}"
+
+
+def _quoted(sign: str) -> str:
+    return '"tab"' if sign == "\t" else f'"{sign}"'
+
+
+def _with_row_names(first: list[str], rows: list[list[str]], name: str) -> list[str]:
+    """The names of line 1, and ROW_NAMES for a first column that R or pandas wrote without one.
+
+    Raises DataError where all rows have another number of cells than line 1 for another reason.
+    """
+    widths = {len(row) for row in rows}
+    width = widths.pop() if len(widths) == 1 else len(first)
+    if width == len(first) + 1 and any(row[-1] for row in rows):
+        return [ROW_NAMES, *first]
+    if width == len(first) + 1:
+        raise DataError(
+            f"{name}: each row ends with a separator, the header does not; take it out of the rows, or add it to line 1 "
+            "with a name"
+        )
+    if first[0].strip() and not any(first[1:]) and width > min(len(first), 2):
+        raise DataError(
+            f"{name}: line 1 ({first[0]!r}) looks like a title above rows of {width} cells; take out the lines above the "
+            "names, or say data.header: none where there are no names"
+        )
+    return [ROW_NAMES, *first[1:]] if len(first) > 1 and not first[0].strip() else first
+
+
+def _nameless(name: str, place: int) -> str:
+    why = (
+        "R and pandas write names of rows so, unless told row.names = FALSE, index=False; but these are not all different"
+        if place == 1
+        else "or take the column out: spreadsheets write empty ones behind the last"
+    )
+    return f"{name}: column {place} has no name; give it one in the header ({why})"
+
+
 def _other_separator(name: str, sign: str | None) -> str:
     if sign is None:
         return ""
-    word = '"tab"' if sign == "\t" else f'"{sign}"'
-    return f"{name}: line 1: the cells are separated by {sign!r}, not by commas; say data.separator: {word}"
+    return f"{name}: line 1: the cells are separated by {sign!r}, not by commas; say data.separator: {_quoted(sign)}"
 
 
 def _header_faults(header: list[str], name: str) -> Iterator[str]:
@@ -138,10 +193,7 @@ def _header_faults(header: list[str], name: str) -> Iterator[str]:
         places.setdefault(column, []).append(place)
     for column, at in places.items():
         if not column.strip():
-            yield (
-                f"{name}: column {at[0]} has no name; give it one in the header "
-                "(pandas writes such a column unless it is told index=False)"
-            )
+            yield _nameless(name, at[0])
         elif len(at) > 1:
             told = ", ".join(map(str, at))
             lost = "" if _is_word(column) else " (or is there no header line? then say data.header: none)"
@@ -160,11 +212,15 @@ def _parse_cells(content: bytes, header: list[str], name: str, writing: Writing)
     # Arrow reads an unclosed quote as one long cell without a word; such a file has an odd number of quotes.
     if content.count(b'"') % 2:
         _raise_ragged(content, header, name, writing)
+    named = header[0] == ROW_NAMES  # a name that is not in the file
+    content = content.lstrip(b"\r\n") if named else content
     try:
         return arrow_csv.read_csv(
             pa.py_buffer(content),
             read_options=arrow_csv.ReadOptions(
-                block_size=_BLOCK, column_names=header if writing.header == "none" else None
+                block_size=_BLOCK,
+                skip_rows=int(named),
+                column_names=header if named or writing.header == "none" else None,
             ),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True, delimiter=writing.separator),
             convert_options=arrow_csv.ConvertOptions(
@@ -185,7 +241,7 @@ def _raise_ragged(content: bytes, header: list[str], name: str, writing: Writing
     line, told = 1, "on line 1" if writing.header == "none" else "in the header"
     try:
         for line, record in _records(content, writing.separator):
-            if len(record) != width:
+            if len(record) != width and not (header[0] == ROW_NAMES and record == header[1:]):
                 faults.append(f"{name}: line {line}: {len(record)} cells, expected {width} as {told}")
             if len(faults) == _SHOWN:
                 break

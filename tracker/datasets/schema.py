@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.config import Data
 from tracker.datasets.appearance import Look, look_at
 from tracker.datasets.limits import EXACT
-from tracker.datasets.writing import Writing
+from tracker.datasets.writing import ROW_NAMES, Writing
 from tracker.standalone.writings import has_order, says_order
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ MANY_TEXTS = 50
 MOSTLY_DISTINCT = 0.5
 FEW_ROWS = 10
 MOST_CATEGORIES = 1000
+MOSTLY_NUMBERS, FEW_UNITS = 0.9, 3
+_WITH_UNIT = r"^[+-]?(?:\d+[.,]?\d*|[.,]\d+)\s*([^\d\s.,:;-][^\d.,:;-]{0,7})?$"
 _TRUTH = {"true": True, "false": False}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -115,13 +117,22 @@ def _why_dropped(name: str, cells: pd.Series[Any], kind: str, data: Data, look: 
     distinct = int(cells.nunique())
     if distinct < 2 and not (distinct and data.keep_constants):
         return "constant" if distinct else "no values"
-    if _PANDAS_INDEX.fullmatch(name):
-        return "row index that pandas wrote"
+    if name == ROW_NAMES or _PANDAS_INDEX.fullmatch(name):
+        return "names of rows: the header has no name for them" if name == ROW_NAMES else "row index that pandas wrote"
     if kind == "date":
         return "" if data.dates == "features" else "dates are no features"
     if kind != "categorical" or name in data.codes or look is not None:
         return ""  # numbers in another writing are a fault, not a reason to leave the column out
-    return _why_no_categories(distinct, int(cells.notna().sum()))
+    why = _why_no_categories(distinct, int(cells.notna().sum()))
+    return (why and _dressed(cells.dropna())) or why
+
+
+def _dressed(texts: pd.Series[Any]) -> str:
+    """That texts are numbers with a unit, or in other digits, and no names; empty where they are neither."""
+    plain = texts.str.strip()
+    if plain.str.match(_WITH_UNIT).mean() < MOSTLY_NUMBERS or plain.str.extract(_WITH_UNIT)[0].nunique() > FEW_UNITS:
+        return ""
+    return f"numbers with a unit or in other digits, such as {texts.iloc[0]!r}: write plain numbers"
 
 
 def _why_no_categories(distinct: int, filled: int) -> str:

@@ -14,6 +14,7 @@ from tracker.standalone.writings import number_pattern, number_text, thousands_p
 if TYPE_CHECKING:
     from tracker.config import Data
 
+ROW_NAMES = "(row names)"  # a first column that R or pandas wrote without a name
 EVERY = "*"  # the entry of data.gaps that speaks about every column
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _OTHER_SEPARATORS = (";", "\t", "|")
