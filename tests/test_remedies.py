@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,51 @@ def test_git_is_seen_from_inside_a_checkout(project: Path) -> None:
     assert not has_git(project / "reports")
     (project / ".git").mkdir()
     assert has_git(project / "reports")
+
+
+def told_texts() -> list[tuple[str, str]]:
+    """Every text of the package with the file it is in, docstrings left out; what an f-string fills in is `NAME`."""
+    found = []
+    for path in sorted(Path(remedies.__file__).parent.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                found.append((path.name, "".join(str(getattr(part, "value", "")) if isinstance(part, ast.Constant) else "NAME"
+                                                 for part in node.values)))  # fmt: skip
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (docs | inner):
+                found.append((path.name, node.value))
+    return found
+
+
+def test_messages_name_commands_and_options_that_exist() -> None:
+    """Each `tracker COMMAND --option` in backquotes in a text of the program is one that the command line has."""
+    import typer.main
+
+    from tracker.cli import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    said = [
+        (file, words.split()) for file, text in told_texts() for words in re.findall(r"`tracker ([a-z][^`]*)`", text)
+    ]
+    assert len(said) > 50
+    for file, (name, *words) in said:
+        assert name in commands, f"{file}: tracker {name}"
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word.partition("=")[0] for word in words if word.startswith("-")} <= options, f"{file}: {name} {words}"
+
+
+def test_messages_name_entries_that_exist() -> None:
+    """Each `say SECTION.ENTRY` in a text of the program is an entry of params.yaml."""
+    from tracker.config import Config
+
+    said = [
+        (file, *entry)
+        for file, text in told_texts()
+        for entry in re.findall(r"\b(?:say|write|set) ([a-z]+)\.([a-z_]+):", text)
+    ]
+    assert len(said) > 15
+    for file, section, entry in said:
+        part = Config.model_fields[section].annotation
+        assert section == "studies" or entry in getattr(part, "model_fields", {}), f"{file}: {section}.{entry}"
