@@ -1,6 +1,7 @@
 """Whole pipelines with real DVC, git and MLflow, as a user runs them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,9 @@ def test_dvc_shows_metrics_plots_and_params(ran: Project) -> None:
     metrics = json.loads(ran.run("dvc", "metrics", "show", "--json"))
     assert "f1" in json.dumps(metrics)
     assert "index.html" in ran.run("dvc", "plots", "show", "-o", "plots")
+    page = (ran.folder / "plots/index.html").read_text()
+    assert "Best value so far, by study" in page
+    assert [] == re.findall(r"""(?:src|href)\s*=\s*["'][^"']*""", page)  # nothing comes from elsewhere
     ran.set(seed=7)
     assert "seed" in ran.run("dvc", "params", "diff")
     ran.git("checkout", "-q", "params.yaml")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.studies.project import make_table
+from tests.studies.project import REPOSITORY, make_table
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.errors import ConfigError, DataError, InputError
 from tracker.project import begin as module
@@ -220,6 +220,9 @@ def test_dvc_is_begun_once(tmp_path: Path, git: bool, inner: str, options: str) 
     make_table().to_csv(folder / "mail.csv", index=False)
     assert f"ran `dvc init{options}`" in said(folder, "mail.csv", "kind")
     assert "analytics = false" in (folder / ".dvc" / "config").read_text()
+    assert "html_template = plots/page.html" in (folder / ".dvc" / "config").read_text()
+    for name in ("page.html", "by_study.json"):
+        assert (REPOSITORY / ".dvc/plots" / name).read_text() == (folder / ".dvc/plots" / name).read_text()
     status = subprocess.run(["dvc", "status"], cwd=folder, capture_output=True, text=True, check=False)
     assert 0 == status.returncode, status.stderr
     assert "dvc init" not in said(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.config.parts import Preprocessing
 from tracker.errors import ConfigError, DataError, InputError
-from tracker.project.files import begin_dvc, code_files, dvc_text, fill, params_text, write_new
+from tracker.project.files import begin_dvc, code_files, dvc_text, fill, params_text, write_new, write_plot_files
 from tracker.project.table import MOST_OFFERED, Seen, look, offer_targets, read_settings, require_target, source_of
 from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
 
@@ -58,6 +58,7 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[
     }
     written, left = write_new(root, texts)
     done = begin_dvc(root)
+    write_plot_files(root)
     told = [f"written: {', '.join(written) or 'nothing'}", *(f"left as it is: {name}" for name in left)]
     return [*seen.lines(), "", *told, *([done] if done else []), *_closing(root)]
 

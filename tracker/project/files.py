@@ -16,6 +16,8 @@ from tracker.remedies import find_dvc
 
 CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 NO_SCM = "    no_scm = True\n"
+PLOTS = "[plots]\n    html_template = plots/page.html\n"  # DVC's own page asks the internet for its scripts
+PLOT_FILES = {"page.html": "plots.html", "by_study.json": "by_study.json"}  # in .dvc/plots, by the names of templates
 # rows up to which a size is meant; epochs, batch size, batch sizes to search, random and tpe trials
 SIZES = (
     (5_000, 200, 32, (32, 64), 24, 48),
@@ -171,8 +173,17 @@ def begin_dvc(root: Path) -> str | None:
     told = " ".join(["dvc init", *options])
     if done.returncode:
         return f"`{told}` failed: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}"
-    (root / ".dvc" / "config").write_text(CONFIG + NO_SCM * (git is None), encoding="utf-8")  # it was just made, empty
+    text = CONFIG + NO_SCM * (git is None) + PLOTS
+    (root / ".dvc" / "config").write_text(text, encoding="utf-8")  # it was just made, empty
     return f"ran `{told}`, without its usage statistics"
+
+
+def write_plot_files(root: Path) -> None:
+    """Writes what `dvc plots` draws with beside the nearest DVC configuration, where there is one; overwrites nothing."""
+    home = _above(root, ".dvc")
+    if home is not None and (home / ".dvc").is_dir():
+        (home / ".dvc" / "plots").mkdir(exist_ok=True)
+        write_new(home / ".dvc" / "plots", {name: fill(template, {}) for name, template in PLOT_FILES.items()})
 
 
 def _above(root: Path, name: str) -> Path | None:

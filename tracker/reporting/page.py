@@ -18,6 +18,7 @@ from tracker.reporting.charts import (
     parallel_coordinates,
 )
 from tracker.reporting.facts import CURVES_SHOWN, Facts, Row, collect, group_by
+from tracker.reporting.plots import write_plots
 from tracker.reporting.words import (
     asked,
     certainty,
@@ -40,12 +41,15 @@ GOOD = 0.1  # share of trials that stand out
 
 
 def write_page(paths: Paths, config: Config) -> list[Path]:
-    """Writes both pages; raises NotFoundError where nothing is ranked yet, InputError for a damaged report, StoreError."""
+    """Writes both pages, and the tables of `dvc plots`; their paths.
+
+    Raises NotFoundError where nothing is ranked yet, InputError for a damaged report, StoreError.
+    """
     facts = collect(paths, config)
     html, markdown = paths.reports / "index.html", paths.reports / "index.md"
     write_durably(html, render_html(facts).encode())
     write_durably(markdown, render_markdown(facts).encode())
-    return [html, markdown]
+    return [html, markdown, *write_plots(facts, paths)]
 
 
 def render_html(facts: Facts) -> str:
