@@ -270,7 +270,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ),
         (
             study(sampler="annealing"),
-            "studies.s.sampler: expected 'manual', 'grid', 'random', 'qmc' or 'tpe', found 'annealing'",
+            "studies.s.sampler: expected 'manual', 'grid', 'random', 'qmc', 'tpe', 'gp', 'cmaes' or 'nsga2', found 'annealing'",
         ),
         (study(trials=None), "studies.s: sampler random needs trials: how many to run"),
         (study(trials=0), "studies.s.trials: expected greater than or equal to 1, found 0"),

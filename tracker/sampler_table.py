@@ -14,7 +14,8 @@ class SamplerRow:
     `needs_trials`: the user says how many; `configurations`: the user lists them; `space`: it searches one.
     `generation` is its default number of trials between two looks at results (None: one generation of the whole study).
     `libraries` are the PyPI names whose releases shape proposals. `rebuilds`: it goes on from searched values and
-    results alone, so a finished generation need not be proposed again.
+    results alone, so a finished generation need not be proposed again. `least_generation`: the
+    method needs that many trials in each.
     """
 
     name: str
@@ -26,6 +27,7 @@ class SamplerRow:
     generation: int | None = None
     libraries: tuple[str, ...] = ()
     rebuilds: bool = True
+    least_generation: int = 1
 
 
 GENERATION = 8  # trials between two looks at results, where nobody says otherwise
@@ -37,6 +39,31 @@ ROWS = (
     SamplerRow("qmc", "tracker.search.qmc:open_qmc", libraries=("scipy",)),
     SamplerRow(
         "tpe", "tracker.search.optuna_samplers:open_tpe", learns=True, generation=GENERATION, libraries=("optuna",)
+    ),
+    SamplerRow(
+        "gp",
+        "tracker.search.gp:open_gp",
+        learns=True,
+        generation=GENERATION,
+        libraries=("scipy",),
+    ),
+    SamplerRow(
+        "cmaes",
+        "tracker.search.cmaes:open_cmaes",
+        learns=True,
+        generation=GENERATION,
+        libraries=("cmaes", "scipy"),
+        rebuilds=False,
+        least_generation=4,
+    ),
+    SamplerRow(
+        "nsga2",
+        "tracker.search.optuna_samplers:open_nsga2",
+        learns=True,
+        generation=GENERATION,
+        libraries=("optuna",),
+        rebuilds=False,
+        least_generation=4,
     ),
 )
 SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in ROWS}

@@ -273,6 +273,9 @@ class Study(Part):
             f"generation belongs to samplers that learn, and to pruners; {name} does not learn": (
                 not row.learns and self.pruner is None and self.generation is not None
             ),
+            f"sampler {name} needs generations of {row.least_generation} trials or more": (
+                self.generation is not None and self.generation < row.least_generation
+            ),
         }
         raise_faults(faults)
         return self

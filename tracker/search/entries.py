@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from tracker.hyperparameters import Value
@@ -107,12 +109,15 @@ class Constant:
         return value == self.value
 
 
+Domain = Interval | Options | Constant
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One name of a space: its values, the conditions that must all hold, and the name that counts its values."""
 
     name: str
-    domain: Interval | Options | Constant
+    domain: Domain
     when: tuple[Condition, ...] = ()
     per: str | None = None
 
@@ -123,6 +128,44 @@ def last_step(low: float, high: float, step: float | None) -> int | float:
         return high
     last = _decimal(low) + (_decimal(high) - _decimal(low)) // _decimal(step) * _decimal(step)
     return int(last) if isinstance(low, int) else float(last)
+
+
+def value_at(place: float, domain: Domain) -> Value:
+    """The value of a domain at a place in [0, 1): values that can be counted have equal shares of it."""
+    if isinstance(domain, Interval) and domain.low != domain.high:
+        if domain.log:
+            return _logarithmic(place, domain)
+        if domain.size is None:
+            return _within(domain, domain.low * (1 - place) + domain.high * place)
+    assert domain.size is not None  # an interval of one value counts as one
+    return domain.at(int(place * domain.size))
+
+
+def place_of(value: Value, domain: Domain) -> float:
+    """The middle of the places in [0, 1) that `value_at` gives this value for; of a continuum its place."""
+    if not isinstance(domain, Interval):
+        return (domain.listed().index(value) + 0.5) / domain.size
+    assert isinstance(value, int | float)
+    if not domain.log and (size := domain.size) is not None:
+        return (round((value - domain.low) / (domain.step or 1)) + 0.5) / size
+    low, high = float(domain.low), float(domain.high)
+    if domain.log:
+        margin = 0.5 if domain.whole else 0.0
+        low, high, value = math.log(low - margin), math.log(high + margin), math.log(value)
+    return min(max((value - low) / (high - low), 0.0), 1.0 - 2**-53)
+
+
+def _logarithmic(place: float, domain: Interval) -> Value:
+    """A whole number has the share of the logarithm from half below to half above it."""
+    margin = 0.5 if domain.whole else 0.0
+    low, high = math.log(domain.low - margin), math.log(domain.high + margin)
+    value = math.exp(low * (1 - place) + high * place)
+    return _within(domain, round(value) if domain.whole else value)
+
+
+def _within(domain: Interval, value: float) -> int | float:
+    """Rounding leads out of no range."""
+    return min(max(value, domain.low), domain.high)
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -139,7 +182,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
 
 def entry_from(value: Mapping[str, Any]) -> Entry:
     """The entry that `entry_json` wrote."""
-    domain: Interval | Options | Constant
+    domain: Domain
     if value["kind"] == "range":
         domain = Interval(value["low"], value["high"], value["step"], value["log"])
     elif value["kind"] == "choice":
@@ -150,6 +193,7 @@ def entry_from(value: Mapping[str, Any]) -> Entry:
     return Entry(value["name"], domain, when, value["per"])
 
 
+@lru_cache(maxsize=4096, typed=True)
 def _decimal(value: float) -> Decimal:
     """Exact in tenths, unlike binary floats: 0.1 + 0.1 + 0.1 is above 0.3."""
     return Decimal(repr(value))

@@ -12,9 +12,10 @@ from optuna.trial import TrialState
 from tracker.errors import TrackerError
 from tracker.hyperparameters import Value
 from tracker.records import StudySpec
+from tracker.sampler_table import GENERATION
 from tracker.search.entries import Entry
 from tracker.search.optuna_border import distribution, optuna_border, suggest
-from tracker.search.samplers import Searched, Told, row_of
+from tracker.search.samplers import Searched, Told, Turns, row_of
 from tracker.search.space import Space
 from tracker.seeds import derive_seed
 
@@ -35,19 +36,41 @@ def open_tpe(spec: StudySpec, space: Space) -> OptunaSampler:
     return OptunaSampler(spec, space, lambda seed: optuna.samplers.TPESampler(seed=seed), "generation")
 
 
+def open_nsga2(spec: StudySpec, space: Space) -> OptunaSampler:
+    """A genetic algorithm: the best of the generations before cross (BLX-alpha) and mutate; seeded anew for each.
+
+    Method: NSGA-II (Deb et al., IEEE Transactions on Evolutionary Computation 6, 2002) as Optuna has it; with one objective
+    its selection is by value. The population is a generation of the study.
+    """
+    size = spec.generation or GENERATION
+
+    def factory(seed: int) -> optuna.samplers.BaseSampler:
+        crossover = optuna.samplers.nsgaii.BLXAlphaCrossover()
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=size, crossover=crossover)
+
+    return OptunaSampler(spec, space, factory, "generation", whole=True)
+
+
 class OptunaSampler:
     """A sampler of Optuna's, made anew from a seed for every trial or generation, or once for the study.
 
     One that learns has its generations in order, each told before the next; any other proposes any trial at any time.
+
+    `whole`: the method wants a value for every name, so idle ones are drawn, too, and every trial: a pruned one counts with
+    its last value, a failed one as the worst so far.
     """
 
     total = None
 
-    def __init__(self, spec: StudySpec, space: Space, factory: Factory, seeded: Seeded) -> None:
+    def __init__(self, spec: StudySpec, space: Space, factory: Factory, seeded: Seeded, whole: bool = False) -> None:
         row = row_of(spec.sampler["name"])
         self.generation_size = (spec.generation or row.generation) if row.learns else None
         self._row, self._space, self._seed = row, space, spec.seed
         self._factory, self._seeded = factory, seeded
+        self._whole = dict(space.names()) if whole else {}
+        self._worst = max if spec.objective["direction"] == "minimize" else min
+        self._values: list[float] = []  # of completed trials
+        self._turns = Turns(self.generation_size or 0)
         self._finished = 0
         self._open: list[optuna.trial.Trial | optuna.trial.FrozenTrial] = []  # asked, or taken
         with optuna_border():
@@ -57,7 +80,7 @@ class OptunaSampler:
     def propose(self, generation: int, count: int, start: int) -> list[Searched]:
         """The next generation. Raises TrackerError where one that learns is asked out of turn."""
         if self._row.learns:
-            self._require_next(generation, count, start)
+            self._turns.begin(generation, count, start)
         with optuna_border():
             self._reseed("generation", "generation", generation)
             return [self._ask(number) for number in range(start, start + count)]
@@ -67,31 +90,22 @@ class OptunaSampler:
         if not self._row.rebuilds:
             raise TrackerError(f"{self._row.name} keeps more than searched values and results; propose again instead")
         if self._row.learns:
-            self._require_next(generation, len(searched), self._finished)
+            taken = [self._taken(values) for values in searched]
+            self._turns.begin(generation, len(searched), self._finished)
             with optuna_border():
                 self._reseed("generation", "generation", generation)
-                self._open = [self._taken(values) for values in searched]
+                self._open = list(taken)
 
     def tell(self, told: Sequence[Told]) -> None:
         """Learns from a generation; a trial with a value that is not finite counts as failed."""
         if not self._row.learns:
             return
-        expected = list(range(self._finished, self._finished + len(self._open)))
-        if expected != (numbers := [entry.number for entry in told]):
-            raise TrackerError(f"trials {numbers} were told; {expected} were proposed, and are told in this order")
+        self._turns.end(told)
         with optuna_border():
             for trial, entry in zip(self._open, told, strict=True):
                 self._tell(trial, entry)
         self._finished += len(told)
         self._open = []
-
-    def _require_next(self, generation: int, count: int, start: int) -> None:
-        size = self.generation_size or count
-        if self._open or start != self._finished or start != generation * size or count > size:
-            raise TrackerError(
-                f"generation {generation} ({count} trials from {start}) does not follow {self._finished} told trials; "
-                f"generations have {size} trials and are told before the next is proposed"
-            )
 
     def _reseed(self, event: Seeded, *names: str | int) -> None:
         if event == self._seeded:
@@ -102,7 +116,10 @@ class OptunaSampler:
         trial = self._study.ask()
         if self._row.learns:
             self._open.append(trial)
-        return self._space.walk(lambda name, entry: suggest(trial, name, entry))[0]
+        if not self._whole:
+            return self._space.walk(lambda name, entry: suggest(trial, name, entry))[0]
+        drawn = {name: suggest(trial, name, entry) for name, entry in self._whole.items()}
+        return self._space.walk(lambda name, _: drawn[name])[0]
 
     def _taken(self, searched: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
         """A running trial with these values, in the order in which the space would have asked for them."""
@@ -127,9 +144,20 @@ class OptunaSampler:
         else:
             trial.intermediate_values = reported
             self._study.add_trial(trial)
-        if told.state == "pruned":
+        whole = told.state == "complete" and all(value is not None and math.isfinite(value) for value in told.values)
+        counted = self._counted(told) if self._whole else None
+        if counted is not None:
+            self._study.tell(told.number, counted)
+        elif told.state == "pruned":
             self._study.tell(told.number, state=TrialState.PRUNED)
-        elif told.state == "complete" and all(value is not None and math.isfinite(value) for value in told.values):
+        elif whole:
             self._study.tell(told.number, list(told.values))
         else:
             self._study.tell(told.number, state=TrialState.FAIL)
+
+    def _counted(self, told: Told) -> float | None:
+        """The value that a trial counts with: its own, its last where it was pruned, else the worst so far."""
+        if told.counted is not None:
+            self._values.append(told.counted)
+            return told.counted
+        return self._worst(self._values) if self._values else None

@@ -6,17 +6,15 @@ Matousek, J. Complexity, 1998. Over the first 2^k trials every choice among 2^j 
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy.stats import qmc
 
 from tracker.errors import SpaceError
-from tracker.hyperparameters import Value
 from tracker.records import StudySpec
-from tracker.search.entries import Constant, Entry, Interval
+from tracker.search.entries import value_at
 from tracker.search.samplers import Searched, Told
 from tracker.search.space import Space
 from tracker.seeds import derive_seed
@@ -24,7 +22,7 @@ from tracker.seeds import derive_seed
 
 def open_qmc(spec: StudySpec, space: Space) -> QmcSampler:
     """One sequence for the whole study. Raises SpaceError where the space has more names than a sequence dimensions."""
-    names = list(_dimensions(space))
+    names = [name for name, _ in space.names()]
     if len(names) > qmc.Sobol.MAXDIM:
         raise SpaceError(
             f"search_space: {len(names)} searched names, each width counted, are more than the {qmc.Sobol.MAXDIM} "
@@ -64,49 +62,4 @@ class QmcSampler:
         return points
 
     def _read(self, point: Sequence[float]) -> Searched:
-        return self._space.walk(lambda name, entry: _value(point[self._column[name]], entry))[0]
-
-
-def _dimensions(space: Space) -> Iterator[str]:
-    """Every name that may be searched: with one value per layer, as many as there can be layers."""
-    for entry in space.entries:
-        if isinstance(entry.domain, Constant):
-            continue
-        if entry.per is None:
-            yield entry.name
-        else:
-            yield from (f"{entry.name}_{index}" for index in range(_largest(entry.per, space)))
-
-
-def _largest(count: str, space: Space) -> int:
-    """The most that a counting name can be, searched or fixed."""
-    possible: list[Value | None] = [space.fixed.get(count)]
-    for entry in space.entries:
-        if entry.name == count:
-            possible += [entry.domain.high] if isinstance(entry.domain, Interval) else entry.domain.listed()
-    return max((value for value in possible if isinstance(value, int)), default=0)
-
-
-def _value(place: float, entry: Entry) -> Value:
-    """The value of a domain at a place in [0, 1): values that can be counted have equal shares of it."""
-    domain = entry.domain
-    if isinstance(domain, Interval) and domain.low != domain.high:
-        if domain.log:
-            return _logarithmic(place, domain)
-        if domain.size is None:
-            return _within(domain, domain.low * (1 - place) + domain.high * place)
-    assert domain.size is not None  # an interval of one value counts as one
-    return domain.at(int(place * domain.size))
-
-
-def _logarithmic(place: float, domain: Interval) -> Value:
-    """A whole number has the share of the logarithm from half below to half above it."""
-    margin = 0.5 if domain.whole else 0.0
-    low, high = math.log(domain.low - margin), math.log(domain.high + margin)
-    value = math.exp(low * (1 - place) + high * place)
-    return _within(domain, round(value) if domain.whole else value)
-
-
-def _within(domain: Interval, value: float) -> int | float:
-    """Rounding leads out of no range."""
-    return min(max(value, domain.low), domain.high)
+        return self._space.walk(lambda name, entry: value_at(point[self._column[name]], entry.domain))[0]

@@ -6,13 +6,14 @@ trial after the other, so a longer study begins with the proposals of a shorter 
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
-from tracker.errors import SpaceError
+from tracker.errors import SpaceError, TrackerError
 from tracker.pruner_table import PRUNERS
 from tracker.records import StudySpec
 from tracker.sampler_table import SAMPLERS, SamplerRow
@@ -32,6 +33,40 @@ class Told:
     values: tuple[float | None, ...]
     curve: tuple[tuple[int, float | None], ...] = ()
     state: Literal["complete", "failed", "pruned"] = "complete"
+
+    @property
+    def counted(self) -> float | None:
+        """What the trial counts with where a method wants a number: its value, or the last one before it was pruned."""
+        own = self.values if self.state == "complete" else [value for _, value in self.curve]
+        finite = [value for value in own if value is not None and math.isfinite(value)]
+        return finite[-1] if finite and self.state != "failed" else None
+
+
+class Turns:
+    """Generations in order, each told before the next is proposed; the last one may be the beginning of one."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._finished = 0
+        self._open = 0
+
+    def begin(self, generation: int, count: int, start: int) -> None:
+        """Raises TrackerError unless these trials are the next generation."""
+        size = self._size or count
+        if self._open or start != self._finished or start != generation * size or count > size:
+            raise TrackerError(
+                f"generation {generation} ({count} trials from {start}) does not follow {self._finished} told trials; "
+                f"generations have {size} trials and are told before the next is proposed"
+            )
+        self._open = count
+
+    def end(self, told: Sequence[Told]) -> None:
+        """Raises TrackerError unless these are the trials that began, in their order."""
+        expected = list(range(self._finished, self._finished + self._open))
+        if expected != (numbers := [entry.number for entry in told]):
+            raise TrackerError(f"trials {numbers} were told; {expected} were proposed, and are told in this order")
+        self._finished += len(told)
+        self._open = 0
 
 
 class Sampler(Protocol):

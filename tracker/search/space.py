@@ -54,6 +54,16 @@ class Space:
                 chosen[entry.name] = _gathered(entry, picked)
         return searched, chosen
 
+    def names(self) -> Iterator[tuple[str, Entry]]:
+        """Every name that may be searched, with its entry: of one value per layer as many as there can be layers."""
+        for entry in self.entries:
+            if isinstance(entry.domain, Constant):
+                continue
+            if entry.per is None:
+                yield entry.name, entry
+            else:
+                yield from ((f"{entry.name}_{index}", entry) for index in range(self._most(entry.per)))
+
     def canonical(self) -> dict[str, Any]:
         """The space as plain JSON that decides all proposals, to be rebuilt by `space_from`."""
         return {"entries": [entry_json(entry) for entry in self.entries]}
@@ -63,6 +73,14 @@ class Space:
             return [entry.name]
         count = self._effective(entry.per, chosen)
         return [f"{entry.name}_{index}" for index in range(count if isinstance(count, int) else 0)]
+
+    def _most(self, count: str) -> int:
+        """The most that a counting name can be, searched or fixed."""
+        possible: list[Value | None] = [self.fixed.get(count)]
+        for entry in self.entries:
+            if entry.name == count:
+                possible += [entry.domain.high] if isinstance(entry.domain, Interval) else entry.domain.listed()
+        return max((value for value in possible if isinstance(value, int)), default=0)
 
     def _effective(self, name: str, chosen: Mapping[str, Value]) -> Value | None:
         needs = table_of(self.family, [name])[name].when
