@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.retuning.year import Year, table
-from tracker.config import Config
+from tracker.config import Config, load_config
 from tracker.durable import lock_file
 from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime
 from tracker.paths import Paths
@@ -20,6 +20,7 @@ from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder
 from tracker.tracking.retuned import named
+from tracker.tracking.run_models import best_numbers
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,25 @@ def test_each_month_is_decided_as_expected(year: Year) -> None:
     assert "rows are gone" in told["cut short"]
     assert told["drift"].decision == "promoted"
     assert told["rollback"].champion == told["again"].champion != told["drift"].champion
+
+
+def test_each_retuning_tries_the_best_of_the_last_one_first(year: Year) -> None:
+    """The study after the drift begins with the trials of the one before, best first, scored on its own data."""
+    with Store.open(year.paths.store) as store:
+        tuned = [told for told in peek(year.paths.retunes).told.values() if told["decision"] != "refused"]
+        before, after = (one["studies"]["random"] for one in tuned[-3:-1])
+        first = [dict(store.proposal(before, number).searched) for number in best_numbers(store, before, 10)]
+        assert len(first) == 4
+        assert [dict(one.searched) for one in store.proposals(after)] == first
+        assert store.study(after).sampler["enqueue"] == first
+        keys = [one.spec.key for study in (before, after) for one in store.proposals(study)]
+        assert len(set(keys)) == len(keys)
+        assert load_config_beside(year).warm_start["random"] == tuple(first)
+
+
+def load_config_beside(year: Year) -> Config:
+    """What the next command reads, from params.yaml and what lies beside it."""
+    return load_config(year.paths.params)
 
 
 def test_every_decision_is_a_line_and_a_row(year: Year) -> None:

@@ -236,6 +236,7 @@ class Study(Part):
     generation: int | None = Field(default=None, ge=1, le=100_000)
     configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
     search_space: Mapping[str, Entry] | None = None
+    enqueue: tuple[Mapping[str, Any], ...] = Field(default=(), strict=False)
     training: Mapping[str, Any] | None = None
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
@@ -265,6 +266,11 @@ class Study(Part):
             ),
             f"configurations belong to sampler {listing}, not to {name}": (
                 not row.configurations and self.configurations is not None
+            ),
+            f"enqueue belongs to samplers that search; {name} has configurations": row.configurations
+            and bool(self.enqueue),
+            f"sampler {name} cannot go on from trials that are given; take enqueue out": (
+                not row.rebuilds and bool(self.enqueue)
             ),
             f"sampler {name} needs trials: how many to run": row.needs_trials and self.trials is None,
             f"sampler {name} has as many trials as configurations; take trials out": (

@@ -12,6 +12,7 @@ from tracker.config.settings import Config, parse_config
 from tracker.errors import ConfigError
 
 MAX_BYTES = 100_000  # YAML takes ten seconds or more for each further one
+WARM_START = "warm_start.yaml"  # beside params.yaml
 MAX_DIGITS = 400
 MAX_DEPTH = 20
 _DIGITS = re.compile(r"[+-]?(0[xob])?[0-9a-fA-F_.]+")
@@ -33,7 +34,22 @@ def load_config(path: str | Path = "params.yaml") -> Config:
         ) from None
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: {len(content)} bytes; a configuration has at most {MAX_BYTES}")
-    return parse_config(read_yaml(content, str(path)), str(path))
+    tree = read_yaml(content, str(path))
+    beside = path.with_name(WARM_START)
+    if beside.is_file() and isinstance(tree, dict):
+        tree = {**tree, **_warm_start(beside)}
+    return parse_config(tree, str(path))
+
+
+def _warm_start(path: Path) -> dict[str, Any]:
+    """What `tracker retune` lets studies try first. Raises ConfigError where the file holds something else."""
+    content = path.read_bytes()
+    told = read_yaml(content, str(path)) if len(content) <= MAX_BYTES else None
+    if not isinstance(told, dict) or told.keys() - {"warm_start"}:
+        raise ConfigError(
+            f"{path}: expected the entry warm_start, as `tracker retune` writes it; delete the file otherwise"
+        )
+    return {"warm_start": told.get("warm_start") or {}}
 
 
 def bare_dates(path: Path) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -51,6 +51,7 @@ class Config(Part):
     compare: Compare = Compare()
     tracking: Tracking = Tracking()
     retune: Retune = Retune()
+    warm_start: Mapping[str, Annotated[tuple[Mapping[str, Any], ...], Field(strict=False)]] = {}
 
     @model_validator(mode="after")
     def _names_known(self) -> Config:

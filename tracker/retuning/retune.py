@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,7 @@ def _tune_and_decide(
     from tracker.retuning.champion import model_of
     from tracker.retuning.profile import profile, write_profile
 
+    job = _warmed(job, store, history)
     job.pipeline(job.config, job.paths.root, job.timeout_s)
     kept = profile(*read_prepared(job.paths.prepared), source)
     challenger = model_of(store, _ranking(job).chosen)
@@ -125,6 +126,16 @@ def _tune_and_decide(
         "studies": {name: store.studies(name)[0][0] for name in job.config.studies},
     }
     return _record(job, store, told)
+
+
+def _warmed(job: Job, store: Store, history: History) -> Job:
+    """The job whose studies begin with the best of the last ones, which a file says; again the same after a kill."""
+    from tracker.retuning.warm import best_configurations, write_warm_start
+
+    last = history.last_tuned
+    first = best_configurations(job.config, store, last.get("studies", {})) if last else {}
+    write_warm_start(job.paths, first)
+    return replace(job, config=job.config.with_("warm_start", first))
 
 
 def _decide(

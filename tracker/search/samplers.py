@@ -17,6 +17,7 @@ from tracker.errors import SpaceError, TrackerError
 from tracker.pruner_table import PRUNERS
 from tracker.records import StudySpec
 from tracker.sampler_table import SAMPLERS, SamplerRow
+from tracker.search.enqueued import EnqueuedSampler
 from tracker.search.space import space_from
 
 Searched = dict[str, Any]
@@ -96,8 +97,14 @@ class Sampler(Protocol):
 def open_sampler(spec: StudySpec) -> Sampler:
     """The sampler of a study at its beginning. Raises SpaceError where the space does not suit it."""
     implementation = pkgutil.resolve_name(row_of(spec.sampler["name"]).implementation)
-    sampler: Sampler = implementation(spec, space_from(spec.space, spec.fixed, spec.family))
-    return sampler
+    space = space_from(spec.space, spec.fixed, spec.family)
+
+    def make() -> Sampler:
+        sampler: Sampler = implementation(spec, space)
+        return sampler
+
+    first = spec.sampler.get("enqueue")
+    return EnqueuedSampler(first, make) if first else make()
 
 
 def row_of(sampler: str) -> SamplerRow:

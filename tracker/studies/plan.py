@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tracker.canonical import canonical_json
 from tracker.config import Config, Study, pruner_settings
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec
 from tracker.sampler_table import GENERATION, SAMPLERS
+from tracker.search.enqueued import searched_from
 from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import Space, assemble, compile_space, space_from
@@ -69,7 +72,7 @@ def study_spec(
         return StudySpec(
             name=name,
             family=family,
-            sampler=_sampler(config, name),
+            sampler=_sampler(config, name) | _enqueued(config, name, space),
             space=space.canonical(),
             fixed=without_neutral(family, space.fixed),
             training=_training(config, name),
@@ -192,6 +195,24 @@ def _sampler(config: Config, name: str) -> dict[str, Any]:
             for configuration in study.configurations
         ]
     return sampler
+
+
+def _enqueued(config: Config, name: str, space: Space) -> dict[str, Any]:
+    """The searched values that a study tries first; of a warm start, those that fit the space as it is now."""
+    study, first = config.studies[name], list[dict[str, Any]]()
+    row, faults = SAMPLERS[study.sampler], list[str]()
+    for given in config.warm_start.get(name, ()) if row.rebuilds and not row.configurations else ():
+        with contextlib.suppress(SpaceError):
+            first.append(searched_from(space, given))
+    for index, given in enumerate(study.enqueue):
+        try:
+            first.append(searched_from(space, given))
+        except SpaceError as error:
+            faults += [f"enqueue[{index}]: {fault}" for fault in error.faults]
+    if faults:
+        raise SpaceError(faults)
+    distinct = {canonical_json(searched): searched for searched in first}
+    return {"enqueue": list(distinct.values())} if distinct else {}
 
 
 def _code(config: Config, code: Mapping[str, str] | None) -> dict[str, str]:
