@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: repro test check ui clean-venv
+.PHONY: repro test fuzz check ui clean-venv
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("tracker needs Python 3.11 or newer, found " + sys.version.split()[0] + "; try: make repro PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -19,6 +19,9 @@ repro: $(VENV)/.installed  ## data in, studies tuned, every trial in MLflow, rep
 
 test: $(VENV)/.installed  ## all tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile
+
+fuzz: $(VENV)/.installed  ## every reader against inputs with bytes changed, two minutes
+	TRACKER_FUZZ=1000 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 check: $(VENV)/.installed  ## lint, types, architecture
 	$(BIN)/ruff check .

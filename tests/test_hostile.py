@@ -1,10 +1,15 @@
-"""Hostile and broken input for every reader: each ends in an error of ours with a line of text, and nothing happens."""
+"""Hostile and broken input for every reader: each ends in an error of ours with a line of text, soon, and nothing happens.
+
+Every case is watched: no program is started, no file written or removed, no connection made; at most 5 s of CPU and 512 MB of
+memory above what the process had.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +37,7 @@ from tracker.studies.adopt import read_study
 from tracker.tracking.run_contents import stored_from, trial_record
 
 DEEP, WIDE, LONG = b"[" * 9000 + b"]" * 9000, b"[" + b"0," * 9000 + b"0]", b'"' + b"x" * 99_999 + b'"'
+MOST_CPU_S, MOST_MEMORY = 5.0, 512 * 2**20
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.spawn", "socket.connect", "shutil.rmtree", "ctypes.dlopen")
 WATCHED: list[str] = []
 _on: list[bool] = []
@@ -54,14 +60,28 @@ sys.addaudithook(_watch)  # it cannot be taken back, so it sleeps between the ca
 
 @contextmanager
 def nothing_happens() -> Iterator[None]:
-    """Fails where a program is started, a file is written or removed, or a connection is made inside."""
+    """Fails where a program is started, a file is written or removed, a connection is made, or much time or memory taken."""
     WATCHED.clear()
+    started, before = time.process_time(), memory()
     _on.append(True)
     try:
         yield
     finally:
         _on.clear()
     assert [] == WATCHED
+    assert MOST_CPU_S > time.process_time() - started
+    assert MOST_MEMORY > memory(peak=True) - before
+
+
+def memory(*, peak: bool = False) -> int:
+    """Bytes of this process: now, from where the peak is then counted, or the peak since; 0 where the system tells neither."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return 0
+    if not peak:
+        Path("/proc/self/clear_refs").write_text("5")
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:" if peak else "VmRSS:")]
+    return 1024 * int(line.split()[1])
 
 
 def refused(read: Callable[[], object], *, plain: bool = False) -> str:
@@ -294,3 +314,48 @@ def test_the_sound_configuration_is_read(tmp_path: Path) -> None:
     """What all of these are changes of."""
     (tmp_path / "params.yaml").write_text(PARAMS)
     assert 4 == len(load_config(tmp_path / "params.yaml").studies)
+
+
+LINES_TYPED: tuple[tuple[str, ...], ...] = (
+    ("fly",), ("",), ("--fly",), ("-C",), ("-C", "nowhere", "runs"), ("-C", "x" * 5000, "runs"), ("-C", "params.yaml", "runs"),
+    ("\x1b[31m",), ("../x",), ("--version=3",),
+    ("tune",), ("tune", "bayes"), ("tune", "../manual"), ("tune", "-rf"), ("tune", "--", "-rf"), ("tune", ""),
+    ("tune", "\x1b[31m"), ("tune", "a\nb"), ("tune", "x" * 100_000), ("tune", "manual", "--workers"),
+    ("tune", "manual", "--workers", "0"), ("tune", "manual", "--workers", "-1"), ("tune", "manual", "--workers", "1e9"),
+    ("tune", "manual", "--workers", "9" * 5000), ("tune", "manual", "--workers", "٣x"), ("tune", "manual", "--fly"),
+    ("runs", "../../etc/passwd"), ("runs", "x/../../y"), ("runs", "--limit", "-1"), ("runs", "--limit", "nan"),
+    ("runs", "--limit", "9" * 5000), ("runs", "--sort", "__class__"), ("runs", "--sort", "\x1b]0;x\x07"),
+    ("runs", "--format", "pickle"), ("runs", "--format", ""),
+    ("show", ""), ("show", "/"), ("show", "tpe/"), ("show", "tpe/-1"), ("show", "tpe/1.5"), ("show", "../tpe/1"),
+    ("show", "tpe/" + "9" * 5000), ("show", "tpe/٣"), ("show", "\x1b[2J/1"), ("show", "tpe/1", "tpe/2", "tpe/3"),
+    ("reproduce", "../../etc/passwd"), ("reproduce", "tpe/1/2"), ("reproduce", "tpe/-1"), ("reproduce", "/dev/null"),
+    ("reproduce", ""), ("reproduce", "f" * 32 + "x"), ("reproduce", "params.yaml"), ("reproduce", "."),
+    ("verify", "../x"), ("verify", "bayes"), ("verify", "tpe", "--sample", "0"), ("verify", "tpe", "--sample", "-5"),
+    ("verify", "tpe", "--sample", "x"), ("verify", "--format", "xml"),
+    ("init", "../nowhere.csv"), ("init", "/dev/null"), ("init", "x.pickle"), ("init", "params.yaml", "--target"),
+    ("init", "params.yaml", "--target", "\x1b[31m"), ("compare", "--looks", "9"), ("compare", "../x"), ("pull", "--fly"),
+    ("ui", "--port", "-1"), ("ui", "--port", "70000"), ("ui", "--port", "x"), ("doctor", "--repair", "x"),
+    ("export", "../x"), ("done", "x"), ("report", "--fly"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", LINES_TYPED, ids=lambda words: ascii(" ".join(words))[1:40])
+def test_a_command_line_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """74 command lines: a code of ours, an error that is short and steers no terminal, no file more or less."""
+    from tracker import cli
+
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tracker", *words])
+    with nothing_happens(), pytest.raises(SystemExit) as end:
+        cli.main()
+    out, told = capsys.readouterr()
+    assert end.value.code in {2, 4, 6, 11}
+    assert "" == out
+    assert "" != told.strip()
+    assert "Traceback" not in told
+    assert not set(told) & {"\x1b", "\x07", "\x00"}
+    assert 5000 > len(told)
+    assert [tmp_path / "params.yaml"] == list(tmp_path.iterdir())

@@ -71,7 +71,7 @@ def report(quiet: Quiet = False) -> None:
 
 @app.command(rich_help_panel=LOOKING)
 def ui(
-    port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="A free one if left out.")] = None,
     browser: Annotated[bool | None, typer.Option(help="Open it, or not; by itself on a desktop.")] = None,
 ) -> None:
     """Open the studies in the MLflow UI on 127.0.0.1, best first, and print the address; Ctrl-C ends it."""
