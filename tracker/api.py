@@ -20,6 +20,7 @@ from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.store.store import Store
 from tracker.surroundings.provenance import provenance, trained_with, user_name
+from tracker.tracking.meeting import meeting_of_stage
 from tracker.tracking.outbox import Outbox, waiting
 from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.report import Delivered
@@ -372,8 +373,9 @@ def pull(config: Config, names: Collection[str] = (), project: Project | None = 
 
 def _outbox(project: Project, config: Config, compare: list[str] | None) -> Outbox:
     tracking, paths = config.tracking, project.paths
-    files = ProjectFiles(config.data.source, paths.splits, paths.reports).words
-    return Outbox(paths.store, project.tracking_uri, tracking.experiment, tracking.models, compare, files=files)
+    files, meeting = ProjectFiles(config.data.source, paths.splits, paths.reports).words, meeting_of_stage(paths.store)
+    to = (project.tracking_uri, tracking.experiment)
+    return Outbox(paths.store, *to, tracking.models, compare, files=files, meeting=meeting)
 
 
 def _notifying(outbox: Outbox | None, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:

@@ -1,7 +1,8 @@
 """The delivery process: turns lines on its input (settings, `compare KEY`, `notify`, `finish`) into deliveries to MLflow.
 
-It lives as long as its parent: when the other end of its input is gone, or its parent, it leaves at once; what it was at
-is found again and completed by the next delivery.
+It lives as long as the command that it works for: when the other end of its input is gone, or that process, it leaves at
+once; what it was at is found again and completed by the next delivery. In a stage of DVC it waits for the next stage when it
+has finished (`tracker.tracking.meeting`), and leaves with that dvc.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
 from tracker.lifelines import is_orphaned
 from tracker.loading import end_quickly, loading
+from tracker.tracking.meeting import Meeting, await_next_stage
 from tracker.tracking.mlflow_settings import settle
 from tracker.tracking.report import Delivered, policy_from
 
@@ -32,23 +35,45 @@ PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 FOREVER_S = 3600.0
 LAST_ATTEMPTS = 2
 WATCH_S = 0.5
+LAST_S = 5.0  # for the command that is done to close its end
 Lines = queue.SimpleQueue[str]
 
 
 def main() -> int:
-    """Runs until `finish` is done or the parent is gone; the exit code."""
+    """Runs until `finish` is done and no stage follows, or whoever it works for is gone; the exit code."""
     end_quickly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
-    lines: Lines = queue.SimpleQueue()
-    threading.Thread(target=_watch, args=(lines, os.getppid()), daemon=True).start()
     settle(os.environ)
+    is_gone: Callable[[], bool] = partial(is_orphaned, os.getppid())
+    while True:
+        meeting = _work_for(is_gone)
+        life = None if meeting is None else await_next_stage(meeting)
+        if life is None:
+            return 0
+        is_gone = partial(_has_ended, life)
+
+
+def _work_for(is_gone: Callable[[], bool]) -> Meeting | None:
+    """Delivers for one command, whose pipes are the standard streams; where it may wait for the next one."""
+    lines: Lines = queue.SimpleQueue()
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(lines, is_gone, done), daemon=True)
+    watcher.start()
     settings = json.loads(lines.get())
     try:
         report = _serve(settings, lines)
     except TrackerError as error:
         report = Delivered(0, -1, str(error))
+    done.set()
     _say(report, done=True)
-    return 0
+    meeting = Meeting.read(settings["meeting"])
+    if meeting is not None:
+        watcher.join(LAST_S)
+    return None if watcher.is_alive() else meeting
+
+
+def _has_ended(life: int) -> bool:
+    return bool(select.select([life], [], [], 0)[0])
 
 
 def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
@@ -66,6 +91,7 @@ def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
         _say(Delivered(delivered, waiting), done=False)
 
     with (
+        contextlib.closing(recorder),
         Store.open(Path(settings["store"])) as store,
         Delivery(store, recorder, policy, progress, ProjectFiles.from_words(settings.get("files"))) as delivery,
     ):
@@ -106,13 +132,15 @@ def _next_is_finish(lines: Lines, failures: int, finishing: bool, wanted: set[st
     return finishing
 
 
-def _watch(lines: Lines, parent: int, leave: Callable[[int], None] = os._exit) -> None:
-    """Splits the input into lines; leaves when it ends or the parent changes.
+def _watch(
+    lines: Lines, is_gone: Callable[[], bool], done: threading.Event, leave: Callable[[int], None] = os._exit
+) -> None:
+    """Splits the input into lines; leaves when it ends or whoever it comes from is gone, or returns if all is `done`.
 
-    A forked worker of the parent may hold the other end open after the parent has died, hence both signs.
+    A forked worker of the command may hold the other end open after the command has died, hence both signs.
     """
     rest = b""
-    while not is_orphaned(parent):
+    while not is_gone():
         if not select.select([0], [], [], WATCH_S)[0]:
             continue
         chunk = os.read(0, 65536)
@@ -121,7 +149,8 @@ def _watch(lines: Lines, parent: int, leave: Callable[[int], None] = os._exit) -
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             lines.put(line.decode())
-    leave(0)
+    if not done.is_set():
+        leave(0)
 
 
 def _say(report: Delivered, *, done: bool) -> None:

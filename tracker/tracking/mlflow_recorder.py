@@ -60,6 +60,12 @@ class MlflowRecorder:
         """Reaches the server, creating the experiment the first time (unless told not to); its id. Raises TrackingError."""
         return self._client()[1]
 
+    def close(self) -> None:
+        """Lets go of the database's file: who delivers next in this process opens what is there then."""
+        if self._link is not None and database_path(self._uri) is not None:
+            close_old(self._uri)
+        self._link = None
+
     def reach(self) -> None:
         """Asks the server for one small thing. Raises TrackingError when it is away."""
         client, experiment_id = self._client()

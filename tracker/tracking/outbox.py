@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -16,6 +17,7 @@ from typing import IO, Any
 from tracker.store.store import Store
 from tracker.tracking.addresses import hide_secrets
 from tracker.tracking.delivered import DeliveredItems, destination
+from tracker.tracking.meeting import Joined, Meeting, join
 from tracker.tracking.report import Delivered, Policy, policy_text
 
 Progress = Callable[[int, int], None]
@@ -28,8 +30,8 @@ class Outbox:
 
     `compare` names the studies (by key; None: all) that are first compared with what MLflow really has; of others only what
     was never delivered is delivered. `progress` is told, from a thread, how many were delivered and how many wait. `files`
-    says where the project's files are (`ProjectFiles.words`). No server can make it raise or block: what could not be
-    delivered waits in the store.
+    says where the project's files are (`ProjectFiles.words`). Where there is a `meeting`, the process that waits there is used,
+    and waits there again afterwards. No server can make it raise or block: what could not be delivered waits in the store.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Outbox:
         compare: Sequence[str] | None = (),
         progress: Progress | None = None,
         files: Mapping[str, str] | None = None,
+        meeting: Meeting | None = None,
     ) -> None:
         self._folder, self._uri, self._experiment = store_folder, tracking_uri, experiment
         self._settings = {
@@ -50,16 +53,19 @@ class Outbox:
             "policy": policy_text(policy),
             "compare": None if compare is None else list(compare),
             "files": None if files is None else dict(files),
+            "meeting": None if meeting is None else asdict(meeting),
         }
+        self._meeting = meeting
         self._progress = progress
         self._unheard = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Joined | None = None
         self._last: dict[str, Any] = {"delivered": 0, "waiting": -1, "problem": None, "done": False}
+        self._over = threading.Event()  # it has said that it is done, or is gone
         self._complaints: list[bytes] = []
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Outbox:
-        self._process = process = subprocess.Popen(
+        self._process = process = (self._meeting and join(self._meeting)) or subprocess.Popen(
             [sys.executable, "-m", "tracker.tracking.deliver"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -94,12 +100,10 @@ class Outbox:
         if process is None:
             return self._report(None)
         self._tell("finish")
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._close()
-            return self._report(f"delivery to MLflow took more than {timeout_s} s")
+        in_time = self._over.wait(timeout_s)
         self._close()
+        if not in_time:
+            return self._report(f"delivery to MLflow took more than {timeout_s} s")
         problem = self._last["problem"]
         return self._report(problem if self._last["done"] else self._crash(process.returncode))
 
@@ -107,7 +111,7 @@ class Outbox:
         waits, recorded = _standing(self._folder, self._uri, self._experiment)
         return Delivered(self._last["delivered"], waits, problem, empty=not recorded)
 
-    def _crash(self, code: int) -> str:
+    def _crash(self, code: int | None) -> str:
         lines = b"".join(self._complaints[-50:]).decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit code {code}"
         return f"the delivery process ended early ({hide_secrets(reason, self._uri)})"
@@ -123,6 +127,9 @@ class Outbox:
                 self._last, self._unheard = json.loads(line), 0
                 if self._progress is not None and not self._last["done"]:
                     self._progress(self._last["delivered"], self._last["waiting"])
+            if self._last["done"]:
+                self._over.set()
+        self._over.set()
 
     def _read_complaints(self, stream: IO[bytes]) -> None:
         for line in stream:
@@ -139,16 +146,30 @@ class Outbox:
             return
         with contextlib.suppress(OSError):
             process.stdin.close()  # type: ignore[union-attr]  # this tells it to leave
-        try:
-            process.wait(LEAVE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for thread in self._threads:
-            thread.join()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
+        if self._meeting is not None and self._last["done"]:
+            _let_go(process)
+        else:
+            _end(process)
+        for thread, stream in zip(self._threads, (process.stdout, process.stderr), strict=True):
+            thread.join(LEAVE_S)
+            if stream is not None and not thread.is_alive():
                 stream.close()
+
+
+def _end(process: subprocess.Popen[bytes] | Joined) -> None:
+    try:
+        process.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _let_go(process: subprocess.Popen[bytes] | Joined) -> None:
+    """It waits for the next stage, or leaves with dvc."""
+    if isinstance(process, Joined):
+        process.let_go()
+    else:
+        process.returncode = 0  # else Popen complains of a child that outlives it
 
 
 def sync(
