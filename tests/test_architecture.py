@@ -155,5 +155,5 @@ def test_the_wheel_holds_tracker_only() -> None:
     found = find_packages(str(ROOT), include=settings["tool"]["setuptools"]["packages"]["find"]["include"])
     folders = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in (ROOT / "tracker").rglob("*.py")}
     assert folders == set(found)
-    assert {"tracker": "tracker.cli:main"} == settings["project"]["scripts"]
+    assert {"tracker": "tracker.cli.__main__:program"} == settings["project"]["scripts"]
     assert ("repro-tracker", "Apache-2.0") == (settings["project"]["name"], settings["project"]["license"])

@@ -58,6 +58,51 @@ def test_a_process_that_ends_quickly_collects_its_garbage(tmp_path: Path) -> Non
     assert (0, "collected\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
+PROGRAM = """
+import atexit, sys, threading, time
+from tracker.loading import run_to_its_end
+
+class Told:
+    def __del__(self):
+        print("taken apart")
+
+told = Told()
+atexit.register(print, "at the end")
+
+def body():
+    threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+    print("body")
+    sys.exit(eval(sys.argv[1]))
+
+run_to_its_end(body)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "said"), [("None", 0, ""), ("3", 3, ""), ("300", 44, ""), ("'why'", 1, "why\n")]
+)
+def test_a_program_ends_as_python_would_and_is_not_taken_apart(
+    tmp_path: Path, code: str, expected: int, said: str
+) -> None:
+    """Exit code, threads, `atexit` and output are Python's; a module that is still there is not emptied first."""
+    done = command(tmp_path, "-c", PROGRAM, code)
+    told = "body\nthread\nat the end\n" + "taken apart\n" * (said != "")
+    assert (expected, told, said) == (done.returncode, done.stdout, done.stderr)
+
+
+def test_a_program_that_fails_says_where(tmp_path: Path) -> None:
+    """What nobody raised on purpose is a traceback and exit code 1; output that nobody reads is Python's to complain of."""
+    lines = "from tracker.loading import run_to_its_end\nrun_to_its_end(lambda: {}['gone'])\n"
+    failed = command(tmp_path, "-c", lines)
+    assert 1 == failed.returncode
+    assert failed.stderr.endswith("KeyError: 'gone'\n")
+    unread = "import os, sys\nread, write = os.pipe(); os.close(read); os.dup2(write, 1); sys.stdout = open(1, 'w')\n"
+    unread += "from tracker.loading import run_to_its_end\nrun_to_its_end(lambda: sys.stdout.write('word'))\n"
+    done = command(tmp_path, "-c", unread)
+    assert 120 == done.returncode
+    assert "BrokenPipeError" in done.stderr
+
+
 def test_where_nothing_waits_mlflow_is_not_asked(fresh: SmallProject) -> None:
     """A comparison that recorded nothing ends without delivery: it makes no database, and nobody is waited for."""
     uri = f"sqlite:///{fresh.paths.root / 'mlflow.db'}"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
 from tracker.lifelines import is_orphaned
-from tracker.loading import end_quickly, loading
+from tracker.loading import loading, run_to_its_end
 from tracker.tracking.meeting import Meeting, await_next_stage
 from tracker.tracking.mlflow_settings import settle
 from tracker.tracking.report import Delivered, policy_from
@@ -41,7 +41,6 @@ Lines = queue.SimpleQueue[str]
 
 def main() -> int:
     """Runs until `finish` is done and no stage follows, or whoever it works for is gone; the exit code."""
-    end_quickly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
     settle(os.environ)
     is_gone: Callable[[], bool] = partial(is_orphaned, os.getppid())
@@ -160,4 +159,4 @@ def _say(report: Delivered, *, done: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_to_its_end(lambda: sys.exit(main()))
