@@ -18,6 +18,7 @@ from tracker.datasets.limits import MAX_COLUMNS
 from tracker.datasets.load import read_table
 from tracker.datasets.load_csv import parse_csv
 from tracker.datasets.load_parquet import parse_parquet
+from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 
 
@@ -227,3 +228,18 @@ def test_row_names_that_r_and_pandas_write_are_understood(text: str) -> None:
     assert ["no", "yes"] == frame["y"].tolist()
     with pytest.raises(DataError, match="line 3: 2 cells"):
         parse_csv(b",a,y\nr1,1,no\nr2,2\n", "t.csv", ())
+
+
+def test_a_table_that_is_not_here_says_who_has_it(tmp_path: Path) -> None:
+    """An address, a table that DVC keeps, a file of another kind: each is told what to do; a text may be called .tsv."""
+    with pytest.raises(DataError, match="is an address; fetch the file, and give its path"):
+        read_table("https://example.org/t.csv", tmp_path)
+    (tmp_path / "t.csv.dvc").touch()
+    with pytest.raises(DataError, match="is not here, but DVC keeps it; fetch it with `dvc pull`"):
+        read_table("t.csv", tmp_path)
+    with pytest.raises(DataError, match=r"ends in \.csv or \.parquet \(or \.tsv, \.txt, \.data for text\)"):
+        read_table("t.xlsx", tmp_path)
+    (tmp_path / "t.tsv").write_text("a\ty\n1\tno\n")
+    with pytest.raises(DataError, match='say data\\.separator: "tab"'):
+        read_table("t.tsv", tmp_path)
+    assert ["a", "y"] == list(read_table("t.tsv", tmp_path, writing=Writing(separator="\t")).columns)

@@ -7,6 +7,8 @@ from tracker.errors import DataError
 MAX_COLUMNS = 10_000
 MAX_CELLS = 200_000_000
 MAX_TEXT = 2**30  # bytes of text of a table, written out
+TEXTS = (".csv", ".tsv", ".txt", ".data")  # how the names of tables end that are texts
+SUFFIXES = (*TEXTS, ".parquet", ".pq")
 EXACT = 2**53  # up to here float64 holds every whole number
 
 

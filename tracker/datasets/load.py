@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.datasets.limits import SUFFIXES, TEXTS
 from tracker.datasets.load_csv import PLAIN, parse_csv, propose_writing
 from tracker.datasets.load_parquet import parse_parquet
 from tracker.datasets.writing import Writing
@@ -31,18 +32,23 @@ def read_table(source: str, root: Path, text: Collection[str] = (), writing: Wri
     if source.startswith("sklearn:"):
         return _read_bundled(source.removeprefix("sklearn:"))
     suffix = Path(source).suffix.lower()
-    if suffix not in {".csv", ".parquet", ".pq"}:
+    if "://" in source:
+        raise DataError(f"data.source: {source!r}: is an address; fetch the file, and give its path")
+    if suffix not in SUFFIXES:
         known = ", ".join(f"sklearn:{name}" for name in BUNDLED)
-        raise DataError(f"data.source: {source!r}: expected a file that ends in .csv or .parquet, or one of {known}")
+        raise DataError(
+            f"data.source: {source!r}: expected a file that ends in .csv or .parquet (or {', '.join(TEXTS[1:])} for text), "
+            f"or one of {known}"
+        )
     content = _read_bytes(root / source, source)
-    if suffix == ".csv":
+    if suffix in TEXTS:
         return parse_csv(content, source, text, writing)
     return parse_parquet(content, source, text, writing)
 
 
 def look_at_writing(source: str, root: Path) -> Writing:
     """The writing that a file seems to have; that of anything but CSV is plain. Raises DataError."""
-    if Path(source).suffix.lower() != ".csv":
+    if Path(source).suffix.lower() not in TEXTS:
         return PLAIN
     return propose_writing(_read_bytes(root / source, source), source)
 
@@ -90,6 +96,8 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     try:
         mode = path.lstat().st_mode
     except (OSError, ValueError):
+        if Path(f"{path}.dvc").is_file():
+            return "is not here, but DVC keeps it; fetch it with `dvc pull`"
         return f"cannot be opened ({error.strerror}); it is looked for in the folder of params.yaml"
     if stat.S_ISREG(mode):
         return f"cannot be opened ({error.strerror})"

@@ -17,7 +17,6 @@ MOST_CLASSES = 50  # of a column that is offered as target
 MOST_OFFERED = 25
 MOST_NAMED = 4
 LONGEST = 24  # characters of a class that are shown
-SUFFIXES = (".csv", ".parquet", ".pq")
 
 
 @dataclass(frozen=True, slots=True)
