@@ -20,7 +20,7 @@ from tracker.datasets.check_writing import (
     writing_faults,
 )
 from tracker.datasets.schema import Column, as_text
-from tracker.datasets.writing import EVERY
+from tracker.datasets.writing import EVERY, ROW_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def find_warnings(
     for column in columns:
         if column.role not in {"feature", "dropped"} or column.reason in _EXPECTED:
             continue
-        if column.kind == "categorical":
+        if column.kind == "categorical" or column.name == ROW_NAMES:
             yield from _text_warnings(frame[column.name], column, data)
         elif column.kind == "date":
             yield from date_warnings(frame[column.name], column, data)

@@ -157,9 +157,9 @@ def _with_row_names(first: list[str], rows: list[list[str]], name: str) -> list[
     """
     widths = {len(row) for row in rows}
     width = widths.pop() if len(widths) == 1 else len(first)
-    if width == len(first) + 1 and any(row[-1] for row in rows):
+    if width == len(first) + 1 and len(rows) > 1 and any(row[-1] for row in rows):
         return [ROW_NAMES, *first]
-    if width == len(first) + 1:
+    if width == len(first) + 1 and not any(row[-1] for row in rows):
         raise DataError(
             f"{name}: each row ends with a separator, the header does not; take it out of the rows, or add it to line 1 "
             "with a name"
