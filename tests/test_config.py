@@ -284,7 +284,11 @@ def test_files_that_cannot_be_read(tmp_path):
             study(generation=8),
             "studies.s: generation belongs to samplers that learn, and to pruners; random does not learn",
         ),
-        (study(pruner={"name": "halving"}), "studies.s.pruner.name: expected 'median', found 'halving'"),
+        (
+            study(pruner={"name": "halve"}),
+            "studies.s.pruner.name: expected 'median', 'halving', 'hyperband', 'patient', ",
+        ),
+        (study(pruner={"name": "threshold"}), "studies.s.pruner: pruner threshold needs worst: a value worse than"),
         (study(pruner="median"), "studies.s.pruner: expected entries, name: value, found 'median'"),
         (
             study(pruner={"name": "median", "patience": 3}),

@@ -12,8 +12,8 @@ from tracker.hyperparameters import Hyperparameter
 class PrunerRow:
     """A pruner as the configuration and the search see it: its settings with types, bounds and defaults.
 
-    `implementation` ("module:function") opens it from all its settings, the direction of the objective and the study's
-    name, and is imported only then. `libraries` are the PyPI names whose releases shape decisions.
+    `implementation` ("module:function") opens it from all its settings, the direction of the objective, the study's
+    name and its epochs, and is imported only then. `libraries` are the PyPI names whose releases shape decisions.
     """
 
     name: str
@@ -31,6 +31,49 @@ ROWS = (
             "n_warmup_steps": Hyperparameter("int", "no trial stops before this epoch", 0, low=0),
             "interval_steps": Hyperparameter("int", "epochs from one decision to the next", 1, low=1),
             "n_min_trials": Hyperparameter("int", "completed trials that reached the epoch", 1, low=1),
+        },
+    ),
+    PrunerRow(
+        "halving",
+        "tracker.search.optuna_pruners:open_halving",
+        {
+            "min_resource": Hyperparameter("int", "the first rung, in epochs", 1, low=1),
+            "reduction_factor": Hyperparameter(
+                "int", "one in so many goes on; rungs lie so many times apart", 3, low=2
+            ),
+        },
+    ),
+    PrunerRow(
+        "hyperband",
+        "tracker.search.optuna_pruners:open_hyperband",
+        {
+            "min_resource": Hyperparameter("int", "the first rung, in epochs", 1, low=1),
+            "reduction_factor": Hyperparameter("int", "as for halving", 3, low=2),
+        },
+    ),
+    PrunerRow(
+        "patient",
+        "tracker.search.optuna_pruners:open_patient",
+        {
+            "patience": Hyperparameter("int", "epochs that may pass without a better value", 5, low=0),
+            "min_delta": Hyperparameter("float", "by how much worse the last epochs must be", 0.0, low=0.0),
+        },
+    ),
+    PrunerRow(
+        "threshold",
+        "tracker.search.optuna_pruners:open_threshold",
+        {
+            "worst": Hyperparameter("float", "a value worse than this stops a trial"),
+            "n_warmup_steps": Hyperparameter("int", "no trial stops before this epoch", 0, low=0),
+            "interval_steps": Hyperparameter("int", "epochs from one decision to the next", 1, low=1),
+        },
+    ),
+    PrunerRow(
+        "first_epoch",
+        "tracker.search.optuna_pruners:open_first_epoch",
+        {
+            "epoch": Hyperparameter("int", "the epoch after which trials stop", 1, low=1),
+            "keep": Hyperparameter("int", "how many of the best so far go on", 3, low=1),
         },
     ),
 )

@@ -46,6 +46,9 @@ def pruner_faults(place: str, pruner: Pruner) -> Iterator[str]:
             yield f"{place}.{name}: unknown; {pruner.name} knows {', '.join(settings)}"
         elif fault := settings[name].fault(value):
             yield f"{place}.{name}: {fault}"
+    for name, setting in settings.items():
+        if setting.default is None and name not in pruner.given:
+            yield f"{place}: pruner {pruner.name} needs {name}: {setting.meaning}"
 
 
 def pruner_settings(study: Study) -> dict[str, Any]:

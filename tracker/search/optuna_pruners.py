@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -12,19 +13,91 @@ from tracker.errors import TrackerError
 from tracker.search.optuna_border import optuna_border
 from tracker.search.pruners import Rung
 
+Settings = Mapping[str, Any]
 
-def open_median(settings: Mapping[str, int], direction: str, study_name: str) -> OptunaPruner:
+
+def open_median(settings: Settings, direction: str, study_name: str, epochs: int) -> OptunaPruner:  # noqa: ARG001 - of the table
     """Stops a trial whose best value so far is worse than the median of completed trials at the same epoch.
 
     Method: Golovin et al., Google Vizier, KDD 2017, section 3.2.2, as Optuna has it: it decides after the first report
     of each interval, and intervals begin at `n_warmup_steps`, so the first report of all (epoch 1) is one, too.
     """
+    return OptunaPruner(optuna.pruners.MedianPruner(**settings), _intervals(settings), direction, study_name)
+
+
+def open_halving(settings: Settings, direction: str, study_name: str, epochs: int) -> OptunaPruner:
+    """Successive halving: at each rung one in `reduction_factor` of the trials that came so far goes on.
+
+    Method: Li et al., A System for Massively Parallel Hyperparameter Tuning (ASHA), MLSys 2020, as Optuna has it. Trials of
+    one generation reach a rung in the order of their numbers.
+    """
+    rule = optuna.pruners.SuccessiveHalvingPruner(**settings)
+    return OptunaPruner(rule, _powers(settings, epochs), direction, study_name)
+
+
+def open_hyperband(settings: Settings, direction: str, study_name: str, epochs: int) -> OptunaPruner:
+    """Successive halving with several first rungs: a trial's bracket follows from its number, the study's name and epochs.
+
+    Method: Li et al., Hyperband, JMLR 18, 2018, as Optuna has it.
+    """
+    rule = optuna.pruners.HyperbandPruner(**settings, max_resource=max(epochs, settings["min_resource"]))
+    return OptunaPruner(rule, _powers(settings, epochs), direction, study_name)
+
+
+def open_patient(settings: Settings, direction: str, study_name: str, epochs: int) -> OptunaPruner:  # noqa: ARG001
+    """Stops a trial whose last `patience` + 1 epochs were all worse than its best before them, by more than `min_delta`."""
+    with optuna_border():  # it warns that the rule is experimental
+        rule = optuna.pruners.PatientPruner(None, **settings)
+    return OptunaPruner(rule, lambda epoch: epoch > settings["patience"] + 1, direction, study_name)
+
+
+def open_threshold(settings: Settings, direction: str, study_name: str, epochs: int) -> OptunaPruner:  # noqa: ARG001
+    """Stops a trial whose value is worse than `worst`, or undefined."""
+    when = {name: value for name, value in settings.items() if name != "worst"}
+    bound = {"upper" if direction == "minimize" else "lower": settings["worst"]}
+    return OptunaPruner(optuna.pruners.ThresholdPruner(**bound, **when), _intervals(settings), direction, study_name)
+
+
+def open_first_epoch(settings: Settings, direction: str, study_name: str, epochs: int) -> OptunaPruner:  # noqa: ARG001
+    """Stops every trial after one epoch that is not among the `keep` best so far: the rule without a model to beat.
+
+    Method: Egele et al., The unreasonable effectiveness of early discarding after one epoch, Neurocomputing 2024, where the
+    best of all are trained on; here those of the trials before, so that a longer study begins with a shorter one's trials.
+    """
+    rule = FirstEpoch(settings["epoch"], settings["keep"])
+    return OptunaPruner(rule, lambda epoch: epoch == settings["epoch"], direction, study_name)
+
+
+class FirstEpoch(optuna.pruners.BasePruner):  # type: ignore[misc]  # Optuna comes without types for us
+    """Compares the values of one epoch, of trials that came there before; a tie goes to the earlier trial."""
+
+    def __init__(self, epoch: int, keep: int) -> None:
+        self._epoch, self._keep = epoch, keep
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether as many trials as are kept were as good or better."""
+        value = trial.intermediate_values.get(self._epoch)
+        if value is None or trial.last_step != self._epoch:
+            return False
+        sign = -1 if study.direction == optuna.study.StudyDirection.MINIMIZE else 1
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        others = [one.intermediate_values.get(self._epoch, math.nan) for one in before]
+        return math.isnan(value) or sum(sign * other >= sign * value for other in others) >= self._keep
+
+
+def _intervals(settings: Settings) -> Callable[[int], bool]:
+    """The first epoch, and from the warm-up on the first of each interval."""
     warmup, interval = settings["n_warmup_steps"], settings["interval_steps"]
+    return lambda epoch: epoch >= warmup and (epoch == 1 or (epoch - warmup) % interval == 0)
 
-    def may_prune(epoch: int) -> bool:
-        return epoch >= warmup and (epoch == 1 or (epoch - warmup) % interval == 0)
 
-    return OptunaPruner(optuna.pruners.MedianPruner(**settings), may_prune, direction, study_name)
+def _powers(settings: Settings, epochs: int) -> Callable[[int], bool]:
+    """The first rung, and each `reduction_factor` times as far as the one before."""
+    rungs, rung = set(), settings["min_resource"]
+    while rung < epochs:
+        rungs.add(rung)
+        rung *= settings["reduction_factor"]
+    return rungs.__contains__
 
 
 class OptunaPruner:

@@ -48,8 +48,9 @@ class Pruner(Protocol):
         """How the trials ended that were running after the last rung. Raises TrackerError where one is left out."""
 
 
-def open_pruner(settings: Mapping[str, Any], direction: str, study_name: str) -> Pruner:
-    """The pruner of a study at its beginning; `settings` has its name and every setting.
+def open_pruner(settings: Mapping[str, Any], direction: str, study_name: str, epochs: int) -> Pruner:
+    """The pruner of a study at its beginning; `settings` has its name and every setting; `epochs` is
+    the most that a trial has.
 
     Raises SpaceError where the table has none of that name.
     """
@@ -57,5 +58,5 @@ def open_pruner(settings: Mapping[str, Any], direction: str, study_name: str) ->
     if name not in PRUNERS:
         raise SpaceError(f"pruner {name!r} is unknown; there are {', '.join(PRUNERS)}")
     given = {setting: value for setting, value in settings.items() if setting != "name"}
-    pruner: Pruner = pkgutil.resolve_name(PRUNERS[name].implementation)(given, direction, study_name)
+    pruner: Pruner = pkgutil.resolve_name(PRUNERS[name].implementation)(given, direction, study_name, epochs)
     return pruner

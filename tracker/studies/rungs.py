@@ -234,4 +234,6 @@ class Decisions:
 
 def pruner_of(spec: StudySpec) -> Pruner | None:
     """The pruner of a study at its beginning; None where it has none."""
-    return open_pruner(spec.pruner, spec.objective["direction"], spec.name) if spec.pruner else None
+    if not spec.pruner:
+        return None
+    return open_pruner(spec.pruner, spec.objective["direction"], spec.name, spec.training["epochs"])
