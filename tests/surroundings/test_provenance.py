@@ -29,6 +29,17 @@ def test_only_what_changes_numbers_is_in_the_environment() -> None:
     assert parts["blas"]
 
 
+def test_provenance_tells_the_experiment_of_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `dvc exp run` sets is recorded by name; outside of it nothing is."""
+    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        monkeypatch.delenv(name, raising=False)
+    assert not any(name.startswith("dvc") for name in provenance(["x"], tmp_path))
+    monkeypatch.setenv("DVC_EXP_NAME", "woods-coos")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "f" * 40)
+    found = provenance(["x"], tmp_path)
+    assert ("woods-coos", "f" * 40) == (found["dvc_experiment"], found["dvc_baseline"])
+
+
 def test_provenance_tells_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
     """A clean checkout names its commit; a changed tracked file makes it dirty, with a digest of the difference."""
     git(tmp_path, "init", "-q")

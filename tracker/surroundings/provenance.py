@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ HIDDEN = "***"
 def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
     """Who computed it, with what, from which commit: user, source, commit, dirty, host, python, packages, cpu, sources.
 
+    In `dvc exp run` also the name of the experiment and its baseline.
+
     `argv` is the command line of the process, `root` the folder of the project. Costs some 10 ms; call it once per run.
     """
     return {
@@ -31,9 +33,16 @@ def provenance(argv: Sequence[str], root: Path) -> dict[str, Any]:
         "source": argv[0] if argv else "",
         "command": safe_command(argv, root),
         **_git(root),
+        **_experiment(os.environ),
         "host": socket.gethostname(),
         **machine(),
     }
+
+
+def _experiment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Which experiment of DVC this is part of, and the commit that it began with; nothing outside of `dvc exp run`."""
+    named = {"dvc_experiment": environ.get("DVC_EXP_NAME"), "dvc_baseline": environ.get("DVC_EXP_BASELINE_REV")}
+    return {name: value for name, value in named.items() if value}
 
 
 def trained_with(argv: Sequence[str], root: Path, numerics: str = "native") -> tuple[str, dict[str, Any]]:

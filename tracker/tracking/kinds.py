@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from tracker.errors import NotFoundError, StoreError
 from tracker.store.queue import Item
 from tracker.store.store import Store
+from tracker.tracking.figures import run_figures, study_figures
 from tracker.tracking.names import told_apart
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles, data_params, seen_without_files
@@ -21,10 +22,10 @@ from tracker.tracking.run_contents import (
     RECORD,
     RECORD_TAG,
     Run,
+    best_of,
     final_run,
     finished_study,
     study_run,
-    trial_of_final,
     trial_run,
 )
 
@@ -209,13 +210,25 @@ class StudyEnd:
             found = runs.trials.get(number)
             if found is not None and MODEL_TAG not in found.tags:
                 runs.trials[number] = transport.add_model(study, number, found)
+        self._add_figures(transport, study)
         with transport.recorder.files(transport.parent(study)) as folder:
-            _write_files(folder, run)
+            _write_files(folder, replace(run, files={**run.files, **study_figures(transport.store, study)}))
         runs.parent = transport.complete(transport.parent(study), transport.with_data(run, study))
 
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the study was pulled and MLflow shows its last end."""
         return item.subject in taken.ends
+
+    @staticmethod
+    def _add_figures(transport: Transport, study: str) -> None:
+        """Curve and confusion matrix beside the best trial; they come before the study's end, so a kill repeats them."""
+        finish = transport.store.finish(study)
+        best = None if finish is None else best_of(transport.store, study, finish[0])
+        found = None if best is None else transport.presence.study(study).trials.get(best.number)
+        if best is not None and found is not None:
+            serving = transport.store.serving(best.spec.data) or {}
+            with transport.recorder.files(found) as folder:
+                _write_all(folder, run_figures(f"{best.study}/{best.number}", best.outcome, serving.get("labels", ())))
 
 
 class FinalResult:
@@ -235,17 +248,25 @@ class FinalResult:
         if found is None:
             found = runs[item.subject] = transport.recorder.create(run, None)
         if not transport.is_whole(found, FINAL):
-            run, chosen = self._with_data(transport, run), trial_of_final(transport.store, item.subject)
+            run, key = self._with_data(transport, run), run.tags.get("tracker.key", "")
             with transport.recorder.files(found) as folder:
-                _write_files(folder, run)
-                if chosen is not None and transport.models.possible(*chosen):
-                    transport.models.write(folder / "model", *chosen, found.run_id)
+                _write_all(folder, self._curve(transport, run, key))
+                _write_files(folder, run)  # last: its confusion matrix is of the test rows
+                if transport.models.possible_run(key):
+                    transport.models.write_run(folder / "model", key, found.run_id)
                     run = _marked(run)
             runs[item.subject] = transport.complete(found, run)
 
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the result was pulled."""
         return item.subject in taken.finals
+
+    @staticmethod
+    def _curve(transport: Transport, run: Run, key: str) -> dict[str, bytes]:
+        """The curve of the run that was scored, of its trial or of what confirmed it."""
+        outcome = transport.store.outcomes([key]).get(key)
+        name = f"{run.tags.get('tracker.study')}/{run.tags.get('tracker.trial')}"
+        return {} if outcome is None else run_figures(name, outcome)
 
     @staticmethod
     def _with_data(transport: Transport, run: Run) -> Run:
@@ -280,5 +301,10 @@ def _marked(run: Run) -> Run:
 
 
 def _write_files(folder: Path, run: Run) -> None:
-    for name, content in run.files.items():
+    _write_all(folder, run.files)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)

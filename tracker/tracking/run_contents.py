@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from tracker.records import (
 from tracker.store.environments import earlier_environments
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial
+from tracker.tracking.figures import test_figures
 from tracker.tracking.names import told_apart
 
 FORMAT = 2  # of record.json
@@ -253,19 +253,9 @@ def final_run(store: Store, final_digest: str) -> Run:
         tags=_final_tags(store, final_digest, final),
         params={name: text(value) for name, value in (final.get("params") or {}).items()},
         points=points,
-        files={FINAL: canonical_json(final), "confusion_matrix.json": canonical_json(matrix)},
+        files={FINAL: canonical_json(final), "confusion_matrix.json": canonical_json(matrix), **test_figures(final)},
         inputs=_test_rows(final),
     )
-
-
-def trial_of_final(store: Store, final_digest: str) -> tuple[str, int] | None:
-    """The study's key and the number of the trial that a final result is of; None where the store has it not."""
-    final, _ = store.final(final_digest)
-    for key, _spec in store.studies(str(final.get("study"))):
-        with contextlib.suppress(NotFoundError, TypeError, ValueError):
-            if store.proposal(key, int(final["trial"])).spec.key == final.get("key"):
-                return key, int(final["trial"])
-    return None
 
 
 def _looked(store: Store, final: Mapping[str, Any], created: float) -> float:
@@ -357,6 +347,7 @@ def _final_tags(store: Store, final_digest: str, final: Mapping[str, Any]) -> di
 def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
     tags = {"mlflow.source.type": "LOCAL", "mlflow.user": provenance.get("user")}
     tags |= {"mlflow.source.name": command_of(provenance), "mlflow.source.git.commit": provenance.get("commit")}
+    tags |= {f"tracker.{name}": provenance.get(name) for name in ("dvc_experiment", "dvc_baseline")}
     return {name: value for name, value in tags.items() if value}
 
 

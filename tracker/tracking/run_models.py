@@ -47,19 +47,32 @@ class RunModels:
         weights = stored.outcomes[0].weights
         return weights is not None and self._serving(stored.proposal) is not None and self._store.has_weights(weights)
 
+    def possible_run(self, key: str) -> bool:
+        """The same of a run by its key, such as one that confirmed a choice."""
+        outcome = self._store.outcomes([key]).get(key)
+        if outcome is None or outcome.weights is None or not self._store.has_weights(outcome.weights):
+            return False
+        try:
+            return self._store.serving(self._store.spec(key).data) is not None
+        except NotFoundError:
+            return False
+
     def write(self, folder: Path, study: str, number: int, run_id: str) -> None:
         """Writes a trial's MLflow model folder. Raises StoreError, StoreCorrupt."""
-        proposal = self._store.proposal(study, number)
-        spec, serving = proposal.spec, self._serving(proposal)
-        outcome = self._store.outcomes([spec.key])[spec.key]
+        self.write_run(folder, self._store.proposal(study, number).spec.key, run_id)
+
+    def write_run(self, folder: Path, key: str, run_id: str) -> None:
+        """Writes the MLflow model folder of a run by its key. Raises StoreError, StoreCorrupt."""
+        spec, outcome = self._store.spec(key), self._store.outcomes([key])[key]
+        serving = self._store.serving(spec.data)
         if serving is None or outcome.weights is None:
-            raise StoreError(f"trial {number} of study {study} has no model; `tracker sync` after it was tuned again")
+            raise StoreError(f"run {key[:12]} has no model; `tracker sync` after its study was tuned again")
         weights = self._store.weights(outcome.weights)
-        code = self._store.provenance(spec.key).get("code") if spec.code else None
+        code = self._store.provenance(key).get("code") if spec.code else None
         name = digest("serving", [data_identity(spec.data), spec.family, dict(spec.code)])
         if name not in self._templates:
             self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), spec.family, serving, code)
-        created = self._store.timing(spec.key).ended
+        created = self._store.timing(key).ended
         self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving, code), weights)
 
     def _serving(self, proposal: Proposal) -> Mapping[str, Any] | None:
