@@ -52,24 +52,35 @@ def test_scores_are_those_of_scikit_learn(metric: str) -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.lead < found.high
-    assert found.promotes(0.0)
+    assert found.promotes(SETTINGS)
 
 
 def test_an_equal_challenger_is_promoted_in_at_most_one_of_twenty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of pairs of equals about 5 % lead surely, whether rows stand alone or come five times each."""
     monkeypatch.setattr(decide, "DRAWS", 300)
-    alone = sum(judged(seed, 120, 0.8, 0.8).promotes(0.0) for seed in range(200))
-    clustered = sum(judged(seed, 120, 0.8, 0.8, copies=5).promotes(0.0) for seed in range(100))
-    assert alone <= 20  # 10 expected; more than 19 come in 1 of 300 such tests
+    alone = sum(judged(seed, 120, 0.8, 0.8).promotes(SETTINGS) for seed in range(200))
+    clustered = sum(judged(seed, 120, 0.8, 0.8, copies=5).promotes(SETTINGS) for seed in range(100))
+    assert alone <= 20  # 10 expected at most; more than 19 come in 1 of 300 such tests
     assert clustered <= 12  # of 100
 
 
 def test_a_better_challenger_is_promoted_by_margin_and_certainty() -> None:
     """0.9 against 0.7 on 150 rows leads surely; the margin asks for more; four rows never decide."""
-    assert judged(1, 150, 0.7, 0.9).promotes(0.05)
-    assert not judged(1, 150, 0.7, 0.9).promotes(0.5)
-    assert not judged(1, 4, 0.7, 0.9).promotes(0.0)
-    assert not judged(1, 150, 0.9, 0.7).promotes(0.0)
+    assert judged(1, 150, 0.7, 0.9).promotes(Promote(margin=0.05))
+    assert not judged(1, 150, 0.7, 0.9).promotes(Promote(margin=0.5))
+    assert not judged(1, 4, 0.7, 0.9).promotes(SETTINGS)
+    assert not judged(1, 150, 0.9, 0.7).promotes(SETTINGS)
+
+
+def test_chance_is_counted_exactly() -> None:
+    """Six rows, all of which the challenger alone has right: one of 64 exchanges leads as far (p 1/64), whatever the metric."""
+    truth = np.array([0, 1] * 3)
+    right, wrong = (np.where(np.eye(2)[call] > 0, 0.9, 0.1) for call in (truth, 1 - truth))
+    sides = Side(wrong, 1 - truth), Side(right, truth)
+    for metric in ("val_accuracy", "val_loss"):
+        found = judge(truth, *sides, SETTINGS, metric, 1, None, bit_generator(0, "test"))
+        assert found.p == pytest.approx(1 / 64, abs=0.009)
+        assert found.promotes(SETTINGS)
 
 
 def test_an_undefined_score_promotes_nobody() -> None:
@@ -77,7 +88,7 @@ def test_an_undefined_score_promotes_nobody() -> None:
     nothing = Side(np.tile([0.9, 0.1], (50, 1)), np.zeros(50, dtype=np.int64))
     found = judge(np.zeros(50, dtype=np.int64), nothing, nothing, SETTINGS, "val_f1", 1, None, bit_generator(0, "test"))
     assert (found.champion, found.challenger, found.lead) == (None, None, None)
-    assert not found.promotes(0.0)
+    assert not found.promotes(SETTINGS)
     assert not found.holds(1.0)
 
 

@@ -1,16 +1,16 @@
-"""Whether a challenger is better than the champion on the same rows: a paired bootstrap over rows or clusters of them."""
+"""Whether a challenger is better than the champion on the same rows: paired, over rows or over what stays together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config.parts import Promote
-from tracker.metrics import METRICS, count_confusion, direction_of, scores, separation_scores
+from tracker.metrics import METRICS, direction_of, scores, separation_scores
 
 DRAWS = 2000
 DRAWS_SORTED = 500  # of metrics that sort all rows for each draw
@@ -27,10 +27,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Both scores on `rows` rows in `units` independent units, and how much better the challenger is (always: more is better).
+    """Both scores on `rows` rows in `units` independent units, and by how much the challenger leads (always: more is better).
 
-    `low` and `high` hold the difference with the declared confidence, each for itself: so the challenger is better than `low`
-    with that confidence, and worse than `high`. All None where a score is undefined.
+    `low` and `high` hold the lead with the declared confidence, each for itself (paired bootstrap). `p` is how often a lead
+    of this size comes about where the two models are alike (paired permutation test). All None where a score is undefined.
     """
 
     metric: str
@@ -41,10 +41,15 @@ class Judged:
     lead: float | None
     low: float | None
     high: float | None
+    p: float | None
 
-    def promotes(self, margin: float) -> bool:
+    def promotes(self, settings: Promote) -> bool:
         """Whether the challenger leads by at least the margin, and surely leads."""
-        return self.lead is not None and self.low is not None and self.lead >= margin and self.low > 0
+        return self.lead is not None and self.p is not None and self.lead >= settings.margin and self.sure(settings)
+
+    def sure(self, settings: Promote) -> bool:
+        """Whether chance alone rarely gives such a lead."""
+        return self.p is not None and self.p <= 1 - settings.confidence
 
     def holds(self, margin: float) -> bool:
         """Whether the challenger is surely not worse than the champion by more than the margin."""
@@ -63,87 +68,106 @@ def judge(
 ) -> Judged:
     """Both models on rows whose labels have the places `truth` (rows,); `metric` as `val_f1` or `f1`.
 
-    Resampled are rows, or the `clusters` (a number per row) in which they come, with replacement, for both models alike
-    (Efron and Tibshirani 1993, chapter 16). The draws come from `bits`, so equal input gives equal numbers.
+    The unit is a row, or one of the `clusters` (a number per row) in which rows come. Units are drawn with replacement for
+    the interval (Efron and Tibshirani 1993, chapter 16). For the test both models' answers are exchanged in half of the units
+    (Good 2005, chapter 3): where the models are alike it errs no more often than it says, however few the units are. The
+    draws come from `bits`, so equal input gives equal numbers.
     """
-    name = metric.removeprefix("val_")
     units = np.arange(len(truth)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     count = int(units.max()) + 1 if len(units) else 0
+    nothing = Judged(metric, len(truth), count, None, None, None, None, None, None)
     if count < 2:
-        return Judged(metric, len(truth), count, None, None, None, None, None)
+        return nothing
     generator = np.random.Generator(bits)
     sign = 1.0 if direction_of(metric) == "maximize" else -1.0
-    score, draws = _scorer(name, truth, champion, challenger, positive, units, count)
-    whole = score(np.ones((1, count)))[0]
-    part = max(1, AT_ONCE // count)
-    drawn = []
-    for start in range(0, draws, part):
-        weights = generator.multinomial(count, np.full(count, 1 / count), size=min(part, draws - start))
-        drawn.append(score(weights.astype(np.float64)))
-    pairs = np.concatenate(drawn)
+    score = _scorer(metric.removeprefix("val_"), truth, (champion, challenger), positive, units, count)
+    one = np.ones((1, count))
+    [whole] = score(one, 0 * one)
     if np.isnan(whole).any():
-        return Judged(metric, len(truth), count, _told(whole[0]), _told(whole[1]), None, None, None)
+        return replace(nothing, champion=_told(whole[0]), challenger=_told(whole[1]))
     lead = sign * float(whole[1] - whole[0])
-    differences = np.sort(sign * (pairs[:, 1] - pairs[:, 0])[~np.isnan(pairs).any(axis=1)])
-    if len(differences) < draws / 2:
-        return Judged(metric, len(truth), count, float(whole[0]), float(whole[1]), lead, None, None)
-    low, high = np.quantile(differences, [1 - settings.confidence, settings.confidence])
-    return Judged(metric, len(truth), count, float(whole[0]), float(whole[1]), lead, float(low), float(high))
+    drawn, exchanged = _draws(score, generator, count, metric)
+    told = Judged(metric, len(truth), count, float(whole[0]), float(whole[1]), lead, None, None, None)
+    leads, by_chance = (sign * (pairs[:, 1] - pairs[:, 0]) for pairs in (drawn, exchanged))
+    known = leads[~np.isnan(leads)]
+    if len(known) < len(leads) / 2:
+        return told
+    low, high = np.quantile(known, [1 - settings.confidence, settings.confidence])
+    as_large = int((~(by_chance < lead - 1e-12)).sum())  # an undefined one counts against the challenger
+    return replace(told, low=float(low), high=float(high), p=(1 + as_large) / (1 + len(by_chance)))
+
+
+Score = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _draws(
+    score: Score, generator: np.random.Generator, count: int, metric: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores of both sides (draws, 2): of units drawn with replacement, and with the answers exchanged in half of them."""
+    sorts = METRICS[metric.removeprefix("val_")].needs == "probabilities"
+    draws, part = DRAWS_SORTED if sorts else DRAWS, max(1, AT_ONCE // count)
+    drawn, exchanged = [], []
+    for start in range(0, draws, part):
+        size = min(part, draws - start)
+        weights = generator.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
+        drawn.append(score(weights, np.zeros((size, count))))
+        exchanged.append(score(np.ones((size, count)), generator.integers(0, 2, (size, count)).astype(np.float64)))
+    return np.concatenate(drawn), np.concatenate(exchanged)
 
 
 def _scorer(
     name: str,
     truth: NDArray[np.int64],
-    champion: Side,
-    challenger: Side,
+    sides: tuple[Side, Side],
     positive: int | None,
     units: NDArray[np.int64],
     count: int,
-) -> tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]:
-    """A function from weights (draws, units) to both scores (draws, 2), and how many draws it is for."""
-    sides = (champion, challenger)
+) -> Score:
+    """A function from weights and exchanges (draws, units), 1 where the answers are exchanged, to both scores (draws, 2)."""
     if name not in METRICS:
         raise ValueError(f"{name!r} is none of the metrics that a model can be scored with: {', '.join(METRICS)}")
-    needs = METRICS[name].needs
+    needs, classes = METRICS[name].needs, sides[0].probabilities.shape[1]
+    if needs == "probabilities":
+        return _of_order(name, truth, sides, positive, units)
     if needs == "loss":
         losses = [-np.log(np.maximum(side.probabilities[np.arange(len(truth)), truth], 1e-300)) for side in sides]
-        sums = np.stack([np.bincount(units, weights=loss, minlength=count) for loss in losses], axis=1)
+        sums = [np.bincount(units, weights=loss, minlength=count)[:, None] for loss in losses]
         sizes = np.bincount(units, minlength=count).astype(np.float64)
-        return lambda weights: (weights @ sums) / (weights @ sizes)[:, None], DRAWS
-    if needs == "confusion":
-        classes = champion.probabilities.shape[1]
-        return _of_counts(name, truth, [side.call for side in sides], classes, positive, units, count), DRAWS
+        return lambda weights, exchanged: (
+            np.concatenate(_summed(sums, weights, exchanged), 1) / (weights @ sizes)[:, None]
+        )
+    tables = [np.zeros((count, classes * classes)) for _ in sides]
+    for table, side in zip(tables, sides, strict=True):
+        np.add.at(table, (units, truth * classes + side.call), 1.0)
+    return lambda weights, exchanged: np.stack(
+        [_each(name, counts, classes, positive) for counts in _summed(tables, weights, exchanged)], axis=1
+    )
 
-    def sorted_scores(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+
+def _summed(
+    tables: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], exchanged: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """The weighted sums over units of both sides' numbers (units, n), those of exchanged units counted for the other side."""
+    one, other = tables
+    moved = (weights * exchanged) @ (other - one)
+    return [weights @ one + moved, weights @ other - moved]
+
+
+def _of_order(
+    name: str, truth: NDArray[np.int64], sides: tuple[Side, Side], positive: int | None, units: NDArray[np.int64]
+) -> Score:
+    one, other = (side.probabilities for side in sides)
+
+    def score(weights: NDArray[np.float64], exchanged: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = []
-        for one in weights:
-            taken = np.repeat(np.arange(len(truth)), one[units].astype(np.int64))
-            rows.append(
-                [separation_scores(truth[taken], side.probabilities[taken], positive, [name])[name] for side in sides]
-            )
+        for weight, exchange in zip(weights, exchanged, strict=True):
+            taken = np.repeat(np.arange(len(truth)), weight[units].astype(np.int64))
+            swaps = (exchange[units[taken]] > 0)[:, None]
+            pair = np.where(swaps, other[taken], one[taken]), np.where(swaps, one[taken], other[taken])
+            rows.append([separation_scores(truth[taken], side, positive, [name])[name] for side in pair])
         return np.array(rows, dtype=np.float64)
 
-    return sorted_scores, DRAWS_SORTED
-
-
-def _of_counts(
-    name: str,
-    truth: NDArray[np.int64],
-    calls: Sequence[NDArray[np.int64]],
-    classes: int,
-    positive: int | None,
-    units: NDArray[np.int64],
-    count: int,
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    cells = [truth * classes + call for call in calls]
-    tables = [np.zeros((count, classes * classes)) for _ in cells]
-    for table, cell in zip(tables, cells, strict=True):
-        np.add.at(table, (units, cell), 1.0)
-
-    def of_counts(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.stack([_each(name, weights @ table, classes, positive) for table in tables], axis=1)
-
-    return of_counts
+    return score
 
 
 def _each(name: str, counts: NDArray[np.float64], classes: int, positive: int | None) -> NDArray[np.float64]:
@@ -151,11 +175,6 @@ def _each(name: str, counts: NDArray[np.float64], classes: int, positive: int | 
     distinct, place = np.unique(counts.round().astype(np.int64), axis=0, return_inverse=True)
     told = [scores(one.reshape(classes, classes), positive)[name] for one in distinct]
     return np.array(told, dtype=np.float64)[place.ravel()]
-
-
-def confusion_of(truth: NDArray[np.int64], side: Side) -> NDArray[np.int64]:
-    """The confusion matrix of one model on the rows."""
-    return count_confusion(truth, side.call, side.probabilities.shape[1])
 
 
 def _told(value: Any) -> float | None:

@@ -151,7 +151,7 @@ def _decide(
         return "kept", champion, None, ["the same trial was chosen again"]
     judged = meet(job.config, job.paths, store, champion, challenger, job.trust)
     told = _met(judged, challenger, champion)
-    if judged.promotes(settings.margin):
+    if judged.promotes(settings):
         return "promoted", challenger, judged, [f"{told}: surely better, and by the margin of {settings.margin:g}"]
     why = [f"{told}: not surely better by the margin of {settings.margin:g}"]
     if job.config.retune.otherwise == "refit" and (again := _refitted(job, store, champion)) is not None:
@@ -314,11 +314,11 @@ def _counted(changes: Changes) -> str:
 
 
 def _met(judged: Judged, challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> str:
-    if judged.lead is None or judged.low is None or judged.high is None:
+    if judged.lead is None or judged.low is None or judged.p is None:
         return f"{named(challenger)} against {named(champion)}: {judged.metric} is undefined on {judged.rows} rows"
     return (
         f"{named(challenger)} {judged.challenger:.3f} against {named(champion)} {judged.champion:.3f} ({judged.metric} on "
-        f"{judged.rows} rows): lead {judged.lead:+.3f}, at least {judged.low:+.3f}"
+        f"{judged.rows} rows): lead {judged.lead:+.3f}, at least {judged.low:+.3f}, by chance in {judged.p:.1%}"
     )
 
 

@@ -19,7 +19,7 @@ RETUNE = "retune.json"
 TAG = "tracker.retune"
 NOTE = "mlflow.note.content"
 MOVES = frozenset({"first", "promoted", "refitted", "rollback"})  # decisions after which another model is served
-SCORES = ("champion", "challenger", "lead", "low", "high")
+SCORES = ("champion", "challenger", "lead", "low", "high", "p")
 
 
 def retune_run(store: Store, key: str) -> Run:
