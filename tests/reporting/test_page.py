@@ -157,6 +157,36 @@ def test_words_of_people_are_no_markup(paths: Paths, config: Config) -> None:
     assert "a<b>&c" in Page(text).text
 
 
+def test_the_line_of_champions(paths: Paths, config: Config) -> None:
+    """Every decision of a retuning with what was served, both scores and why; nothing of it where none was taken."""
+    facts = collect(paths, config)
+    assert "Retuned" not in Page(render_html(facts)).text
+    served = {"study": "random", "trial": 3, "study_key": "1" * 64, "key": "2" * 64, "value": 0.9}
+    judged = {"champion": 0.801, "challenger": 0.912}
+    told = [
+        {
+            "number": 1,
+            "decision": "promoted",
+            "champion": served,
+            "data": {"rows": 720},
+            "judged": judged,
+            "reasons": ["a", "b"],
+        },
+        {
+            "number": 2,
+            "decision": "refused",
+            "champion": served,
+            "data": None,
+            "judged": None,
+            "reasons": ["cut short"],
+        },
+    ]
+    text = Page(render_html(replace(facts, retunes=[{**one, "champion": served} for one in told]))).text
+    assert "Retuned 2 times" in text
+    assert "1 promoted random/3 720 0.801 0.912 a; b" in text
+    assert "2 refused random/3 - - - cut short" in text
+
+
 def test_hyperparameters_are_summed_up_by_value_or_range(paths: Paths, config: Config) -> None:
     """Few values have a row each, many are cut into ranges of equal size; every trial is counted once."""
     facts = collect(paths, config)

@@ -51,6 +51,7 @@ def test_the_alias_is_served(retuned: tuple[Year, str]) -> None:
     [run] = client.search_runs(["1"], f"tags.tracker.retune = '{last['digest']}'")
     assert run.data.params["decision"] == "promoted"
     assert run.data.metrics["retune_lead"] > 0
+    assert "mlflow.sharedViewState.tracker-retunes" in client.get_experiment("1").tags
 
 
 @pytest.mark.slow

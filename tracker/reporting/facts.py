@@ -10,11 +10,13 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tracker.canonical import parse_canonical
 from tracker.config import Config
-from tracker.errors import NotFoundError
+from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import was_scored
 from tracker.evaluation.reports import read_study_report
+from tracker.fields import retune
 from tracker.paths import Paths
 from tracker.records import Trial
 from tracker.remedies import run_again
@@ -73,6 +75,7 @@ class Facts:
     results: Mapping[str, StudyResult]
     splits: Mapping[str, Any]
     withheld: str = ""
+    retunes: Sequence[Mapping[str, Any]] = ()
 
     @property
     def metric(self) -> str:
@@ -137,7 +140,22 @@ def collect(paths: Paths, config: Config) -> Facts:
     records = {name: paths.models / name / "trials.jsonl" for name in names}
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
     final, withheld = _final(paths.reports / "final.json")
-    return Facts(config, studies, rows, ranking, final, results, _splits(paths.splits), withheld)
+    return Facts(
+        config, studies, rows, ranking, final, results, _splits(paths.splits), withheld, _retunes(paths.retunes)
+    )
+
+
+def _retunes(path: Path) -> list[Mapping[str, Any]]:
+    """The decisions of `tracker retune`, oldest first."""
+    try:
+        told = [parse_canonical(line) for line in path.read_bytes().splitlines()]
+        for one in told:
+            retune({name: value for name, value in one.items() if name != "digest"})
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); bring it back from git") from None
+    return told
 
 
 def group_by(rows: Sequence[Row], name: str, direction: str) -> Sequence[Group]:

@@ -131,7 +131,7 @@ def _scorer(
         return _of_order(name, truth, sides, positive, units)
     if needs == "loss":
         losses = [-np.log(np.maximum(side.probabilities[np.arange(len(truth)), truth], 1e-300)) for side in sides]
-        sums = [np.bincount(units, weights=loss, minlength=count)[:, None] for loss in losses]
+        sums = [np.bincount(units, weights=loss, minlength=count).astype(np.float64)[:, None] for loss in losses]
         sizes = np.bincount(units, minlength=count).astype(np.float64)
         return lambda weights, exchanged: (
             np.concatenate(_summed(sums, weights, exchanged), 1) / (weights @ sizes)[:, None]

@@ -70,7 +70,7 @@ def _dress(transport: Transport, pen: _Pen, tuned: Collection[str]) -> None:
         newest_key = next(iter(ours))
         tags[PRIMARY] = objective_name(leading(ours.values())[0])
         shown = dict(list(ours.items())[:MOST_VIEWS])
-        tags |= views(shown, round(store.created(newest_key) * 1000))
+        tags |= views(shown, round(store.created(newest_key) * 1000), retuned=bool(store.retunes()))
         tags[NOTE] = experiment_note(best_first, *_final_told(transport, newest))
     _tag_experiment(recorder, pen, {name: value for name, value in tags.items() if len(value) <= TAG_LIMIT})
     for one in ended:

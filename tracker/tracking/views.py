@@ -18,7 +18,7 @@ from tracker.records import StudySpec
 from tracker.tracking.run_contents import objective_name
 
 VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
-STUDIES, FINAL = "tracker-studies", "tracker-final"
+STUDIES, FINAL, RETUNES = "tracker-studies", "tracker-final", "tracker-retunes"
 CURRENT = "tracker.current"
 MODE = "machine_learning"  # else a fresh browser shows MLflow's pages for language models
 TEST = ("test_f1", "test_accuracy", "test_precision", "test_recall")
@@ -42,11 +42,16 @@ def plain_address(server: str, experiment: str) -> str:
     return f"{server}/#/experiments/{experiment}/runs?{urlencode(words)}"
 
 
-def views(studies: Mapping[str, StudySpec], created_ms: int) -> dict[str, str]:
-    """The tags of all views: of the studies (current ones, by key, the newest first), of final results, of each study."""
+def views(studies: Mapping[str, StudySpec], created_ms: int, *, retuned: bool = False) -> dict[str, str]:
+    """The tags of all views: of the studies (current ones, by key, the newest first), of final results, of each study.
+
+    Where the project was `retuned`, of its decisions, too.
+    """
     if not studies:
         return {}
     shown = {STUDIES: ("studies", _studies(leading(studies.values()))), FINAL: ("final", _final(studies))}
+    if retuned:
+        shown[RETUNES] = ("retunes", _retunes(leading(studies.values())[0]))
     for key, spec in studies.items():
         shown[study_view_id(spec.name)] = (f"study {spec.name}", _trials(key, spec))
     return {f"{VIEW}{name}": _saved(title, state, created_ms) for name, (title, state) in shown.items()}
@@ -73,6 +78,13 @@ def _final(studies: Mapping[str, StudySpec]) -> dict[str, Any]:
     return _state(
         "tags.`tracker.kind` = 'final'", spec, [*_metrics(*TEST, objective_name(spec)), *_params("data"), DURATION]
     )
+
+
+def _retunes(spec: StudySpec) -> dict[str, Any]:
+    """The line of champions: the newest decision first, with both scores on the same rows."""
+    numbers = _metrics("retune_champion", "retune_challenger", "retune_lead", "retune_p", "data_rows", "data_added")
+    columns = [*_params("decision", "champion", "challenger"), *numbers]
+    return _state("tags.`tracker.kind` = 'retune'", spec, columns) | {"orderByKey": "attributes.`Created`"}
 
 
 def _trials(key: str, spec: StudySpec) -> dict[str, Any]:
