@@ -1,4 +1,4 @@
-"""Whole studies of portable numerics on this machine and on emulated CPUs: python -m benchmarks.portable [CPU ...]
+"""Whole studies of portable numerics on this machine and on emulated CPUs: python -m benchmarks.portable [CPU ...] [--samplers NAME ...]
 
 Every sampler with every family, training included. CPUs are names of `qemu-x86_64 -cpu` (Debian: `apt-get install
 qemu-user`); without any: Haswell, Nehalem, EPYC. A digest covers the values that were searched and each outcome: every metric
@@ -7,6 +7,7 @@ of every epoch, weights and predictions; not the environment, which is another o
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -44,6 +45,7 @@ FAMILIES = {
     "mlp": ("{}", NETWORK_KNOBS),
     "build": ("{family: build, entry: own:build}", "\n  optimizer: [sgd, adam, adamw, rmsprop]\n"),
     "function": ("{family: function, entry: own:fit}", "\n"),
+    "function, Adam": ("{family: function, entry: own:fit_adam}", "\n"),
 }
 OWN = """
 import torch
@@ -55,9 +57,9 @@ def build(hyperparameters, input_shape, classes):
     return torch.nn.Sequential(torch.nn.Linear(features, width), torch.nn.GELU(), drop, torch.nn.Linear(width, classes))
 
 
-def fit(hyperparameters, train, validation, seed):
+def fit(hyperparameters, train, validation, seed, optimizer=torch.optim.SGD):
     net = build(hyperparameters, (train.x.shape[1],), len(train.labels))
-    optimizer = torch.optim.Adam(net.parameters(), lr=hyperparameters["learning_rate"])
+    optimizer = optimizer(net.parameters(), lr=hyperparameters["learning_rate"])
     for _ in range(hyperparameters["epochs"]):
         for rows in torch.randperm(len(train.x)).split(hyperparameters["batch_size"]):
             optimizer.zero_grad()
@@ -68,6 +70,10 @@ def fit(hyperparameters, train, validation, seed):
             cost = torch.nn.functional.cross_entropy(net(validation.x), validation.y)
         yield {"train_loss": loss.item(), "val_loss": cost.item()}
     return net
+
+
+def fit_adam(hyperparameters, train, validation, seed):
+    return (yield from fit(hyperparameters, train, validation, seed, torch.optim.Adam))
 """
 PROGRAM = """
 import json, sys
@@ -94,7 +100,7 @@ for family in sorted(path for path in root.iterdir() if path.is_dir()):
 """
 
 
-def make(root: Path) -> None:
+def make(root: Path, samplers: Sequence[str]) -> None:
     """A project for each family, prepared and split."""
     from tests.studies.project import SmallProject, make_table
 
@@ -104,7 +110,7 @@ data: {{source: table.csv, target: kind, id: who}}
 training: {{epochs: 3, numerics: portable}}
 hyperparameters: {{units: 8, dropout: 0.0, learning_rate: 1e-2, batch_size: 32}}
 search_space:{SEARCHED.rstrip()}{knobs.rstrip()}
-studies: {json.dumps(SAMPLERS)}
+studies: {json.dumps({name: SAMPLERS[name] for name in samplers})}
 objective: {{metric: val_loss, direction: minimize}}
 """
         text += "" if model == "{}" else f"model: {model}\n"
@@ -123,10 +129,14 @@ def run(root: Path, before: Sequence[str]) -> dict[tuple[str, str], tuple[str, s
 
 
 def main() -> None:
-    cpus = sys.argv[1:] or CPUS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cpus", nargs="*", default=CPUS)
+    parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
+    wanted = parser.parse_args()
+    cpus = wanted.cpus
     with tempfile.TemporaryDirectory() as folder:
         origin = Path(folder) / "origin"
-        make(origin)
+        make(origin, wanted.samplers)
         found = {}
         for cpu in ("this machine", *cpus):
             root = Path(shutil.copytree(origin, Path(folder) / cpu.replace(" ", "-")))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,12 @@ from tests.tracking.studies import (
     proposal,
     run_trials,
     settle,
+    study_spec,
 )  # fmt: skip
 from tracker.canonical import parse_canonical
 from tracker.config import BestModels
 from tracker.errors import TrackingError
-from tracker.records import TrialOutcome, record_from, record_json
+from tracker.records import Timing, TrialOutcome, record_from, record_json
 from tracker.store.queue import queue
 from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
@@ -465,3 +467,25 @@ def test_a_delivery_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Pat
         if run.data.tags["tracker.kind"] == "trial":
             assert [step for step, _, _ in points(uri, run, "val_loss")] == [1, 2, 3]
             assert artifact(uri, run, "model/MLmodel", tmp_path / "down").stat().st_size > 0
+
+
+def test_a_clock_that_jumps_holds_up_nothing(tmp_path: Path, uri: str) -> None:
+    """Years before 1970, ends before starts, a study begun after its trials: all arrive, and the records keep what was told."""
+    times = iter([1.7e9, -5.0, 1.6e9, 100.0])
+    timings = [Timing(-100.0, -90.0, (-99.0, -98.0, -97.0)), Timing(1.7e9, 1.6e9, (1.7e9, 1.6e9, 1.5e9))]
+    with Store.open(tmp_path / ".tracker", lambda: next(times, 1.0)) as store:
+        key = store.put_study(study_spec(), PROVENANCE)
+        planned = [proposal(number) for number in range(2)]
+        store.put_proposals(key, planned)
+        ends = [
+            replace(finished(one, weights=None), timing=timing) for one, timing in zip(planned, timings, strict=True)
+        ]
+        store.put_outcomes(key, ends, [0, 1])
+        end_study(store, key, 2, 1)
+        assert deliver(store, uri) == Delivered(4, 0)
+    assert Counter({("study", "FINISHED"): 1, ("trial", "FINISHED"): 2}) == statuses(uri)
+    for number, timing in enumerate(timings):
+        run = run_named(uri, f"tpe/{number}")
+        record = parse_canonical(artifact(uri, run, "record.json", tmp_path / f"down-{number}").read_bytes())
+        assert record_json(timing) == record["runs"][0]["timing"]
+    assert (1, 1) == (run_named(uri, "tpe/0").info.start_time, run_named(uri, "tpe/0").info.end_time)

@@ -383,5 +383,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _ms(seconds: float) -> int:
-    """Milliseconds since 1970; MLflow knows no time before, and the record has the exact one."""
-    return max(0, round(seconds * 1000))
+    """Milliseconds since 1970; MLflow knows no time before and takes 0 for now, and the record has the exact one."""
+    return max(1, round(seconds * 1000))

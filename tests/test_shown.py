@@ -1,0 +1,65 @@
+"""Data as a terminal and a spreadsheet may have it: nothing steers the one, nothing is a formula of the other."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from tracker.datasets.load import read_table
+from tracker.shown import csv_cell, one_line, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("over\rwritten", r"over\rwritten"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("\x9b2J", r"\x9b2J"),
+        ("a\nb\tc", "a\nb\tc"),
+        ("Zürich 東京 é", "Zürich 東京 é"),
+    ],
+)
+def test_what_steers_a_terminal_is_written_out(text: str, told: str) -> None:
+    """Escapes, bells, carriage returns, what turns text around; letters of any language stay."""
+    assert told == shown(text)
+
+
+def test_a_label_cannot_end_a_line() -> None:
+    """A name with a line end stays within its line."""
+    assert r"a\nb\tc\r" == one_line("a\nb\tc\r")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=cmd|'/c calc'!A0", "'=cmd|'/c calc'!A0"),
+        ("@SUM(1+1)*cmd", "'@SUM(1+1)*cmd"),
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("+1+cmd", "'+1+cmd"),
+        (" =1", "' =1"),
+        ("\t=1", "'\t=1"),
+        ("-x", "'-x"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("+2", "+2"),
+        ("-inf", "-inf"),
+        ("spam", "spam"),
+    ],
+)
+def test_no_cell_is_a_formula(text: str, cell: str) -> None:
+    """What a spreadsheet would compute begins with an apostrophe; numbers and words are as they are."""
+    assert cell == csv_cell(text)
+
+
+def test_labels_that_are_formulas_come_from_a_table_and_go_into_one_as_text(tmp_path) -> None:
+    """A table may have them; what is written for people to open has none, in a form that every reader of CSV reads."""
+    labels = ["=cmd|'/c calc'!A0", "@SUM(1+1)*cmd", "spam"]
+    text = io.StringIO()
+    csv.writer(text).writerows([["kind"], *([label] for label in labels)])
+    (tmp_path / "x.csv").write_text(text.getvalue())
+    read = read_table("x.csv", tmp_path)["kind"].tolist()
+    assert labels == read
+    assert ["'=cmd|'/c calc'!A0", "'@SUM(1+1)*cmd", "spam"] == [csv_cell(label) for label in read]
