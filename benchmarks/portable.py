@@ -1,4 +1,6 @@
-"""Whole studies of portable numerics on this machine and on emulated CPUs: python -m benchmarks.portable [CPU ...] [--samplers NAME ...]
+"""Whole studies of portable numerics on this machine and on emulated CPUs.
+
+    python -m benchmarks.portable [CPU ...] [--samplers NAME ...]
 
 Every sampler with every family, training included. CPUs are names of `qemu-x86_64 -cpu` (Debian: `apt-get install
 qemu-user`); without any: Haswell, Nehalem, EPYC. A digest covers the values that were searched and each outcome: every metric
