@@ -237,6 +237,11 @@ def test_a_table_that_is_not_here_says_who_has_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv.dvc").touch()
     with pytest.raises(DataError, match="is not here, but DVC keeps it; fetch it with `dvc pull`"):
         read_table("t.csv", tmp_path)
+    (tmp_path / "l.csv").symlink_to(tmp_path / "cache/files/md5/3c/0012")
+    with pytest.raises(
+        DataError, match="is a link into a cache of DVC; `dvc unprotect` puts the file itself in its place"
+    ):
+        read_table("l.csv", tmp_path)
     with pytest.raises(DataError, match=r"ends in \.csv or \.parquet \(or \.tsv, \.txt, \.data for text\)"):
         read_table("t.xlsx", tmp_path)
     (tmp_path / "t.tsv").write_text("a\ty\n1\tno\n")

@@ -101,6 +101,8 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
         return f"cannot be opened ({error.strerror}); it is looked for in the folder of params.yaml"
     if stat.S_ISREG(mode):
         return f"cannot be opened ({error.strerror})"
+    if stat.S_ISLNK(mode) and "/files/md5/" in path.readlink().as_posix():
+        return "is a link into a cache of DVC; `dvc unprotect` puts the file itself in its place"
     return f"{_kind_of_file(mode)}; give the path of a regular file"
 
 
