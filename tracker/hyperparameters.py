@@ -29,6 +29,7 @@ class Hyperparameter:
     `since` is the version of a family's arithmetic that such a name came with: where it is not neutral, keys hold at least
     that version, so that they are no keys of a time when the name was the user's own. At its neutral value it is left out
     of the parameters altogether: reports, and what the user's code is given, stay as they were.
+    `tried` is the range in which published work finds its values, and `source` says where that is written.
     """
 
     kind: Literal["int", "float", "bool", "choice", "weights", "free"]
@@ -43,11 +44,22 @@ class Hyperparameter:
     per: str | None = None
     neutral: Value | None = None
     since: int | None = None
+    tried: tuple[float, float] | None = None
+    source: str = ""
 
     @property
     def usual(self) -> Value | None:
         """The value where none is given."""
         return self.neutral if self.default is None else self.default
+
+    def warning(self, values: Iterable[Any]) -> str | None:
+        """Which of the values are outside of what is usual, or None."""
+        if self.tried is None:
+            return None
+        low, high = self.tried
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        odd = [f"{value:g}" for value in numbers if not (low <= value <= high or value == self.neutral)]
+        return f"{', '.join(odd)}: usual is {low:g} to {high:g} ({self.source})" if odd else None
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
@@ -121,8 +133,19 @@ def _free_fault(value: Any) -> str | None:
 
 TRAINING: Mapping[str, Hyperparameter] = {
     "optimizer": Hyperparameter("choice", "how gradients become steps", "adamw", choices=OPTIMIZERS),
-    "learning_rate": Hyperparameter("float", "step size", 1e-3, above=0.0, high=1e3),
-    "momentum": Hyperparameter("float", "of sgd", low=0.0, below=1.0, when=("optimizer", ("sgd",)), neutral=0.0),
+    "learning_rate": Hyperparameter(
+        "float", "step size", 1e-3, above=0.0, high=1e3, tried=(1e-6, 1.0), source="Bengio 2012, arXiv 1206.5533, 3.1.1"
+    ),
+    "momentum": Hyperparameter(
+        "float",
+        "of sgd",
+        low=0.0,
+        below=1.0,
+        when=("optimizer", ("sgd",)),
+        neutral=0.0,
+        tried=(0.0, 0.999),
+        source="Sutskever et al. 2013, ICML",
+    ),
     "weight_decay": Hyperparameter("float", "decoupled for adamw, else L2", low=0.0, high=1e3, neutral=0.0),
     "batch_size": Hyperparameter("int", "rows per step", 32, low=1, high=65536),
     "class_weights": Hyperparameter(
@@ -140,7 +163,15 @@ MLP: Mapping[str, Hyperparameter] = {
         "int", "width of every hidden layer, or one width per layer", 64, low=1, high=16384, per="hidden_layers"
     ),
     "activation": Hyperparameter("choice", "after every hidden layer", "relu", choices=ACTIVATIONS),
-    "dropout": Hyperparameter("float", "probability of dropping a hidden unit", low=0.0, below=1.0, neutral=0.0),
+    "dropout": Hyperparameter(
+        "float",
+        "probability of dropping a hidden unit",
+        low=0.0,
+        below=1.0,
+        neutral=0.0,
+        tried=(0.0, 0.5),
+        source="Srivastava et al. 2014, JMLR 15: hidden units are kept with probability 0.5 to 0.8",
+    ),
     "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", neutral=False),
     "weight_init": Hyperparameter(
         "choice",

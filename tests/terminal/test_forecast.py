@@ -96,3 +96,21 @@ def test_rare_and_frequent_positive_classes_are_warned_of(labels, changes, words
     report = DataReport(sum(labels.values()), (), labels, "yes", ())
     found = "\n".join(class_warnings(make_config(**changes), report))
     assert found.startswith(words) if words else found == ""
+
+
+def test_values_that_nobody_tries_are_named(lines) -> None:
+    """Fixed, searched or listed: what lies outside of the usual range is warned of, with the range and its source."""
+    found = lines(
+        hyperparameters={"learning_rate": 2.0, "units": 8},
+        search_space={"dropout": {"low": 0.0, "high": 0.95}, "units": [8, 12]},
+        studies={
+            "manual": {"sampler": "manual", "configurations": [{}, {"optimizer": "sgd", "momentum": 0.9995}]},
+            "random": {"sampler": "random", "trials": 3},
+        },
+    )
+    assert [
+        "hyperparameters.learning_rate: 2: usual is 1e-06 to 1 (Bengio 2012, arXiv 1206.5533, 3.1.1)",
+        "search_space.dropout: 0.95: usual is 0 to 0.5 (Srivastava et al. 2014, JMLR 15",
+        "studies.manual.configurations[1].momentum: 0.9995: usual is 0 to 0.999 (Sutskever et al. 2013, ICML)",
+    ] == [line.removeprefix("warning: ").split(": hidden")[0] for line in found if "usual is" in line]
+    assert not [line for line in lines() if "usual is" in line]

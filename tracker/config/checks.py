@@ -38,6 +38,21 @@ def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping
             yield from (f"{place}.{name}{fault}" for fault in _entry_faults(entry, table[name], table))
 
 
+def value_warnings(place: str, table: Mapping[str, Hyperparameter], values: Mapping[str, Any]) -> Iterator[str]:
+    """Which hyperparameters have a value that is allowed and outside of what is usual."""
+    for name, value in values.items():
+        if name in table and (words := table[name].warning([value])):
+            yield f"{place}.{name}: {words}"
+
+
+def space_warnings(place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Form]) -> Iterator[str]:
+    """Which entries of a search space reach outside of what is usual."""
+    for name, entry in space.items():
+        values = [value for part in _given(entry).values() for value in part]
+        if name in table and (words := table[name].warning(values)):
+            yield f"{place}.{name}: {words}"
+
+
 def pruner_faults(place: str, pruner: Pruner) -> Iterator[str]:
     """What is wrong with the settings of a pruner, one sentence each, beginning with their place."""
     settings = PRUNERS[pruner.name].settings

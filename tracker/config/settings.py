@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracker.config.base import Part, faults_of
-from tracker.config.checks import pruner_faults, space_faults, value_faults
+from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import Entry, Form
 from tracker.config.parts import (
     Compare,
@@ -118,6 +118,17 @@ def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[
     except ValidationError as second:
         lost_space = any(section == "search_space" for section, *_ in broken)
         yield from (fault for fault in faults_of(second) if not (lost_space and "nothing to search" in fault))
+
+
+def unusual(config: Config) -> Iterator[str]:
+    """Hyperparameters that are allowed and outside of what published work tries, with the range and its source."""
+    knobs = FAMILIES[config.model.family].knobs
+    yield from value_warnings("hyperparameters", knobs, config.hyperparameters)
+    yield from space_warnings("search_space", knobs, config.search_space)
+    for name, study in config.studies.items():
+        yield from space_warnings(f"studies.{name}.search_space", knobs, study.search_space or {})
+        for index, configuration in enumerate(study.configurations or ()):
+            yield from value_warnings(f"studies.{name}.configurations[{index}]", knobs, configuration)
 
 
 def _name_faults(config: Config) -> Iterator[str]:

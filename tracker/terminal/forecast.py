@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tracker.columns import align
+from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
 from tracker.execution.cohorts import Cohort, form_cohorts
@@ -46,6 +47,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         faults += error.faults
     yield from report.lines()
     yield from (f"warning: {warning}" for warning in class_warnings(config, report))
+    yield from (f"warning: {warning}" for warning in unusual(config))
     if split is not None:
         yield from ["", *split.lines()]
     if faults := [*date_faults(paths), *faults]:
