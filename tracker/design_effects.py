@@ -70,6 +70,11 @@ def _effect(
     return max(1.0, clustered / alone)
 
 
+def class_influence(counts: NDArray[Any], place: int, sizes: tuple[float, float]) -> NDArray[np.float64]:
+    """How much one more row in each cell (classes, classes) would change the score of one class."""
+    return _influence(counts, [place], sizes)
+
+
 def _counted(classes: int, scored: Sequence[int], by_call: float, by_truth: float) -> NDArray[np.bool_]:
     """The cells of a confusion matrix (rows: truth, columns: prediction) that a score looks at."""
     import numpy as np

@@ -9,14 +9,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.golden_project import unpack
 from tracker.config import Config, load_config
 from tracker.errors import NotFoundError
+from tracker.evaluation.details import Called, detail
 from tracker.paths import Paths
 from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
+from tracker.reporting.sure_words import curves_of
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
@@ -142,6 +145,40 @@ def test_scores_of_further_seeds_stand_beside_the_one(paths: Paths, config: Conf
     line = "Over 2 seeds, on the same rows (mean ± sd): accuracy 0.5000 ± 0.1000."
     assert line in Page(render_html(told)).text
     assert line in render_markdown(told)
+
+
+def test_classes_curves_and_optimism_are_told(paths: Paths, config: Config) -> None:
+    """A result with details has each class with intervals, a weighted mean, three curves and the optimism; else it has not."""
+    facts = collect(paths, config)
+    before = Page(render_html(facts))
+    assert "weighted mean" not in before.text
+    assert "The configuration was chosen on" in before.text or "were chosen on the same rows" in before.text
+    labels = facts.final["test"]["labels"] if facts.final else []
+    truth = np.array([0, 1, 0, 1, 1, 0, 1, 0] * 5)
+    odds = np.column_stack([1 - 0.9 * truth, 0.9 * truth])
+    odds[:3] = 0.5
+    rows = Called(truth, odds.argmax(axis=1), odds, None)
+    told = replace(facts, final={**(facts.final or {}), "details": detail(rows, rows, labels, labels[1])})
+    page = Page(render_html(told))
+    assert "weighted mean" in page.text
+    assert "On validation the scored model has" in page.text
+    assert "0.000 above that of the test rows" in page.text
+    assert 3 == len(page.images) - len(before.images)
+    assert {"ROC curve on the test rows", "precision by recall on the test rows"} <= set(page.images)
+    assert "no difference is inside" in render_markdown(told)
+
+
+def test_random_studies_have_a_tuning_curve(paths: Paths, config: Config) -> None:
+    """Independent trials have the curve of the best to be expected, with its band; of studies that learn there is none."""
+    facts = collect(paths, config)
+    assert {} == curves_of(replace(facts, config=config.with_("objective.metric", "val_loss")))
+    assert all(config.studies[name].sampler == "random" for name in curves_of(facts))
+    as_random = config.with_("studies.tpe", {"sampler": "random", "trials": len(facts.studies["tpe"]["trials"])})
+    curves = curves_of(replace(facts, config=as_random))
+    values = [trial["value"] for trial in facts.studies["tpe"]["trials"]]
+    assert max(values) == pytest.approx(curves["tpe"].best[-1])
+    page = Page(render_html(replace(facts, config=as_random)))
+    assert any("of so many random trials, with 95 % bands: tpe" in str(text) for text in page.images)
 
 
 def test_words_of_people_are_no_markup(paths: Paths, config: Config) -> None:

@@ -22,7 +22,7 @@ from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
 from tracker.evaluation.confirm import confirming_studies, open_confirming
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, SEEDS, name_candidate, read_results, was_scored
+from tracker.evaluation.final import OPTIONAL, RESULT, SEEDS, name_candidate, read_results, was_scored
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.metrics_file import metrics_json
 from tracker.evaluation.ranking import write_ranking
@@ -189,7 +189,7 @@ def _other_report(paths: Paths, ledger: Ledger, results: Collection[Mapping[str,
         return  # the final result has a verdict of its own
     for result in results:
         if all(result[name] == final.get(name) for name in ("key", "test_digest")):
-            told = (*RESULT, *([SEEDS] if SEEDS in {*final, *result} else []))
+            told = (*RESULT, *(one for one in OPTIONAL if one in {*final, *result}))
             leaf = first_difference({name: final.get(name) for name in told}, {name: result.get(name) for name in told})
             if leaf:
                 yield f"final.json: {leaf[0]} is {leaf[1]} there, {leaf[2]} in the result of that look"

@@ -26,7 +26,10 @@ from tracker.errors import (
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
 from tracker.evaluation.confirm import MODEL, Confirming
 from tracker.evaluation.confirm_scores import SeedModel, score_seeds
+from tracker.evaluation.details import Called, detail
 from tracker.evaluation.final import (
+    DETAILS,
+    OPTIONAL,
     RESULT,
     SEEDS,
     Final,
@@ -45,8 +48,10 @@ from tracker.evaluation.scoring import as_told, score_labels
 from tracker.evaluation.worth import Unworthy, find_unworthy
 from tracker.metrics import ASKED
 from tracker.paths import Paths
+from tracker.records import THRESHOLD
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
+from tracker.studies.adopt import read_training
 from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
@@ -236,7 +241,13 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
             result = _keep_once(case, store, _score(case, model, chosen, identity, others))
-            final = Final(result, ledger.count(mark_rows(identity.row_keys)), case.budget, trusted=model.trusted)
+            final = Final(
+                result,
+                ledger.count(mark_rows(identity.row_keys)),
+                case.budget,
+                trusted=model.trusted,
+                chosen_on=_chosen_on(case, chosen),
+            )
             _queue_once(store, final)
     write_final(case.paths.reports, final)
     write_metrics(case.paths.reports)
@@ -277,7 +288,7 @@ def _keep_once(case: _Case, store: Store, scored: Mapping[str, Any]) -> Mapping[
             if _tells(told, scored):
                 return told
     for final in store.finals():
-        told = name_candidate({name: final[name] for name in final if name in {*RESULT, SEEDS, "configuration"}})
+        told = name_candidate({name: final[name] for name in final if name in {*RESULT, *OPTIONAL, "configuration"}})
         if _tells(told, scored):
             return keep_result(case.paths.looks, told)
     return keep_result(case.paths.looks, scored)
@@ -288,7 +299,8 @@ def _tells(told: Mapping[str, Any], scored: Mapping[str, Any]) -> bool:
     if told.get("key") != scored["key"] or told.get("test_digest") != scored["test_digest"]:
         return False
     again = parse_canonical(canonical_json({**scored, "test": as_told(told["test"], scored["test"])}))
-    return all(name in told and told[name] == again[name] for name in RESULT) and told.get(SEEDS) == again.get(SEEDS)
+    same = all(name in told and told[name] == again[name] for name in RESULT) and told.get(SEEDS) == again.get(SEEDS)
+    return same and told.get(DETAILS, again[DETAILS]) == again[DETAILS]
 
 
 def _queue_once(store: Store, final: Final) -> None:
@@ -312,6 +324,7 @@ def _score(
     if test.identity != recorded:
         raise SealError(f"{case.paths.sealed}: was written anew while a look was recorded; run this again")
     probabilities = model.probabilities(test.frame)
+    called = model.decided(probabilities)
     asked = [name for name in ASKED if f"val_{name}" in chosen.metrics]
     seeds = {} if not others else {"seeds": score_seeds(others, test.frame, test.labels, asked)}
     return {
@@ -323,7 +336,7 @@ def _score(
         "validation": chosen.validation,
         "test": score_labels(
             test.labels,
-            model.decided(probabilities),
+            called,
             model.labels,
             model.positive,
             test.identity.clusters,
@@ -332,8 +345,28 @@ def _score(
         ),
         "test_digest": test.identity.digest,
         "test_rows": len(test.labels),
+        DETAILS: detail(
+            Called.of(model.labels, test.labels, called, probabilities, test.identity.clusters),
+            _validation_called(case, model),
+            model.labels,
+            model.positive,
+        ),
         **seeds,
     }
+
+
+def _chosen_on(case: _Case, chosen: RankedTrial) -> dict[str, str | None]:
+    """Which rows chose what: the configuration, the kept epoch, the threshold; None where the records are not here."""
+    training = read_training(case.paths.models / chosen.study / "trials.jsonl")
+    stopped = None if training is None else "validation" if training.get("early_stopping") else "none: the last epoch"
+    found = "validation" if THRESHOLD in chosen.metrics else "none: it is fixed"
+    return {"configuration": "validation", "epoch": stopped, "threshold": found}
+
+
+def _validation_called(case: _Case, model: ChosenModel) -> Called:
+    frame, actual = _labelled(case, "validation")
+    probabilities, clusters = model.probabilities(frame), read_clusters(case.paths.splits, "validation")
+    return Called.of(model.labels, actual, model.decided(probabilities), probabilities, clusters)
 
 
 def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedIdentity, spent: str) -> Final:

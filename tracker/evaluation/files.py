@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,21 @@ def write_durably(path: Path, content: bytes) -> None:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); free space or mend its permissions") from None
 
 
-def write_report(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes a report as indented JSON in the order of its entries; equal values give equal bytes."""
-    write_durably(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+def write_report(path: Path, value: Mapping[str, Any], on_one_line: Collection[str] = ()) -> None:
+    """Writes a report as indented JSON in the order of its entries; equal values give equal bytes.
+
+    Entries with these names are for programs: each stands on one line.
+    """
+    entries = [
+        f"  {json.dumps(name, ensure_ascii=False)}: {_written(item, name in on_one_line)}"
+        for name, item in value.items()
+    ]
+    write_durably(path, ("{\n" + ",\n".join(entries) + "\n}\n" if entries else "{}\n").encode())
+
+
+def _written(item: Any, on_one_line: bool) -> str:
+    text = json.dumps(item, indent=None if on_one_line else 2, ensure_ascii=False, allow_nan=False)
+    return text.replace("\n", "\n  ")
 
 
 def read_report(path: Path, remedy: str, shape: Check = ENTRIES) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tracker.evaluation.worth import Unworthy
 
 SEEDS = "seeds"  # where the choice was confirmed: its scores over further seeds, taken in the same look
+DETAILS = "details"  # each class, curves and more (`tracker.evaluation.details`); results of earlier releases have none
+OPTIONAL = (SEEDS, DETAILS)
 RESULT = ("study", "trial", "key", "candidate", "params", "validation", "test", "test_digest", "test_rows")
 
 _MEND = "bring it back from git, or delete it (`tracker sync` writes the store's copy, where there is one)"
@@ -34,7 +36,8 @@ class Final:
     validation, test, test_digest, test_rows. `looks` counts distinct candidates (a configuration with its seed) that
     were scored on any of the present test rows, out of `budget`. A `stale` final repeats the last result, because another
     trial is chosen now and looks are spent; `stale_because` says what changed and `message` also when looks were taken.
-    `trusted` is the digest of code that ran though it is not the project's.
+    `trusted` is the digest of code that ran though it is not the project's. `chosen_on` says which rows chose configuration,
+    epoch and threshold.
     """
 
     result: Mapping[str, Any]
@@ -43,6 +46,7 @@ class Final:
     stale_because: Mapping[str, Any] | None = None
     message: str = ""
     trusted: str | None = None
+    chosen_on: Mapping[str, str | None] | None = None
 
     @property
     def stale(self) -> bool:
@@ -112,6 +116,7 @@ def final_json(final: Final) -> dict[str, Any]:
     """
     content = {**result_of(final.result), "looks": final.looks, "budget": final.budget, "stale": final.stale}
     content |= {"trusted": final.trusted} if final.trusted else {}
+    content |= {"chosen_on": dict(final.chosen_on)} if final.chosen_on else {}
     if final.stale_because is None:
         return content
     return {"not_scored": dict(final.stale_because["chosen"]), **content, "stale_because": dict(final.stale_because)}
@@ -119,13 +124,13 @@ def final_json(final: Final) -> dict[str, Any]:
 
 def result_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a report that are the result: what candidate, environment and test rows decide."""
-    return {name: content[name] for name in (*RESULT, *([SEEDS] if SEEDS in content else []))}
+    return {name: content[name] for name in (*RESULT, *(one for one in OPTIONAL if one in content))}
 
 
 def write_final(reports: Path, final: Final) -> None:
     """Writes `final.json`, and `confusion.csv` for `dvc plots`."""
     write_durably(reports / "confusion.csv", confusion_text(final.result).encode())
-    write_report(reports / "final.json", final_json(final))
+    write_report(reports / "final.json", final_json(final), on_one_line=(DETAILS,))
 
 
 def write_withheld(reports: Path, unworthy: Unworthy) -> None:

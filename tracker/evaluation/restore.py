@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import RESULT, SEEDS, keep_result, name_candidate, read_results
+from tracker.evaluation.final import OPTIONAL, RESULT, keep_result, name_candidate, read_results
 from tracker.evaluation.ledger import read_ledger
 from tracker.fields import final_report
 from tracker.paths import Paths
@@ -33,7 +33,9 @@ def restore_files(paths: Paths, store: Store) -> None:
     read_ledger(paths.looks, store)
     for final in store.finals():
         if all(name in name_candidate(final) for name in RESULT):  # written under the names that it has
-            keep_result(paths.looks, {name: final[name] for name in final if name in {*RESULT, SEEDS, "configuration"}})
+            keep_result(
+                paths.looks, {name: final[name] for name in final if name in {*RESULT, *OPTIONAL, "configuration"}}
+            )
 
 
 def _results(paths: Paths) -> Iterator[Mapping[str, Any]]:

@@ -43,32 +43,32 @@ def optimisation_history(studies: Sequence[Line], metric: str, direction: str) -
     """The value of each trial by its number, and the best so far as a step line; one series per study."""
     about = f"{metric} of each trial by its number, and the best so far, of {_names(studies)}"
     everything = [value for study in studies for value in study.y]
-    with _figure(WIDE) as (figure, axes):
+    with open_figure(WIDE) as (figure, axes):
         for place, study in enumerate(studies):
             colour, marker = SERIES[place % 8], MARKERS[place % 8]
             _scatter(axes, study.x, study.y, place, everything)
             axes.step(study.x, _best_so_far(study.y, direction), where="post", color=colour, linewidth=1.2,
                       linestyle=DASHES[place % 4], marker=marker, markevery=0.25, markersize=4, label=study.name)  # fmt: skip
-        _label(axes, "trial", metric, whole=True)
+        label_axes(axes, "trial", metric, whole=True)
         _legend(axes, len(studies))
-        return _svg(figure, about)
+        return svg_of(figure, about)
 
 
 def learning_curves(curves: Sequence[Line], metric: str) -> str:
     """A metric epoch by epoch, one series per trial."""
-    with _figure(WIDE) as (figure, axes):
+    with open_figure(WIDE) as (figure, axes):
         for place, curve in enumerate(curves):
             axes.plot(curve.x, curve.y, color=SERIES[place % 8], linestyle=DASHES[place % 4], linewidth=1.3,
                       marker=MARKERS[place % 8], markevery=0.2, markersize=4, label=curve.name)  # fmt: skip
-        _label(axes, "epoch", metric, whole=True)
+        label_axes(axes, "epoch", metric, whole=True)
         _legend(axes, len(curves))
-        return _svg(figure, f"{metric} by epoch of {_names(curves)}")
+        return svg_of(figure, f"{metric} by epoch of {_names(curves)}")
 
 
 def factor(name: str, values: Sequence[Any], scores: Sequence[float], metric: str, best: int | None) -> str:
     """The score by one hyperparameter, a point per trial; the trial at place `best` is ringed, where it has the name."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    with _figure(NARROW) as (figure, axes):
+    with open_figure(NARROW) as (figure, axes):
         if numbers and len(set(values)) > FEW:
             places: Sequence[float] = [float(value) for value in values]
             if min(places) > 0 and max(places) / min(places) >= LOG_FROM:
@@ -81,22 +81,22 @@ def factor(name: str, values: Sequence[Any], scores: Sequence[float], metric: st
         _scatter(axes, places, scores, 0, scores)
         if best is not None:
             axes.scatter([places[best]], [scores[best]], s=70, facecolors="none", edgecolors=INK, linewidths=1.2)
-        _label(axes, name, metric)
+        label_axes(axes, name, metric)
         ringed = "" if best is None else "; the chosen trial is ringed"
-        return _svg(figure, f"{metric} by {name}, {len(scores)} trials{ringed}")
+        return svg_of(figure, f"{metric} by {name}, {len(scores)} trials{ringed}")
 
 
 def importance(shares: Mapping[str, float]) -> str:
     """How much of the variance of the score each hyperparameter explains, as bars."""
     names = sorted(shares, key=lambda name: shares[name])
-    with _figure((7.2, 0.6 + 0.26 * len(names))) as (figure, axes):
+    with open_figure((7.2, 0.6 + 0.26 * len(names))) as (figure, axes):
         axes.barh(names, [shares[name] for name in names], color=SERIES[0], height=0.62)
         for place, name in enumerate(names):
             axes.text(shares[name], place, f" {shares[name]:.2f}", va="center", fontsize=8, color=INK)
         axes.set_xlim(0, 1.15 * max([*shares.values(), 0.01]))
-        _label(axes, "share of the explained variance", "")
+        label_axes(axes, "share of the explained variance", "")
         told = ", ".join(f"{name} {shares[name]:.2f}" for name in reversed(names))
-        return _svg(figure, f"importance of hyperparameters: {told}")
+        return svg_of(figure, f"importance of hyperparameters: {told}")
 
 
 def parallel_coordinates(names: Sequence[str], rows: Sequence[Sequence[Any]], good: Sequence[bool], metric: str) -> str:
@@ -104,7 +104,7 @@ def parallel_coordinates(names: Sequence[str], rows: Sequence[Sequence[Any]], go
     from matplotlib.collections import LineCollection
 
     columns = [_scaled([row[place] for row in rows]) for place in range(len(names) + 1)]
-    with _figure((7.2, 3.4)) as (figure, axes):
+    with open_figure((7.2, 3.4)) as (figure, axes):
         for wanted, colour, width, alpha in ((False, FAINT, 0.6, 0.45), (True, SERIES[0], 1.2, 0.9)):
             trials = [row for row, is_good in enumerate(good) if is_good == wanted]
             lines = [[(x, column[0][row]) for x, column in enumerate(columns)] for row in trials]
@@ -121,11 +121,12 @@ def parallel_coordinates(names: Sequence[str], rows: Sequence[Sequence[Any]], go
         for side in axes.spines.values():
             side.set_visible(False)
         axes.grid(visible=False)
-        return _svg(figure, f"parallel coordinates of {', '.join(names)} and {metric}; the best tenth stands out")
+        return svg_of(figure, f"parallel coordinates of {', '.join(names)} and {metric}; the best tenth stands out")
 
 
 @contextmanager
-def _figure(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+def open_figure(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    """An empty figure of a size in inches, in the house's style."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -144,7 +145,7 @@ def _figure(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def _svg(figure: Figure, about: str) -> str:
+def svg_of(figure: Figure, about: str) -> str:
     """The SVG element with a text for those who do not see it, in the colours of the style sheet."""
     written = io.BytesIO()
     nothing: Any = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -210,7 +211,8 @@ def _most_of(values: Sequence[float]) -> tuple[float, float]:
     return kept[0], kept[-1]
 
 
-def _label(axes: Axes, x: str, y: str, *, whole: bool = False) -> None:
+def label_axes(axes: Axes, x: str, y: str, *, whole: bool = False) -> None:
+    """What the axes are; with `whole` the first has whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     if whole:  # no trial has number 1.5

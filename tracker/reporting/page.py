@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from tracker.reporting.charts import (
 )
 from tracker.reporting.facts import CURVES_SHOWN, Facts, Row, collect, group_by
 from tracker.reporting.plots import write_plots
+from tracker.reporting.sure_charts import calibration, precision_recall, roc, tuning_curves
+from tracker.reporting.sure_words import chosen_on, classes, curves_of, optimism_words
 from tracker.reporting.words import (
     asked,
     certainty,
@@ -75,7 +77,8 @@ def _render(template: str, facts: Facts, **more: Any) -> str:
     return environment.get_template(template).render(
         facts=facts, headline=headline(facts), asked=asked(facts), certainty=certainty(facts), test=test_rows(facts),
         methods=methods(facts), checklist=checklist(facts), commands=commands(facts), studies=studies(facts),
-        over_seeds=over_seeds(facts), **more,
+        over_seeds=over_seeds(facts), classes=classes(facts), optimism=optimism_words(facts), chosen_on=chosen_on(facts),
+        **more,
     )  # fmt: skip
 
 
@@ -84,9 +87,18 @@ def _charts(facts: Facts) -> dict[str, str]:
     lines = [Line(name, *_points(facts, name)) for name in facts.studies]
     charts = {"history": optimisation_history([line for line in lines if line.x], facts.metric, facts.direction)}
     for metric in dict.fromkeys(("val_loss", facts.metric)):
-        curves = [curve for row in facts.ranked[:CURVES_SHOWN] for curve in _curve(facts, row, metric)]
-        if curves:
-            charts[f"curves {metric}"] = learning_curves(curves, metric)
+        epochs = [curve for row in facts.ranked[:CURVES_SHOWN] for curve in _curve(facts, row, metric)]
+        if epochs:
+            charts[f"curves {metric}"] = learning_curves(epochs, metric)
+    told = (facts.final or {}).get("details") or {}
+    drawn: Mapping[str, Callable[[Any], str]] = {
+        "roc": roc,
+        "precision_recall": precision_recall,
+        "calibration": calibration,
+    }
+    charts |= {name: draw(told[name]) for name, draw in drawn.items() if name in told}
+    if curves := curves_of(facts):
+        charts["tuning"] = tuning_curves(curves, facts.metric)
     if shares := _importance(facts):
         charts["importance"] = importance(shares[1])
     names = list(facts.searched())[:MOST_COORDINATES]

@@ -93,6 +93,16 @@ def _require_format(head: Mapping[str, Any]) -> None:
         raise ValueError(f"format {head.get('format')}; this release reads {FORMAT}")
 
 
+def read_training(path: Path) -> Mapping[str, Any] | None:
+    """What the first line of a `trials.jsonl` says of how it was trained, unchecked; None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            training = parse_canonical(file.readline().rstrip(b"\n"))["study"]["training"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return training if isinstance(training, Mapping) else None
+
+
 def read_study(path: Path) -> StudyResult:
     """The study of a `trials.jsonl`.
 
