@@ -8,7 +8,11 @@ from pathlib import Path
 
 CURRENT = Path()  # the current folder, where a message has no path of the project at hand
 MARKS = ("params.yaml", "dvc.yaml")  # what lies in the folder of a project
-OWN = {"": "tracker run", "compare": "tracker compare --test"}  # the other stages are called as they are
+OWN = {
+    "": "tracker run",
+    "compare": "tracker compare --test",
+    "baselines": "tracker stage baselines",
+}  # the other stages are called as they are
 
 
 def stage_command(near: Path = CURRENT, stage: str = "", study: str = "") -> str:

@@ -40,7 +40,7 @@ def test_a_stage_in_another_folder(fresh: SmallProject) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["bake"], "expected a stage, prepare, split, tune, compare, report; found 'bake'"),
+        (["bake"], "expected a stage, prepare, split, baselines, tune, compare, report; found 'bake'"),
         (["tune"], "stage tune: expected one study: tune NAME; found tune"),
         (["split", "tpe"], "stage split: expected split alone; found split tpe"),
     ],

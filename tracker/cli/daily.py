@@ -148,7 +148,7 @@ def compare(
     config = read_config()
     with study_progress() as on_progress:
         ranking = api.compare(config, trust=trust, on_progress=on_progress)
-    say_ranking(ranking, config, find_paths().root, output, limit)
+    say_ranking(ranking, config, find_paths(), output, limit)
     if test:
         from tracker.evaluation.final import summarize
 

@@ -1,4 +1,4 @@
-"""The stages prepare, split, tune and compare, as `dvc.yaml`, `tracker stage` and `tracker run` start them."""
+"""The stages of a project, from prepare to report, as `dvc.yaml`, `tracker stage` and `tracker run` start them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def run_stage(stage: str, words: Sequence[str] = ()) -> None:
 
 
 def run_all(workers: int | None = None, verbose: bool = False) -> None:
-    """All stages one after the other, without DVC: prepare, split, every study, compare with its look, report.
+    """All stages one after the other, without DVC: prepare, split, baselines, every study, compare with its look, report.
 
     Nothing is skipped: what is in the store is replayed, so a second run trains nothing. Each stage holds its lock.
     """
     config = load_config(project_paths().params)
     if any(config.training_of(name).numerics == "portable" for name in config.studies):
         pin_numerics("portable", os.environ, sys.modules)  # preparing loads NumPy
-    for stage in ("prepare", "split"):
+    for stage in ("prepare", "split", "baselines"):
         with _locked(stage):
             STAGES[stage](config)
     for study in config.studies:
@@ -76,6 +76,14 @@ def split(config: Config) -> None:
     _say(split(config.split, config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts).lines())
 
 
+def baselines(config: Config) -> None:
+    """From data/splits to reports/baselines.json: what simple models give on the validation rows; prints a line."""
+    from tracker.evaluation.baselines import write_baselines
+    from tracker.evaluation.baselines_report import baseline_line
+
+    _say([baseline_line(write_baselines(project_paths(), config)) or ""])
+
+
 def tune(config: Config, study: str, workers: int | None = None, verbose: bool = False) -> None:
     """Runs, resumes or replays a study; writes its report and its best model, and prints a line."""
     from tracker import api
@@ -94,6 +102,7 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
     Prints the outcome.
     """
     from tracker import api
+    from tracker.evaluation.baselines_report import baseline_lines
     from tracker.evaluation.final import summarize
     from tracker.evaluation.sureness import sure_lines
     from tracker.terminal.leaderboard import environment_notes
@@ -104,7 +113,7 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
     with api.delivering(config) as finish:
         with study_progress(verbose=verbose) as on_progress:
             ranking = api.compare(config, project, on_progress=on_progress)
-        _say(sure_lines(ranking, config))
+        _say([*sure_lines(ranking, config), *baseline_lines(project.paths)])
         try:
             told = summarize(ranking.test(or_stale=True))
         except LookWithheld as withheld:  # no fault of the pipeline: the report says it
@@ -122,7 +131,14 @@ def report(config: Config) -> None:
 
 
 STAGES: Mapping[str, Callable[..., None]] = MappingProxyType(
-    {"prepare": prepare, "split": split, "tune": tune, "compare": compare, "report": report}
+    {
+        "prepare": prepare,
+        "split": split,
+        "baselines": baselines,
+        "tune": tune,
+        "compare": compare,
+        "report": report,
+    }
 )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import parse_canonical
 from tracker.config import Config
 from tracker.errors import InputError, NotFoundError
+from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import was_scored
 from tracker.evaluation.reports import read_study_report
@@ -64,7 +65,8 @@ class Facts:
     """Everything the page is made of.
 
     `ranking` and `final` are those reports (`final` None where the test rows were not scored, and `withheld` why no look
-    was spent), `results` the exact records of the studies that have them, `splits` rows and classes of train and validation.
+    was spent), `results` the exact records of the studies that have them, `splits` rows and classes of train and validation,
+    `baselines` that report (None where it is not there, or of other rows).
     """
 
     config: Config
@@ -76,6 +78,7 @@ class Facts:
     splits: Mapping[str, Any]
     withheld: str = ""
     retunes: Sequence[Mapping[str, Any]] = ()
+    baselines: Mapping[str, Any] | None = None
 
     @property
     def metric(self) -> str:
@@ -140,9 +143,8 @@ def collect(paths: Paths, config: Config) -> Facts:
     records = {name: paths.models / name / "trials.jsonl" for name in names}
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
     final, withheld = _final(paths.reports / "final.json")
-    return Facts(
-        config, studies, rows, ranking, final, results, _splits(paths.splits), withheld, _retunes(paths.retunes)
-    )
+    splits, retunes, baselines = _splits(paths.splits), _retunes(paths.retunes), read_baselines(paths)
+    return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines)
 
 
 def _retunes(path: Path) -> list[Mapping[str, Any]]:

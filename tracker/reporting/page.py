@@ -20,7 +20,7 @@ from tracker.reporting.charts import (
 from tracker.reporting.facts import CURVES_SHOWN, Facts, Row, collect, group_by
 from tracker.reporting.plots import write_plots
 from tracker.reporting.sure_charts import calibration, precision_recall, roc, tuning_curves
-from tracker.reporting.sure_words import chosen_on, classes, curves_of, optimism_words
+from tracker.reporting.sure_words import baselines, chosen_on, classes, curves_of, optimism_words
 from tracker.reporting.words import (
     asked,
     certainty,
@@ -78,6 +78,7 @@ def _render(template: str, facts: Facts, **more: Any) -> str:
         facts=facts, headline=headline(facts), asked=asked(facts), certainty=certainty(facts), test=test_rows(facts),
         methods=methods(facts), checklist=checklist(facts), commands=commands(facts), studies=studies(facts),
         over_seeds=over_seeds(facts), classes=classes(facts), optimism=optimism_words(facts), chosen_on=chosen_on(facts),
+        baselines=baselines(facts),
         **more,
     )  # fmt: skip
 

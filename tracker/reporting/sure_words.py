@@ -61,6 +61,19 @@ def classes(facts: Facts) -> list[list[str]]:
     return lines
 
 
+def baselines(facts: Facts) -> list[tuple[str, str]]:
+    """What simple models give on the validation rows, and the best trial beside them: name, score with its interval."""
+    if facts.baselines is None:
+        return []
+    metric = facts.metric
+    lines = [
+        (model["name"], _with(model["metrics"].get(metric), model["intervals"].get(metric)))
+        for model in facts.baselines["models"]
+    ]
+    told = facts.ranking["indistinguishable"]
+    return [*lines, (facts.ranked[0].name, _with(facts.ranked[0].value, None if told is None else told["interval"]))]
+
+
 def curves_of(facts: Facts) -> dict[str, TuningCurve]:
     """The tuning curves of the studies whose trials are independent draws: random ones without a pruner.
 

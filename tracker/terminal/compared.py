@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tracker.config import Config
+from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.ranking import Ranking
 from tracker.evaluation.sureness import sure_lines
+from tracker.paths import Paths
 from tracker.studies.superseded import superseded_note
 from tracker.terminal.leaderboard import environment_notes
 from tracker.terminal.lists import Format, note, print_rows, say
@@ -15,9 +15,9 @@ COLUMNS = ("rank", "study", "trial", "value")
 IN_TABLE = 10  # rows, where no limit is given
 
 
-def say_ranking(ranking: Ranking, config: Config, root: Path, output: Format, limit: int | None) -> None:
+def say_ranking(ranking: Ranking, config: Config, paths: Paths, output: Format, limit: int | None) -> None:
     """What `tracker compare` says before any look; programs get the rows alone."""
     print_rows([{name: getattr(row, name) for name in COLUMNS} for row in ranking.rows], output, limit, IN_TABLE)
-    say("\n".join(["", *sure_lines(ranking, config)]) if output == Format.table else "")
+    say("\n".join(["", *sure_lines(ranking, config), *baseline_lines(paths)]) if output == Format.table else "")
     note(environment_notes(ranking.environments, ranking.mixed))
-    note(superseded_note(ranking.superseded, root, "left out of the ranking"))
+    note(superseded_note(ranking.superseded, paths.root, "left out of the ranking"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
+from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import SEEDS, seeds_line, was_scored
 from tracker.evaluation.reports import check_study_report, environments_of
@@ -105,7 +106,11 @@ def notes_of(paths: Paths, name: str | None, without: Collection[str] = ()) -> l
         except TrackerError as error:
             notes.append(str(error))
     sure = read_sureness(paths, reports)
-    return [*notes, *environment_notes(*environments_of(reports)), *([sure.line()] if sure else [])]
+    return [
+        *notes,
+        *environment_notes(*environments_of(reports)),
+        *([sure.line(), *baseline_lines(paths)] if sure else []),
+    ]
 
 
 def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
@@ -208,7 +213,7 @@ def closing_lines(paths: Paths) -> list[str]:
     return [
         "",
         f"chosen on validation: {chosen}",
-        *(sure.lines() if sure else []),
+        *([*sure.lines(), *baseline_lines(paths)] if sure else []),
         *tested,
         "open: reports/index.html (all of it, with pictures); numbers: reports/final.json, ranking.json and studies/",
         f"next: tracker ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",

@@ -1,0 +1,17 @@
+"""Stage `baselines`: from data/splits to reports/baselines.json, what simple models give on the validation rows."""
+
+from __future__ import annotations
+
+import sys
+
+from tracker.project.stage import run_stage
+from tracker.terminal.endings import run_command
+
+
+def main() -> None:
+    """Fits the baselines and prints what they give."""
+    run_stage("baselines", sys.argv[1:])
+
+
+if __name__ == "__main__":
+    run_command(main)

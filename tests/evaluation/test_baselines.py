@@ -1,0 +1,62 @@
+"""Simple models on the validation rows: what they must give, equal bytes, and no test row."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.studies.project import SmallProject
+from tracker.datasets.training_data import load_training_data
+from tracker.evaluation.baselines import write_baselines
+from tracker.evaluation.baselines_report import baseline_line, baseline_lines, read_baselines
+from tracker.project.stage import STAGES
+
+
+def test_they_score_what_they_must(fresh: SmallProject) -> None:
+    """The vote has the accuracy of the larger class and an area of one half; the others beat it on rows that can be told."""
+    told = write_baselines(fresh.paths, fresh.config)
+    models = {model["name"]: model for model in told["models"]}
+    assert ["majority", "logistic", "boosted"] == list(models)
+    data = load_training_data(fresh.paths.splits, fresh.config.preprocessing)
+    largest = np.bincount(data.y_train).argmax()
+    share = float((data.y_validation == largest).mean())
+    assert models["majority"]["metrics"]["val_accuracy"] == pytest.approx(share, abs=1e-4)
+    assert 0.5 == models["majority"]["metrics"]["val_roc_auc"]
+    low, high = models["logistic"]["intervals"]["val_accuracy"]
+    assert share < models["logistic"]["metrics"]["val_accuracy"] < high
+    assert low > 0.5
+    assert len(data.y_train) == told["train_rows"] == models["boosted"]["fitted_rows"]
+
+
+def test_no_test_row_is_read_and_bytes_are_equal(fresh: SmallProject) -> None:
+    """With the sealed split gone the report is written all the same, byte for byte."""
+    path = fresh.paths.reports / "baselines.json"
+    write_baselines(fresh.paths, fresh.config)
+    content = path.read_bytes()
+    shutil.rmtree(fresh.paths.sealed)
+    write_baselines(fresh.paths, fresh.config)
+    assert content == path.read_bytes()
+
+
+def test_a_report_of_other_rows_is_not_shown(fresh: SmallProject) -> None:
+    """The line stands where the report is of the present rows; an undefined score is called so; a broken report is none."""
+    assert [] == baseline_lines(fresh.paths)
+    told = write_baselines(fresh.paths, fresh.config)
+    line = baseline_line(told)
+    assert [line] == baseline_lines(fresh.paths)
+    assert "baselines on the same rows: majority " in str(line)
+    told["models"][0]["metrics"]["val_f1"] = None
+    assert "majority undefined, logistic 0." in str(baseline_line(told))
+    path = fresh.paths.reports / "baselines.json"
+    path.write_text(json.dumps({**told, "data": {"train": "x", "validation": "y"}}))
+    assert read_baselines(fresh.paths) is None
+    path.write_text("{")
+    assert read_baselines(fresh.paths) is None
+
+
+def test_the_stage_comes_after_the_split() -> None:
+    """It is one of the stages, before any study."""
+    assert ["prepare", "split", "baselines", "tune", "compare", "report"] == list(STAGES)

@@ -1,0 +1,48 @@
+"""Reads `reports/baselines.json`, and says what it tells in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracker.datasets.storage import read_document
+from tracker.errors import TrackerError
+from tracker.evaluation.files import read_report
+from tracker.paths import Paths
+from tracker.remedies import run_again
+from tracker.shapes import entries, many, named, number, optional, plain, text
+
+_shape = entries(
+    {"data": named(text), "objective": entries({"metric": text}),
+     "models": many(entries({"name": text, "metrics": named(optional(number)), "intervals": named(plain)}))}
+)  # fmt: skip
+
+
+def read_baselines(paths: Paths) -> Mapping[str, Any] | None:
+    """The report, where it is there and of the rows that lie in data/splits now; else None."""
+    try:
+        told = read_report(paths.reports / "baselines.json", run_again(paths.root, "baselines"), _shape)
+        manifest = read_document(paths.splits / "manifest.json", "splits", run_again(paths.root, "split"))
+        now = {name: manifest["splits"][name]["digest"] for name in ("train", "validation")}
+        return told if told["data"] == now else None
+    except (TrackerError, KeyError, TypeError):
+        return None
+
+
+def baseline_line(told: Mapping[str, Any] | None) -> str | None:
+    """The baselines in a line, below what is said of the choice; None where there is no report."""
+    if told is None:
+        return None
+    metric = told["objective"]["metric"]
+    each = [f"{model['name']} {_shown(model['metrics'].get(metric))}" for model in told["models"]]
+    return f"baselines on the same rows: {', '.join(each)} ({metric})"
+
+
+def baseline_lines(paths: Paths) -> list[str]:
+    """That line, where there is one."""
+    line = baseline_line(read_baselines(paths))
+    return [] if line is None else [line]
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
