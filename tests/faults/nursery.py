@@ -206,6 +206,9 @@ def work(call: Mapping[str, Any]) -> None:
         deliver(call, here)
         return
     config = api.load_config(here.paths.params)
+    if call["do"] == "look":
+        api.compare(config, project=here).test(or_stale=True, anyway=True)
+        return
     api.tune(config, call["study"], project=here, deliver=call.get("deliver", False), on_progress=acknowledge)
 
 

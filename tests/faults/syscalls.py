@@ -41,7 +41,7 @@ def reason_without_strace() -> str | None:
 def live_under_strace(nursery: Nursery, root: Path, study: str, *options: str, **call: Any) -> tuple[int, str]:
     """A driver under strace; its exit code and what strace wrote. `call` is for the driver, here and below."""
     log, trace = root.with_suffix(".log"), root.with_suffix(".trace")
-    driver = nursery.start(root, log, held=True, do="tune", study=study, **call)
+    driver = nursery.start(root, log, held=True, **{"do": "tune", "study": study, **call})
     # The driver has no threads that write; what it starts (git) is not followed.
     strace = subprocess.Popen(["strace", "-qq", "-y", "-o", trace, *options, "-p", str(driver.pid)])
     try:
