@@ -171,7 +171,8 @@ def test_classes_curves_and_optimism_are_told(paths: Paths, config: Config) -> N
 def test_random_studies_have_a_tuning_curve(paths: Paths, config: Config) -> None:
     """Independent trials have the curve of the best to be expected, with its band; of studies that learn there is none."""
     facts = collect(paths, config)
-    assert {} == curves_of(replace(facts, config=config.with_("objective.metric", "val_loss")))
+    loss = {**facts.ranking, "objective": {"metric": "val_loss", "direction": "minimize"}}
+    assert {} == curves_of(replace(facts, ranking=loss))
     assert all(config.studies[name].sampler == "random" for name in curves_of(facts))
     as_random = config.with_("studies.tpe", {"sampler": "random", "trials": len(facts.studies["tpe"]["trials"])})
     curves = curves_of(replace(facts, config=as_random))

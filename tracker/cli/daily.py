@@ -119,6 +119,10 @@ def tune(
 
 @app.command()
 def compare(
+    trials: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TRIAL TRIAL]", help="Two trials, such as tpe/4 manual/0, on the same rows."),
+    ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
     ] = False,
@@ -140,12 +144,15 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Rank all trials on validation; with --test, score the chosen one on the sealed test split."""
+    """Rank all trials on validation, or say which of two is better; with --test, score the chosen one on the test split."""
     from tracker import api
     from tracker.terminal.compared import say_ranking
     from tracker.terminal.show import study_progress
 
     config = read_config()
+    if trials:
+        say("\n".join(api.compare_trials(config, trials, trust=trust).lines()))
+        return
     with study_progress() as on_progress:
         ranking = api.compare(config, trust=trust, on_progress=on_progress)
     say_ranking(ranking, config, find_paths(), output, limit)

@@ -295,9 +295,13 @@ class Confirm(Part):
 
 
 class Compare(Part):
-    """How many candidates (a configuration with its seed) may ever be scored on the test split; what is confirmed."""
+    """How many candidates (a configuration with its seed) may ever be scored on the test split; what is confirmed.
+
+    Two configurations whose scores differ by no more than `margin` are as good as each other.
+    """
 
     test_looks: int = Field(default=1, ge=1)
+    margin: float | None = Field(default=None, ge=0, lt=1)
     confirm: Confirm | None = None
 
 

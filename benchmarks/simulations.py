@@ -1,0 +1,203 @@
+"""How often what reports claim is true, where the truth is known: python -m benchmarks.simulations [PART ...]
+
+Parts: `intervals` of test scores (rows alone and in groups), `pairs` of equals that are compared, the `band` of tuning curves,
+`optimism`, and whole `pipelines` on labels that are pure noise. The product's own functions answer; the seed is fixed.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+from scipy.stats import hypergeom
+
+from tests.studies.project import SmallProject
+from tracker.config import Compare
+from tracker.design_effects import design_effects
+from tracker.evaluation.compare import compare
+from tracker.evaluation.optimism import difference_interval
+from tracker.evaluation.paired import Question, compare_pair
+from tracker.evaluation.tuning_curve import level_band, tuning_curve
+from tracker.metrics import SCORES, count_confusion, score_intervals, scores
+
+SETS, PAIRS, PIPELINES = 2000, 500, 200
+MODELS = [  # share of each class, how often each is called right, the positive class, rows
+    ([0.63, 0.37], [0.97, 0.94], 1, 115),
+    ([0.5, 0.5], [0.8, 0.7], 1, 100),
+    ([0.9, 0.1], [0.97, 0.7], 1, 200),
+    ([0.33, 0.4, 0.27], [0.8, 0.7, 0.9], None, 100),
+    ([0.1] * 10, [0.95] * 10, None, 360),
+]
+GROUPS = [  # how many groups, rows in a group on average, how alike its rows are
+    (30, 4, 1.0), (60, 6, 0.4), (100, 5, 0.3), (40, 30, 1.0), (200, 3, 0.6), (20, 10, 0.5), (50, 2, 1.0),
+]  # fmt: skip
+EQUALS = [  # rows, how often both are right, how alike their mistakes are, classes, seeds of each
+    (113, 0.95, 0.8, 2, 1), (113, 0.95, 0.3, 2, 1), (113, 0.8, 0.8, 2, 1), (500, 0.9, 0.8, 2, 1), (200, 0.8, 0.7, 3, 1),
+    (40, 0.8, 0.7, 2, 1), (113, 0.95, 0.8, 2, 10),
+]  # fmt: skip
+NOISE = """
+seed: {seed}
+data: {{source: table.csv, target: kind, id: who}}
+training: {{epochs: 4}}
+hyperparameters: {{hidden_layers: 1, units: 8, learning_rate: 1e-2, batch_size: 32}}
+search_space: {{learning_rate: {{low: 1e-3, high: 1e-1, log: true}}, units: [8, 16]}}
+studies: {{random: {{sampler: random, trials: 12}}}}
+tracking: {{experiment: noise}}
+"""
+
+
+def confusion_of(prior, right):
+    """The probability of each cell: mistakes go evenly to the other classes."""
+    classes = len(prior)
+    wrong = (1 - np.array(right))[:, None] * (1 - np.eye(classes)) / (classes - 1)
+    return np.diag(prior) @ (np.diag(right) + wrong)
+
+
+def intervals(rng):
+    """Coverage of the 95 % intervals of all scores, rows alone and in groups."""
+    low, high = [], []
+    for prior, right, positive, rows in MODELS:
+        cells = confusion_of(prior, right)
+        counts = rng.multinomial(rows, cells.ravel(), size=SETS).reshape(SETS, *cells.shape)
+        shares = covered(cells, positive, ((one, None) for one in counts))
+        told(f"rows: {len(prior)} classes, {rows} rows", shares, low, high)
+    for prior, right, positive, _ in MODELS[:4]:
+        for groups, usual, alike in GROUPS:
+            cells = confusion_of(prior, right)
+            sets = (grouped(rng, prior, right, positive, groups, usual, alike) for _ in range(SETS))
+            told(
+                f"groups: {len(prior)} classes, {groups} x {usual}, alike {alike}",
+                covered(cells, positive, sets),
+                low,
+                high,
+            )
+    print(
+        f"intervals: {len(low)} settings of {SETS} sets; the least of all scores {min(low):.3f}, the largest {max(high):.3f}"
+    )
+
+
+def grouped(rng, prior, right, positive, groups, usual, alike):
+    sizes = 1 + rng.poisson(usual - 1, groups)
+    of_row = np.repeat(np.arange(groups), sizes)
+    truth = rng.choice(len(prior), groups, p=prior)[of_row]
+    shared, own = rng.standard_normal(groups)[of_row], rng.standard_normal(len(of_row))
+    hit = ndtr(np.sqrt(alike) * shared + np.sqrt(1 - alike) * own) < np.array(right)[truth]
+    other = (truth + 1 + rng.integers(0, len(prior) - 1, groups)[of_row]) % len(prior)
+    call = np.where(hit, truth, other)
+    return count_confusion(truth, call, len(prior)), design_effects(truth, call, of_row, len(prior), positive)
+
+
+def covered(cells, positive, sets):
+    truth = scores(np.round(cells * 10**12).astype(np.int64), positive)
+    hits = {name: [] for name in SCORES}
+    for counts, effects in sets:
+        for name, ends in score_intervals(counts, positive, effects).items():
+            if ends is not None:
+                hits[name].append(ends[0] <= truth[name] <= ends[1])
+    return {name: float(np.mean(found)) for name, found in hits.items() if found}
+
+
+def told(what, shares, low, high):
+    low.append(min(shares.values()))
+    high.append(max(shares.values()))
+    print(f"  {what}: " + ", ".join(f"{name} {share:.3f}" for name, share in shares.items()), flush=True)
+
+
+def pairs(rng):
+    """How often one of two equals is called better than the other."""
+    for rows, right, alike, classes, seeds in EQUALS:
+        said = []
+        for _ in range(PAIRS):
+            truth, hard = rng.integers(0, classes, rows), rng.standard_normal(rows)
+            ours, theirs = (calls(rng, truth, hard, right, alike, classes, seeds) for _ in range(2))
+            found = compare_pair(Question("f1", classes, 1 if classes == 2 else None), truth, ours, theirs, draws=1000)
+            said.append("undefined" if found is None else found.verdict)
+        wrong = (said.count("better") + said.count("worse")) / PAIRS
+        better = said.count("better") / PAIRS
+        print(f"pairs: {rows} rows, right {right}, alike {alike}, {classes} classes, {seeds} seeds: "
+              f"better {better:.3f}, better or worse {wrong:.3f}", flush=True)  # fmt: skip
+
+
+def calls(rng, truth, hard, right, alike, classes, seeds):
+    """Called classes (seeds, rows): half of what is not common to all models is common to the seeds of one."""
+    own = rng.standard_normal(len(truth))
+    each = rng.standard_normal((seeds, len(truth)))
+    own = own if seeds == 1 else np.sqrt(0.5) * own + np.sqrt(0.5) * each
+    hit = np.atleast_2d(np.sqrt(alike) * hard + np.sqrt(1 - alike) * own) < ndtri(right)
+    other = (truth + 1 + rng.integers(0, classes - 1, len(truth))) % classes
+    return np.where(hit, truth, other)
+
+
+def band(rng):
+    """How often the band holds the whole distribution, and the whole curve of the expected best."""
+    for count in (8, 48, 200):
+        low, high = level_band(count)
+        draws = np.sort(rng.random((SETS, count)), axis=1)
+        levels = ((low <= draws) & (draws <= high)).all(axis=1).mean()
+        budgets = np.arange(1, count + 1)
+        truth = budgets / (budgets + 1)  # the expected largest of uniform scores
+        curves = [tuning_curve(one.tolist()) for one in draws]
+        whole = np.mean([np.all((one.low <= truth) & (truth <= one.high)) for one in curves])
+        print(f"band: {count} trials: all levels {levels:.3f}, the curve of the expected best {whole:.3f}", flush=True)
+
+
+def optimism(rng):
+    """Coverage of the interval of validation minus test."""
+    for prior, right, positive, rows in MODELS[:4]:
+        cells = confusion_of(prior, right)
+        both = rng.multinomial(rows, cells.ravel(), size=(SETS, 2)).reshape(SETS, 2, *cells.shape)
+        hits = []
+        for one, other in both:
+            found = [
+                (scores(counts, positive)["f1"], score_intervals(counts, positive)["f1"]) for counts in (one, other)
+            ]
+            if all(ends is not None for _, ends in found):
+                low, high = difference_interval(*found[0], *found[1])
+                hits.append(low <= 0 <= high)
+        print(f"optimism: {len(prior)} classes, {rows} rows each: {np.mean(hits):.3f}", flush=True)
+
+
+def pipelines(rng):
+    """Labels that have nothing to do with the features: how often the final F1 lies where chance puts it."""
+    inside, started = [], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(PIPELINES):
+            root = Path(folder) / str(number)
+            rows = 240
+            table = pd.DataFrame(rng.standard_normal((rows, 4)), columns=list("abcd"))
+            table["kind"] = np.where(rng.random(rows) < 0.5, "yes", "no")
+            table.insert(0, "who", [f"{number}-{row}" for row in range(rows)])
+            project = SmallProject.made(root, table, NOISE.format(seed=number))
+            project.report(project.run(project.plan("random")))
+            final = compare(project.paths, Compare(), clock=lambda: 0.0).test(anyway=True)
+            inside.append(at_chance(final.result["test"]))
+            shutil.rmtree(root)
+    print(f"pipelines: {np.mean(inside):.3f} of {PIPELINES} have their F1 in the chance interval "
+          f"({time.monotonic() - started:.0f} s)")  # fmt: skip
+
+
+def at_chance(test):
+    """Whether the hits are inside the central 95 % of what drawing as many rows at random would hit."""
+    cells = np.array(test["confusion_matrix"])
+    place = test["labels"].index(test["positive"])
+    chance = hypergeom(cells.sum(), cells[place].sum(), cells[:, place].sum())
+    return bool(chance.ppf(0.025) <= cells[place, place] <= chance.ppf(0.975))
+
+
+PARTS = {"intervals": intervals, "pairs": pairs, "band": band, "optimism": optimism, "pipelines": pipelines}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all if left out")
+    wanted = parser.parse_args().parts or list(PARTS)
+    for name in wanted:
+        PARTS[name](np.random.default_rng(2026))
+
+
+if __name__ == "__main__":
+    main()

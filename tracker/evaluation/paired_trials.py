@@ -1,0 +1,158 @@
+"""Compares two trials on the validation rows, with the further seeds that a confirmation has trained of both, if it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.config import Config
+from tracker.datasets.storage import read_document
+from tracker.datasets.training_data import read_clusters, read_split
+from tracker.design_effects import SIZES
+from tracker.errors import InputError, NotFoundError
+from tracker.evaluation.chosen_model import ChosenModel, load_chosen
+from tracker.evaluation.confirm import CHOOSE, MEASURE, Trains, run_row
+from tracker.evaluation.paired import EQUIVALENT, UNKNOWN, Answer, Question, compare_pair
+from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.scoring import index_labels
+from tracker.evaluation.sureness import percent
+from tracker.paths import Paths
+from tracker.records import Trial
+from tracker.remedies import run_again
+from tracker.seeds import derive_seed
+from tracker.studies.adopt import read_study
+from tracker.studies.result import StudyResult
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two trials and what was found; `answer` is None where a score is undefined."""
+
+    names: tuple[str, str]
+    metric: str
+    rows: int
+    clusters: int | None
+    seeds: int
+    margin: float | None
+    answer: Answer | None
+
+    def lines(self) -> list[str]:
+        """For people."""
+        one, other = self.names
+        drawn = f"{self.rows} rows" if self.clusters is None else f"{self.rows} rows in {self.clusters} groups"
+        about = f"{one} and {other} on the same {drawn} of validation"
+        about += f", {self.seeds} further seeds each" if self.seeds > 1 else ", one seed each"
+        found = self.answer
+        if found is None:
+            return [about, f"val_{self.metric} is undefined (0/0), so they cannot be compared by it"]
+        low, high = found.interval
+        also = " and seeds" if self.seeds > 1 else "; another seed may say otherwise"
+        words = {EQUIVALENT: f"equivalent: they differ by less than {self.margin}", UNKNOWN: UNKNOWN}
+        gap = f"difference {found.difference:+.4f}, 95 % {low:+.4f} to {high:+.4f}"
+        return [
+            about,
+            f"val_{self.metric} {found.ours:.4f} and {found.theirs:.4f}: {gap}",
+            f"{one} is better with probability {percent(found.probability)} (bootstrap over rows{also})",
+            f"verdict: {words.get(found.verdict, f'{one} is {found.verdict}')}",
+        ]
+
+
+def compare_trials(
+    config: Config, paths: Paths, names: Sequence[str], trains: Trains, trust: str | None = None
+) -> Pair:
+    """The comparison of two trials, `STUDY/NUMBER` each; models that are not kept here are trained again.
+
+    Raises InputError where there are not two, NotFoundError for one that is not there.
+    """
+    if len(names) != 2 or names[0] == names[1]:
+        raise InputError(f"expected two trials to compare, such as tpe/4 manual/0; found {' '.join(names)}")
+    found = _further_seeds(paths, [_find(paths, name) for name in names])
+    frame = read_split(paths.splits, "validation")
+    schema = read_document(paths.splits / "schema.json", "schema", run_again(paths.splits, "split"))
+    called: list[NDArray[np.int64]] = []
+    model = None
+    for one, name in zip(found, names, strict=True):
+        runs = []
+        for model in _models(paths, one, trains, trust):
+            runs.append(index_labels(model.predict(frame), model.labels))
+        if not runs:
+            raise InputError(f"{name} has no model to compare: it failed, was pruned, or its loop returned none")
+        called.append(np.array(runs))
+    assert model is not None
+    truth = index_labels([str(label) for label in frame[schema["target"]]], model.labels)
+    clusters, metric = read_clusters(paths.splits, "validation"), config.objective.metric.removeprefix("val_")
+    metric = metric if metric in SIZES else "f1"
+    question = Question(
+        metric,
+        len(model.labels),
+        model.place,
+        config.compare.margin,
+        derive_seed(config.seed, "paired", *(one.trial.spec.key for one in found)),
+    )
+    answer = compare_pair(question, truth, called[0], called[1], clusters)
+    groups = None if clusters is None else len(set(clusters))
+    seeds = min(len(runs) for runs in called)
+    return Pair((names[0], names[1]), metric, len(truth), groups, seeds, config.compare.margin, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    study_key: str
+    trial: Trial
+    row: RankedTrial
+
+
+def _find(paths: Paths, name: str) -> _Found:
+    study, _, number = name.rpartition("/")
+    path = paths.records(study)
+    if not study or not number.isdecimal() or not path.is_file():
+        raise NotFoundError(f"no trial {name} in {path.parent}; `tracker runs` lists the trials, such as tpe/4")
+    return _of(read_study(path), study, int(number))
+
+
+def _of(result: StudyResult, study: str, number: int) -> _Found:
+    if number >= len(result.trials):
+        raise NotFoundError(f"no trial {study}/{number}: {study} has {len(result.trials)}; see `tracker runs {study}`")
+    trial = result.trials[number]
+    row: dict[str, Any] = {
+        "rank": 0,
+        "study": study,
+        "trial": number,
+        "key": trial.spec.key,
+        "params": trial.spec.params,
+    }
+    row |= {"candidate": trial.spec.candidate, "weights": trial.outcome.weights, "metrics": trial.metrics}
+    return _Found(
+        result.spec.key, trial, RankedTrial(**row, value=trial.value or 0.0, best_epoch=trial.outcome.best_epoch)
+    )
+
+
+def _further_seeds(paths: Paths, found: list[_Found]) -> list[_Found]:
+    """Both configurations in the latest round of a confirmation that has both, on the same data; else as they are."""
+    for round_ in (MEASURE, CHOOSE):
+        known: dict[tuple[str, str], _Found] = {}
+        for path in sorted(paths.confirmed.glob(f"{round_}*/trials.jsonl")):
+            result = read_study(path)
+            known |= {_what(trial): _of(result, path.parent.name, trial.number) for trial in result.trials}
+        if all(_what(one.trial) in known for one in found):
+            return [known[_what(one.trial)] for one in found]
+    return found
+
+
+def _what(trial: Trial) -> tuple[str, str]:
+    return trial.spec.configuration, repr(sorted(trial.spec.data.items()))
+
+
+def _models(paths: Paths, found: _Found, trains: Trains, trust: str | None) -> Iterator[ChosenModel]:
+    for spec, outcome in zip(found.trial.proposal.runs, found.trial.outcomes, strict=True):
+        if outcome.weights is not None:
+            with TemporaryDirectory(prefix="tracker-") as scratch:
+                folder = Path(scratch) / "model"
+                trains.write_model(folder, found.study_key, spec, outcome)
+                yield load_chosen(folder, run_row(found.row, spec, outcome), paths, trust)
