@@ -133,16 +133,20 @@ def calls(rng, truth, hard, right, alike, classes, seeds):
 
 
 def band(rng):
-    """How often the band holds the whole distribution, and the whole curve of the expected best."""
+    """How often the band holds the whole curve, of 1 to N trials and all parts of a trial between."""
     for count in (8, 48, 200):
         low, high = level_band(count)
         draws = np.sort(rng.random((SETS, count)), axis=1)
-        levels = ((low <= draws) & (draws <= high)).all(axis=1).mean()
-        budgets = np.arange(1, count + 1)
-        truth = budgets / (budgets + 1)  # the expected largest of uniform scores
+        levels = 0.5 ** (1 / np.geomspace(1, count, 4000))  # the true curve of uniform scores
+        below = np.hstack([np.zeros((SETS, 1)), draws])[:, np.searchsorted(high, levels, side="left")]
+        above = np.hstack([draws, np.ones((SETS, 1))])[:, np.searchsorted(low, levels, side="right")]
+        whole = ((below <= levels) & (levels <= above)).all(axis=1).mean()
+        truth = 0.5 ** (1 / np.arange(1, count + 1))
         curves = [tuning_curve(one.tolist()) for one in draws]
-        whole = np.mean([np.all((one.low <= truth) & (truth <= one.high)) for one in curves])
-        print(f"band: {count} trials: all levels {levels:.3f}, the curve of the expected best {whole:.3f}", flush=True)
+        numbers = np.mean([np.all((one.low <= truth) & (truth <= one.high)) for one in curves])
+        print(
+            f"band: {count} trials: the whole curve {whole:.3f}, at whole numbers of trials {numbers:.3f}", flush=True
+        )
 
 
 def optimism(rng):

@@ -169,7 +169,7 @@ def test_classes_curves_and_optimism_are_told(paths: Paths, config: Config) -> N
 
 
 def test_random_studies_have_a_tuning_curve(paths: Paths, config: Config) -> None:
-    """Independent trials have the curve of the best to be expected, with its band; of studies that learn there is none."""
+    """Independent trials have the curve of the median best, with its band; of studies that learn there is none."""
     facts = collect(paths, config)
     loss = {**facts.ranking, "objective": {"metric": "val_loss", "direction": "minimize"}}
     assert {} == curves_of(replace(facts, ranking=loss))
@@ -179,7 +179,7 @@ def test_random_studies_have_a_tuning_curve(paths: Paths, config: Config) -> Non
     values = [trial["value"] for trial in facts.studies["tpe"]["trials"]]
     assert max(values) == pytest.approx(curves["tpe"].best[-1])
     page = Page(render_html(replace(facts, config=as_random)))
-    assert any("of so many random trials, with 95 % bands: tpe" in str(text) for text in page.images)
+    assert any("with so many random trials reach, with 95 % bands: tpe" in str(text) for text in page.images)
 
 
 def test_words_of_people_are_no_markup(paths: Paths, config: Config) -> None:

@@ -1,12 +1,12 @@
-"""How good the best of n random trials is to be expected to be, with an exact band: what another budget would have given.
+"""How good the best of n random trials is in half of all searches, with an exact band: what another budget would have given.
 
-Trials of random search are independent draws, so their scores are a sample, and the best of n has a mean that depends on the
-distribution of scores alone. A simultaneous band for that distribution gives one for the means of all n at once (Lourie, Cho
-and He 2024, "Show Your Work with Confidence"). The band here has equal tails: the i-th smallest of N scores has a level with
-a Beta(i, N + 1 - i) distribution, and all lie between the same two quantiles of theirs with 95 % probability (Aldor-Noiman
-et al. 2013, The American Statistician 67). That probability is computed, not simulated, by counting points along [0, 1]
-(Moscovich and Nadler 2017, Statistics & Probability Letters 123), so the band is exact for any continuous distribution, and
-too wide rather than too narrow where scores are equal.
+Trials of random search are independent draws. So the best of n is above the level 0.5 ** (1 / n) of the distribution of scores
+in half of all searches, and a band for these levels is one for the *median tuning curve* (Lourie, Cho and He 2024, "Show Your
+Work with Confidence"). The i-th smallest of N scores has a level with a Beta(i, N + 1 - i) distribution; the band takes the
+same tails of each (Aldor-Noiman et al. 2013, The American Statistician 67), as wide as the levels of 1 to N trials need for
+95 %. That probability is computed, not simulated, by counting points along [0, 1] (Moscovich and Nadler 2017, Statistics &
+Probability Letters 123), so the band is exact for any continuous distribution, and too wide rather than too narrow where
+scores are equal. Of the mean of the best there is no exact band without knowing the distribution.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ MOST = 1000  # scores of one curve: the first ones of a longer study are draws l
 
 @dataclass(frozen=True, slots=True)
 class TuningCurve:
-    """The expected best of 1, 2 ... N trials (trials,), and the ends of a band that holds all of them with 95 %."""
+    """The median best of 1, 2 ... N trials (trials,), and the ends of a band that holds all of them with 95 %."""
 
     best: Sequence[float]
     low: Sequence[float]
@@ -35,32 +35,46 @@ class TuningCurve:
 
 
 def tuning_curve(scores: Sequence[float]) -> TuningCurve:
-    """The curve of independent scores from 0 to 1, of which the highest is best; a failed trial counts as 0.
-
-    The estimate is the mean over all choices of n of the scores, which has no bias.
-    """
+    """The curve of independent scores from 0 to 1, of which the highest is best; a failed trial counts as 0."""
     import numpy as np
 
     x = np.sort(np.asarray(scores[:MOST], dtype=np.float64).clip(0.0, 1.0))
     lowest, highest = level_band(len(x))
-    budgets, steps = np.arange(1, len(x) + 1), np.diff(x, prepend=0.0, append=1.0)
-    low = 1.0 - _powers(np.append(highest, 1.0), budgets) @ steps
-    high = 1.0 - _powers(np.append(0.0, lowest), budgets) @ steps
-    return TuningCurve(_expected_best(x), low.tolist(), high.tolist())
+    level = 0.5 ** (1 / np.arange(1, len(x) + 1))
+    best = x[np.ceil(level * len(x) - 1e-9).astype(np.int64) - 1]
+    low = np.append(0.0, x)[np.searchsorted(highest, level, side="left")]
+    high = np.append(x, 1.0)[np.searchsorted(lowest, level, side="right")]
+    return TuningCurve(best.tolist(), low.tolist(), high.tolist())
 
 
 @cache
 def level_band(count: int, confidence: float = CONFIDENCE) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Levels (count,) and (count,) between which those of all sorted draws lie with a probability: F(x_i) of each.
+    """Ends (count,) and (count,) of the level of each sorted draw that hold, as far as the curve needs them, together.
 
-    The level of a draw x is the share of all possible draws that are not larger.
+    The level of a draw is the share of all possible draws that are not larger.
     """
     from scipy.optimize import brentq
 
-    def missed(tail: float) -> float:
-        return probability_inside(*_quantiles(count, tail)) - confidence
+    def more_than_asked(tail: float) -> float:
+        return probability_inside(*_needed(*_quantiles(count, tail))) - confidence
 
-    return _quantiles(count, brentq(missed, (1 - confidence) / (4 * count), 0.5 - 1e-9, xtol=1e-12))
+    least, most = (1 - confidence) / (4 * count), 0.4999
+    if more_than_asked(most) >= 0:  # of one trial or two nothing is known, whatever the band
+        return _quantiles(count, least)
+    return _quantiles(count, brentq(more_than_asked, least, most, xtol=1e-12))
+
+
+def _needed(
+    lowest: NDArray[np.float64], highest: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ends without what levels below that of one trial, or above that of all, do not need."""
+    import numpy as np
+
+    first, last = 0.5, 0.5 ** (1 / len(lowest))
+    above, below = np.append(highest[1:], 1.0), np.append(0.0, lowest[:-1])
+    top = np.where((above >= first) & (highest < last), highest.clip(min=first), 1.0)
+    floor = np.where((lowest > first) & (below < last), lowest.clip(max=last), 0.0)
+    return np.maximum.accumulate(floor), np.minimum.accumulate(top[::-1])[::-1]
 
 
 def _quantiles(count: int, tail: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -93,24 +107,3 @@ def probability_inside(lowest: NDArray[np.float64], highest: NDArray[np.float64]
         chance = np.convolve(chance, arrivals)[fewest - first : largest - first + 1]
         at, first = place, fewest
     return float(chance[0] / math.exp(count * math.log(count) - count - logs[count]))
-
-
-def _powers(levels: NDArray[Any], budgets: NDArray[Any]) -> NDArray[np.float64]:
-    """Each level to the power of each budget, (budgets, levels): how likely the best is not above."""
-    powers: NDArray[np.float64] = levels[None, :] ** budgets[:, None]
-    return powers
-
-
-def _expected_best(x: NDArray[np.float64]) -> list[float]:
-    """The mean of the largest over all choices of n of the sorted values, for each n."""
-    import numpy as np
-    from scipy.special import gammaln
-
-    count = len(x)
-    logs = gammaln(np.arange(count + 1) + 1.0)  # of factorials
-    best = []
-    for n in range(1, count + 1):
-        place = np.arange(n, count + 1)  # of the largest: n - 1 are taken from below it
-        share = logs[place - 1] - logs[n - 1] - logs[place - n] - (logs[count] - logs[n] - logs[count - n])
-        best.append(float(np.exp(share) @ x[n - 1 :]))
-    return best

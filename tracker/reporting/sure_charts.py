@@ -12,7 +12,7 @@ SQUARE = (3.5, 3.0)  # inches
 
 
 def tuning_curves(curves: Mapping[str, TuningCurve], metric: str) -> str:
-    """The expected best of 1, 2 ... trials of each random study, with its band."""
+    """The median best of 1, 2 ... trials of each random study, with its band."""
     with open_figure((7.2, 3.0)) as (figure, axes):
         for place, (name, curve) in enumerate(curves.items()):
             budgets, colour = range(1, len(curve.best) + 1), SERIES[place % 8]
@@ -22,7 +22,8 @@ def tuning_curves(curves: Mapping[str, TuningCurve], metric: str) -> str:
         label_axes(axes, "trials", f"best {metric}", whole=True)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
         return svg_of(
-            figure, f"the best {metric} to be expected of so many random trials, with 95 % bands: {', '.join(curves)}"
+            figure,
+            f"the best {metric} that half of all searches with so many random trials reach, with 95 % bands: {', '.join(curves)}",
         )
 
 
