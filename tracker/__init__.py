@@ -109,7 +109,7 @@ _HOMES = {
     "Verdict": "deriving.verdict",
     "bundle": "api",
     "compare": "api",
-    "compare_trials": "api",
+    "compare_trials": "evaluation.paired_trials",
     "load_config": "config",
     "load_model": "api",
     "prepare": "api",

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tracker.datasets.prepare import DataReport
     from tracker.datasets.split import SplitReport
     from tracker.deriving.verdict import Verdict
-    from tracker.evaluation.paired_trials import Pair
     from tracker.evaluation.ranking import Ranking
     from tracker.families.own_code import OwnCode
     from tracker.standalone.load import StandaloneModel
@@ -48,7 +47,6 @@ __all__ = [
     "Project",
     "bundle",
     "compare",
-    "compare_trials",
     "load_config",
     "load_model",
     "prepare",
@@ -223,22 +221,6 @@ def compare(
         trust=trust or os.environ.get("TRACKER_TRUST"),
         confirm=confirm,
     )
-
-
-def compare_trials(
-    config: Config, trials: Collection[str], project: Project | None = None, *, trust: str | None = None
-) -> Pair:
-    """Says which of two trials is better on the same validation rows, or that it cannot be told; no test row is read.
-
-    Where a confirmation has trained further seeds of both, it compares these. Models that are not kept are trained again.
-    """
-    from tracker.evaluation.confirm_training import ConfirmTraining
-    from tracker.evaluation.paired_trials import compare_trials as compare_two
-
-    paths = (project or Project.now()).paths
-    training = ConfirmTraining(config, paths)
-    training.pin()
-    return compare_two(config, paths, list(trials), training, trust or os.environ.get("TRACKER_TRUST"))
 
 
 def split(config: Config, project: Project | None = None) -> SplitReport:

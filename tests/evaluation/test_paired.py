@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+import tracker
 from tests.studies.project import SmallProject
-from tracker import api
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.paired import Question, compare_pair, verdict_of
 from tracker.metrics import METRICS, count_confusion, scores
@@ -96,13 +96,13 @@ def test_two_trials_of_a_project(fresh: SmallProject, monkeypatch: pytest.Monkey
         fresh.report(fresh.run(fresh.plan(name)))
     shutil.rmtree(fresh.paths.sealed)
     monkeypatch.chdir(fresh.paths.root)
-    pair = api.compare_trials(fresh.config.with_("compare.margin", 0.9), ["manual/0", "random/1"])
+    pair = tracker.compare_trials(fresh.config.with_("compare.margin", 0.9), ["manual/0", "random/1"])
     recorded = [fresh.run(fresh.plan(name)).trials[number].value for name, number in (("manual", 0), ("random", 1))]
     assert pair.answer is not None
     assert [pair.answer.ours, pair.answer.theirs] == pytest.approx(recorded, abs=1e-9)
     assert "verdict: equivalent: they differ by less than 0.9" == pair.lines()[-1]
     assert f"manual/0 and random/1 on the same {pair.rows} rows of validation, one seed each" == pair.lines()[0]
     with pytest.raises(NotFoundError, match="no trial manual/9: manual has 3"):
-        api.compare_trials(fresh.config, ["manual/9", "random/1"])
+        tracker.compare_trials(fresh.config, ["manual/9", "random/1"])
     with pytest.raises(InputError, match="expected two trials to compare"):
-        api.compare_trials(fresh.config, ["random/1"])
+        tracker.compare_trials(fresh.config, ["random/1"])

@@ -151,7 +151,9 @@ def compare(
 
     config = read_config()
     if trials:
-        say("\n".join(api.compare_trials(config, trials, trust=trust).lines()))
+        from tracker.evaluation.paired_trials import compare_trials
+
+        say("\n".join(compare_trials(config, trials, trust=trust).lines()))
         return
     with study_progress() as on_progress:
         ranking = api.compare(config, trust=trust, on_progress=on_progress)

@@ -45,6 +45,7 @@ from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scoring import as_told, score_labels
+from tracker.evaluation.stale import changes, last_result
 from tracker.evaluation.worth import Unworthy, find_unworthy
 from tracker.metrics import ASKED
 from tracker.paths import Paths
@@ -373,37 +374,14 @@ def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedI
     """The last result on any of the present test rows, marked stale. Raises TestLooksSpent where there is none."""
     rows = mark_rows(test.row_keys)
     seen = ledger.at(rows)
-    last = _last_result(seen, read_results(case.paths.looks))
+    last = last_result(seen, read_results(case.paths.looks))
     if last is None:
         raise TestLooksSpent(f"{spent}. No result of them was kept; choosing such a trial again takes no further look")
     because = {
         "chosen": chosen.place,
-        "changed": _changes(last, chosen, test.digest),
+        "changed": changes(last, chosen, test.digest),
         "looks_taken": [{"study": look.study, "trial": look.trial, "candidate": look.candidate} for look in seen],
         "remedy": remedy(ledger, rows),
     }
     message = f"not scored: {chosen.study}/{chosen.trial} (validation {chosen.value:.4f}), which is chosen now: {spent}"
     return Final(last, ledger.count(rows), case.budget, because, message)
-
-
-def _last_result(seen: Sequence[Look], results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The result of the latest look that has one, preferably from the environment in which it was taken."""
-    for look in reversed(seen):
-        sought = (look.candidate, look.test_digest)
-        own = [result for result in results if (result["candidate"], result["test_digest"]) == sought]
-        if own:
-            return min(own, key=lambda result: bool(result["key"] != look.key))
-    return None
-
-
-def _changes(last: Mapping[str, Any], chosen: RankedTrial, test_digest: str) -> dict[str, Any]:
-    """What differs between the scored trial and the chosen one: name to the two values."""
-    scored = _flat(last["study"], last["trial"], last["key"], last["test_digest"], last["params"])
-    now = _flat(chosen.study, chosen.trial, chosen.key, test_digest, chosen.params)
-    names = [name for name in {**scored, **now} if scored.get(name) != now.get(name)]
-    return {name: {"scored": scored.get(name), "chosen": now.get(name)} for name in names}
-
-
-def _flat(study: str, trial: int, key: str, test_digest: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    named = {f"params.{name}": params[name] for name in sorted(params)}
-    return {"study": study, "trial": trial, "key": key, "test_digest": test_digest, **named}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from tracker.design_effects import SIZES
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.confirm import CHOOSE, MEASURE, Trains, run_row
+from tracker.evaluation.confirm_training import ConfirmTraining
 from tracker.evaluation.paired import EQUIVALENT, UNKNOWN, Answer, Question, compare_pair
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels
 from tracker.evaluation.sureness import percent
-from tracker.paths import Paths
+from tracker.paths import Paths, project_paths
 from tracker.records import Trial
 from tracker.remedies import run_again
 from tracker.seeds import derive_seed
@@ -64,12 +66,17 @@ class Pair:
 
 
 def compare_trials(
-    config: Config, paths: Paths, names: Sequence[str], trains: Trains, trust: str | None = None
+    config: Config, names: Sequence[str], paths: Paths | None = None, *, trust: str | None = None
 ) -> Pair:
-    """The comparison of two trials, `STUDY/NUMBER` each; models that are not kept here are trained again.
+    """Says which of two trials (`STUDY/NUMBER`) is better on the same validation rows, or that it cannot be told.
 
+    Where a confirmation has trained further seeds of both, it compares these. Models that are not kept are trained again; no
+    test row is read. `trust` is the digest of code that may run though it is not that of this folder.
     Raises InputError where there are not two, NotFoundError for one that is not there.
     """
+    paths = paths or project_paths()
+    trains = ConfirmTraining(config, paths)
+    trains.pin()
     if len(names) != 2 or names[0] == names[1]:
         raise InputError(f"expected two trials to compare, such as tpe/4 manual/0; found {' '.join(names)}")
     found = _further_seeds(paths, [_find(paths, name) for name in names])
@@ -79,7 +86,7 @@ def compare_trials(
     model = None
     for one, name in zip(found, names, strict=True):
         runs = []
-        for model in _models(paths, one, trains, trust):
+        for model in _models(paths, one, trains, trust or os.environ.get("TRACKER_TRUST")):
             runs.append(index_labels(model.predict(frame), model.labels))
         if not runs:
             raise InputError(f"{name} has no model to compare: it failed, was pruned, or its loop returned none")

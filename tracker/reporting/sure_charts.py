@@ -21,10 +21,8 @@ def tuning_curves(curves: Mapping[str, TuningCurve], metric: str) -> str:
                       markevery=0.2, markersize=4, linewidth=1.3, label=name)  # fmt: skip
         label_axes(axes, "trials", f"best {metric}", whole=True)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
-        return svg_of(
-            figure,
-            f"the best {metric} that half of all searches with so many random trials reach, with 95 % bands: {', '.join(curves)}",
-        )
+        about = f"the best {metric} that half of all searches with so many random trials reach, with 95 % bands"
+        return svg_of(figure, f"{about}: {', '.join(curves)}")
 
 
 def roc(points: Sequence[Sequence[float]]) -> str:
