@@ -50,6 +50,8 @@ def test_a_report_of_other_rows_is_not_shown(fresh: SmallProject) -> None:
     assert "baselines on the same rows: majority " in str(line)
     told["models"][0]["metrics"]["val_f1"] = None
     assert "majority undefined, logistic 0." in str(baseline_line(told))
+    told["objective"]["metric"] = "val_profit"
+    assert str(baseline_line(told)).endswith("(val_f1)")
     path = fresh.paths.reports / "baselines.json"
     path.write_text(json.dumps({**told, "data": {"train": "x", "validation": "y"}}))
     assert read_baselines(fresh.paths) is None

@@ -33,9 +33,15 @@ def baseline_line(told: Mapping[str, Any] | None) -> str | None:
     """The baselines in a line, below what is said of the choice; None where there is no report."""
     if told is None:
         return None
-    metric = told["objective"]["metric"]
+    metric = metric_of(told)
     each = [f"{model['name']} {_shown(model['metrics'].get(metric))}" for model in told["models"]]
     return f"baselines on the same rows: {', '.join(each)} ({metric})"
+
+
+def metric_of(told: Mapping[str, Any]) -> str:
+    """The objective where the baselines have it, else F1: a loop of the user's own may yield metrics that no other has."""
+    metric: str = told["objective"]["metric"]
+    return metric if any(metric in model["metrics"] for model in told["models"]) else "val_f1"
 
 
 def baseline_lines(paths: Paths) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracker.evaluation.baselines_report import metric_of
 from tracker.evaluation.tuning_curve import TuningCurve, tuning_curve
 from tracker.metrics import METRICS
 from tracker.reporting.facts import Facts
@@ -66,6 +67,8 @@ def baselines(facts: Facts) -> list[tuple[str, str]]:
     if facts.baselines is None:
         return []
     metric = facts.metric
+    if metric_of(facts.baselines) != metric:
+        return []
     lines = [
         (model["name"], _with(model["metrics"].get(metric), model["intervals"].get(metric)))
         for model in facts.baselines["models"]
