@@ -180,6 +180,11 @@ def pipelines(rng):
             final = compare(project.paths, Compare(), clock=lambda: 0.0).test(anyway=True)
             inside.append(at_chance(final.result["test"]))
             shutil.rmtree(root)
+            if len(inside) % 20 == 0:
+                print(
+                    f"  pipelines: {sum(inside)} of {len(inside)} so far ({time.monotonic() - started:.0f} s)",
+                    flush=True,
+                )
     print(f"pipelines: {np.mean(inside):.3f} of {PIPELINES} have their F1 in the chance interval "
           f"({time.monotonic() - started:.0f} s)")  # fmt: skip
 
