@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from tracker.evaluation.final import Final
+    from tracker.evaluation.paired_trials import compare_trials
     from tracker.evaluation.ranking import Ranking
     from tracker.studies.pull import Pulled
     from tracker.studies.study import Study, StudyTrial
