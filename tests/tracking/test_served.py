@@ -35,12 +35,10 @@ def make_table() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What `benchmarks/served.py` says of each way in which rows are handed over."""
-    import mlflow.pyfunc
-
     import tracker
     from benchmarks.served import Served, answers_of, as_pandas_reads, places_of_validation, recorded_digest
     from tracker.store.model_folder import describe_model
-    from tracker.tracking.mlflow_model import ModelTemplate
+    from tracker.tracking.mlflow_model import ModelTemplate, mlflow  # whose warnings it keeps in while it is imported
 
     root: Path = tmp_path_factory.mktemp("served")
     project = SmallProject.made(root, make_table(), PARAMS)
@@ -50,7 +48,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     serving = project.serving()
     weights = (root / "models/m/weights.safetensors").read_bytes()
     description = describe_model(trial.spec, trial.outcome, serving)
-    ModelTemplate(root / "made", serving).write(root / "logged", "run", 0.0, description, weights)
+    ModelTemplate(root / "made", "mlp", serving).write(root / "logged", "run", 0.0, description, weights)
     model = tracker.load_model(root / "models/m")
     rows = tracker.read_table(root / "table.csv", project.config)
     places = places_of_validation(root, rows, "kind", model)
