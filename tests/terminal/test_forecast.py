@@ -58,6 +58,24 @@ def test_more_work_takes_more_time(lines) -> None:
     assert once < total(search_space={"units": [2048]})
 
 
+def test_a_confirmation_is_in_the_estimate(lines) -> None:
+    """Two, the defaults, then the choice and the defaults again, each with 40 seeds: 200 runs, each the dearest."""
+
+    def whole(found: list[str]) -> tuple[float, int]:
+        line = next(line for line in found if "on one core" in line)
+        return minutes(line.split(" on one core")[0]), int(re.findall(r"about (\d+) MB", line)[0])
+
+    one = {"training__early_stopping": None, "training__epochs": 4000}
+    confirmed = lines(**one, compare__confirm={"top": 2, "seeds": 40})
+    [row] = [line for line in confirmed if line.startswith("compare.confirm")]
+    assert "compare.confirm manual 5 x 40 2" == " ".join(row.split()[:6])
+    (with_s, with_mb), (without_s, without_mb) = whole(confirmed), whole(lines(**one))
+    assert with_s == pytest.approx(without_s + minutes(row), abs=1.1)
+    assert 32 <= with_mb - without_mb <= 40
+    wide = lines(**one, search_space={"units": [16, 512]}, compare__confirm={"top": 2, "seeds": 40})
+    assert minutes(next(line for line in wide if line.startswith("compare.confirm"))) > 2 * minutes(row)
+
+
 def test_nothing_is_run_or_written(fresh: SmallProject, lines) -> None:
     """The folder is as it was."""
     before = sorted(fresh.paths.root.rglob("*"))

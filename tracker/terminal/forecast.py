@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracker.columns import align
 from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
-from tracker.execution.cohorts import Cohort, form_cohorts
+from tracker.execution.cohorts import MOST_LANES, Cohort, form_cohorts
 from tracker.execution.trainer import Segment, load_own
-from tracker.families.family import open_family
+from tracker.families.family import Shape, open_family
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
+from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 
 if TYPE_CHECKING:
-    from tracker.config import Config
+    from tracker.config import Config, Confirm
 
 STEP_S = (
     5e-4  # what a training step of a cohort costs before any arithmetic, on one core of 2022 (measured, as all here)
@@ -55,11 +57,16 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     yield ""
     rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]
     seconds, size = 0.0, 0
+    dearest = Dearest()
     for name, plan in plans.items():
-        time_s, bytes_ = _cost(plan, report, config)
+        time_s, bytes_ = _cost(plan, report, config, dearest)
         seconds, size = seconds + time_s, size + bytes_
         generations = len(plan_generations(plan.spec, plan.trials))
         rows.append((name, plan.spec.sampler["name"], str(plan.trials), str(generations), _duration(time_s)))
+    if config.compare.confirm is not None:
+        time_s, bytes_, runs = _confirmation(config.compare.confirm, dearest)
+        seconds, size = seconds + time_s, size + bytes_
+        rows.append(("compare.confirm", "manual", runs, "2", _duration(time_s)))
     yield from align(rows)
     yield from (
         f"warning: {name}: {plan.trials} trials, {plan.distinct} distinct configuration{'s' if plan.distinct > 1 else ''}: the "
@@ -101,7 +108,34 @@ def _unset(config: Config) -> Iterator[str]:
         yield "objective.metric: val_average_precision"
 
 
-def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, int]:
+@dataclass(slots=True)
+class Dearest:
+    """The most that one configuration costs: training steps, seconds of arithmetic per seed, bytes of weights per seed."""
+
+    steps: int = 0
+    lane_s: float = 0.0
+    weights: int = 0
+
+    def meet(self, steps: int, lane_s: float, weights: int) -> None:
+        """Another configuration that is searched."""
+        self.steps, self.lane_s = max(self.steps, steps), max(self.lane_s, lane_s)
+        self.weights = max(self.weights, weights)
+
+
+def _confirmation(confirm: Confirm, dearest: Dearest) -> tuple[float, int, str]:
+    """Seconds and bytes if the best few are the dearest; its runs, in words.
+
+    The best few and the defaults are trained with each seed, then the choice and the defaults with as many again.
+    """
+    configurations = confirm.top + 1 + 2
+    runs = configurations * confirm.seeds
+    together = math.ceil(confirm.seeds / MOST_LANES)
+    training_s = configurations * together * dearest.steps * STEP_S + runs * dearest.lane_s
+    size = runs * (2 * dearest.weights + RECORD_BYTES)
+    return STUDY_S + training_s + RECORD_S * runs, size, f"{configurations} x {confirm.seeds}"
+
+
+def _cost(plan: StudyPlan, report: DataReport, config: Config, dearest: Dearest) -> tuple[float, int]:
     """Seconds if no trial stops early, and bytes of weights (twice: store and MLflow) and rows."""
     start, count = plan_generations(plan.spec, plan.trials)[0]
     planner = Planner(plan.spec)
@@ -116,6 +150,9 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, i
     rows = math.ceil(report.rows * (1 - config.split.validation - config.split.test))
     cohorts = form_cohorts([Segment(spec) for spec in specs], features, classes)
     seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in cohorts)
+    for spec, shape in zip(specs, shapes, strict=True):
+        assert shape is not None
+        dearest.meet(*_run_costs(spec, shape, rows), 4 * shape.numbers)
     weights = 4 * sum(numbers)
     share = plan.trials / count
     return STUDY_S + seconds * share + RECORD_S * plan.trials, int((2 * weights + RECORD_BYTES * count) * share)
@@ -123,10 +160,16 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config) -> tuple[float, i
 
 def _cohort_s(cohort: Cohort, features: int, classes: int, rows: int) -> float:
     spec = cohort[0].spec
-    shape, epochs = open_family(spec.family).shape(spec, features, classes), spec.training["epochs"]
+    shape = open_family(spec.family).shape(spec, features, classes)
     assert shape is not None
-    steps = math.ceil(rows / shape.batch_size) * epochs
-    return float(steps * STEP_S + len(cohort) * epochs * rows * 6 * shape.numbers / FLOPS)
+    steps, lane_s = _run_costs(spec, shape, rows)
+    return steps * STEP_S + len(cohort) * lane_s
+
+
+def _run_costs(spec: TrialSpec, shape: Shape, rows: int) -> tuple[int, float]:
+    """Training steps of a run, and its seconds of arithmetic; a step costs `STEP_S` more, once for a whole cohort."""
+    epochs = int(spec.training["epochs"])
+    return math.ceil(rows / shape.batch_size) * epochs, epochs * rows * 6 * shape.numbers / FLOPS
 
 
 def _features(report: DataReport) -> int:
