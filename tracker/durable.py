@@ -11,10 +11,11 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tracker.errors import StoreBusy, StoreError
@@ -86,6 +87,42 @@ def _open_aside(folder: Path, name: str) -> tuple[int, Path]:
         if os.fstat(handle).st_nlink:  # else another writer took it for a leftover before it was locked
             return handle, Path(aside)
         os.close(handle)
+
+
+@contextlib.contextmanager
+def folders_replaced(*folders: Path) -> Iterator[Sequence[Path]]:
+    """Empty folders to write in, put in the places of `folders` when the block ends well, removed when it does not.
+
+    One writer at a time: the folders beside have fixed names, so that the next one clears what a killed one left. Each folder
+    is old, absent or whole, and what it holds is on the disk. Raises OSError.
+    """
+    asides = [folder.with_name(f".{folder.name}.new") for folder in folders]
+    try:
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+        yield asides
+        for aside, folder in zip(asides, folders, strict=True):
+            _put_in_place(aside, folder)
+    finally:
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    """A folder with content cannot be renamed over, so the old one steps aside first."""
+    for file in sorted(aside.iterdir()):
+        sync_file(file)
+    sync_folder(aside)
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir() and not folder.is_symlink():
+        folder.rename(old)
+    else:
+        folder.unlink(missing_ok=True)
+    aside.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def clear_leftover(left: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.search.curves import Curve, stops_by_hand
 from tests.studies.project import Shuffled, SmallProject
 from tests.studies.test_runner import Forbidden, Interrupted
+from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
@@ -32,7 +33,6 @@ from tracker.studies.rungs import curve_of
 from tracker.studies.runner import Progress
 from tracker.terminal.leaderboard import describe_trial, read_trial
 from tracker.terminal.show import study_summary
-from tracker.tracking.outbox import sync
 from tracker.tracking.report import Delivered
 from tracker.training.early_stopping import paused_outcome
 from tracker.training.loop import Result

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from tests.studies.project import SmallProject
 from tests.studies.test_runner import Forbidden
+from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import all_runs
 from tests.tracking.test_outbox import server
 from tracker import api
@@ -28,7 +29,7 @@ from tracker.studies.pull import Pulled, pull_studies
 from tracker.terminal.show import pull_summary
 from tracker.tracking.mlflow_database import make_database
 from tracker.tracking.mlflow_settings import settle
-from tracker.tracking.outbox import sync, waiting
+from tracker.tracking.outbox import waiting
 from tracker.tracking.report import Delivered, Policy
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own

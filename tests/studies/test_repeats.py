@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from tests.studies.project import Shuffled, SmallProject
 from tests.studies.test_runner import Forbidden, Interrupted
+from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import all_runs
 from tracker import api
 from tracker.canonical import canonical_json, parse_canonical
@@ -30,7 +31,6 @@ from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress
 from tracker.terminal.leaderboard import describe_trial, read_trial
 from tracker.terminal.show import study_summary
-from tracker.tracking.outbox import sync
 from tracker.tracking.report import Delivered
 from tracker.tracking.run_contents import trial_record
 from tracker.training.loop import Result

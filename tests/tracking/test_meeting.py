@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import statuses
 from tests.tracking.studies import EXPERIMENT
 from tracker.lifelines import began, life_of
 from tracker.tracking.meeting import Meeting, join, meeting_of_stage
-from tracker.tracking.outbox import sync, waiting
+from tracker.tracking.outbox import waiting
 from tracker.tracking.report import Delivered
 
 pytestmark = [
@@ -33,23 +34,25 @@ for number, line in enumerate(sys.stdin):
     subprocess.run([sys.executable, "-c", sys.argv[1], *words], env=environ)
 """
 STAGE = """
-import os, signal, sys
+import contextlib, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, '.')
 from tests.tracking.studies import EXPERIMENT, begin, end_study, run_trials
-from tracker.tracking.meeting import meeting_of_stage
+from tracker.tracking.meeting import meeting_of_stage, stages_of_this_process
 from tracker.tracking.outbox import Outbox
-folder, uri, name, how = sys.argv[1:]
+folder, uri, names, how = sys.argv[1:]
 folder = Path(folder)
-store, key = begin(folder, name)
-compare = None if how == "compare" else [key]
-with Outbox(folder, uri, EXPERIMENT, 'none', compare, meeting=meeting_of_stage(folder)) as outbox:
-    run_trials(store, key, range(2), name)
-    end_study(store, key, 2)
-    if how == "die":
-        print(outbox._process.pid, "died", flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-    print(outbox._process.pid, outbox.finish(60), flush=True)
+with stages_of_this_process() if how == "run" else contextlib.nullcontext():
+    for name in names.split():
+        store, key = begin(folder, name)
+        compare = None if how == "compare" else [key]
+        with store, Outbox(folder, uri, EXPERIMENT, 'none', compare, meeting=meeting_of_stage(folder)) as outbox:
+            run_trials(store, key, range(2), name)
+            end_study(store, key, 2)
+            if how == "die":
+                print(outbox._process.pid, "died", flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+            print(outbox._process.pid, outbox.finish(60), flush=True)
 """
 
 
@@ -112,6 +115,16 @@ def test_a_stage_that_is_killed_takes_the_shared_process_along(dvc: Dvc) -> None
     assert 0 == waiting(dvc.folder, dvc.uri, EXPERIMENT)
     assert Delivered(0, 0) == sync(dvc.folder, dvc.uri, EXPERIMENT, "none")
     assert {("study", "FINISHED"): 2, ("trial", "FINISHED"): 4} == statuses(dvc.uri)
+
+
+def test_the_stages_of_one_process_share_another_that_ends_with_it(tmp_path: Path, uri: str) -> None:
+    """What `tracker run` does, where there is no DVC."""
+    words = [sys.executable, "-c", STAGE, str(tmp_path / ".tracker"), uri, "tpe random", "run"]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    processes, told = zip(*(line.split(" ", 1) for line in done.stdout.splitlines()), strict=True)
+    assert (str(Delivered(4, 0)),) * 2 == told
+    assert processes[0] == processes[1]
+    assert ended(int(processes[0]), 60.0)
 
 
 def test_a_stage_with_another_environment_has_a_process_of_its_own(dvc: Dvc) -> None:

@@ -177,14 +177,21 @@ def recorded(root: Path, numbers: range) -> Delivered:
             return delivery.deliver(None)
 
 
+def place(root: Path, empty_database: Path) -> None:
+    """A folder with a database that MLflow has made already, which takes it a second."""
+    root.mkdir(exist_ok=True)
+    shutil.copy(empty_database, root / "mlflow.db")
+
+
 def files_below(root: Path) -> set[str]:
     """The files of runs in a folder."""
     return {str(path.relative_to(root)) for path in (root / "mlruns").rglob("*") if path.is_file()}
 
 
-def test_a_copied_project_writes_beside_its_own_database(tmp_path: Path) -> None:
+def test_a_copied_project_writes_beside_its_own_database(tmp_path: Path, empty_database: Path) -> None:
     """The copy's runs, old and new, have their files in the copy; the first folder stays as it was."""
     first, copy = tmp_path / "first", tmp_path / "copy"
+    place(first, empty_database)
     assert Delivered(3, 0) == recorded(first, range(2))
     before = files_below(first)
     shutil.copytree(first, copy)
@@ -198,9 +205,10 @@ def test_a_copied_project_writes_beside_its_own_database(tmp_path: Path) -> None
     }
 
 
-def test_a_moved_project_is_read_and_written_where_it_is(tmp_path: Path) -> None:
+def test_a_moved_project_is_read_and_written_where_it_is(tmp_path: Path, empty_database: Path) -> None:
     """Its records are fetched before anything was delivered again, and the old folder is not made anew."""
     first, moved = tmp_path / "first", tmp_path / "moved"
+    place(first, empty_database)
     recorded(first, range(2))
     first.rename(moved)
     uri = sqlite_address(moved / "mlflow.db")
@@ -213,8 +221,9 @@ def test_a_moved_project_is_read_and_written_where_it_is(tmp_path: Path) -> None
     assert [True] * 4 == [Path(run.info.artifact_uri.removeprefix("file://")).is_dir() for run in all_runs(uri)]
 
 
-def test_a_link_to_the_folder_is_no_other_place(tmp_path: Path) -> None:
+def test_a_link_to_the_folder_is_no_other_place(tmp_path: Path, empty_database: Path) -> None:
     """Reached by another name of the same folder, a database stays as it is."""
+    place(tmp_path / "first", empty_database)
     recorded(tmp_path / "first", range(1))
     (tmp_path / "link").symlink_to("first")
     assert Delivered(1, 0) == recorded(tmp_path / "link", range(1, 2))
@@ -222,8 +231,9 @@ def test_a_link_to_the_folder_is_no_other_place(tmp_path: Path) -> None:
     assert [True] * 3 == [run.info.artifact_uri.startswith((tmp_path / "first").as_uri()) for run in runs]
 
 
-def test_lost_files_of_runs_come_back(tmp_path: Path) -> None:
+def test_lost_files_of_runs_come_back(tmp_path: Path, empty_database: Path) -> None:
     """A run whose exact record is gone is not whole: comparing writes the record again, and nothing twice."""
+    place(tmp_path, empty_database)
     recorded(tmp_path, range(2))
     before = files_below(tmp_path)
     shutil.rmtree(tmp_path / "mlruns")

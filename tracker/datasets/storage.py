@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker import durable
 from tracker.canonical import canonical_json, digest, parse_canonical
-from tracker.durable import lock_folder, sync_file, sync_folder, write_whole
+from tracker.durable import lock_folder, sync_folder, write_whole
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,38 +32,12 @@ def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
 
 @contextmanager
 def folders_replaced(*folders: Path) -> Iterator[Sequence[Path]]:
-    """Empty folders to write in, put in the places of `folders` when the block ends well, removed when it does not.
-
-    Only for the holder of a lock: the folders beside have fixed names, so that what a killed process left is cleared away.
-    """
-    asides = [folder.with_name(f".{folder.name}.new") for folder in folders]
+    """`tracker.durable.folders_replaced`, for the holder of a lock. Raises DataError."""
     try:
-        for aside in asides:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-        yield asides
-        for aside, folder in zip(asides, folders, strict=True):
-            _put_in_place(aside, folder)
+        with durable.folders_replaced(*folders) as asides:
+            yield asides
     except OSError as error:
         raise DataError(f"{error.filename or folders[0]}: cannot be written ({error.strerror})") from None
-    finally:
-        for aside in asides:
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _put_in_place(aside: Path, folder: Path) -> None:
-    for file in aside.iterdir():
-        sync_file(file)
-    sync_folder(aside)
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.is_dir() and not folder.is_symlink():
-        folder.rename(old)
-    else:
-        folder.unlink(missing_ok=True)
-    aside.rename(folder)
-    sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -16,6 +16,7 @@ from tracker.numerics import pin_numerics
 from tracker.paths import project_paths
 from tracker.shown import shown
 from tracker.terminal.endings import end_with_parent
+from tracker.tracking.meeting import stages_of_this_process
 
 WAIT_S = 5.0  # for the same stage of another command
 
@@ -48,6 +49,11 @@ def run_all(workers: int | None = None, verbose: bool = False) -> None:
     config = load_config(project_paths().params)
     if any(config.training_of(name).numerics == "portable" for name in config.studies):
         pin_numerics("portable", os.environ, sys.modules)  # preparing loads NumPy
+    with stages_of_this_process():
+        _run_each(config, workers, verbose)
+
+
+def _run_each(config: Config, workers: int | None, verbose: bool) -> None:
     for stage in ("prepare", "split", "baselines"):
         with _locked(stage):
             STAGES[stage](config)

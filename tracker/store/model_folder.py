@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import canonical_json, digest_bytes
-from tracker.durable import sync_file, sync_folder
+from tracker.durable import folders_replaced
 from tracker.errors import StoreError
 from tracker.records import TrialOutcome, TrialSpec, record_json, threshold_of
 
@@ -56,21 +55,13 @@ def _own(
 def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:
     """Writes the model folder, equal bytes for equal input; an older one is replaced as a whole. Raises StoreError.
 
-    One writer at a time: what is written aside has a fixed name, so that the next one clears what a killed one left.
+    One writer at a time.
     """
     if digest_bytes(weights) != description["weights"]:
         raise StoreError(f"{folder}: the weights are not those that the description names ({description['weights']})")
-    aside, old = _beside(folder)
     try:
-        _clear_beside(folder)
-        aside.mkdir(parents=True)
-        fill_model(aside, description, weights)
-        for path in sorted(aside.iterdir()):
-            sync_file(path)
-        _step_aside(folder, old)
-        aside.rename(folder)
-        sync_folder(folder.parent)
-        _clear_beside(folder)
+        with folders_replaced(folder) as (aside,):
+            fill_model(aside, description, weights)
     except OSError as error:
         raise StoreError(
             f"{folder}: the model cannot be written ({error.strerror}); "
@@ -81,30 +72,10 @@ def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) ->
 def remove_model(folder: Path) -> None:
     """Leaves an empty folder where a model was, and nothing beside it. Raises StoreError."""
     try:
-        _clear_beside(folder)
-        _step_aside(folder, _beside(folder)[1])
-        _clear_beside(folder)
-        folder.mkdir(parents=True)
+        with folders_replaced(folder):
+            pass
     except OSError as error:
         raise StoreError(f"{folder}: cannot be emptied ({error.strerror}); make it writable") from None
-
-
-def _beside(folder: Path) -> tuple[Path, Path]:
-    return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-
-
-def _clear_beside(folder: Path) -> None:
-    for path in _beside(folder):
-        if path.exists():
-            shutil.rmtree(path)
-
-
-def _step_aside(folder: Path, old: Path) -> None:
-    """A folder with content cannot be renamed over."""
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        folder.rename(old)
 
 
 def fill_model(folder: Path, description: Mapping[str, Any], weights: bytes) -> None:

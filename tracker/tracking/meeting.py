@@ -1,7 +1,7 @@
-"""Lets the stages of one `dvc repro` share a delivery process: it waits between two stages, and the next stage finds it.
+"""Lets the stages of a `dvc repro` or `tracker run` share a delivery process: it waits between two, and the next one finds it.
 
 MLflow takes longer to load than most stages take to train. The process waits at an abstract Unix socket (Linux alone has them;
-no file stays behind) for as long as the `dvc` lives that started the stage, and for `PATIENCE_S` at most. The next stage hands
+no file stays behind) for as long as the process lives that runs the stages, and for `PATIENCE_S` at most. The next stage hands
 it the ends of three pipes, which become its standard streams: from there on it is like a process of that stage's own.
 """
 
@@ -16,7 +16,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -27,12 +28,13 @@ PATIENCE_S = 30.0  # how long it waits for the next stage, while the same dvc li
 ANSWER_S = 2.0  # how long a stage waits for an answer before it starts a process of its own
 STAGE = "DVC_STAGE"
 HELLO = b"!"
+_host: ContextVar[int | None] = ContextVar("host", default=None)
 CREDENTIALS = struct.Struct("3i")  # process, user, group: what Linux says of the other end
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """Where stages of one `dvc` meet: the `name` of a socket, and the process that all of them are started by."""
+    """Where stages of one run meet: the `name` of a socket, and the process that all of them are started by."""
 
     name: str
     host: int
@@ -50,7 +52,7 @@ class Meeting:
 
 
 def meeting_of_stage(store: Path) -> Meeting | None:
-    """Where a stage of DVC meets the others of the same run; None where this process is no such stage.
+    """Where a stage meets the others of the same `dvc`, or of the same `tracker run`; None where there are no others.
 
     The name follows from all that decides what a delivery does: the store, the folder, the program, the user, and the
     environment as dvc gave it, in which only the stage's own name differs. Stages that differ in more do not meet.
@@ -59,12 +61,22 @@ def meeting_of_stage(store: Path) -> Meeting | None:
         return None
     environ = Path("/proc/self/environ").read_bytes().split(b"\0")
     here = [word for word in environ if not word.startswith(STAGE.encode() + b"=")]
-    host = os.getppid()
-    if len(here) == len(environ) or (since := began(host)) is None:
+    host = _host.get() or (os.getppid() if len(here) < len(environ) else None)
+    if host is None or (since := began(host)) is None:
         return None
     where = [str(store.absolute()), str(Path.cwd()), sys.executable, str(os.getuid()), str(host), since]
     name = hashlib.sha256(b"\0".join([*map(str.encode, where), *sorted(here)])).hexdigest()
     return Meeting(name, host, since)
+
+
+@contextlib.contextmanager
+def stages_of_this_process() -> Iterator[None]:
+    """In the block this process runs stages one after the other, as a dvc would."""
+    before = _host.set(os.getpid())
+    try:
+        yield
+    finally:
+        _host.reset(before)
 
 
 class Joined:
