@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
+from tracker.loading import run_to_its_end
 from tracker.project.stage import run_stage
 from tracker.terminal.endings import run_command
 
@@ -14,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_to_its_end(partial(run_command, main))
