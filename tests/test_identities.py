@@ -38,6 +38,26 @@ NEUTRAL_KNOBS = {
         "weight_decay": 0.0,
         "class_weights": "none",
     },
+    "cnn": {
+        "stride": 1,
+        "batch_norm": False,
+        "residual": False,
+        "readout": "flatten",
+        "dropout": 0.0,
+        "weight_init": "default",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "class_weights": "none",
+    },
+    "rnn": {
+        "bidirectional": False,
+        "readout": "last",
+        "dropout": 0.0,
+        "weight_init": "default",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "class_weights": "none",
+    },
     "build": {"momentum": 0.0, "weight_decay": 0.0, "class_weights": "none"},
     "function": {},
 }
@@ -55,6 +75,11 @@ NEUTRAL_PREPROCESSING = {
 # Knobs that a family began with and cannot train without. No knob joins them later: it would be in every key.
 WITHOUT_NEUTRAL = {
     "mlp": {"hidden_layers", "units", "activation", "optimizer", "learning_rate", "batch_size"},
+    "cnn": {
+        *("blocks", "filters", "kernel_size", "padding", "pooling", "pool_size", "head_units", "activation"),
+        *("optimizer", "learning_rate", "batch_size"),
+    },
+    "rnn": {"cell", "layers", "units", "head_units", "activation", "optimizer", "learning_rate", "batch_size"},
     "build": {"optimizer", "learning_rate", "batch_size"},
     "function": set(),
 }

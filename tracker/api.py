@@ -162,7 +162,7 @@ def _tune(
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.execution.processes import open_executor
         from tracker.store.environments import refuse_other_environment
-        from tracker.studies.plan import plan_study, refuse_labels
+        from tracker.studies.plan import plan_study, refuse_labels, refuse_shape
         from tracker.studies.report import describe_serving, write_reports
         from tracker.studies.runner import run_study
         from tracker.studies.study import Study
@@ -173,6 +173,7 @@ def _tune(
     code = _own_code(config, paths)
     plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None)
     refuse_labels([plan], data.labels)
+    refuse_shape([plan], data.shape)
     about = {**about, "code": code.texts} if code else about
     serving = describe_serving(data, read_split(paths.splits, "train").head(2))
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):

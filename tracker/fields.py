@@ -46,6 +46,7 @@ _code = named(text)
 _metrics = named(optional(number))
 _repeats = {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
 _column = entries({"name": text, "kind": text})
+_state = entries({"columns": many(_column), "features": many(text)}, {"shape": many(whole(1, MOST_ROWS), at_least=2)})
 _counts = many(many(whole()))
 _USUAL = {float, type(None), int, list}
 _SCALARS = {str, bool, int, float}
@@ -187,7 +188,7 @@ serving: Check = both(
             "labels": many(text, at_least=1),
             "positive": optional(text),
             "columns": many(_column),
-            "preprocessing": entries({"columns": many(_column), "features": many(text)}),
+            "preprocessing": _state,
         },
         {"example": many(named(plain))},
     ),
@@ -330,7 +331,7 @@ model: Check = entries(
         "key": text,
         "weights": digest,
         "columns": many(_column),
-        "preprocessing": entries({"columns": many(_column), "features": many(text)}),
+        "preprocessing": _state,
     },
     {"spec": entries({}, _spec), "code": _code, "example": many(named(plain)), "check": many(many(finite))},
 )

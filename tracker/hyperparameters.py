@@ -180,6 +180,55 @@ MLP: Mapping[str, Hyperparameter] = {
         neutral="default",
     ),
 }
+SHAPED: Mapping[str, Hyperparameter] = {  # of the head that convolutional and recurrent networks have
+    "head_units": Hyperparameter("int", "width of the hidden layer before the output; 0: none", 64, low=0, high=16384),
+    "activation": Hyperparameter("choice", "after each block and the head's hidden layer", "relu", choices=ACTIVATIONS),
+    "dropout": MLP["dropout"],
+    "weight_init": Hyperparameter(
+        "choice", "initialisation of weights; default: what torch's layers do", choices=WEIGHT_INITS, neutral="default"
+    ),
+}
+CNN: Mapping[str, Hyperparameter] = {
+    "blocks": Hyperparameter("int", "number of convolutional blocks", 2, low=1, high=32),
+    "filters": Hyperparameter(
+        "int", "filters of every block, or one number per block", 32, low=1, high=4096, per="blocks"
+    ),
+    "kernel_size": Hyperparameter("int", "side of each kernel", 3, low=1, high=255),
+    "stride": Hyperparameter("int", "how far a kernel moves at a time", low=1, high=255, neutral=1),
+    "padding": Hyperparameter(
+        "choice",
+        "same: zeros around, so that stride alone shrinks maps; valid: none",
+        "same",
+        choices=("same", "valid"),
+    ),
+    "pooling": Hyperparameter("choice", "what pools maps after a block", "max", choices=("none", "max", "average")),
+    "pool_size": Hyperparameter("int", "side of a pool", 2, low=2, high=255, when=("pooling", ("max", "average"))),
+    "batch_norm": Hyperparameter("bool", "normalise maps before their activation", neutral=False),
+    "residual": Hyperparameter(
+        "bool", "add the input of a block to its convolution", neutral=False, when=("padding", ("same",))
+    ),
+    "readout": Hyperparameter(
+        "choice",
+        "what the head reads: all of the last maps, or the mean of each",
+        choices=("flatten", "average"),
+        neutral="flatten",
+    ),
+    **SHAPED,
+}
+CNN_SIZES = ("blocks", "kernel_size", "stride", "padding", "pooling", "pool_size")
+RNN: Mapping[str, Hyperparameter] = {
+    "cell": Hyperparameter("choice", "what remembers", "gru", choices=("lstm", "gru")),
+    "layers": Hyperparameter("int", "recurrent layers", 1, low=1, high=16),
+    "units": Hyperparameter("int", "width of every recurrent layer, per direction", 64, low=1, high=16384),
+    "bidirectional": Hyperparameter("bool", "read sequences from both ends", neutral=False),
+    "readout": Hyperparameter(
+        "choice",
+        "what the head reads: the last step, or the mean over all",
+        choices=("last", "average"),
+        neutral="last",
+    ),
+    **SHAPED,
+}
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 
 
@@ -197,10 +246,13 @@ class FamilyRow:
     knobs: Mapping[str, Hyperparameter]
     entry: Literal["generator", "function"] | None = None
     metrics: Literal["ours", "any"] = "ours"
+    sizes: tuple[str, ...] = ()  # knobs that decide whether a network fits its input
 
 
 FAMILIES: Mapping[str, FamilyRow] = {
     "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **TRAINING}),
+    "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **TRAINING}, sizes=CNN_SIZES),
+    "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **TRAINING}),
     "build": FamilyRow("tracker.families.build", 1, TRAINING, entry="function"),
     "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
 }

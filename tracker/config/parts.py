@@ -53,6 +53,19 @@ def _gap_words(value: Any) -> Any:
     return {name: tuple(str(word).strip() for word in given) for name, given in words.items()}
 
 
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Channels, height and width of an image, or steps and channels of a sequence."""
+    if value is None:
+        return None
+    sides = list(value) if isinstance(value, list | tuple) else []
+    if len(sides) not in {2, 3} or any(type(side) is not int or side < 1 for side in sides):
+        raise ValueError(
+            "expected [channels, height, width] of images or [steps, channels] of sequences, such as [1, 8, 8], "
+            f"found {value!r}"
+        )
+    return tuple(sides)
+
+
 Codes = Annotated[
     Annotated[Literal["integers"], Tag("<word>")] | Annotated[tuple[str, ...], Field(strict=False), Tag("<list>")],
     Discriminator(lambda value: "<word>" if isinstance(value, str) else "<list>"),
@@ -78,6 +91,12 @@ class Data(Part):
     day_first: bool | None = None
     keep_constants: bool = False
     unlabelled: Literal["error", "drop"] = "error"
+    shape: Annotated[tuple[int, ...] | None, PlainValidator(_shape)] = None
+
+    @property
+    def keeps_constants(self) -> bool:
+        """Whether columns of one value stay features: so they do where they are places in an image or a sequence."""
+        return self.keep_constants or self.shape is not None
 
     @property
     def codes(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from tracker.datasets.declared import check_duplicates, place_by_column, place_b
 from tracker.datasets.keys import Keys, content_keys, text_keys
 from tracker.datasets.salts import Salt, lineage_digest, read_salts
 from tracker.datasets.schema import Column, as_text
+from tracker.datasets.shaped import shape_faults
 from tracker.errors import ConfigError, DataError
 
 OFF = 0.05  # a split this far from the fraction asked for is worth a warning
@@ -79,6 +80,8 @@ def read_rows(settings: Split, frame: Any, schema: Mapping[str, Any]) -> Table:
     kinds = {column.name: column.kind for column in columns if column.role == "feature"}
     if not kinds:
         raise DataError("no column is left as a feature beside the one that decides the split")
+    if schema.get("shape") is not None and (faults := list(shape_faults(schema["shape"], kinds))):
+        raise DataError(faults)
     contents = content_keys(frame, kinds)
     named_by = settings.group if settings.method == "group" else schema["id"]
     names = contents if named_by is None else text_keys(as_text(frame[named_by]), "name")

@@ -15,6 +15,7 @@ from tracker.datasets.check import find_faults, find_warnings, limit
 from tracker.datasets.check_writing import rows_of
 from tracker.datasets.load import read_table
 from tracker.datasets.schema import Column, as_text, convert, decide_columns, name_codes
+from tracker.datasets.shaped import indicator_faults, written
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
 from tracker.datasets.writing import Writing
 from tracker.errors import DataError
@@ -46,11 +47,23 @@ class DataReport:
     labels: Mapping[str, int]
     positive: str | None
     warnings: tuple[str, ...]
+    shape: tuple[int, ...] | None = None
 
     def table(self) -> list[tuple[str, ...]]:
-        """A header and a row per column, as text."""
+        """A header and a row per column, as text; the columns that make up an image or a sequence have one row."""
         head = ("column", "role", "type", "gaps", "what will be done")
-        return [head, *((c.column, c.role, c.kind, str(c.gaps), c.action) for c in self.columns)]
+        one_row = [] if self.shape is None else [c for c in self.columns if c.role == "feature"]
+        rest = [c for c in self.columns if not (one_row and c.role == "feature")]
+        rows = [(c.column, c.role, c.kind, str(c.gaps), c.action) for c in rest]
+        return [head, *self._in_one_row(one_row), *rows]
+
+    def _in_one_row(self, columns: list[ColumnReport]) -> list[tuple[str, ...]]:
+        if not columns:
+            return []
+        names, gaps = f"{columns[0].column} ... {columns[-1].column}", sum(column.gaps for column in columns)
+        kinds = " ".join(sorted({column.kind for column in columns}))
+        action = f"{len(columns)} columns are {written(self.shape or ())}, by channel: {columns[0].action}"
+        return [(names, "feature", kinds, str(gaps), action)]
 
     def lines(self) -> list[str]:
         """The report as lines of plain text."""
@@ -80,6 +93,7 @@ def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[
     data = name_codes(frame, data)
     columns = decide_columns(frame, data)
     faults = list(find_faults(frame, columns, data, preprocessing))
+    faults += [] if data.shape is None else indicator_faults(preprocessing)
     if faults:
         raise DataError(f"{data.source}: {fault}" for fault in limit(faults))
     counts = as_text(frame[data.target]).value_counts()
@@ -90,6 +104,7 @@ def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[
         labels=labels,
         positive=data.positive or (max(labels) if len(labels) == 2 else None),
         warnings=(*left, *find_warnings(frame, columns, data, preprocessing)),
+        shape=data.shape,
     )
     return convert(frame, columns).reset_index(drop=True), columns, report
 
@@ -121,6 +136,7 @@ def _schema(frame: Any, columns: list[Column], data: Data, report: DataReport) -
         "id": data.id,
         "labels": list(report.labels),
         "positive": report.positive,
+        **({} if report.shape is None else {"shape": list(report.shape)}),
         "columns": [column.described("name", "role", "kind", "gaps", "reason") for column in columns],
         "warnings": list(report.warnings),
         "table": digest_table(frame),

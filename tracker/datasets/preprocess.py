@@ -10,6 +10,7 @@ import numpy as np
 from tracker.config import Categorical, Numeric, Preprocessing
 from tracker.datasets.scaling import fit_numbers
 from tracker.datasets.schema import as_text
+from tracker.datasets.shaped import Shape, fit_channels, indicator_faults, shape_faults
 from tracker.errors import DataError
 from tracker.standalone.writings import CLOCK_DAY, parse_moment
 
@@ -27,11 +28,15 @@ def fit_preprocessing(train: pd.DataFrame, schema: Mapping[str, Any], settings: 
     Raises DataError where a feature has no value in train, or a gap without an imputer.
     """
     features = [column for column in schema["columns"] if column["role"] == "feature"]
-    faults = list(_faults(train, features, settings))
+    shape = schema.get("shape")
+    faults = list(_faults(train, features, settings, shape))
     if faults:
         raise DataError(faults)
     numbers = [column["name"] for column in features if column["kind"] == "numeric"]
-    fitted = dict(zip(numbers, fit_numbers([train[name] for name in numbers], settings.numeric), strict=True))
+    if shape is not None:
+        fitted = fit_channels(train, numbers, shape, settings.numeric)
+    else:
+        fitted = dict(zip(numbers, fit_numbers([train[name] for name in numbers], settings.numeric), strict=True))
     columns = [
         {**_fit(column, train[column["name"]], fitted.get(column["name"]), settings), **column.get("reading", {})}
         for column in features
@@ -42,14 +47,19 @@ def fit_preprocessing(train: pd.DataFrame, schema: Mapping[str, Any], settings: 
         raise DataError(
             f"{len(names)} features after one-hot; at most {MAX_FEATURES}: data.drop: [{widest}] helps most"
         )
-    return {"format": FORMAT, "columns": columns, "features": names}
+    return {"format": FORMAT, "columns": columns, "features": names} | ({} if shape is None else {"shape": list(shape)})
 
 
-def _faults(train: pd.DataFrame, features: Iterable[Mapping[str, Any]], settings: Preprocessing) -> Iterable[str]:
+def _faults(
+    train: pd.DataFrame, features: Iterable[Mapping[str, Any]], settings: Preprocessing, shape: Shape | None
+) -> Iterable[str]:
     gaps = train.isna().sum()
+    if shape is not None:
+        yield from shape_faults(shape, {column["name"]: column["kind"] for column in features})
+        yield from indicator_faults(settings)
     for column in features:
         name, section = column["name"], "numeric" if column["kind"] in {"numeric", "date"} else "categorical"
-        if gaps[name] == len(train):
+        if gaps[name] == len(train) and shape is None:
             yield f"train: column {name!r} has no values in train; drop it: data.drop: [{name}]"
         elif gaps[name] and getattr(settings, section).impute == "none":
             yield f"train: column {name!r}: {gaps[name]} gaps, but preprocessing.{section}.impute is none"

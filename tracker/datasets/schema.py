@@ -115,7 +115,7 @@ def _why_dropped(name: str, cells: pd.Series[Any], kind: str, data: Data, look: 
     if kind == "unusable":
         return ""  # a fault unless data.drop names it
     distinct = int(cells.nunique())
-    if distinct < 2 and not (distinct and data.keep_constants):
+    if distinct < 2 and not (distinct and data.keeps_constants):
         return "constant" if distinct else "no values"
     if name == ROW_NAMES or _PANDAS_INDEX.fullmatch(name):
         return "names of rows: the header has no name for them" if name == ROW_NAMES else "row index that pandas wrote"

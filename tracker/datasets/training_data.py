@@ -25,6 +25,7 @@ class DataIdentity:
     digests: Mapping[str, Any]
     labels: tuple[str, ...]
     positive: str | None
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +47,17 @@ class TrainingData:
     preprocessing: dict[str, Any]
     digests: dict[str, Any]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What the features of a row are, such as (1, 8, 8); empty for a row of a table."""
+        return tuple(self.preprocessing.get("shape", ()))
+
 
 def identify_data(splits: Path, settings: Preprocessing) -> DataIdentity:
     """Digests, labels and positive class from the JSON files alone; quick, imports neither torch nor scikit-learn."""
     manifest, schema = _read_documents(splits)
-    return DataIdentity(_digests(manifest, settings), tuple(schema["labels"]), schema["positive"])
+    shape = tuple(schema.get("shape", ()))
+    return DataIdentity(_digests(manifest, settings), tuple(schema["labels"]), schema["positive"], shape)
 
 
 def load_training_data(splits: Path, settings: Preprocessing) -> TrainingData:

@@ -95,9 +95,8 @@ def arrays_of(data: TrainingData) -> Arrays:
     positive = None if data.positive is None else data.labels.index(data.positive)
     labels = tuple(data.labels)
     columns = tuple(data.preprocessing["features"])
-    return Arrays(
-        data.x_train, data.y_train, data.x_validation, data.y_validation, len(labels), positive, labels, columns
-    )
+    x_train, y_train, x_validation, y_validation = data.x_train, data.y_train, data.x_validation, data.y_validation
+    return Arrays(x_train, y_train, x_validation, y_validation, len(labels), positive, labels, columns, data.shape)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tracker.hyperparameters import FAMILIES
@@ -42,6 +42,9 @@ class Family(Protocol):
 
     def require(self, own: OwnFunction, entry: str) -> None:
         """Raises ConfigError where the user's function is not what the family needs."""
+
+    def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
+        """What is wrong with a network of these hyperparameters on rows of that shape (empty: rows of a table), or None."""
 
     def lanes_agree(self) -> bool:
         """Whether, on this machine, runs that train together give the bits of runs that train alone."""

@@ -18,9 +18,11 @@ from torch import Tensor
 from tracker.errors import TrainingError
 from tracker.families.family import OwnFunction
 from tracker.families.own_code import require_arguments, require_generator, running
+from tracker.families.solo import SoloEngine, SoloFamily
 from tracker.families.yielded import MODEL, read_epoch, read_module
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness
+from tracker.standalone.network import shaped
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.module import EXAMPLES, class_probabilities, copy_state
@@ -31,12 +33,8 @@ Loop = Generator[Mapping[str, Any], None, Any]
 Fit = Callable[..., Loop]
 
 
-class LoopFamily:
+class LoopFamily(SoloFamily):
     """See `tracker.families.family.Family`."""
-
-    def shape(self, spec: TrialSpec, features: int, classes: int) -> None:
-        """Loops never train together."""
-        del spec, features, classes
 
     def start(self, specs: Sequence[TrialSpec], arrays: Arrays, own: OwnFunction | None) -> LoopEngine:
         """The loop of one run, not begun yet."""
@@ -50,22 +48,18 @@ class LoopFamily:
         require_generator(own, entry, ARGUMENTS)
         require_arguments(own, entry, ARGUMENTS)
 
-    def lanes_agree(self) -> bool:
-        """There are no lanes."""
-        return True
-
 
 class SplitRows:
     """Preprocessed rows of one split as a loop sees them: copies, so that nothing it does to them outlives the run."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, arrays: Arrays) -> None:
-        self._x, self._y = x, y
+        self._x, self._y = shaped(x, arrays.shape), y
         self.labels, self.columns = arrays.labels, arrays.columns
         self.positive = None if arrays.positive is None else arrays.labels[arrays.positive]
 
     @cached_property
     def x(self) -> torch.Tensor:
-        """Features, float32 (rows, features)."""
+        """Features, float32 (rows, features), or (rows, *shape) where `data.shape` gives rows a shape."""
         return torch.from_numpy(self._x.copy())
 
     @cached_property
@@ -74,13 +68,13 @@ class SplitRows:
         return torch.from_numpy(self._y.copy())
 
 
-class LoopEngine:
+class LoopEngine(SoloEngine):
     """One run of a loop; while it is not advanced its generator waits and the global state is ours."""
 
     open_ended = True
 
     def __init__(self, spec: TrialSpec, arrays: Arrays, fit: Fit) -> None:
-        self.specs: Sequence[TrialSpec] = (spec,)
+        super().__init__(spec)
         self.arrays, self.fit = arrays, fit
         self._ambient = AmbientRandomness(spec.seed)
         self._loop: Loop | None = None
@@ -126,22 +120,9 @@ class LoopEngine:
             if module is None:
                 return Kept(None, None)
             state, arrays = copy_state(module), self.arrays
-            example = class_probabilities(module, arrays.x_train[:EXAMPLES], arrays.classes)
-            return Kept(state, class_probabilities(module, arrays.x_validation, arrays.classes), example)
-
-    def select(self, lanes: Sequence[int]) -> LoopEngine:
-        """There is one lane."""
-        del lanes
-        return self
-
-    def state(self, lane: int) -> None:
-        """A generator cannot be written down."""
-        del lane
-
-    def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
-        """A generator cannot be read back."""
-        del lane, state, epoch
-        raise ValueError("a loop of the user's own begins again; it has no checkpoint")
+            validation, first = (shaped(x, arrays.shape) for x in (arrays.x_validation, arrays.x_train[:EXAMPLES]))
+            example = class_probabilities(module, first, arrays.classes)
+            return Kept(state, class_probabilities(module, validation, arrays.classes), example)
 
     def close(self) -> None:
         """The loop ends where it waits; whatever it says to that, nobody asks for its outcome any more."""
@@ -150,7 +131,7 @@ class LoopEngine:
 
     def _own_code(self) -> AbstractContextManager[None]:
         """The user's code runs inside. Raises TrainingError."""
-        return running(self.specs[0], self._ambient)
+        return running(self.spec, self._ambient)
 
     def _raise_fault(self) -> None:
         if self._fault is not None:
@@ -184,7 +165,7 @@ class LoopEngine:
         return Epoch(row, self._with_model)
 
     def _begin(self) -> Loop:
-        arrays, spec = self.arrays, self.specs[0]
+        arrays, spec = self.arrays, self.spec
         copies = {name: list(value) if isinstance(value, list) else value for name, value in spec.params.items()}
         loop = self.fit(
             {"epochs": spec.training["epochs"], **copies},

@@ -58,6 +58,11 @@ class MlpFamily:
         del own
         raise ConfigError(f"model.entry: family mlp runs no code of your own, found {entry}")
 
+    def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
+        """Rows of any shape will do: they are read as flat ones."""
+        del params, input_shape
+        return None
+
     def lanes_agree(self) -> bool:
         """See `tracker.families.mlp_selftest`."""
         from tracker.families.mlp_selftest import lanes_agree

@@ -10,6 +10,7 @@ import torch
 
 from .network import ModuleNetwork
 from .recorded_code import open_recorded
+from .transform import shape_of
 
 COLUMNS = "columns"
 
@@ -21,8 +22,9 @@ def open_network(description: Mapping[str, Any], tensors: Mapping[str, torch.Ten
 
 def _build(build: Callable[..., Any], description: Mapping[str, Any]) -> object:
     params = {name: list(v) if isinstance(v, list) else v for name, v in description["params"].items()}
-    columns = tuple(description["preprocessing"]["features"])
-    return call_build(build, params, (len(columns),), len(description["labels"]), columns)
+    state = description["preprocessing"]
+    columns = tuple(state["features"])
+    return call_build(build, params, shape_of(state) or (len(columns),), len(description["labels"]), columns)
 
 
 def call_build(

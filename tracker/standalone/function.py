@@ -10,6 +10,7 @@ import torch
 
 from .network import ModuleNetwork
 from .recorded_code import open_recorded
+from .transform import shape_of
 
 ROWS_PER_CLASS = 4
 
@@ -37,6 +38,7 @@ def _rows(description: Mapping[str, Any]) -> SimpleNamespace:
     """Rows of the right width, a few of each class."""
     labels, columns = tuple(description["labels"]), tuple(description["preprocessing"]["features"])
     count = ROWS_PER_CLASS * len(labels)
-    x = torch.randn(count, len(columns), generator=torch.Generator().manual_seed(0))
+    shape = shape_of(description["preprocessing"]) or (len(columns),)
+    x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
     y = torch.arange(count) % len(labels)
     return SimpleNamespace(x=x, y=y, labels=labels, columns=columns, positive=description["positive"])

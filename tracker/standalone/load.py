@@ -25,6 +25,7 @@ from .transform import transform_checked
 FORMATS = (2, 3)  # 3: with a threshold
 OTHERS = {
     "decision",
+    "layers",
     "load",
     "network",
     "own_code",

@@ -14,6 +14,7 @@ import torch
 
 from .network import ModuleNetwork
 from .own_code import CodeError, OwnCode, code_from, describe
+from .transform import shape_of
 
 WITHIN = 1e-3  # what another CPU may change of a probability; another network gives other probabilities altogether
 
@@ -36,7 +37,7 @@ def open_recorded(description: Mapping[str, Any], tensors: Mapping[str, torch.Te
         raise
     except (Exception, SystemExit) as error:
         raise CodeError(f"the recorded code of {description['key'][:12]} cannot be run ({describe(error)})") from error
-    return ModuleNetwork(module, len(labels), code.importable)
+    return ModuleNetwork(module, len(labels), code.importable, shape_of(description["preprocessing"]))
 
 
 def _require_module(found: object) -> torch.nn.Module:

@@ -77,6 +77,11 @@ def _shown(cells: Sequence[Any]) -> str:
     return ", ".join(repr(str(cell)) for cell in cells[:3]) + (" ..." if len(cells) > 3 else "")
 
 
+def shape_of(state: Mapping[str, Any]) -> tuple[int, ...]:
+    """What the features of a row are, such as (1, 8, 8); empty for a row of a table."""
+    return tuple(state.get("shape", ()))
+
+
 def _numeric(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
     values = _floats(entry, cells)
     block = _scale(_fill(values, entry), entry)[:, None]

@@ -27,7 +27,8 @@ from tracker.families.trusted_code import require_trusted
 from tracker.records import TrialSpec, record_from
 from tracker.remedies import run_again
 from tracker.standalone.load import label_frame
-from tracker.standalone.transform import transform, transform_checked
+from tracker.standalone.network import shaped
+from tracker.standalone.transform import shape_of, transform, transform_checked
 from tracker.training.arrays import Arrays
 from tracker.training.module import class_probabilities
 
@@ -44,7 +45,8 @@ class DerivedModel:
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Class probabilities of raw rows, float32 (rows, classes), classes in the order of `labels`."""
-        rows = transform_checked(self.description["preprocessing"], frame)
+        state = self.description["preprocessing"]
+        rows = shaped(transform_checked(state, frame), shape_of(state))
         with one_thread():
             return class_probabilities(self.module, rows, len(self.description["labels"]))
 
@@ -120,4 +122,5 @@ def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Ar
         parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
     place = None if positive is None else labels.index(positive)
     columns = tuple(description["preprocessing"]["features"])
-    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels, columns)
+    shape = shape_of(description["preprocessing"])
+    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels, columns, shape)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 from tracker.canonical import canonical_json
 from tracker.config import Config, Study, pruner_settings
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
-from tracker.hyperparameters import FAMILIES, numerics_of, table_of, without_neutral
+from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec
 from tracker.sampler_table import GENERATION, SAMPLERS
 from tracker.search.enqueued import searched_from
+from tracker.search.entries import Entry, Interval
 from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.space import Space, assemble, compile_space, space_from
 from tracker.seeds import derive_seed
 
 THRESHOLD_SCORES = ("f1", "accuracy", "balanced_accuracy")  # what a threshold can maximise with sense
+MOST_CORNERS = 4096  # combinations of what shapes a network that are looked at before anything runs
 WEIGHTED = {name for name, row in FAMILIES.items() if "class_weights" in row.knobs}
 
 
@@ -124,6 +127,44 @@ def refuse_labels(plans: Iterable[StudyPlan], labels: Sequence[str]) -> None:
             ]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
+
+
+def refuse_shape(plans: Iterable[StudyPlan], shape: Sequence[int]) -> None:
+    """Raises ConfigError where a study has a configuration whose network could not read rows of that shape.
+
+    Of a range both ends are looked at, of a list every value: what does not fit at one of them fits nowhere beyond it.
+    """
+    from tracker.families.family import open_family
+
+    faults = []
+    for spec in (plan.spec for plan in plans):
+        family = open_family(spec.family)
+        found = (family.input_fault(params, shape) for params in _corners(spec))
+        if fault := next((fault for fault in found if fault), None):
+            faults.append(fault if not shape else f"studies.{spec.name}: {fault}")
+    if faults:
+        raise ConfigError(dict.fromkeys(faults))
+
+
+def _corners(spec: StudySpec) -> Iterator[Mapping[str, Any]]:
+    """Configurations of a study: those that are listed, or the ends and choices of what shapes its network, combined."""
+    space = space_from(spec.space, spec.fixed, spec.family)
+    for configuration in spec.sampler.get("configurations", ()):
+        yield assemble(space, configuration)
+    if "configurations" in spec.sampler:
+        return
+    sizes = {entry.name: _ends(entry) for entry in space.entries if entry.name in FAMILIES[spec.family].sizes}
+    for values in islice(product(*sizes.values()), MOST_CORNERS):
+        chosen = dict(zip(sizes, values, strict=True))
+
+        def choose(name: str, entry: Entry, chosen: Mapping[str, Any] = chosen) -> Any:
+            return chosen.get(name, _ends(entry)[0])
+
+        yield active(spec.family, {**space.fixed, **space.walk(choose)[1]})
+
+
+def _ends(entry: Entry) -> Sequence[Any]:
+    return (entry.domain.low, entry.domain.high) if isinstance(entry.domain, Interval) else entry.domain.listed()
 
 
 class Planner:

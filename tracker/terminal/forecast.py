@@ -18,7 +18,7 @@ from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
-from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels
+from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels, refuse_shape
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     try:
         plans = plan_studies(config, {}, "forecast", code)
         refuse_labels(plans.values(), list(report.labels))
+        refuse_shape(plans.values(), report.shape or ())
     except InputError as error:
         faults += error.faults
     yield from report.lines()

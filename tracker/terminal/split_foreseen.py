@@ -34,6 +34,7 @@ def foresee(
         "target": config.data.target,
         "id": config.data.id,
         "labels": list(report.labels),
+        "shape": report.shape,
         "columns": [asdict(column) for column in columns],
     }
     try:

@@ -15,7 +15,8 @@ from tracker.standalone.mlp import multiple_of_8
 class Arrays:
     """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`.
 
-    `columns` names the features.
+    `columns` names the features. `shape` is what the features of a row are, such as (1, 8, 8), channels, height and width of
+    an image, or (8, 3), steps and channels of a sequence; empty: a row of a table.
     """
 
     x_train: np.ndarray
@@ -26,6 +27,12 @@ class Arrays:
     positive: int | None
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What a network reads of a row."""
+        return self.shape or (self.x_train.shape[1],)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,21 @@ def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
 
 
-def class_probabilities(module: torch.nn.Module, x: np.ndarray, classes: int) -> np.ndarray:
+def class_probabilities(
+    module: torch.nn.Module, x: np.ndarray, classes: int, rows_at_once: int = network.ROWS_AT_ONCE
+) -> np.ndarray:
     """Softmax of the module's outputs in evaluation mode, float32 (rows, classes). Raises TrainingError."""
     try:
-        return network.class_probabilities(module, x, classes)
+        return network.class_probabilities(module, x, classes, rows_at_once)
     except ValueError as error:
         raise TrainingError(str(error)) from None
 
 
-def class_logits(module: torch.nn.Module, x: np.ndarray, classes: int) -> torch.Tensor:
+def class_logits(
+    module: torch.nn.Module, x: np.ndarray, classes: int, rows_at_once: int = network.ROWS_AT_ONCE
+) -> torch.Tensor:
     """A module's outputs in evaluation mode, float32 (rows, classes). Raises TrainingError."""
     try:
-        return network.class_logits(module, x, classes)
+        return network.class_logits(module, x, classes, rows_at_once)
     except ValueError as error:
         raise TrainingError(str(error)) from None

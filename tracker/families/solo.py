@@ -1,0 +1,311 @@
+"""Runs that train alone: what their families and engines have in common, and the engine that trains one torch module.
+
+Gradients come from automatic differentiation and go through the same formula as those of our own lanes, so that every
+optimizer and training knob means the same everywhere. What a module draws (dropout, initial weights) comes from torch's
+global generator, which begins each epoch with a state that follows from the run's seed and the number of the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax, softmax
+
+from tracker.errors import ConfigError, TrainingError
+from tracker.families.family import OwnFunction
+from tracker.metrics import count_confusion
+from tracker.records import TrialSpec
+from tracker.seeds import AmbientRandomness, derive_seed
+from tracker.standalone.network import ROWS_AT_ONCE, shaped
+from tracker.training.arrays import Arrays
+from tracker.training.draws import draw_batches
+from tracker.training.engine import Ended, Epoch, Kept
+from tracker.training.losses import class_weights, needs_probabilities, probability_row, validation_row
+from tracker.training.module import EXAMPLES, class_logits, class_probabilities, copy_state
+from tracker.training.optimizers import Optimizer
+
+Make = Callable[[], torch.nn.Module]
+Inside = Callable[..., AbstractContextManager[None]]
+
+
+class SoloFamily:
+    """A family whose runs never train together; see `tracker.families.family.Family`."""
+
+    def shape(self, spec: TrialSpec, features: int, classes: int) -> None:
+        """They have no shape in common."""
+        del spec, features, classes
+
+    def lanes_agree(self) -> bool:
+        """There are no lanes."""
+        return True
+
+    def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
+        """Rows of any shape will do."""
+        del params, input_shape
+        return None
+
+
+class SoloEngine:
+    """What every engine of one run answers alike; see `tracker.training.engine.Engine`."""
+
+    open_ended = False
+
+    def __init__(self, spec: TrialSpec) -> None:
+        self.spec = spec
+
+    @property
+    def specs(self) -> Sequence[TrialSpec]:
+        """The one run."""
+        return (self.spec,)
+
+    def select(self, lanes: Sequence[int]) -> Self:
+        """There is one lane."""
+        del lanes
+        return self
+
+    def state(self, lane: int) -> Mapping[str, Tensor] | None:
+        """What only the user's own code knows cannot be written down: it begins again."""
+        del lane
+        return None
+
+    def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
+        """There is no checkpoint to read back."""
+        del lane, state, epoch
+        raise ValueError("code of the user's own begins again; it has no checkpoint")
+
+    def close(self) -> None:
+        """Memory alone is held."""
+
+
+class ModuleEngine(SoloEngine):
+    """One run of a torch module that reads rows (rows, *input shape) and gives logits (rows, classes).
+
+    `make` builds it, `inside` is entered, with a purpose, while its code runs. A module of the user's `own` may keep more
+    than its parameters and buffers: it has no checkpoint, and the probabilities of a few rows are kept to know it by.
+    `rows_at_once` are scored together.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        arrays: Arrays,
+        make: Make,
+        inside: Inside,
+        *,
+        own: bool,
+        rows_at_once: int = ROWS_AT_ONCE,
+    ) -> None:
+        super().__init__(spec)
+        self._arrays, self._make, self._inside, self._own = arrays, make, inside, own
+        self._rows_at_once = rows_at_once
+        self._x = torch.from_numpy(shaped(arrays.x_train, arrays.shape).copy())
+        self._y = torch.from_numpy(arrays.y_train.copy())
+        self._x_validation = shaped(arrays.x_validation, arrays.shape)
+        self._epoch = 0
+        self._module: torch.nn.Module | None = None
+        self._best: dict[str, Tensor] | None = None
+
+    @property
+    def module(self) -> torch.nn.Module | None:
+        """The network, with the weights that it has at the moment."""
+        return self._module
+
+    def run_epoch(self) -> list[Epoch | Ended]:
+        """One pass over the training rows, then validation; what goes wrong in the user's code is the run's failure."""
+        try:
+            with self._inside("epoch", self._epoch + 1):
+                module = self._built()
+                loss = self._train(module)
+                self._epoch += 1
+                return [self._scored(module, loss)]
+        except TrainingError as error:
+            return [Ended(str(error))]
+
+    def keep(self, lanes: Sequence[int]) -> None:
+        """Copies the module's state, whose tensors were seen when it was built."""
+        del lanes
+        assert self._module is not None
+        self._best = copy_state(self._module)
+
+    def kept(self, lane: int) -> Kept:
+        """The state of the kept epoch, and what the module predicts with it."""
+        del lane
+        module, best = self._module, self._best
+        assert module is not None
+        assert best is not None
+        with self._inside("kept"):
+            module.load_state_dict(best)
+            first = shaped(self._arrays.x_train[:EXAMPLES], self._arrays.shape)
+            example = self._probabilities(module, first) if self._own else None
+            return Kept(best, self._probabilities(module, self._x_validation), example)
+
+    def state(self, lane: int) -> Mapping[str, Tensor] | None:
+        """Tensors `values/...`, `best/...`, `first` and `second`; None for a module of the user's own."""
+        del lane
+        if self._own or self._module is None:
+            return None
+        tensors = {f"values/{name}": tensor for name, tensor in copy_state(self._module).items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in (self._best or {}).items()}
+        return {**tensors, **self._steps.moments()}
+
+    def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
+        """Puts back what `state` gave. Raises ValueError for a module of the user's own."""
+        if self._own:
+            super().restore(lane, state, epoch)
+        with self._inside("restore"):
+            self._built().load_state_dict(_under("values/", state))
+        self._best = _under("best/", state) or None
+        self._steps.put_moments(state)
+        self._epoch = epoch
+
+    def _built(self) -> torch.nn.Module:
+        if self._module is None:
+            with self._inside("init"):
+                module = self._make()
+            copy_state(module)  # what cannot be kept is told before anything is trained
+            self._steps = _Steps(module, self.spec, class_weights(self.spec.params, self._arrays))
+            self._module = module
+        return self._module
+
+    def _train(self, module: torch.nn.Module) -> float:
+        """The mean training loss of an epoch."""
+        count, size = len(self._y), self.spec.params["batch_size"]
+        module.train()
+        batches = draw_batches(self.spec.seed, self._epoch + 1, count, size, min(size, count))
+        losses = []
+        self._steps.begin(self._epoch * len(batches) + 1, len(batches))
+        for batch in batches:
+            rows = torch.from_numpy(batch[batch < count])
+            losses.append(self._steps.take(module, self._x[rows], self._y[rows], self._arrays.classes))
+        return float(np.add.reduce(np.concatenate(losses), dtype=np.float64)) / count
+
+    def _scored(self, module: torch.nn.Module, loss: float) -> Epoch:
+        arrays = self._arrays
+        logits = class_logits(module, self._x_validation, arrays.classes, self._rows_at_once)
+        truth = torch.from_numpy(arrays.y_validation)
+        log_p = log_softmax(logits, 1).gather(1, truth[:, None])[:, 0].numpy()
+        val_loss = -float(np.add.reduce(log_p, dtype=np.float64)) / len(log_p)
+        confusion = count_confusion(arrays.y_validation, logits.argmax(dim=1).numpy(), arrays.classes)
+        row = validation_row(loss, val_loss, confusion, arrays.positive)
+        if needs_probabilities(self.spec.training):
+            row |= probability_row(self.spec.training, softmax(logits, dim=1).numpy(), arrays)
+        return Epoch(row)
+
+    def _probabilities(self, module: torch.nn.Module, x: np.ndarray) -> np.ndarray:
+        return class_probabilities(module, x, self._arrays.classes, self._rows_at_once)
+
+
+class ShapedFamily(SoloFamily):
+    """A family of our own networks that read rows with a shape (`data.shape`), each trained alone.
+
+    `network(params, shape, classes)` is the module with its initial weights, `fault(params, shape)` what does not fit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Callable[[Mapping[str, Any], Sequence[int], int], torch.nn.Module],
+        fault: Callable[[Mapping[str, Any], Sequence[int]], str | None] | None,
+        rows_at_once: int,
+    ) -> None:
+        self._name, self._network, self._fault, self._rows_at_once = name, network, fault, rows_at_once
+
+    def start(self, specs: Sequence[TrialSpec], arrays: Arrays, own: OwnFunction | None = None) -> ModuleEngine:
+        """The network of one run, not built yet. Raises ValueError where it cannot read such rows."""
+        del own
+        [spec] = specs
+        if fault := self.input_fault(spec.params, arrays.shape):
+            raise ValueError(fault)
+
+        def make() -> torch.nn.Module:
+            return self._network(spec.params, arrays.shape, arrays.classes)
+
+        def inside(*purpose: str | int) -> AbstractContextManager[None]:
+            return AmbientRandomness(derive_seed(spec.seed, self._name, *purpose)).active()
+
+        return ModuleEngine(spec, arrays, make, inside, own=False, rows_at_once=self._rows_at_once)
+
+    def require(self, own: OwnFunction, entry: str) -> None:
+        """There is no code of the user's own in these families."""
+        del own
+        raise ConfigError(f"model.entry: family {self._name} runs no code of your own, found {entry}")
+
+    def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
+        """Rows need a shape, and what the network does with it must leave something."""
+        if not input_shape:
+            return (
+                f"family {self._name} reads images or sequences, and the rows have no shape; say data.shape: [1, 8, 8] "
+                "(channels, height, width) or [20, 3] (steps, channels), or take family mlp"
+            )
+        return None if self._fault is None else self._fault(params, input_shape)
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+class _Steps:
+    """Gradients by automatic differentiation, steps by the formula that all families share, on one flat block."""
+
+    def __init__(self, module: torch.nn.Module, spec: TrialSpec, weights: np.ndarray | None) -> None:
+        self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        if not self._parameters:
+            raise TrainingError("the module has no parameters to train")
+        if odd := {str(p.dtype) for p in self._parameters} - {"torch.float32"}:
+            raise TrainingError(f"parameters must be torch.float32, found {', '.join(sorted(odd))}")
+        self._optimizer = Optimizer([spec.params])
+        self._rate = spec.params["learning_rate"]
+        numbers = sum(parameter.numel() for parameter in self._parameters)
+        self._block = tuple(torch.zeros(1, numbers) for _ in range(4))  # values, gradients, both moments
+        self._views = [self._split(tensor[0]) for tensor in self._block[:2]]
+
+    def begin(self, first_step: int, steps: int) -> None:
+        """The coefficients of an epoch's steps; the values as the module has them now."""
+        self._coefficients = iter(self._optimizer.coefficients(first_step, steps, [self._rate]))
+
+    def take(self, module: torch.nn.Module, x: Tensor, y: Tensor, classes: int) -> np.ndarray:
+        """One step on a batch; the loss of each of its rows, float32 (rows,)."""
+        module.zero_grad(set_to_none=True)
+        logits = module(x)
+        if not isinstance(logits, Tensor) or logits.shape != (len(x), classes):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise TrainingError(f"the model gives {found} for {len(x)} rows; expected logits ({len(x)}, {classes})")
+        losses = -log_softmax(logits.to(torch.float32), 1).gather(1, y[:, None])[:, 0]
+        self._mean(losses, y).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for parameter, value, gradient in zip(self._parameters, *self._views, strict=True):
+                value.copy_(parameter)
+                gradient.zero_() if parameter.grad is None else gradient.copy_(parameter.grad)
+            self._optimizer.step([self._block], next(self._coefficients))
+            for parameter, value in zip(self._parameters, self._views[0], strict=True):
+                parameter.copy_(value)
+        result: np.ndarray = losses.detach().numpy()
+        return result
+
+    def moments(self) -> dict[str, Tensor]:
+        """Copies of both moments, float32 (1, numbers)."""
+        return {"first": self._block[2].clone(), "second": self._block[3].clone()}
+
+    def put_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Puts back what `moments` gave."""
+        self._block[2].copy_(moments["first"])
+        self._block[3].copy_(moments["second"])
+
+    def _mean(self, losses: Tensor, y: Tensor) -> Tensor:
+        """The mean over the rows, each with the weight of its class."""
+        if self._weights is None:
+            return losses.mean()
+        weights = self._weights[y]
+        return (losses * weights).sum() / weights.sum()
+
+    def _split(self, flat: Tensor) -> list[Tensor]:
+        """Views of a flat tensor, one per parameter."""
+        sizes = [parameter.numel() for parameter in self._parameters]
+        parts: tuple[Tensor, ...] = torch.split(flat, sizes)
+        return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
