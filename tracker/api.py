@@ -87,15 +87,19 @@ class Project:
 
 
 def read_table(path: str | Path, config: Config | None = None) -> pd.DataFrame:
-    """A CSV or Parquet file as `prepare` reads it: `NA` and `00123` stay texts, an empty cell is a gap.
+    """A file of a table, of images or of sequences as `prepare` reads it: `NA` and `00123` stay texts, an empty cell is a gap.
 
     What a model is to predict should be read like what it was trained on; pandas reads such texts as gaps and numbers.
     `config` brings what params.yaml says of the file (header, separator, words for a gap ...). Raises DataError.
     """
     from tracker.datasets.load import read_table as read
+    from tracker.datasets.load_series import as_sequences
     from tracker.datasets.writing import Writing
 
-    return read(str(path), Path.cwd(), writing=Writing() if config is None else Writing.of(config.data))
+    if config is None:
+        return read(str(path), Path.cwd(), writing=Writing())
+    data = config.data
+    return as_sequences(read(str(path), Path.cwd(), writing=Writing.of(data), target=data.target), data)
 
 
 def load_model(model: str | Path, *, trust: str | None = None, project: Project | None = None) -> StandaloneModel:

@@ -46,7 +46,8 @@ _code = named(text)
 _metrics = named(optional(number))
 _repeats = {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
 _column = entries({"name": text, "kind": text})
-_state = entries({"columns": many(_column), "features": many(text)}, {"shape": many(whole(1, MOST_ROWS), at_least=2)})
+_of_rows = {"shape": many(whole(1, MOST_ROWS), at_least=2), "mask": flag}
+_state = entries({"columns": many(_column), "features": many(text)}, _of_rows)
 _counts = many(many(whole()))
 _USUAL = {float, type(None), int, list}
 _SCALARS = {str, bool, int, float}

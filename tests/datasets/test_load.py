@@ -139,7 +139,7 @@ def test_sources_that_are_no_files_are_refused(tmp_path: Path, kind: str) -> Non
         path = tmp_path / "d.csv"
         path.symlink_to("/dev/zero")
     words = {"folder": "folder", "fifo": "FIFO", "link": "symbolic link", "device": "symbolic link", "nul": "NUL"}
-    words |= {"missing": "No such file", "suffix": ".csv or .parquet", "bundle": "not bundled"}
+    words |= {"missing": "No such file", "suffix": ".csv, .parquet, .npz or .ts", "bundle": "not bundled"}
     with pytest.raises(DataError, match=words[kind]):
         read_table(source, tmp_path)
 

@@ -16,7 +16,8 @@ from tracker.terminal.lists import Format, say
 @app.command()
 def init(
     table: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="A .csv or .parquet file, or sklearn:breast_cancer.")
+        str | None,
+        typer.Argument(metavar="[TABLE]", help="A .csv, .parquet, .npz or .ts file, or sklearn:breast_cancer."),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="The column that names a row.", metavar="COLUMN")] = None,

@@ -72,6 +72,19 @@ Codes = Annotated[
 ]
 
 
+class Steps(Part):
+    """A table with one row per step: `by` names the sequence of a step, `order` its place in it."""
+
+    by: str
+    order: str
+
+
+Sequences = Annotated[
+    Annotated[Literal["lists"], Tag("<word>")] | Annotated[Steps, Tag("<steps>")],
+    Discriminator(lambda value: "<word>" if isinstance(value, str) else "<steps>"),
+]
+
+
 class Data(Part):
     """Where the table is, how its file is written, and what its columns mean."""
 
@@ -92,6 +105,7 @@ class Data(Part):
     keep_constants: bool = False
     unlabelled: Literal["error", "drop"] = "error"
     shape: Annotated[tuple[int, ...] | None, PlainValidator(_shape)] = None
+    sequences: Sequences | None = None
 
     @property
     def keeps_constants(self) -> bool:

@@ -58,7 +58,8 @@ def find_faults(
         elif column.role == "feature":
             yield from _feature_faults(frame[column.name], column, data, preprocessing)
     yield from gap_faults(frame, columns, data)
-    yield from _copies(frame, columns, data)
+    if data.shape is None:  # a place in an image cannot be left out
+        yield from _copies(frame, columns, data)
     if not any(column.role == "feature" for column in columns):
         went = [f"{column.name!r} ({column.reason})" for column in columns if column.role == "dropped"]
         told = (
@@ -82,7 +83,8 @@ def find_warnings(
             f"{gaps_entry(data.target, [word])} and data.unlabelled: drop"
         )
     for column in columns:
-        if column.role not in {"feature", "dropped"} or column.reason in _EXPECTED:
+        is_place = data.shape is not None and column.role == "feature"  # in an image or a sequence
+        if column.role not in {"feature", "dropped"} or column.reason in _EXPECTED or is_place:
             continue
         if column.kind == "categorical" or column.name == ROW_NAMES:
             yield from _text_warnings(frame[column.name], column, data)

@@ -8,7 +8,8 @@ MAX_COLUMNS = 10_000
 MAX_CELLS = 200_000_000
 MAX_TEXT = 2**30  # bytes of text of a table, written out
 TEXTS = (".csv", ".tsv", ".txt", ".data")  # how the names of tables end that are texts
-SUFFIXES = (*TEXTS, ".parquet", ".pq")
+ARRAYS = (".npz", ".ts")  # and those that are images or sequences
+SUFFIXES = (*TEXTS, ".parquet", ".pq", *ARRAYS)
 EXACT = 2**53  # up to here float64 holds every whole number
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.datasets.limits import SUFFIXES, TEXTS
+from tracker.datasets.load_arrays import parse_npz
 from tracker.datasets.load_csv import PLAIN, parse_csv, propose_writing
 from tracker.datasets.load_parquet import parse_parquet
+from tracker.datasets.load_series import parse_ts
 from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 
@@ -21,12 +23,15 @@ BUNDLED = ("breast_cancer", "digits", "wine")
 MAX_BYTES = 2 * 1024**3
 
 
-def read_table(source: str, root: Path, text: Collection[str] = (), writing: Writing = PLAIN) -> pd.DataFrame:
-    """The table behind `source`: `sklearn:NAME`, or a CSV or Parquet file, absolute or relative to `root`.
+def read_table(
+    source: str, root: Path, text: Collection[str] = (), writing: Writing = PLAIN, target: str = "target"
+) -> pd.DataFrame:
+    """The table behind `source`: `sklearn:NAME`, or a CSV, Parquet or NumPy file, absolute or relative to `root`.
 
-    Numbers arrive as int64 or float64, truth values of Parquet as bool, all else as text; NaN and None are gaps. A column
-    of CSV stays text where numbers would lose something: leading zeros, integers beyond 64 bits, or beyond 2^53 beside gaps;
-    the columns named in `text` stay text as well. `writing` says how the file writes its cells. Raises DataError for what
+    Of arrays (`tracker.datasets.load_arrays`) `frame.attrs["shape"]` says what a row is; their labels become the column
+    `target`. Numbers arrive as int64 or float64, truth values of Parquet as bool, all else as text; NaN and None are gaps. A
+    column of CSV stays text where numbers would lose something: leading zeros, integers beyond 64 bits, or beyond 2^53 beside
+    gaps; the columns named in `text` stay text as well. `writing` says how the file writes its cells. Raises DataError for what
     cannot be read whole.
     """
     if source.startswith("sklearn:"):
@@ -37,12 +42,16 @@ def read_table(source: str, root: Path, text: Collection[str] = (), writing: Wri
     if suffix not in SUFFIXES:
         known = ", ".join(f"sklearn:{name}" for name in BUNDLED)
         raise DataError(
-            f"data.source: {source!r}: expected a file that ends in .csv or .parquet (or {', '.join(TEXTS[1:])} for text), "
-            f"or one of {known}"
+            f"data.source: {source!r}: expected a file that ends in .csv, .parquet, .npz or .ts "
+            f"(or {', '.join(TEXTS[1:])} for text), or one of {known}"
         )
     content = _read_bytes(root / source, source)
     if suffix in TEXTS:
         return parse_csv(content, source, text, writing)
+    if suffix == ".npz":
+        return parse_npz(content, source, target)
+    if suffix == ".ts":
+        return parse_ts(content, source, target)
     return parse_parquet(content, source, text, writing)
 
 
@@ -74,7 +83,7 @@ def _read_bytes(path: Path, name: str) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise DataError(f"data.source: {name!r}: {_kind_of_file(status.st_mode)}; give a CSV or Parquet file")
+        raise DataError(f"data.source: {name!r}: {_kind_of_file(status.st_mode)}; give the path of a file")
     with os.fdopen(descriptor, "rb") as file:
         if status.st_size > MAX_BYTES:
             raise DataError(f"data.source: {name!r}: {status.st_size} bytes; at most {MAX_BYTES} are read")

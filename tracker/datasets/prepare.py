@@ -10,10 +10,13 @@ from typing import Any
 from tracker.canonical import digest_table
 from tracker.columns import align
 from tracker.config import Data, Preprocessing
+from tracker.config.parts import Steps
 from tracker.datasets.appearance import in_order
 from tracker.datasets.check import find_faults, find_warnings, limit
 from tracker.datasets.check_writing import rows_of
 from tracker.datasets.load import read_table
+from tracker.datasets.load_arrays import MASK, SHAPE
+from tracker.datasets.load_series import as_sequences
 from tracker.datasets.schema import Column, as_text, convert, decide_columns, name_codes
 from tracker.datasets.shaped import indicator_faults, written
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
@@ -48,6 +51,7 @@ class DataReport:
     positive: str | None
     warnings: tuple[str, ...]
     shape: tuple[int, ...] | None = None
+    mask: bool = False
 
     def table(self) -> list[tuple[str, ...]]:
         """A header and a row per column, as text; the columns that make up an image or a sequence have one row."""
@@ -61,8 +65,9 @@ class DataReport:
         if not columns:
             return []
         names, gaps = f"{columns[0].column} ... {columns[-1].column}", sum(column.gaps for column in columns)
+        mask = "; the last channel says which steps are there" if self.mask else ""
         kinds = " ".join(sorted({column.kind for column in columns}))
-        action = f"{len(columns)} columns are {written(self.shape or ())}, by channel: {columns[0].action}"
+        action = f"{len(columns)} columns are {written(self.shape or ())}, by channel: {columns[0].action}{mask}"
         return [(names, "feature", kinds, str(gaps), action)]
 
     def lines(self) -> list[str]:
@@ -88,7 +93,9 @@ def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> 
 def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[Any, list[Column], DataReport]:
     """What `prepare` would write: the typed table, its columns and the report; writes nothing. Raises DataError."""
     literal = [name for name in (data.target, data.id) if name is not None]
-    frame = read_table(data.source, root, literal, Writing.of(data))
+    frame = as_sequences(read_table(data.source, root, literal, Writing.of(data), data.target), data)
+    mask = bool(frame.attrs.get(MASK)) and data.shape in {None, frame.attrs.get(SHAPE)}
+    data = _with_shape(data, frame)
     frame, left = _labelled(frame, data)
     data = name_codes(frame, data)
     columns = decide_columns(frame, data)
@@ -105,8 +112,18 @@ def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[
         positive=data.positive or (max(labels) if len(labels) == 2 else None),
         warnings=(*left, *find_warnings(frame, columns, data, preprocessing)),
         shape=data.shape,
+        mask=mask,
     )
     return convert(frame, columns).reset_index(drop=True), columns, report
+
+
+def _with_shape(data: Data, frame: Any) -> Data:
+    """The settings with the shape that arrays have, unless one is declared, and with the id of sequences."""
+    found = frame.attrs.get(SHAPE)
+    update: dict[str, Any] = {} if found is None or data.shape is not None else {"shape": found}
+    if isinstance(data.sequences, Steps) and data.id is None:
+        update["id"] = data.sequences.by
+    return data.model_copy(update=update)
 
 
 def _labelled(frame: Any, data: Data) -> tuple[Any, list[str]]:
@@ -133,10 +150,11 @@ def _schema(frame: Any, columns: list[Column], data: Data, report: DataReport) -
         "format": FORMAT,
         "rows": report.rows,
         "target": data.target,
-        "id": data.id,
+        "id": next((column.name for column in columns if column.role == "id"), data.id),
         "labels": list(report.labels),
         "positive": report.positive,
         **({} if report.shape is None else {"shape": list(report.shape)}),
+        **({"mask": True} if report.mask else {}),
         "columns": [column.described("name", "role", "kind", "gaps", "reason") for column in columns],
         "warnings": list(report.warnings),
         "table": digest_table(frame),

@@ -34,7 +34,7 @@ def fit_preprocessing(train: pd.DataFrame, schema: Mapping[str, Any], settings: 
         raise DataError(faults)
     numbers = [column["name"] for column in features if column["kind"] == "numeric"]
     if shape is not None:
-        fitted = fit_channels(train, numbers, shape, settings.numeric)
+        fitted = fit_channels(train, numbers, shape, settings.numeric, mask=schema.get("mask", False))
     else:
         fitted = dict(zip(numbers, fit_numbers([train[name] for name in numbers], settings.numeric), strict=True))
     columns = [
@@ -47,7 +47,8 @@ def fit_preprocessing(train: pd.DataFrame, schema: Mapping[str, Any], settings: 
         raise DataError(
             f"{len(names)} features after one-hot; at most {MAX_FEATURES}: data.drop: [{widest}] helps most"
         )
-    return {"format": FORMAT, "columns": columns, "features": names} | ({} if shape is None else {"shape": list(shape)})
+    about = {name: schema[name] for name in ("shape", "mask") if name in schema}
+    return {"format": FORMAT, "columns": columns, "features": names, **about}
 
 
 def _faults(

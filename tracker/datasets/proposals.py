@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.config import Data
 from tracker.datasets.appearance import FEW_WORDS, Look, look_at
 from tracker.datasets.check_writing import gaps_by_column
+from tracker.datasets.limits import ARRAYS
 from tracker.datasets.load import look_at_writing, read_table
 from tracker.datasets.writing import EVERY, Writing
 
@@ -23,7 +24,7 @@ def propose(data: Data, root: Path) -> tuple[Data, list[str]]:
 
     What is declared already is left alone.
     """
-    if data.source.startswith("sklearn:"):
+    if data.source.startswith("sklearn:") or Path(data.source).suffix.lower() in ARRAYS:
         return data, []
     seen = look_at_writing(data.source, root)
     told = dict(_file_entries(seen, data))

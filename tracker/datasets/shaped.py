@@ -44,16 +44,17 @@ def indicator_faults(settings: Preprocessing) -> Iterator[str]:
 
 
 def fit_channels(
-    train: pd.DataFrame, names: Sequence[str], shape: Shape, settings: Numeric
+    train: pd.DataFrame, names: Sequence[str], shape: Shape, settings: Numeric, *, mask: bool = False
 ) -> dict[str, dict[str, float | None]]:
     """`fill`, `center` and `scale` of each column, equal in all columns of a channel: an image is scaled as a whole.
 
-    They are of all values that the channel has in train; a channel without any is left as it is.
+    They are of all values that the channel has in train; a channel without any is left as it is, and so is the mask, the last.
     """
     cells = train[list(names)].to_numpy(dtype=np.float64, na_value=np.nan)
     of_column = channel_of(shape)
     fitted: dict[str, dict[str, float | None]] = {}
-    for channel in range(int(of_column.max()) + 1):
+    last = int(of_column.max())
+    for channel in range(last + 1):
         places = np.flatnonzero(of_column == channel)
         values = cells[:, places].T.reshape(-1)
         values = values[~np.isnan(values)]
@@ -62,7 +63,7 @@ def fit_channels(
             "center": 0.0,
             "scale": 1.0,
         }
-        found = next(fit_numbers([values], settings)) if len(values) else plain
+        found = next(fit_numbers([values], settings)) if len(values) and not (mask and channel == last) else plain
         fitted.update({names[int(place)]: found for place in places})
     return fitted
 

@@ -103,7 +103,7 @@ def _write(settings: Split, table: Table, division: Division, splits: Path, seal
         keys[name] = hex_keys(table.names[rows])
     about = {"target": table.schema["target"], "labels": table.labels, "positive": table.schema["positive"]}
     columns = [c.described("name", "role", "kind") for c in table.columns if c.role in WRITTEN]
-    shape = {"shape": table.schema["shape"]} if "shape" in table.schema else {}
+    shape = {name: table.schema[name] for name in ("shape", "mask") if name in table.schema}
     schema = write_document(splits / "schema.json", "schema", {"format": FORMAT, **about, **shape, "columns": columns})
     test = parts.pop("test")
     manifest = {

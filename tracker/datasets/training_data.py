@@ -52,6 +52,11 @@ class TrainingData:
         """What the features of a row are, such as (1, 8, 8); empty for a row of a table."""
         return tuple(self.preprocessing.get("shape", ()))
 
+    @property
+    def mask(self) -> bool:
+        """Whether the last channel says which steps of a sequence are there."""
+        return bool(self.preprocessing.get("mask"))
+
 
 def identify_data(splits: Path, settings: Preprocessing) -> DataIdentity:
     """Digests, labels and positive class from the JSON files alone; quick, imports neither torch nor scikit-learn."""

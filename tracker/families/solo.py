@@ -203,13 +203,13 @@ class ModuleEngine(SoloEngine):
 class ShapedFamily(SoloFamily):
     """A family of our own networks that read rows with a shape (`data.shape`), each trained alone.
 
-    `network(params, shape, classes)` is the module with its initial weights, `fault(params, shape)` what does not fit.
+    `network(params, shape, classes, mask)` is the module with its initial weights, `fault(params, shape)` what does not fit.
     """
 
     def __init__(
         self,
         name: str,
-        network: Callable[[Mapping[str, Any], Sequence[int], int], torch.nn.Module],
+        network: Callable[[Mapping[str, Any], Sequence[int], int, bool], torch.nn.Module],
         fault: Callable[[Mapping[str, Any], Sequence[int]], str | None] | None,
         rows_at_once: int,
     ) -> None:
@@ -223,7 +223,7 @@ class ShapedFamily(SoloFamily):
             raise ValueError(fault)
 
         def make() -> torch.nn.Module:
-            return self._network(spec.params, arrays.shape, arrays.classes)
+            return self._network(spec.params, arrays.shape, arrays.classes, arrays.mask)
 
         def inside(*purpose: str | int) -> AbstractContextManager[None]:
             return AmbientRandomness(derive_seed(spec.seed, self._name, *purpose)).active()

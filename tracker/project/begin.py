@@ -17,7 +17,7 @@ from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
 
 ASK = (
     "name the table and the column to predict: tracker init TABLE --target NAME "
-    "(TABLE: a .csv or .parquet file, or sklearn:breast_cancer)"
+    "(TABLE: a .csv, .parquet, .npz or .ts file, or sklearn:breast_cancer)"
 )
 OPTION = re.compile(r"(?:say )?data\.(drop|categorical): \[(.*?)\]")  # what messages advise to write into params.yaml
 
@@ -68,7 +68,7 @@ def complete(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Wi
     if wishes.table is None:
         if ask is None:
             raise InputError(ASK)
-        wishes = replace(wishes, table=ask("Table (a .csv or .parquet file)"))
+        wishes = replace(wishes, table=ask("Table (a .csv, .parquet, .npz or .ts file)"))
     assert wishes.table is not None
     if wishes.target is None:
         if ask is None:
@@ -94,7 +94,7 @@ def _from_table(wishes: Wishes, root: Path) -> tuple[Seen, str]:
     seen = replace(seen, hints=(*proposed, *seen.hints))
     run = "dvc repro" if find_dvc() else "tracker run"
     found = seen.report
-    return seen, params_text(data, wishes.group, found.rows, found.positive, run, found.labels)
+    return seen, params_text(data, wishes.group, found.rows, found.positive, run, found.labels, found.shape)
 
 
 def _as_option(advice: re.Match[str]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ SIZES = (
     (50_000, 200, 128, (64, 128, 256), 16, 32),
     (2**63, 100, 256, (256, 512), 16, 0),
 )
+SMALLER = {  # what the baseline is compared with, by family
+    "mlp": ("network half as deep", "{hidden_layers: 1}"),
+    "cnn": ("network of one block", "{blocks: 1}"),
+    "rnn": ("network half as wide", "{units: 32}"),
+}
 RARE = 0.2  # share of the rows below which a class is weighted on trial
 
 
@@ -34,12 +40,19 @@ def fill(name: str, values: Mapping[str, object]) -> str:
 
 
 def params_text(
-    data: Data, group: str | None, rows: int, positive: str | None, run: str, labels: Mapping[str, int] | None = None
+    data: Data,
+    group: str | None,
+    rows: int,
+    positive: str | None,
+    run: str,
+    labels: Mapping[str, int] | None = None,
+    shape: Sequence[int] | None = None,
 ) -> str:
     """A params.yaml for a table: its studies suit the number of rows; `run` is the command that runs everything.
 
     Where one of the `labels` (rows by class) is rare, its weight is searched; where it is the positive one of two, trials are
-    chosen by average precision, and a threshold on validation.
+    chosen by average precision, and a threshold on validation. Images (a `shape` of three numbers) get a convolutional
+    network, sequences a recurrent one.
     """
     _, epochs, batch, batches, random, tpe = next(size for size in SIZES if rows <= size[0])
     studies = [f"  random: {{sampler: random, trials: {random}}}"]
@@ -56,7 +69,11 @@ def params_text(
         "experiment": scalar(Path(data.source.removeprefix("sklearn:")).stem),
         "run": run,
     }
-    return fill("params.yaml", values)
+    family = "mlp" if shape is None else "rnn" if len(shape) == 2 else "cnn"
+    about, smaller = SMALLER[family]
+    values |= {"family": f"family: {family}", "about_smaller": about, "smaller": smaller}
+    values |= {"blocks": 0 if shape is None else max(1, min(3, int(math.log2(min(shape[1:])))))}
+    return fill("params.yaml", {**values, "network": fill(f"network-{family}", values).rstrip() + "\n"})
 
 
 def _for_classes(labels: Mapping[str, int], positive: str | None) -> dict[str, str]:

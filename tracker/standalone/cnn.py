@@ -135,8 +135,12 @@ class ConvolutionalNetwork(torch.nn.Module):
         return found
 
 
-def network(params: Mapping[str, Any], shape: Sequence[int], classes: int) -> ConvolutionalNetwork:
-    """The network of hyperparameters on rows of that shape; initial weights come from torch's global generator."""
+def network(params: Mapping[str, Any], shape: Sequence[int], classes: int, mask: bool = False) -> ConvolutionalNetwork:
+    """The network of hyperparameters on rows of that shape; initial weights come from torch's global generator.
+
+    A `mask` is a channel like the others.
+    """
+    del mask
     net = ConvolutionalNetwork(params, shape, classes)
     initialise(net, params["weight_init"])
     return net

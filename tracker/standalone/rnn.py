@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from .layers import head, initialise, require_fitting
 from .network import ModuleNetwork
@@ -22,9 +23,10 @@ class RecurrentNetwork(torch.nn.Module):
     Its state dict has the names of the weights file: `recurrent.weight_ih_l0`, `head.output.weight`.
     """
 
-    def __init__(self, params: Mapping[str, Any], shape: Sequence[int], classes: int) -> None:
+    def __init__(self, params: Mapping[str, Any], shape: Sequence[int], classes: int, mask: bool = False) -> None:
         super().__init__()
-        channels = shape[1] if len(shape) == 2 else shape[0] * shape[2]
+        channels = shape[1] - mask if len(shape) == 2 else shape[0] * shape[2]
+        self.is_masked = mask
         both, layers, units = params["bidirectional"], params["layers"], params["units"]
         between = params["dropout"] if layers > 1 else 0.0
         self.recurrent = _CELLS[params["cell"]](
@@ -37,16 +39,33 @@ class RecurrentNetwork(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Rows (rows, steps, channels) or (rows, channels, height, width), whose height is the steps, to logits."""
         steps = x if x.dim() == 3 else x.transpose(1, 2).flatten(2)
-        outputs, state = self.recurrent(steps)
-        last = state[0] if isinstance(state, tuple) else state  # (layers * directions, rows, units)
-        told = outputs.mean(1) if self.is_averaged else torch.cat(list(last[-self.directions :]), 1)
-        found: Tensor = self.head(told)
+        found: Tensor = self.head(self._masked(steps) if self.is_masked else self._whole(steps))
         return found
 
+    def _whole(self, steps: Tensor) -> Tensor:
+        outputs, state = self.recurrent(steps)
+        return outputs.mean(1) if self.is_averaged else self._last(state)
 
-def network(params: Mapping[str, Any], shape: Sequence[int], classes: int) -> RecurrentNetwork:
-    """The network of hyperparameters on rows of that shape; initial weights come from torch's global generator."""
-    net = RecurrentNetwork(params, shape, classes)
+    def _masked(self, steps: Tensor) -> Tensor:
+        """What lies behind the end of a sequence is never read: the last channel says how many steps there are."""
+        lengths = steps[..., -1].sum(1).clamp(min=1)
+        packed = pack_padded_sequence(steps[..., :-1], lengths.long(), batch_first=True, enforce_sorted=False)
+        outputs, state = self.recurrent(packed)
+        if not self.is_averaged:
+            return self._last(state)
+        return pad_packed_sequence(outputs, batch_first=True)[0].sum(1) / lengths[:, None]
+
+    def _last(self, state: Any) -> Tensor:
+        last = state[0] if isinstance(state, tuple) else state  # (layers * directions, rows, units)
+        return torch.cat(list(last[-self.directions :]), 1)
+
+
+def network(params: Mapping[str, Any], shape: Sequence[int], classes: int, mask: bool = False) -> RecurrentNetwork:
+    """The network of hyperparameters on rows of that shape; initial weights come from torch's global generator.
+
+    With `mask` the last channel is 1 for each step that is there, else 0.
+    """
+    net = RecurrentNetwork(params, shape, classes, mask)
     initialise(net, params["weight_init"])
     return net
 
@@ -57,7 +76,8 @@ def open_network(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     if len(shape) not in {2, 3}:
         raise ValueError(f"the model's rows have no shape that it could read ({list(shape)})")
     with torch.device("meta"):  # no weights are drawn, and none are made before they fit
-        net = RecurrentNetwork(params, shape, len(description["labels"]))
+        mask = bool(description["preprocessing"].get("mask"))
+        net = RecurrentNetwork(params, shape, len(description["labels"]), mask)
     require_fitting(net, tensors)
     net.load_state_dict(dict(tensors), assign=True)
     return ModuleNetwork(net, len(description["labels"]), shape=shape, rows_at_once=ROWS_AT_ONCE)

@@ -122,5 +122,6 @@ def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Ar
         parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
     place = None if positive is None else labels.index(positive)
     columns = tuple(description["preprocessing"]["features"])
-    shape = shape_of(description["preprocessing"])
-    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels, columns, shape)
+    state = description["preprocessing"]
+    about = shape_of(state), bool(state.get("mask"))
+    return Arrays(parts[0], parts[1], parts[2], parts[3], len(labels), place, labels, columns, *about)

@@ -16,7 +16,8 @@ class Arrays:
     """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`.
 
     `columns` names the features. `shape` is what the features of a row are, such as (1, 8, 8), channels, height and width of
-    an image, or (8, 3), steps and channels of a sequence; empty: a row of a table.
+    an image, or (8, 3), steps and channels of a sequence; empty: a row of a table. With `mask` the last channel of a sequence
+    is 1 for each step that is there, else 0.
     """
 
     x_train: np.ndarray
@@ -28,6 +29,7 @@ class Arrays:
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
+    mask: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
