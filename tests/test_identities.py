@@ -29,6 +29,14 @@ from tracker.studies.plan import Planner, StudyPlan, plan_study
 from tracker.training.loop import Result
 
 # What is neutral, for ever. Add to these lists; never change or take out what is in them.
+NEUTRAL_OF_TRAINING = {
+    "gradient_clip": 0.0,
+    "label_smoothing": 0.0,
+    "nesterov": False,
+    "schedule": "constant",
+    "schedule_factor": 0.1,
+    "warmup": 0.0,
+}
 NEUTRAL_KNOBS = {
     "mlp": {
         "dropout": 0.0,
@@ -37,6 +45,7 @@ NEUTRAL_KNOBS = {
         "momentum": 0.0,
         "weight_decay": 0.0,
         "class_weights": "none",
+        **NEUTRAL_OF_TRAINING,
     },
     "cnn": {
         "stride": 1,
@@ -48,6 +57,7 @@ NEUTRAL_KNOBS = {
         "momentum": 0.0,
         "weight_decay": 0.0,
         "class_weights": "none",
+        **NEUTRAL_OF_TRAINING,
     },
     "rnn": {
         "bidirectional": False,
@@ -57,8 +67,9 @@ NEUTRAL_KNOBS = {
         "momentum": 0.0,
         "weight_decay": 0.0,
         "class_weights": "none",
+        **NEUTRAL_OF_TRAINING,
     },
-    "build": {"momentum": 0.0, "weight_decay": 0.0, "class_weights": "none"},
+    "build": {"momentum": 0.0, "weight_decay": 0.0, "class_weights": "none", **NEUTRAL_OF_TRAINING},
     "function": {},
 }
 NEUTRAL_TRAINING = {

@@ -16,7 +16,8 @@ from tracker.neutral import is_same
 Value = bool | int | float | str | list[int] | dict[str, float]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle")
 WEIGHT_INITS = ("default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal")
 
 
@@ -146,7 +147,7 @@ TRAINING: Mapping[str, Hyperparameter] = {
         tried=(0.0, 0.999),
         source="Sutskever et al. 2013, ICML",
     ),
-    "weight_decay": Hyperparameter("float", "decoupled for adamw, else L2", low=0.0, high=1e3, neutral=0.0),
+    "weight_decay": Hyperparameter("float", "decoupled for adamw and lion, else L2", low=0.0, high=1e3, neutral=0.0),
     "batch_size": Hyperparameter("int", "rows per step", 32, low=1, high=65536),
     "class_weights": Hyperparameter(
         "weights",
@@ -154,6 +155,40 @@ TRAINING: Mapping[str, Hyperparameter] = {
         choices=("none", "balanced"),
         neutral="none",
         since=2,
+    ),
+    "nesterov": Hyperparameter(
+        "bool", "Nesterov's momentum, of sgd", when=("optimizer", ("sgd",)), neutral=False, since=3
+    ),
+    "schedule": Hyperparameter(
+        "choice", "how the learning rate goes over the epochs", choices=SCHEDULES, neutral="constant", since=3
+    ),
+    "schedule_factor": Hyperparameter(
+        "float",
+        "what it is multiplied by: at each step, or in the end",
+        above=0.0,
+        high=1.0,
+        neutral=0.1,
+        since=3,
+        when=("schedule", ("step", "exponential")),
+    ),
+    "warmup": Hyperparameter(
+        "float",
+        "share of the steps over which the learning rate rises from near 0",
+        low=0.0,
+        high=0.5,
+        neutral=0.0,
+        since=3,
+    ),
+    "gradient_clip": Hyperparameter(
+        "float",
+        "greatest length of the gradient of all parameters; 0: as it is",
+        low=0.0,
+        high=1e6,
+        neutral=0.0,
+        since=3,
+    ),
+    "label_smoothing": Hyperparameter(
+        "float", "share of the truth that is spread over all classes", low=0.0, below=1.0, neutral=0.0, since=3
     ),
 }
 

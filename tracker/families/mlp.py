@@ -163,8 +163,8 @@ class MlpEngine:
         padded = multiple_of_8(min(size, count))
         index = np.stack([draw_batches(spec.seed, epoch, count, size, padded) for spec in lanes.specs], 1)
         full, last = Rows.of(min(size, count), padded), Rows.of(count - (steps - 1) * size, padded)
-        rates = [spec.params["learning_rate"] for spec in lanes.specs]
-        coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, rates)
+        total = steps * lanes.specs[0].training["epochs"]
+        coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, total)
         dropout = Dropout(lanes, epoch, padded)
         blocks = lanes.optimizer_blocks()
         shares = self._shares(index, full, last)
@@ -172,7 +172,7 @@ class MlpEngine:
         at_once = max(1, CHUNK_FLOATS // (lanes.lanes * padded * (self.tables.x.shape[1] + dropout.numbers)))
         for start in range(0, steps, at_once):
             chosen = torch.from_numpy(index[start : start + at_once])
-            x, truth = take(self.tables.x, chosen), take(self.tables.truth, chosen)
+            x, truth = take(self.tables.x, chosen), self._smoothed(take(self.tables.truth, chosen))
             masks = dropout.masks(len(chosen))
             for offset in range(len(chosen)):
                 step = start + offset
@@ -182,6 +182,14 @@ class MlpEngine:
                 lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step], step_shares)
                 self.optimizer.step(blocks, coefficients[step])
         return mean_losses(log_p, index, self.tables.y, count)
+
+    def _smoothed(self, truth: Tensor) -> Tensor:
+        """One-hot truth (steps, lanes, rows, classes) of lanes with label smoothing, a share of it spread over all classes."""
+        classes = self.arrays.classes
+        for lane, spec in enumerate(self.specs):
+            if share := spec.params.get("label_smoothing", 0.0):
+                truth[:, lane, :, :classes].mul_(1 - share).add_(share / classes)
+        return truth
 
     def _shares(self, index: np.ndarray, full: Rows, last: Rows) -> Tensor | None:
         """What each row counts in the mean of its batch, (steps, lanes, rows, 1): its weight over the sum of all weights.

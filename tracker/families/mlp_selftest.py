@@ -34,7 +34,7 @@ def _spec(seed: int, lane: int, units: int, batch_size: int, batch_norm: bool) -
             "activation": ACTIVATIONS[lane],
             "dropout": 0.25 * (lane % 2),
             "batch_norm": batch_norm,
-            "optimizer": OPTIMIZERS[lane % len(OPTIMIZERS)],
+            "optimizer": OPTIMIZERS[seed % len(OPTIMIZERS)],
             "momentum": 0.9,
             "learning_rate": 0.01,
             "weight_decay": 1e-3,

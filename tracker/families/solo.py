@@ -178,7 +178,8 @@ class ModuleEngine(SoloEngine):
         module.train()
         batches = draw_batches(self.spec.seed, self._epoch + 1, count, size, min(size, count))
         losses = []
-        self._steps.begin(self._epoch * len(batches) + 1, len(batches))
+        total = len(batches) * self.spec.training["epochs"]
+        self._steps.begin(self._epoch * len(batches) + 1, len(batches), total)
         for batch in batches:
             rows = torch.from_numpy(batch[batch < count])
             losses.append(self._steps.take(module, self._x[rows], self._y[rows], self._arrays.classes))
@@ -260,14 +261,14 @@ class _Steps:
         if odd := {str(p.dtype) for p in self._parameters} - {"torch.float32"}:
             raise TrainingError(f"parameters must be torch.float32, found {', '.join(sorted(odd))}")
         self._optimizer = Optimizer([spec.params])
-        self._rate = spec.params["learning_rate"]
+        self._smoothing = spec.params.get("label_smoothing", 0.0)
         numbers = sum(parameter.numel() for parameter in self._parameters)
         self._block = tuple(torch.zeros(1, numbers) for _ in range(4))  # values, gradients, both moments
         self._views = [self._split(tensor[0]) for tensor in self._block[:2]]
 
-    def begin(self, first_step: int, steps: int) -> None:
-        """The coefficients of an epoch's steps; the values as the module has them now."""
-        self._coefficients = iter(self._optimizer.coefficients(first_step, steps, [self._rate]))
+    def begin(self, first_step: int, steps: int, total: int) -> None:
+        """The coefficients of an epoch's steps, of `total` in the run; the values as the module has them now."""
+        self._coefficients = iter(self._optimizer.coefficients(first_step, steps, total))
 
     def take(self, module: torch.nn.Module, x: Tensor, y: Tensor, classes: int) -> np.ndarray:
         """One step on a batch; the loss of each of its rows, float32 (rows,)."""
@@ -276,8 +277,10 @@ class _Steps:
         if not isinstance(logits, Tensor) or logits.shape != (len(x), classes):
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise TrainingError(f"the model gives {found} for {len(x)} rows; expected logits ({len(x)}, {classes})")
-        losses = -log_softmax(logits.to(torch.float32), 1).gather(1, y[:, None])[:, 0]
-        self._mean(losses, y).backward()  # type: ignore[no-untyped-call]
+        log_p = log_softmax(logits.to(torch.float32), 1)
+        losses = -log_p.gather(1, y[:, None])[:, 0]
+        smooth = losses if not self._smoothing else losses * (1 - self._smoothing) - log_p.mean(1) * self._smoothing
+        self._mean(smooth, y).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for parameter, value, gradient in zip(self._parameters, *self._views, strict=True):
                 value.copy_(parameter)
