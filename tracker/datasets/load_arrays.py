@@ -71,13 +71,13 @@ def _read_arrays(content: bytes, name: str) -> dict[str, np.ndarray[Any, Any]]:
                         f"{name}: {member.filename} has {member.file_size} bytes; at most {MAX_BYTES} are read; take fewer rows"
                     )
             return {m.filename.removesuffix(".npy"): _read_array(archive.read(m), m.filename, name) for m in members}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
         raise DataError(f"{name}: damaged or no .npz file ({error}); write it with {_SAVE}") from None
 
 
 def _read_array(content: bytes, member: str, name: str) -> np.ndarray[Any, Any]:
     try:
-        array: np.ndarray[Any, Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        array: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
         reason = "it holds Python objects, which are not read" if "pickle" in str(error) else str(error).splitlines()[0]
         raise DataError(f"{name}: {member}: cannot be read ({reason}); save arrays of numbers and texts") from None
