@@ -242,7 +242,9 @@ def test_a_table_that_is_not_here_says_who_has_it(tmp_path: Path) -> None:
         DataError, match="is a link into a cache of DVC; `dvc unprotect` puts the file itself in its place"
     ):
         read_table("l.csv", tmp_path)
-    with pytest.raises(DataError, match=r"ends in \.csv, \.parquet, \.npz or \.ts \(or \.tsv, \.txt, \.data for text\)"):
+    with pytest.raises(
+        DataError, match=r"ends in \.csv, \.parquet, \.npz or \.ts \(or \.tsv, \.txt, \.data for text\)"
+    ):
         read_table("t.xlsx", tmp_path)
     (tmp_path / "t.tsv").write_text("a\ty\n1\tno\n")
     with pytest.raises(DataError, match='say data\\.separator: "tab"'):
