@@ -237,7 +237,7 @@ def test_files_that_cannot_be_read(tmp_path):
             {"search_space": {"dropout": {"low": 0.1, "high": 0.5, "step": 0}}},
             "search_space.dropout: step must be above 0, found 0",
         ),
-        ({"search_space": {"optimizer": ["sgd", "lion"]}}, "search_space.optimizer.choices: expected one of sgd, adam"),
+        ({"search_space": {"optimizer": ["sgd", "lamb"]}}, "search_space.optimizer.choices: expected one of sgd, adam"),
         (
             {"search_space": {"optimizer": {"low": 1, "high": 2}}},
             "search_space.optimizer: has no numbers; list its choices",
@@ -252,7 +252,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ),
         (
             {"search_space": {"dropout": {"choices": [0.1], "when": {"optimizer": ["sgd", "SGD"]}}}},
-            "search_space.dropout.when.optimizer: expected one of sgd, adam, adamw, rmsprop, found 'SGD'",
+            "search_space.dropout.when.optimizer: expected one of sgd, adam, adamw, rmsprop, adagrad, lion, found 'SGD'",
         ),
         (
             {"search_space": {"units": {"choices": [8], "per": "layers"}}},

@@ -32,7 +32,7 @@ MLP = FAMILIES["mlp"].knobs
         ("momentum", None, "expected a number, found None"),
         ("batch_norm", "yes", "expected true or false, found 'yes'"),
         ("batch_norm", 1, "expected true or false, found 1"),
-        ("optimizer", "SGD", "expected one of sgd, adam, adamw, rmsprop, found 'SGD'"),
+        ("optimizer", "SGD", "expected one of sgd, adam, adamw, rmsprop, adagrad, lion, found 'SGD'"),
         ("activation", ["relu"], "expected one of sigmoid, tanh, relu, leaky_relu, gelu, found ['relu']"),
         (
             "class_weights",
@@ -77,6 +77,12 @@ def test_defaults_are_sound_and_typed(name):
 def test_neutral_values_are_fixed_for_ever():
     """What identities leave out; a name that a later release adds has such a value too, or it would change all keys."""
     assert {
+        "gradient_clip": 0.0,
+        "label_smoothing": 0.0,
+        "nesterov": False,
+        "schedule": "constant",
+        "schedule_factor": 0.1,
+        "warmup": 0.0,
         "momentum": 0.0,
         "weight_decay": 0.0,
         "dropout": 0.0,
@@ -134,8 +140,10 @@ def test_momentum_belongs_to_sgd():
 
 def test_active_fills_in_defaults():
     """Every name that has an effect has a value, but for what came later and is neutral."""
-    assert set(MLP) - {"momentum", "class_weights"} == set(active("mlp", {}))
-    assert set(MLP) - {"class_weights"} == set(active("mlp", {"optimizer": "sgd"}))
+    later = {name for name, entry in MLP.items() if entry.since is not None}
+    assert {"class_weights", "schedule", "nesterov"} <= later
+    assert set(MLP) - {"momentum"} - later == set(active("mlp", {}))
+    assert set(MLP) - later == set(active("mlp", {"optimizer": "sgd"}))
 
 
 def test_equal_networks_have_equal_parameters():
