@@ -12,7 +12,7 @@ import pytest
 from tests.evaluation.project import Project
 from tracker.canonical import canonical_json, digest_bytes
 from tracker.datasets.sealed import test_identity as identity_of_test
-from tracker.deriving.judge_project import _verify_looks
+from tracker.deriving.judge_project import verify_looks
 from tracker.evaluation.chosen_model import validation_interval
 from tracker.evaluation.final import summarize
 from tracker.evaluation.scoring import as_told, other_scores, score_labels
@@ -112,7 +112,7 @@ def test_a_result_over_rows_stays_as_it_was_told(copied: Project):
     (path.parent / f"{digest_bytes(content)}.json").write_bytes(content)
     assert old["test"] == dict(copied.compare().test().result["test"])
     assert [content] == [file.read_bytes() for file in path.parent.glob("*.json")]
-    assert "identical" == _verify_looks(copied.paths).state
+    assert "identical" == verify_looks(copied.paths).state
 
 
 def test_a_result_over_rows_in_the_store_alone_is_told_again(copied: Project):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -13,6 +12,7 @@ from tests.retuning.year import Year, table
 from tests.studies.project import command
 from tests.test_startup import RUN
 
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 CLI = "from tracker import cli; import sys; sys.argv = ['tracker', *sys.argv[1:]]; cli.main()"
 
 
@@ -34,7 +34,14 @@ def retuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Year, str]:
 
 
 @pytest.mark.slow
-def test_the_alias_is_served(retuned: tuple[Year, str]) -> None:
+def test_from_the_first_retuning_to_a_rollback(retuned: tuple[Year, str]) -> None:
+    """What a scheduler sees in a row: the alias is served, nothing is done where nothing changed, a refusal, a rollback."""
+    the_alias_is_served(retuned)
+    nothing_to_do_loads_nothing(retuned)
+    refusals_rollbacks_and_the_list(retuned)
+
+
+def the_alias_is_served(retuned: tuple[Year, str]) -> None:
     """The champion's alias stands in MLflow's registry, names the trial, and the model that it names predicts raw rows."""
     year, printed = retuned
     assert "promoted: served: random/" in printed
@@ -54,8 +61,7 @@ def test_the_alias_is_served(retuned: tuple[Year, str]) -> None:
     assert "mlflow.sharedViewState.tracker-retunes" in client.get_experiment("1").tags
 
 
-@pytest.mark.slow
-def test_nothing_to_do_loads_nothing(retuned: tuple[Year, str]) -> None:
+def nothing_to_do_loads_nothing(retuned: tuple[Year, str]) -> None:
     """Where the file is the same, the command reads no table and loads no library for one; it leaves with 0."""
     year, _ = retuned
     before = year.paths.retunes.read_bytes()
@@ -66,8 +72,7 @@ def test_nothing_to_do_loads_nothing(retuned: tuple[Year, str]) -> None:
     assert before == year.paths.retunes.read_bytes()
 
 
-@pytest.mark.slow
-def test_refusals_rollbacks_and_the_list(retuned: tuple[Year, str], tmp_path: Path) -> None:
+def refusals_rollbacks_and_the_list(retuned: tuple[Year, str]) -> None:
     """Broken data leaves with 8; a rollback moves the alias; `tracker retunes` lists it all."""
     year, _ = retuned
     root = year.paths.root

@@ -233,7 +233,7 @@ def test_canonical_form_is_pinned(make_space):
         (
             {"dropout": {"choices": [0.1], "when": {"optimizer": "sdg"}}, "optimizer": ["sgd"]},
             {},
-            "search_space.dropout.when.optimizer: expected one of sgd, adam, adamw, rmsprop, found 'sdg'",
+            "search_space.dropout.when.optimizer: expected one of sgd, adam, adamw, rmsprop, adagrad, lion, found 'sdg'",
         ),
         (
             {"momentum": [0.5, 0.9]},
