@@ -12,7 +12,10 @@ from tests.retuning.year import Year, table
 from tests.studies.project import command
 from tests.test_startup import RUN
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
+pytestmark = [  # both are MLflow's own
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
+]
 CLI = "from tracker import cli; import sys; sys.argv = ['tracker', *sys.argv[1:]]; cli.main()"
 
 
