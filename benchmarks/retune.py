@@ -151,12 +151,11 @@ def idle() -> None:
         frame.to_csv(root / "data/raw/table.csv", index=False)
         run = [sys.executable, "-m", "tracker.cli"]
         environ = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}
+        _call(["git", "init", "-q"], root, environ)
         _call([*run, "init", "data/raw/table.csv", "--target", "target"], root, environ)
         params = root / "params.yaml"
-        params.write_text(params.read_text().replace("split:\n", "split:\n  promotion: 0.3\n", 1))
-        _call(["git", "init", "-q"], root, environ)
+        params.write_text(params.read_text().replace("  validation: ", "  promotion: 0.3\n  validation: ", 1))
         dvc = find_dvc()
-        _call([str(dvc), "init", "-q"], root, environ)
         _call([*run, "retune"], root, environ)
         pairs = [
             (_timed([*run, "retune"], root, environ), _timed([str(dvc), "status"], root, environ)) for _ in range(5)
