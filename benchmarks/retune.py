@@ -5,7 +5,7 @@
     python -m benchmarks.retune idle
 
 `promotions` judges pairs of models on the same rows, as `tracker retune` does. `warm` tunes on the first rows of a table, then
-on all of them (grown) or on rows of another kind (drifted), cold and warm, and counts trials and seconds until the cold
+on all of them (grown) or on rows of another kind (drifted), cold and warm, and counts trials until the cold
 start's final validation score. `idle` times `tracker retune` with nothing to do beside `dvc status`.
 """
 
@@ -81,18 +81,18 @@ def _pair(number: int, rows: int, worse: float, metric: str) -> bool:
 
 
 def warm(seeds: int) -> None:
-    """Trials and seconds of a warm start until the cold start's best, on grown and on drifted data; medians over seeds."""
+    """Trials of a warm start until the cold start's best, on grown and on drifted data; medians over seeds."""
     for table in (_breast_cancer, _digits):
         for kind in ("grown", "drifted"):
             told = [_warm(table, kind, seed) for seed in range(seeds)]
-            trials, shares, seconds = (statistics.median(column) for column in zip(*told, strict=True))
+            trials, shares = (statistics.median(column) for column in zip(*told, strict=True))
             print(
                 f"{table.__name__[1:]}, {kind}: cold reaches its best after {trials:g} of {TRIALS} trials (median of {seeds}); "
-                f"warm after {shares:.2f} of that, {seconds:.2f} of its seconds"
+                f"warm after {shares:.2f} of that"
             )
 
 
-def _warm(table: Any, kind: str, seed: int) -> tuple[float, float, float]:
+def _warm(table: Any, kind: str, seed: int) -> tuple[float, float]:
     old, new = table(kind, seed)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -105,7 +105,7 @@ def _warm(table: Any, kind: str, seed: int) -> tuple[float, float, float]:
     best = min(cold)
     needed = 1 + next(place for place, value in enumerate(cold) if value <= best)
     warm_needed = 1 + next((place for place, value in enumerate(begun) if value <= best), TRIALS)
-    return needed, warm_needed / needed, warm_needed / needed
+    return needed, warm_needed / needed
 
 
 def _tune(root: Path, config: Config, frame: pd.DataFrame) -> list[float]:
