@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tracker.cli.app import CHECKING, OneFormat, Quiet, app, find_paths, read_config
+from tracker.cli.app import CHECKING, OneFormat, Quiet, Trust, app, find_paths, read_config
 from tracker.errors import InputError
 from tracker.terminal.lists import note, say
 
@@ -117,12 +117,7 @@ def bundle(
         bool,
         typer.Option("--labels", help="With the labels of the test rows, so that scores are computed again from rows."),
     ] = False,
-    trust: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIGEST", help="Run code of this digest though it is not that of this folder. [env: TRACKER_TRUST]"
-        ),
-    ] = None,
+    trust: Trust = None,
 ) -> None:
     """Write one file with all that the final result rests on; `tracker verify FILE` checks it anywhere.
 

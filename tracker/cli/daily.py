@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli.app import Quiet, Verbose, Workers, app, find_paths, read_config
+from tracker.cli.app import Quiet, Trust, Verbose, Workers, app, find_paths, read_config
 from tracker.errors import LookWithheld, NotFoundError, TestLooksSpent
 from tracker.loading import loading
 from tracker.terminal.lists import Format, say
@@ -138,12 +138,7 @@ def compare(
         int | None, typer.Option(min=1, help="How many rows; a table has 10, csv and json have all.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the ranking.")] = Format.table,
-    trust: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIGEST", help="Run code of this digest though it is not that of this folder. [env: TRACKER_TRUST]"
-        ),
-    ] = None,
+    trust: Trust = None,
 ) -> None:
     """Rank all trials on validation, or say which of two is better; with --test, score the chosen one on the test split."""
     from tracker import api

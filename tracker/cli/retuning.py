@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracker.cli.app import OneFormat, Workers, app, find_paths, read_config
+from tracker.cli.app import OneFormat, Trust, Workers, app, find_paths, read_config
 from tracker.terminal.lists import say
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ def retune(
         float | None, typer.Option(min=0, metavar="SECONDS", help="End after so long, with 13; the next run goes on.")
     ] = None,
     workers: Workers = None,
-    trust: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIGEST", help="Run code of this digest though it is not that of this folder. [env: TRACKER_TRUST]"
-        ),
-    ] = None,
+    trust: Trust = None,
 ) -> None:
     """Tune again where the data changed, and promote the new model where it is better. For schedulers.
 
@@ -38,16 +33,15 @@ def retune(
     import os
     import time
 
+    from tracker import api
     from tracker.retuning.retune import Job
     from tracker.retuning.retune import retune as work
-    from tracker.surroundings.provenance import user_name
 
-    config = read_config()
+    config, project = read_config(), api.Project.now(workers=workers)
     if workers is not None:
         os.environ["TRACKER_WORKERS"] = str(workers)  # stages are processes of their own
-    count = int(os.environ.get("TRACKER_WORKERS", "1") or 1)
     trusted = trust or os.environ.get("TRACKER_TRUST")
-    job = Job(config, find_paths(), user_name(), time.time, timeout, count, trusted)
+    job = Job(config, project.paths, project.user, time.time, timeout, project.workers, trusted)
     try:
         found = work(job, dry_run=dry_run)
     finally:
