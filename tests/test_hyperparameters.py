@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tracker.canonical import canonical_json
 from tracker.families.family import open_family
-from tracker.hyperparameters import FAMILIES, active, numerics_of, with_neutral, without_neutral
+from tracker.hyperparameters import AUGMENTATION, FAMILIES, active, numerics_of, with_neutral, without_neutral
 
 MLP = FAMILIES["mlp"].knobs
 
@@ -76,7 +76,9 @@ def test_defaults_are_sound_and_typed(name):
 
 def test_neutral_values_are_fixed_for_ever():
     """What identities leave out; a name that a later release adds has such a value too, or it would change all keys."""
+    augmentation = {name: entry.neutral for name, entry in AUGMENTATION.items()}
     assert {
+        **augmentation,
         "gradient_clip": 0.0,
         "label_smoothing": 0.0,
         "nesterov": False,

@@ -22,7 +22,8 @@ from tracker.config import Config, Preprocessing, Training
 from tracker.config.base import Part
 from tracker.config.parts import Decision
 from tracker.execution.trainer import Segment
-from tracker.hyperparameters import FAMILIES, Hyperparameter, active
+from tracker.hyperparameters import FAMILIES, active
+from tracker.knobs import Hyperparameter
 from tracker.records import Proposal, StudySpec, TrialSpec, record_from, record_json
 from tracker.search.samplers import open_sampler
 from tracker.studies.plan import Planner, StudyPlan, plan_study
@@ -30,6 +31,15 @@ from tracker.training.loop import Result
 
 # What is neutral, for ever. Add to these lists; never change or take out what is in them.
 NEUTRAL_OF_TRAINING = {
+    "augment_drop": 0.0,
+    "augment_erase": 0.0,
+    "augment_flip": False,
+    "augment_mask": 0.0,
+    "augment_mixup": 0.0,
+    "augment_noise": 0.0,
+    "augment_rotate": 0.0,
+    "augment_scale": 0.0,
+    "augment_shift": 0,
     "gradient_clip": 0.0,
     "label_smoothing": 0.0,
     "nesterov": False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracker.hyperparameters import Hyperparameter
+from tracker.knobs import Hyperparameter
 
 
 @dataclass(frozen=True, slots=True)

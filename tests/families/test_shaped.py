@@ -337,6 +337,32 @@ WRONG = [
     ("hyperparameters: {kernel_size: 2.5}", "kernel_size: expected a whole number, found 2.5"),
     ("model: {family: cnn, entry: 'a:b'}", "entry belongs to a family with code of your own; cnn has none"),
     ("model: {family: transformer}", "expected 'mlp' or 'cnn' or 'rnn' or"),
+    (
+        "hyperparameters: {augment_shift: 4}",
+        "augment_shift: 4 moves images of 4 x 4 out of sight; at most 3, and 1 to 1",
+    ),
+    ("search_space: {augment_shift: {low: 0, high: 9}}", "studies.random: augment_shift: 9 moves images of 4 x 4 out"),
+    ("search_space: {augment_shift: [0, 5, 1]}", "studies.random: augment_shift: 5 moves images of 4 x 4 out of sight"),
+    ("hyperparameters: {augment_shift: 1.5}", "augment_shift: expected a whole number, found 1.5"),
+    (
+        "hyperparameters: {augment_scale: 0.1}",
+        "augment_scale: is for sequences, and these are images; take augment_shift",
+    ),
+    ("search_space: {augment_mask: {low: 0.0, high: 0.5}}", "augment_mask: is for sequences, and these are images"),
+    ("hyperparameters: {augment_drop: 0.1}", "augment_drop: is for rows of a table, and these are images"),
+    ("hyperparameters: {augment_rotate: 200}", "augment_rotate: expected at most 180, found 200"),
+    ("hyperparameters: {augment_flip: 1}", "augment_flip: expected true or false, found 1"),
+    ("hyperparameters: {augment_erase: 1.5}", "augment_erase: expected at most 1, found 1.5"),
+    ("hyperparameters: {augment_noise: -1}", "augment_noise: expected at least 0, found -1"),
+    ("hyperparameters: {augment_mixup: true}", "augment_mixup: expected a number, found True"),
+    (
+        "hyperparameters: {augment_cutout: 2}",
+        "augment_cutout: unknown; this family knows augment_shift, augment_rotate",
+    ),
+    (
+        "{data: {shape: [4, 4]}, search_space: {augment_flip: [false, true]}}",
+        "augment_flip: is for images, and these are sequences; take augment_scale or augment_mask, augment_noise or",
+    ),
     ("search_space: {residual: [true], padding: [valid]}", "residual: has an effect only with padding same"),
     (
         "preprocessing: {numeric: {indicator: true}}",

@@ -7,8 +7,10 @@ from typing import Any
 
 from tracker.config.forms import Choice, Fixed, Form, Range
 from tracker.config.parts import Pruner, Study
-from tracker.hyperparameters import Hyperparameter
+from tracker.knobs import Hyperparameter
 from tracker.pruner_table import PRUNERS
+
+AUGMENT = "augment_"
 
 
 def value_faults(
@@ -17,7 +19,7 @@ def value_faults(
     """What is wrong with hyperparameters that go over `fixed` ones, one sentence each, beginning with their place."""
     for name, value in values.items():
         if name not in table:
-            yield f"{place}.{name}: unknown; this family knows {', '.join(table)}"
+            yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}"
         elif fault := table[name].fault(value):
             yield f"{place}.{name}: {fault}"
     together = {**(fixed or {}), **values}
@@ -33,7 +35,7 @@ def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping
     """What is wrong with the names and values of a search space, one sentence each, beginning with their place."""
     for name, entry in space.items():
         if name not in table:
-            yield f"{place}.{name}: unknown; this family knows {', '.join(table)}"
+            yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}"
         else:
             yield from (f"{place}.{name}{fault}" for fault in _entry_faults(entry, table[name], table))
 
@@ -87,7 +89,7 @@ def _entry_faults(entry: Form, known: Hyperparameter, table: Mapping[str, Hyperp
         yield f".per: expected {known.per or 'no such entry for this name'}, found {entry.per}"
     for other, wanted in (entry.when or {}).items():
         if other not in table:
-            yield f".when.{other}: unknown; this family knows {', '.join(table)}"
+            yield f".when.{other}: unknown; this family knows {_listed(table, other)}"
             continue
         allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
         yield from (f".when.{other}: {fault}" for value in allowed if (fault := table[other].fault(value)))
@@ -97,3 +99,11 @@ def _given(entry: Form) -> Mapping[str, tuple[Any, ...]]:
     if isinstance(entry, Range):
         return {"low": (entry.low,), "high": (entry.high,)}
     return {"choices": entry.choices} if isinstance(entry, Choice) else {"value": (entry.value,)}
+
+
+def _listed(names: Mapping[str, Hyperparameter], unknown: str) -> str:
+    """Names in their order; those of augmentation, which are many, only beside an unknown one of that kind."""
+    augmentation = [name for name in names if name.startswith(AUGMENT)]
+    if augmentation and unknown.startswith(AUGMENT):
+        return ", ".join(augmentation)
+    return ", ".join([*(n for n in names if n not in augmentation), *([f"{AUGMENT}..."] if augmentation else [])])

@@ -25,7 +25,8 @@ from tracker.config.parts import (
     Training,
 )
 from tracker.errors import ConfigError
-from tracker.hyperparameters import FAMILIES, Hyperparameter, table_of
+from tracker.hyperparameters import FAMILIES, table_of
+from tracker.knobs import Hyperparameter
 from tracker.metrics import CURVES, name_fault
 from tracker.sampler_table import SAMPLERS
 from tracker.shapes import STUDY_NAME as NAME

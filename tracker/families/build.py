@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
 from tracker.standalone.build import COLUMNS, call_build
 from tracker.training.arrays import Arrays
+from tracker.training.augment import fault as augmentation_fault
 
 ARGUMENTS = ("hyperparameters", "input_shape", "classes")
 
@@ -39,6 +41,10 @@ class BuildFamily(SoloFamily):
             return running(spec, AmbientRandomness(derive_seed(spec.seed, "build", *purpose)))
 
         return ModuleEngine(spec, arrays, make, inside, own=True)
+
+    def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
+        """Rows of any shape will do, if they can be augmented so."""
+        return augmentation_fault(params, input_shape)
 
     def require(self, own: OwnFunction, entry: str) -> None:
         """A function that takes hyperparameters, input_shape, classes, and columns where it wants the features' names."""

@@ -20,6 +20,8 @@ from tracker.records import TrialSpec
 from tracker.seeds import bit_generator
 from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays, Tables, take
+from tracker.training.augment import Augmentation, Mix
+from tracker.training.augment import fault as augmentation_fault
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Epoch, Kept
 from tracker.training.losses import (
@@ -59,9 +61,8 @@ class MlpFamily:
         raise ConfigError(f"model.entry: family mlp runs no code of your own, found {entry}")
 
     def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
-        """Rows of any shape will do: they are read as flat ones."""
-        del params, input_shape
-        return None
+        """Rows of any shape will do: they are read as flat ones. They must be such that can be augmented so."""
+        return augmentation_fault(params, input_shape)
 
     def lanes_agree(self) -> bool:
         """See `tracker.families.mlp_selftest`."""
@@ -79,6 +80,8 @@ class MlpEngine:
         self.lanes, self.arrays, self.tables, self.epoch = lanes, arrays, tables, epoch
         self.optimizer = Optimizer([spec.params for spec in lanes.specs])
         self.weights = [class_weights(spec.params, arrays) for spec in lanes.specs]
+        found = ((lane, Augmentation.of(spec, arrays)) for lane, spec in enumerate(lanes.specs))
+        self.augmentations = {lane: augmentation for lane, augmentation in found if augmentation is not None}
         self.log_p = torch.empty(0)
         self.best_log_p: list[Tensor | None] = [None] * lanes.lanes
         self.best_epochs = [0] * lanes.lanes
@@ -167,12 +170,16 @@ class MlpEngine:
         coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, total)
         dropout = Dropout(lanes, epoch, padded)
         blocks = lanes.optimizer_blocks()
-        shares = self._shares(index, full, last)
+        mixes = self._mixes(index)
+        shares = self._shares(index, full, last, mixes)
         log_p = torch.empty(steps, lanes.lanes, padded, self.tables.truth.shape[1])
         at_once = max(1, CHUNK_FLOATS // (lanes.lanes * padded * (self.tables.x.shape[1] + dropout.numbers)))
         for start in range(0, steps, at_once):
             chosen = torch.from_numpy(index[start : start + at_once])
-            x, truth = take(self.tables.x, chosen), self._smoothed(take(self.tables.truth, chosen))
+            x, truth = take(self.tables.x, chosen), take(self.tables.truth, chosen)
+            for lane in self.augmentations:
+                self._augment(lane, chosen[:, lane], x[:, lane], truth[:, lane])
+            truth = self._smoothed(truth)
             masks = dropout.masks(len(chosen))
             for offset in range(len(chosen)):
                 step = start + offset
@@ -181,7 +188,23 @@ class MlpEngine:
                 step_shares = None if shares is None else shares[step]
                 lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step], step_shares)
                 self.optimizer.step(blocks, coefficients[step])
-        return mean_losses(log_p, index, self.tables.y, count)
+        return mean_losses(log_p, index, self.tables.y, count, mixes)
+
+    def _augment(self, lane: int, chosen: Tensor, x: Tensor, truth: Tensor) -> None:
+        """Rows (steps, rows, columns) of one lane and their truth become what this epoch makes of them, in place."""
+        augmentation, arrays, epoch = self.augmentations[lane], self.arrays, self.epoch + 1
+        is_row = chosen < len(arrays.y_train)
+        samples = chosen[is_row].numpy()
+        x[..., : arrays.x_train.shape[1]][is_row] = torch.from_numpy(augmentation.rows(epoch, samples))
+        if (mix := augmentation.mix(epoch, samples)) is not None:
+            table = self.tables.truth.numpy()
+            truth[is_row] = torch.from_numpy(mix.of(table[samples], table[mix.partners]))
+
+    def _mixes(self, index: np.ndarray) -> dict[int, Mix]:
+        """Of each lane with mixup what becomes of its rows, in the order of `index`; what is no row is mixed as the last."""
+        samples = np.minimum(index, len(self.arrays.y_train) - 1)
+        found = ((n, one.mix(self.epoch + 1, samples[:, n].reshape(-1))) for n, one in self.augmentations.items())
+        return {lane: mix for lane, mix in found if mix is not None}
 
     def _smoothed(self, truth: Tensor) -> Tensor:
         """One-hot truth (steps, lanes, rows, classes) of lanes with label smoothing, a share of it spread over all classes."""
@@ -191,7 +214,7 @@ class MlpEngine:
                 truth[:, lane, :, :classes].mul_(1 - share).add_(share / classes)
         return truth
 
-    def _shares(self, index: np.ndarray, full: Rows, last: Rows) -> Tensor | None:
+    def _shares(self, index: np.ndarray, full: Rows, last: Rows, mixes: Mapping[int, Mix]) -> Tensor | None:
         """What each row counts in the mean of its batch, (steps, lanes, rows, 1): its weight over the sum of all weights.
 
         Lanes without weights keep the very numbers that they have alone; None where no lane has any.
@@ -202,9 +225,11 @@ class MlpEngine:
         shares[-1] = last.share
         for lane, weights in enumerate(self.weights):
             if weights is not None:
-                chosen = np.where(
-                    index[:, lane] < len(self.arrays.y_train), weights[self.tables.y[index[:, lane]]], 0.0
-                )
+                of_rows = weights[self.tables.y[index[:, lane]]]
+                if mix := mixes.get(lane):
+                    theirs = weights[self.tables.y[mix.partners]]
+                    of_rows = mix.of(of_rows.reshape(-1), theirs).reshape(of_rows.shape)
+                chosen = np.where(index[:, lane] < len(self.arrays.y_train), of_rows, 0.0)
                 shares[:, lane, :, 0] = torch.from_numpy(chosen / chosen.sum(axis=1, keepdims=True))
         return shares
 

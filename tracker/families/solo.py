@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +24,8 @@ from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
 from tracker.standalone.network import ROWS_AT_ONCE, shaped
 from tracker.training.arrays import Arrays
+from tracker.training.augment import Augmentation
+from tracker.training.augment import fault as augmentation_fault
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import class_weights, needs_probabilities, probability_row, validation_row
@@ -106,6 +109,7 @@ class ModuleEngine(SoloEngine):
         self._x = torch.from_numpy(shaped(arrays.x_train, arrays.shape).copy())
         self._y = torch.from_numpy(arrays.y_train.copy())
         self._x_validation = shaped(arrays.x_validation, arrays.shape)
+        self._augmentation = Augmentation.of(spec, arrays)
         self._epoch = 0
         self._module: torch.nn.Module | None = None
         self._best: dict[str, Tensor] | None = None
@@ -181,9 +185,19 @@ class ModuleEngine(SoloEngine):
         total = len(batches) * self.spec.training["epochs"]
         self._steps.begin(self._epoch * len(batches) + 1, len(batches), total)
         for batch in batches:
-            rows = torch.from_numpy(batch[batch < count])
-            losses.append(self._steps.take(module, self._x[rows], self._y[rows], self._arrays.classes))
+            rows = batch[batch < count]
+            losses.append(self._steps.take(module, *self._batch(rows), self._arrays.classes))
         return float(np.add.reduce(np.concatenate(losses), dtype=np.float64)) / count
+
+    def _batch(self, rows: np.ndarray) -> tuple[Tensor, Truth]:
+        """Training rows of these numbers as this epoch has them, and their truth."""
+        y, augmentation, epoch = self._y[torch.from_numpy(rows)], self._augmentation, self._epoch + 1
+        if augmentation is None:
+            return self._x[torch.from_numpy(rows)], Truth(y)
+        x = torch.from_numpy(shaped(augmentation.rows(epoch, rows), self._arrays.shape))
+        if (mix := augmentation.mix(epoch, rows)) is None:
+            return x, Truth(y)
+        return x, Truth(y, self._y[torch.from_numpy(mix.partners)], torch.from_numpy(mix.shares))
 
     def _scored(self, module: torch.nn.Module, loss: float) -> Epoch:
         arrays = self._arrays
@@ -243,11 +257,27 @@ class ShapedFamily(SoloFamily):
                 f"family {self._name} reads images or sequences, and the rows have no shape; say data.shape: [1, 8, 8] "
                 "(channels, height, width) or [20, 3] (steps, channels), or take family mlp"
             )
-        return None if self._fault is None else self._fault(params, input_shape)
+        return (self._fault and self._fault(params, input_shape)) or augmentation_fault(params, input_shape)
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Classes of rows, int64 (rows,); with mixup those of their partners, and each row's own share, float32 (rows,)."""
+
+    y: Tensor
+    partners: Tensor | None = None
+    shares: Tensor | None = None
+
+    def mixed(self, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `of` says of classes (rows,), float32; both truths count, each by its share."""
+        mine = of(self.y)
+        if self.partners is None or self.shares is None:
+            return mine
+        return mine * self.shares + of(self.partners) * (1 - self.shares)
 
 
 class _Steps:
@@ -270,7 +300,7 @@ class _Steps:
         """The coefficients of an epoch's steps, of `total` in the run; the values as the module has them now."""
         self._coefficients = iter(self._optimizer.coefficients(first_step, steps, total))
 
-    def take(self, module: torch.nn.Module, x: Tensor, y: Tensor, classes: int) -> np.ndarray:
+    def take(self, module: torch.nn.Module, x: Tensor, truth: Truth, classes: int) -> np.ndarray:
         """One step on a batch; the loss of each of its rows, float32 (rows,)."""
         module.zero_grad(set_to_none=True)
         logits = module(x)
@@ -278,9 +308,9 @@ class _Steps:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise TrainingError(f"the model gives {found} for {len(x)} rows; expected logits ({len(x)}, {classes})")
         log_p = log_softmax(logits.to(torch.float32), 1)
-        losses = -log_p.gather(1, y[:, None])[:, 0]
+        losses = truth.mixed(lambda y: -log_p.gather(1, y[:, None])[:, 0])
         smooth = losses if not self._smoothing else losses * (1 - self._smoothing) - log_p.mean(1) * self._smoothing
-        self._mean(smooth, y).backward()  # type: ignore[no-untyped-call]
+        self._mean(smooth, truth).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for parameter, value, gradient in zip(self._parameters, *self._views, strict=True):
                 value.copy_(parameter)
@@ -300,11 +330,11 @@ class _Steps:
         self._block[2].copy_(moments["first"])
         self._block[3].copy_(moments["second"])
 
-    def _mean(self, losses: Tensor, y: Tensor) -> Tensor:
+    def _mean(self, losses: Tensor, truth: Truth) -> Tensor:
         """The mean over the rows, each with the weight of its class."""
-        if self._weights is None:
+        if (of_class := self._weights) is None:
             return losses.mean()
-        weights = self._weights[y]
+        weights = truth.mixed(lambda y: of_class[y])
         return (losses * weights).sum() / weights.sum()
 
     def _split(self, flat: Tensor) -> list[Tensor]:

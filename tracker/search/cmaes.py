@@ -15,7 +15,7 @@ import cmaes
 import numpy as np
 
 from tracker.errors import TrackerError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.search.entries import Domain, Interval, value_at
 from tracker.search.samplers import Searched, Told, Turns, row_of

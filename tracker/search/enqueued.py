@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import SpaceError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.search.entries import Entry
 from tracker.search.space import Space
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 
 Condition = tuple[str, tuple[Value, ...]]
 

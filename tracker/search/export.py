@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from tracker.canonical import canonical_json
 from tracker.errors import InputError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.records import StudySpec, Trial
 from tracker.search.entries import Entry, Interval, Options
 from tracker.search.optuna_border import distribution, optuna_border

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.canonical import canonical_json
 from tracker.errors import SpaceError, TrackerError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.search.entries import Entry, Interval
 from tracker.search.samplers import Searched, Told

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import optuna
 
 from tracker.errors import TrackerError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.search.entries import Entry, Interval
 
 

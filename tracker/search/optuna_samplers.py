@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from tracker.errors import TrackerError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.sampler_table import GENERATION
 from tracker.search.entries import Entry

@@ -13,7 +13,8 @@ from typing import Any
 from tracker import config
 from tracker.canonical import canonical_json
 from tracker.errors import SpaceError
-from tracker.hyperparameters import Hyperparameter, Value, active, table_of, with_neutral
+from tracker.hyperparameters import active, table_of, with_neutral
+from tracker.knobs import Hyperparameter, Value
 from tracker.search.entries import Condition, Constant, Entry, Interval, Options, entry_from, entry_json, last_step
 
 Declared = Mapping[str, config.Range | config.Choice | config.Fixed]

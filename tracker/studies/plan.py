@@ -158,13 +158,18 @@ def _corners(spec: StudySpec) -> Iterator[Mapping[str, Any]]:
         chosen = dict(zip(sizes, values, strict=True))
 
         def choose(name: str, entry: Entry, chosen: Mapping[str, Any] = chosen) -> Any:
-            return chosen.get(name, _ends(entry)[0])
+            return chosen.get(name, _greatest(_ends(entry)))
 
         yield active(spec.family, {**space.fixed, **space.walk(choose)[1]})
 
 
 def _ends(entry: Entry) -> Sequence[Any]:
     return (entry.domain.low, entry.domain.high) if isinstance(entry.domain, Interval) else entry.domain.listed()
+
+
+def _greatest(values: Sequence[Any]) -> Any:
+    """Of numbers and truth values the greatest: what is neutral, 0 or false, fits everywhere. Else the first."""
+    return max(values) if all(isinstance(value, int | float) for value in values) else values[0]
 
 
 class Planner:

@@ -14,6 +14,7 @@ from tracker.records import THRESHOLD
 from tracker.separation import Cuts, best_threshold
 from tracker.standalone.decision import decide
 from tracker.training.arrays import Arrays
+from tracker.training.augment import Mix
 
 
 def class_weights(params: Mapping[str, Any], arrays: Arrays) -> np.ndarray | None:
@@ -30,10 +31,19 @@ def class_weights(params: Mapping[str, Any], arrays: Arrays) -> np.ndarray | Non
     return len(arrays.y_train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
 
 
-def mean_losses(log_p: Tensor, index: np.ndarray, y: np.ndarray, count: int) -> list[float]:
-    """Mean cross-entropy of each lane over the rows of an epoch, summed in float64 lane by lane."""
+def mean_losses(
+    log_p: Tensor, index: np.ndarray, y: np.ndarray, count: int, mixes: Mapping[int, Mix] | None = None
+) -> list[float]:
+    """Mean cross-entropy of each lane over the rows of an epoch, summed in float64 lane by lane.
+
+    Of a lane with mixup (`mixes`, by lane, its rows in the order of `index`) both truths count, each by its share.
+    """
     truth = torch.from_numpy(y[index])[..., None]
     losses = -log_p.gather(-1, truth)[..., 0].numpy()
+    for lane, mix in (mixes or {}).items():
+        partners = torch.from_numpy(y[mix.partners].reshape(index[:, lane].shape))[..., None]
+        theirs = -log_p[:, lane].gather(-1, partners)[..., 0].numpy()
+        losses[:, lane] = mix.of(losses[:, lane].reshape(-1), theirs.reshape(-1)).reshape(theirs.shape)
     real = index < count
     return [float(np.add.reduce(losses[:, k][real[:, k]], dtype=np.float64)) / count for k in range(index.shape[1])]
 
