@@ -103,7 +103,7 @@ def read_table(path: str | Path, config: Config | None = None) -> pd.DataFrame:
 
 
 def load_model(model: str | Path, *, trust: str | None = None, project: Project | None = None) -> StandaloneModel:
-    """Opens a model folder, or the model of STUDY/NUMBER: raw rows in, labels and class probabilities out.
+    """Opens a model folder, the model of STUDY/NUMBER, or `final`: raw rows in, labels and class probabilities out.
 
     A model that was not kept is derived again in a fresh process; ReplayError where other weights come out.
     Where the network is the user's own, its recorded code runs if it is that of the project's folder; other code raises

@@ -11,7 +11,8 @@ import pytest
 from tests.studies.project import SmallProject
 from tracker.datasets.training_data import load_training_data
 from tracker.evaluation.baselines import write_baselines
-from tracker.evaluation.baselines_report import baseline_line, baseline_lines, read_baselines
+from tracker.evaluation.baselines_report import baseline_line, baseline_lines, read_baselines, versus
+from tracker.evaluation.sureness import Sureness
 from tracker.project.stage import STAGES
 
 
@@ -41,12 +42,47 @@ def test_no_test_row_is_read_and_bytes_are_equal(fresh: SmallProject) -> None:
     assert content == path.read_bytes()
 
 
+def sure_of(interval: tuple[float, float] | None, metric: str = "val_f1") -> Sureness:
+    """What is known of a first trial with this interval."""
+    return Sureness(metric, [{"study": "tpe", "trial": 3, "value": 0.8}], interval, frozenset(), None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "words"),
+    [
+        (
+            "val_f1",
+            (0.7, 0.9),
+            "logistic is a tie of tpe/3 too: on these rows no network is clearly better than logistic",
+        ),
+        ("val_f1", (0.76, 0.9), "tpe/3 is clearly better than logistic, the best of them"),
+        ("val_f1", (0.5, 0.6), "tpe/3 is clearly worse than logistic, the best of them"),
+        ("val_loss", (0.1, 0.2), "tpe/3 is clearly better than logistic, the best of them"),
+        ("val_loss", (0.5, 0.6), "tpe/3 is clearly worse than logistic, the best of them"),
+        ("val_f1", None, None),
+    ],
+)
+def test_whether_networks_are_better_is_said(
+    metric: str, interval: tuple[float, float] | None, words: str | None
+) -> None:
+    """By the rule that makes ties: inside the first trial's interval no difference is told; losses the other way round."""
+    models = [
+        {"name": "majority", "metrics": {"val_f1": None, "val_loss": 0.7}},
+        {"name": "logistic", "metrics": {"val_f1": 0.75, "val_loss": 0.4}},
+    ]
+    told = {"objective": {"metric": metric}, "models": models}
+    assert words == versus(told, sure_of(interval, metric))
+    other = "val_loss" if metric == "val_f1" else "val_f1"
+    assert versus(told, sure_of(interval, other)) is None  # another objective than that of the baselines
+
+
 def test_a_report_of_other_rows_is_not_shown(fresh: SmallProject) -> None:
     """The line stands where the report is of the present rows; an undefined score is called so; a broken report is none."""
-    assert [] == baseline_lines(fresh.paths)
+    sure = sure_of(None)
+    assert [] == baseline_lines(fresh.paths, sure)
     told = write_baselines(fresh.paths, fresh.config)
     line = baseline_line(told)
-    assert [line] == baseline_lines(fresh.paths)
+    assert [line] == baseline_lines(fresh.paths, sure)
     assert "baselines on the same rows: majority " in str(line)
     told["models"][0]["metrics"]["val_f1"] = None
     assert "majority undefined, logistic 0." in str(baseline_line(told))

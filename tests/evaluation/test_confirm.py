@@ -12,6 +12,7 @@ from tests.studies.project import SmallProject
 from tracker.deriving.judge_final import reproduce_final
 from tracker.deriving.judge_project import verify_pipeline
 from tracker.deriving.judge_study import FreshProcesses
+from tracker.deriving.model_again import write_model_again
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.certainty import mean
 from tracker.evaluation.compare import compare
@@ -22,6 +23,8 @@ from tracker.reporting.facts import collect
 from tracker.reporting.words import certainty, score
 from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies
+from tracker.terminal.leaderboard import read_trial
+from tracker.terminal.show_final import describe_final, read_final
 
 CONFIRM = {"top": 2, "seeds": 3}
 
@@ -202,14 +205,49 @@ def test_it_is_said_in_words(tuned: SmallProject) -> None:
     content = json.loads((tuned.paths.reports / "ranking.json").read_bytes())
     told, lines = content["confirmation"], Sureness.of(content, Defaults.of(tuned.config)).lines()
     best, choice = told["contenders"][0], told["measured"]["choice"]
-    assert f"best mean of 3 configurations, 3 further seeds each: {best['mean']:.4f}; as found" in lines[-3]
-    assert f"{choice['mean']:.4f} ± {choice['sd']:.4f}, the defaults manual/0" in lines[-2]
-    assert f"with probability {100 * told['measured']['probability']:.1f} %" in lines[-1]
+    assert f"best mean of 3 configurations, 3 further seeds each: {best['mean']:.4f}; as found" in lines[-4]
+    assert f"{choice['mean']:.4f} ± {choice['sd']:.4f}, the defaults manual/0" in lines[-3]
+    assert f"with probability {100 * told['measured']['probability']:.1f} %" in lines[-2]
+    served = told["served"]
+    assert f"(seed {served['seed']}, val_f1 {served['value']:.4f}): `tracker show final`" in lines[-1]
     never = Sureness.of(
         {**content, "confirmation": {**told, "measured": {**told["measured"], "probability": 1.0}}}, None
     )
-    assert "99.9 %" in never.lines()[-1]
+    assert "99.9 %" in never.lines()[-2]
     assert isinstance(told["served"]["seed"], int)
+
+
+def test_the_scored_run_is_shown(tuned: SmallProject) -> None:
+    """`show final` tells the run that was scored, not the one that was found; `show` of that names it; the model opens."""
+    ranking = ranked(tuned)
+    found, served = read_final(tuned.paths), ranking.confirmation.json["served"]
+    assert (served["key"], served["seed"], served["value"]) == (found["key"], found["seed"], found["value"])
+    assert "reports/confirm/model" == found["model"]
+    assert found["key"] != found["found"]["key"]
+    lines = describe_final(found)
+    name = f"{ranking.chosen.study}/{ranking.chosen.trial}"
+    assert lines[0].startswith(f"{name}  val_f1 {served['value']:.4g} on validation, f1 ")
+    assert f"seed {found['found']['seed']}: tracker show {name}" in lines[1]
+    assert f"seed      {served['seed']}" in lines
+    assert any(line.startswith("val_loss  ") and "first" in line for line in lines)  # the curve of that run
+    assert "`tracker show final`" in read_trial(tuned.paths, name)["place"]
+    model = tuned.paths.confirmed / "model"
+    assert json.loads((model / "model.json").read_bytes()) == json.loads(
+        (open_final(tuned) / "model.json").read_bytes()
+    )
+
+
+def open_final(project: SmallProject) -> Path:
+    """The folder of the scored run's model, written anew."""
+    folder = project.paths.root / "again"
+    write_model_again("final", project.paths, folder)
+    return folder
+
+
+def test_nothing_scored_is_said(fresh: SmallProject) -> None:
+    """Without a result `show final` says what to run first."""
+    with pytest.raises(NotFoundError, match="nothing is scored yet"):
+        read_final(fresh.paths)
 
 
 def test_the_report_speaks_of_what_was_confirmed(tuned: SmallProject) -> None:

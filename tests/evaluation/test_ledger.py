@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
-from tracker.evaluation.ledger import Look, mark_rows, read_ledger, record_look
+from tracker.evaluation.ledger import Look, count_words, mark_rows, read_ledger, record_look
 from tracker.store.store import Store
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "looks"  # looks of format 1, as release 0.1 wrote them
@@ -80,6 +80,14 @@ def test_one_appended_row_buys_no_free_look(place):
         with pytest.raises(TestLooksSpent):
             take(place, "b", budget=1, rows=rows, test_digest="t2")
     assert take(place, "b", budget=1, rows=fresh, test_digest="t3").count(mark_rows(fresh)) == 1
+
+
+def test_equal_rows_count_once_and_that_is_said():
+    """Rows of equal content share a mark; people are told both numbers where they differ."""
+    assert (count_words(ROWS), count_words([*ROWS, ROWS[0]])) == (
+        f"{len(ROWS)} test rows",
+        f"{len(ROWS) + 1} test rows ({len(ROWS)} different ones)",
+    )
 
 
 def test_further_rows_are_recorded_without_a_new_count(place):

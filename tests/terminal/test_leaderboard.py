@@ -98,7 +98,7 @@ def test_what_cannot_be_listed_is_said(reports: Path) -> None:
 @pytest.mark.parametrize("place", ["tpe", "tpe/", "/3", "tpe/x", "tpe/-1", "tpe/²", ""])
 def test_a_trial_is_named_by_study_and_number(reports: Path, place: str) -> None:
     """Anything else is refused with an example."""
-    with pytest.raises(InputError, match="expected STUDY/NUMBER, for example tpe/42, found"):
+    with pytest.raises(InputError, match="expected STUDY/NUMBER, for example tpe/42, or final; found"):
         read_trial(Paths.of(reports.parents[1], {}), place)
 
 

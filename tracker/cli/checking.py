@@ -18,7 +18,10 @@ from tracker.terminal.lists import note, say
 def reproduce(
     target: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="STUDY/NUMBER, `final`, an MLflow run id, or the path of a record.json."),
+        typer.Argument(
+            metavar="STUDY/NUMBER|final|RUN",
+            help="For example tpe/42; or an MLflow run id, or the path of a record.json.",
+        ),
     ],
     record: Annotated[
         bool, typer.Option("--record", help="Write the verdict to the tags of the run in MLflow.")

@@ -45,11 +45,10 @@ def run(
 ) -> None:
     """Do all stages without DVC: prepare, split, every study, compare with its look at the test split."""
     from tracker.project.stage import run_all
-    from tracker.terminal.leaderboard import closing_lines
+    from tracker.terminal.leaderboard import next_lines
 
     run_all(workers, verbose)
-    for line in closing_lines(find_paths()):
-        say(line)
+    say("\n".join(next_lines(find_paths())))
 
 
 @app.command()

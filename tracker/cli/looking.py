@@ -41,14 +41,22 @@ def runs(
 
 @app.command(rich_help_panel=LOOKING)
 def show(
-    trial: Annotated[str, typer.Argument(metavar="STUDY/NUMBER", help="For example tpe/42.")],
+    trial: Annotated[
+        str, typer.Argument(metavar="STUDY/NUMBER|final", help="For example tpe/42; final: the run that was scored.")
+    ],
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
-    """Show one trial: params, seed, metrics, its curve, how to find it in MLflow."""
+    """Show one trial, or what was scored: params, seed, metrics, its curve, its model, how to find it in MLflow."""
     from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
 
-    found = read_trial(find_paths(), trial)
-    say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe_trial(found)))
+    paths = find_paths()
+    if trial == "final":
+        from tracker.terminal.show_final import describe_final, read_final
+
+        found, describe = read_final(paths), describe_final
+    else:
+        found, describe = read_trial(paths, trial), describe_trial
+    say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe(found)))
     note(notes_of(find_paths(), found["study"]))
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import parse_canonical
 from tracker.errors import InputError, NotFoundError
+from tracker.evaluation.files import read_report
+from tracker.evaluation.final import was_scored
+from tracker.fields import final_report
 from tracker.paths import Paths
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.remedies import has_dvc, run_again
@@ -21,6 +24,8 @@ from tracker.tracking.run_contents import stored_from
 
 if TYPE_CHECKING:
     from tracker.records import Trial
+
+FINAL = "final"  # what people call the scored run
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,20 @@ def _stored_like(trial: Trial, abouts: tuple[Mapping[str, Any], ...] | None = No
     unknown: tuple[Mapping[str, Any], ...] = tuple({} for _ in trial.outcomes)
     times = tuple(Timing(0.0, 0.0) for _ in trial.outcomes)
     return StoredTrial(trial.proposal, trial.outcomes, times, abouts or unknown)
+
+
+def find_final(paths: Paths) -> tuple[Mapping[str, Any], Recorded]:
+    """The content of `reports/final.json`, and the record of the run that it scored.
+
+    Raises NotFoundError where nothing was scored or the run is in no record, InputError where the report is damaged.
+    """
+    path = paths.reports / "final.json"
+    if not path.is_file():
+        raise NotFoundError(f"{path}: nothing is scored yet; {run_again(path)} first")
+    final: Mapping[str, Any] = read_report(path, run_again(paths.root), final_report)
+    if not was_scored(final):
+        raise NotFoundError(f"{path}: nothing was scored: {final['because']}")
+    return final, recorded_key(paths, str(final["key"]), f"{FINAL} {final['study']}/{final['trial']}")
 
 
 def recorded_key(paths: Paths, key: str, name: str) -> Recorded:

@@ -12,20 +12,18 @@ from typing import Any
 from tracker.deriving.compare_models import describe_again
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.derive import FreshProcess
-from tracker.deriving.find_trial import Recorded, recorded_key
+from tracker.deriving.find_trial import Recorded, find_final, recorded_key
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
-from tracker.errors import DataError, NotFoundError, TrackerError
+from tracker.errors import DataError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
 from tracker.evaluation.confirm_scores import SeedModel
-from tracker.evaluation.files import read_report
-from tracker.evaluation.final import DETAILS, OPTIONAL, RESULT, SEEDS, confusion_text, was_scored
+from tracker.evaluation.final import DETAILS, OPTIONAL, RESULT, SEEDS, confusion_text
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import as_told
-from tracker.fields import final_report
 from tracker.paths import Paths
-from tracker.remedies import run_again, stage_command
+from tracker.remedies import stage_command
 from tracker.store.model_folder import write_model
 from tracker.surroundings.changes import Cause
 from tracker.trees import first_difference
@@ -38,12 +36,7 @@ def reproduce_final(paths: Paths, fresh: FreshProcess | None = None) -> Verdict:
 
     Raises NotFoundError where there is no report, or its trial is in no record.
     """
-    path = paths.reports / "final.json"
-    final = read_report(path, run_again(paths.root), final_report)
-    if not was_scored(final):
-        raise NotFoundError(f"{path}: nothing was scored: {final['because']}")
-    name = f"final {final['study']}/{final['trial']}"
-    recorded = recorded_key(paths, str(final["key"]), name)
+    final, recorded = find_final(paths)
     with TemporaryDirectory(prefix="tracker-") as folder:
         weights = Path(folder) / "weights.safetensors"
         found = replace(reproduce_record(recorded, paths.root, paths.splits, fresh, weights), kind="final")

@@ -12,7 +12,7 @@ from typing import Any
 from tracker.aggregation import aggregate
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.derive import FreshProcess
-from tracker.deriving.find_trial import Recorded, find_recorded, parse_record, recorded_trial
+from tracker.deriving.find_trial import FINAL, Recorded, find_recorded, parse_record, recorded_trial
 from tracker.deriving.judge_final import reproduce_final
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
@@ -29,7 +29,6 @@ from tracker.surroundings.changes import Cause
 from tracker.tracking.verdicts import TAGS, fetch_run, find_runs, tag_runs
 from tracker.trees import first_difference
 
-FINAL = "final"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tracker.deriving.compare_models import describe_again
-from tracker.deriving.find_trial import find_recorded
+from tracker.deriving.find_trial import FINAL, find_final, find_recorded
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.errors import NotFoundError, ReplayError
 from tracker.families.trusted_code import require_trusted
@@ -23,11 +23,11 @@ TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[0-9]{1,8}")
 
 
 def open_model(model: str | Path, paths: Paths, trust: str | None = None) -> StandaloneModel:
-    """The model in a folder, or, where there is no such folder, that of STUDY/NUMBER."""
+    """The model in a folder, or, where there is no such folder, that of STUDY/NUMBER, or for `final` that which was scored."""
     from tracker.standalone.load import load_model
     from tracker.studies.derived_model import require_own_code
 
-    if isinstance(model, str) and TRIAL.fullmatch(model) and not Path(model).exists():
+    if isinstance(model, str) and (model == FINAL or TRIAL.fullmatch(model)) and not Path(model).exists():
         with TemporaryDirectory(prefix="tracker-") as scratch:
             write_model_again(model, paths, Path(scratch) / "model", trust)
             return load_model(Path(scratch) / "model")
@@ -36,12 +36,12 @@ def open_model(model: str | Path, paths: Paths, trust: str | None = None) -> Sta
 
 
 def write_model_again(target: str, paths: Paths, folder: Path, trust: str | None = None) -> None:
-    """Writes the model folder of STUDY/NUMBER; weights that were not kept are trained again in a fresh process.
+    """Writes the model folder of STUDY/NUMBER or `final`; weights that were not kept are trained again in a fresh process.
 
     Raises NotFoundError where the trial has no model, ReplayError where other weights than the recorded ones come out,
     CodeNotTrusted where its code is not that of the project's folder.
     """
-    recorded = find_recorded(target, paths)
+    recorded = find_final(paths)[1] if target == FINAL else find_recorded(target, paths)
     digest = recorded.outcome.weights
     if digest is None:
         raise NotFoundError(f"{target} has no model: {recorded.outcome.reason or 'it was stopped, or gave none'}")

@@ -1,4 +1,4 @@
-"""Reads `reports/baselines.json`, and says what it tells in a line."""
+"""Reads `reports/baselines.json`, and says in lines what simple models give and whether the networks are better."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from tracker.datasets.storage import read_document
 from tracker.errors import TrackerError
 from tracker.evaluation.files import read_report
+from tracker.evaluation.sureness import Sureness, place
+from tracker.metrics import direction_of
 from tracker.paths import Paths
 from tracker.remedies import run_again
 from tracker.shapes import entries, many, named, number, optional, plain, text
@@ -44,10 +46,32 @@ def metric_of(told: Mapping[str, Any]) -> str:
     return metric if any(metric in model["metrics"] for model in told["models"]) else "val_f1"
 
 
-def baseline_lines(paths: Paths) -> list[str]:
-    """That line, where there is one."""
-    line = baseline_line(read_baselines(paths))
-    return [] if line is None else [line]
+def baseline_lines(paths: Paths, sure: Sureness) -> list[str]:
+    """That line, where there is one, and whether the networks are better than the best of these models."""
+    told = read_baselines(paths)
+    line = baseline_line(told)
+    if told is None or line is None:
+        return []
+    words = versus(told, sure)
+    return [line, f"          {words}"] if words else [line]
+
+
+def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
+    """Whether the first trial is better than the best simple model, by the rule that makes ties; None where it is not known."""
+    if sure.interval is None or metric_of(told) != sure.metric:
+        return None
+    scores = {model["name"]: model["metrics"].get(sure.metric) for model in told["models"]}
+    known = {name: value for name, value in scores.items() if value is not None}
+    if not known:
+        return None
+    sign = 1 if direction_of(sure.metric) == "maximize" else -1
+    name = max(known, key=lambda one: sign * known[one])
+    low, high = sure.interval
+    first = place(sure.rows[0])
+    if low <= known[name] <= high:
+        return f"{name} is a tie of {first} too: on these rows no network is clearly better than {name}"
+    below = (known[name] < low) == (sign > 0)
+    return f"{first} is {'clearly better' if below else 'clearly worse'} than {name}, the best of them"
 
 
 def _shown(value: float | None) -> str:

@@ -40,7 +40,7 @@ from tracker.evaluation.final import (
     write_final,
     write_withheld,
 )
-from tracker.evaluation.ledger import Ledger, Look, join_looks, mark_rows, read_ledger, record_look, remedy
+from tracker.evaluation.ledger import Ledger, Look, count_words, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
@@ -132,8 +132,13 @@ def known_looks(paths: Paths) -> Ledger:
 
 
 def present_rows(paths: Paths) -> frozenset[str]:
-    """The marks of the present test rows, without opening any. Raises TrackerError where there are none."""
+    """The marks of the present test rows, without opening any; equal rows share one. Raises TrackerError where none are."""
     return mark_rows(test_identity(paths.sealed).row_keys)
+
+
+def present_words(paths: Paths) -> str:
+    """How many test rows there are, and how many differ, where equal ones share a mark. Raises TrackerError as above."""
+    return count_words(test_identity(paths.sealed).row_keys)
 
 
 def count_looks(paths: Paths, ledger: Ledger) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -109,6 +109,12 @@ def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
             f"test rows need keys of at least {MARK} hex digits; split the data again: {stage_command(stage='split')}"
         )
     return marks
+
+
+def count_words(row_keys: Sequence[str]) -> str:
+    """How many test rows there are, and how many marks, where equal rows share one."""
+    distinct = len(mark_rows(row_keys))
+    return f"{len(row_keys)} test rows" + ("" if distinct == len(row_keys) else f" ({distinct} different ones)")
 
 
 def join_looks(folder: Path, stored: Mapping[str, Mapping[str, Any]]) -> Ledger:

@@ -62,7 +62,7 @@ class Sureness:
         return cls(ranking["objective"]["metric"], rows, interval, ties, own, ranking.get("confirmation"))
 
     def lines(self) -> list[str]:
-        """The lead, the ties, the defaults, a line each; three more where the choice was confirmed."""
+        """The lead, the ties, the defaults, a line each; more where the choice was confirmed."""
         first, *others = self.rows
         lines = [f"how sure: {place(first)} has {self.metric} {_digits(first)}, the best of {len(self.rows)}"]
         if others:
@@ -70,7 +70,8 @@ class Sureness:
             lines.append(f"          {self._ties()}")
         if self.defaults is not None:
             lines.append(f"          {self._defaults()}")
-        return lines if self.confirmation is None else [*lines, *self._confirmed(self.confirmation)]
+        told = self.confirmation
+        return lines if told is None else [*lines, *self._confirmed(told), self._served(told)]
 
     def _confirmed(self, told: Mapping[str, Any]) -> list[str]:
         seeds, best, measured = told["seeds"], told["contenders"][0], told["measured"]
@@ -92,6 +93,11 @@ class Sureness:
             f"           better than the defaults with probability {percent(probability)} (over seeds, on the same rows)",
         ]
 
+    def _served(self, told: Mapping[str, Any]) -> str:
+        """Which of the runs is scored and served, and where its model lies: not the run that was found."""
+        served = f"seed {told['served']['seed']}, {self.metric} {told['served']['value']:.4f}"
+        return f"           of these the median is scored and served ({served}): `tracker show final`, reports/confirm/model"
+
     def line(self) -> str:
         """The same, shorter, for below a table."""
         first, *others = self.rows
@@ -106,16 +112,25 @@ class Sureness:
         if self.confirmation is None:
             return ""
         choice = self.confirmation["measured"]["choice"]
-        return f"; confirmed: {place(choice)} {_spread(choice)} over {self.confirmation['seeds']} further seeds"
+        return f"; confirmed: {place(choice)} {_spread(choice)} over {self.confirmation['seeds']} more seeds"
 
     def about(self, study: str, trial: int) -> str | None:
         """Of one trial: its place, and whether it is a tie of the first; None where it has no place."""
         row = next((row for row in self.rows if (row["study"], row["trial"]) == (study, trial)), None)
         if row is None:
             return None
-        if row is self.rows[0]:
-            return f"1 of {len(self.rows)}" if len(self.rows) == 1 else self.line()
-        return f"{row['rank']} of {len(self.rows)}, {self._tied(row)} of the first, {place(self.rows[0])}"
+        words = f"{row['rank']} of {len(self.rows)}"
+        if row is not self.rows[0]:
+            words += (
+                f", {self._tied(row)} of the first, {place(self.rows[0])}{self._chosen() if self._chose(row) else ''}"
+            )
+        elif len(self.rows) > 1:
+            words = self.line()
+        return f"{words}; another run of it is scored: `tracker show final`" if self._chose(row) else words
+
+    def _chose(self, row: Row) -> bool:
+        """Whether a confirmation chose this trial."""
+        return self.confirmation is not None and place(self.confirmation["measured"]["choice"]) == place(row)
 
     @property
     def lead(self) -> str:
@@ -162,9 +177,9 @@ def _digits(row: Row) -> str:
     return f"{row['value']:.4f}"
 
 
-def sure_lines(ranking: Ranking, config: Config) -> list[str]:
-    """What is said where a ranking has just been made."""
-    return Sureness.of(ranking_json(ranking), Defaults.of(config)).lines()
+def sureness(ranking: Ranking, config: Config) -> Sureness:
+    """Of a ranking that has just been made."""
+    return Sureness.of(ranking_json(ranking), Defaults.of(config))
 
 
 def read_sureness(paths: Paths, reports: Iterable[Mapping[str, Any]] = ()) -> Sureness | None:

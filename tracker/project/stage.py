@@ -63,7 +63,7 @@ def _run_each(config: Config, workers: int | None, verbose: bool) -> None:
     with _locked("compare"):
         compare(config, workers, verbose)
     with _locked("report"):
-        report(config)
+        report(config, last=False)
 
 
 def prepare(config: Config) -> None:
@@ -108,9 +108,8 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
     Prints the outcome.
     """
     from tracker import api
-    from tracker.evaluation.baselines_report import baseline_lines
     from tracker.evaluation.final import summarize
-    from tracker.evaluation.sureness import sure_lines
+    from tracker.terminal.compared import choice_lines
     from tracker.terminal.leaderboard import environment_notes
     from tracker.terminal.show import say_delivered, study_progress
 
@@ -119,7 +118,7 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
     with api.delivering(config) as finish:
         with study_progress(verbose=verbose) as on_progress:
             ranking = api.compare(config, project, on_progress=on_progress)
-        _say([*sure_lines(ranking, config), *baseline_lines(project.paths)])
+        _say(choice_lines(ranking, config, project.paths))
         try:
             told = summarize(ranking.test(or_stale=True))
         except LookWithheld as withheld:  # no fault of the pipeline: the report says it
@@ -128,12 +127,14 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
         say_delivered(finish())
 
 
-def report(config: Config) -> None:
-    """From reports and records to reports/index.html and reports/index.md; prints where they are."""
+def report(config: Config, last: bool = True) -> None:
+    """From reports and records to reports/index.html and reports/index.md; prints where they are, and what is next."""
     from tracker.reporting.page import write_page
+    from tracker.terminal.leaderboard import next_lines
 
     paths = project_paths()
     _say(str(path.relative_to(paths.root)) for path in write_page(paths, config))
+    _say(next_lines(paths)[:1] if last else [])
 
 
 STAGES: Mapping[str, Callable[..., None]] = MappingProxyType(

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.config import Config
+from tracker.evaluation.baselines_report import versus
 from tracker.evaluation.final import SEEDS, seeds_line
-from tracker.evaluation.sureness import percent
+from tracker.evaluation.sureness import Sureness, percent
 from tracker.metrics import TEST
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
@@ -22,7 +23,7 @@ def headline(facts: Facts) -> list[str]:
     """The answer in sentences: what was chosen, and what it scored."""
     chosen, final = facts.chosen, facts.final
     told = [
-        f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {score(chosen.value)} on validation."
+        f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {_validated(facts)} on validation."
     ]
     if final is None and facts.withheld:
         return [*told, f"No look at the test rows was spent: {facts.withheld}. To look all the same: `{LOOK_ANYWAY}`."]
@@ -35,6 +36,15 @@ def headline(facts: Facts) -> list[str]:
     if final["stale"]:
         return [*told, f"It was not scored on the test rows. Last scored was {who}: {told_f1}; {looks}."]
     return [*told, f"It scored {told_f1}; {looks}."]
+
+
+def _validated(facts: Facts) -> str:
+    """The validation score of what was chosen: the mean over further seeds where it was confirmed."""
+    confirmed, found = facts.ranking.get("confirmation"), score(facts.chosen.value)
+    if confirmed is None or confirmed["measured"]["choice"]["mean"] is None:
+        return found
+    mean = score(confirmed["measured"]["choice"]["mean"])
+    return f"{mean} (mean over {confirmed['seeds']} more seeds; {found} as found)"
 
 
 def asked(facts: Facts) -> list[tuple[str, str]]:
@@ -80,9 +90,17 @@ def certainty(facts: Facts) -> list[str]:
     if (default := facts.defaults) is not None and default.name != chosen.name:
         tie = " It is one of the ties." if ties and default.name in ties else ""
         told.append(f"The fixed hyperparameters as they are ({default.name}) score {score(default.value)}.{tie}")
-    told.append(
-        "The validation score of the chosen trial is the best of many, and therefore too good. The test score is not."
-    )
+    simple = None if facts.baselines is None else versus(facts.baselines, Sureness.of(facts.ranking, None))
+    told += [f"Beside simple models: {simple}."] if simple else []
+    if first is chosen:
+        told.append(
+            "Its validation score, as found, is the best of many, and therefore too good. The test score is not."
+        )
+    else:
+        told.append(
+            f"The best of many scores is too good. {chosen.name} is place {ranked.index(chosen) + 1} as found, and was chosen "
+            "for its mean over further seeds."
+        )
     return told if facts.ranking.get("confirmation") is None else [*told, *confirmed(facts.ranking["confirmation"])]
 
 
@@ -91,9 +109,11 @@ def confirmed(told: Mapping[str, Any]) -> list[str]:
     measured, seeds = told["measured"], told["seeds"]
     choice, defaults = measured["choice"], measured["defaults"]
     name = f"{choice['study']}/{choice['trial']}"
+    served = f"{score(told['served']['value'])} with seed {told['served']['seed']}"
     lines = [
         f"{len(told['contenders'])} configurations were trained with {seeds} further seeds each; {name} has the best mean.",
         f"With {seeds} more seeds, that chose nothing, it has {_over_seeds(choice)}.",
+        f"The run whose score is their median, {served}, is scored and served: its model is in reports/confirm/model.",
     ]
     if defaults is not None and (defaults["study"], defaults["trial"]) != (choice["study"], choice["trial"]):
         lines.append(f"The defaults have {_over_seeds(defaults)}.")

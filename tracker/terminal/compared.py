@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracker.config import Config
 from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.ranking import Ranking
-from tracker.evaluation.sureness import sure_lines
+from tracker.evaluation.sureness import sureness
 from tracker.paths import Paths
 from tracker.studies.superseded import superseded_note
 from tracker.terminal.leaderboard import environment_notes
@@ -18,6 +18,12 @@ IN_TABLE = 10  # rows, where no limit is given
 def say_ranking(ranking: Ranking, config: Config, paths: Paths, output: Format, limit: int | None) -> None:
     """What `tracker compare` says before any look; programs get the rows alone."""
     print_rows([{name: getattr(row, name) for name in COLUMNS} for row in ranking.rows], output, limit, IN_TABLE)
-    say("\n".join(["", *sure_lines(ranking, config), *baseline_lines(paths)]) if output == Format.table else "")
+    say("\n".join(["", *choice_lines(ranking, config, paths)]) if output == Format.table else "")
     note(environment_notes(ranking.environments, ranking.mixed))
     note(superseded_note(ranking.superseded, paths.root, "left out of the ranking"))
+
+
+def choice_lines(ranking: Ranking, config: Config, paths: Paths) -> list[str]:
+    """How sure the choice of a ranking is, and what simple models give."""
+    sure = sureness(ranking, config)
+    return [*sure.lines(), *baseline_lines(paths, sure)]

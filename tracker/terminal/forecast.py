@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracker.columns import align
@@ -28,6 +28,7 @@ STEP_S = (
     5e-4  # what a training step of a cohort costs before any arithmetic, on one core of 2022 (measured, as all here)
 )
 FLOPS = 1e10  # float32 operations a second of one such core at these sizes
+EARLY = 0.5  # share of the epochs that training takes where it may stop early
 STUDY_S = 5.0  # libraries, data and MLflow's database, before and after a study
 RECORD_S = 0.03  # store and MLflow, per trial
 RECORD_BYTES = 160_000  # store, MLflow rows and files of one trial, its weights apart
@@ -57,16 +58,17 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         raise InputError(faults)
     yield ""
     rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]
-    seconds, size = 0.0, 0
+    seconds, likely, size = 0.0, 0.0, 0
     dearest = Dearest()
     for name, plan in plans.items():
         time_s, bytes_ = _cost(plan, report, config, dearest)
-        seconds, size = seconds + time_s, size + bytes_
+        seconds, likely, size = seconds + time_s, likely + _likely(time_s, STUDY_S, config), size + bytes_
         generations = len(plan_generations(plan.spec, plan.trials))
         rows.append((name, plan.spec.sampler["name"], str(plan.trials), str(generations), _duration(time_s)))
     if config.compare.confirm is not None:
         time_s, bytes_, runs = _confirmation(config.compare.confirm, dearest)
-        seconds, size = seconds + time_s, size + bytes_
+        usual_s = _confirmation(config.compare.confirm, dearest.usual)[0]
+        seconds, likely, size = seconds + time_s, likely + _likely(usual_s, STUDY_S, config), size + bytes_
         rows.append(("compare.confirm", "manual", runs, "2", _duration(time_s)))
     yield from align(rows)
     yield from (
@@ -78,7 +80,8 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     if entry is not None:
         yield f"these times leave out the training itself: how long {entry} takes is not known beforehand"
     total = sum(plan.trials for plan in plans.values())
-    yield f"{total} trials, at most about {_duration(seconds)} on one core, about {max(1, size // 10**6)} MB on disk"
+    usual = "" if entry is not None else f"about {_duration(likely)} and "
+    yield f"{total} trials, {usual}at most about {_duration(seconds)} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
 
 
@@ -116,11 +119,18 @@ class Dearest:
     steps: int = 0
     lane_s: float = 0.0
     weights: int = 0
+    met: list[tuple[int, float, int]] = field(default_factory=list)
 
     def meet(self, steps: int, lane_s: float, weights: int) -> None:
         """Another configuration that is searched."""
+        self.met.append((steps, lane_s, weights))
         self.steps, self.lane_s = max(self.steps, steps), max(self.lane_s, lane_s)
         self.weights = max(self.weights, weights)
+
+    @property
+    def usual(self) -> Dearest:
+        """What the median of those that were met costs."""
+        return Dearest(*(sorted(costs)[len(costs) // 2] for costs in zip(*self.met, strict=True))) if self.met else self
 
 
 def _confirmation(confirm: Confirm, dearest: Dearest) -> tuple[float, int, str]:
@@ -157,6 +167,12 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config, dearest: Dearest)
     weights = 4 * sum(numbers)
     share = plan.trials / count
     return STUDY_S + seconds * share + RECORD_S * plan.trials, int((2 * weights + RECORD_BYTES * count) * share)
+
+
+def _likely(at_most_s: float, fixed_s: float, config: Config) -> float:
+    """Seconds that are to be expected: where training stops early, it does so after half of its epochs, or less."""
+    stops = config.training.early_stopping is not None
+    return fixed_s + (at_most_s - fixed_s) * (EARLY if stops else 1.0)
 
 
 def _cohort_s(cohort: Cohort, features: int, classes: int, rows: int) -> float:

@@ -14,7 +14,7 @@ from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import SEEDS, seeds_line, was_scored
 from tracker.evaluation.reports import check_study_report, environments_of
-from tracker.evaluation.sureness import read_sureness
+from tracker.evaluation.sureness import place, read_sureness
 from tracker.fields import final_report
 from tracker.fields import report as report_shape
 from tracker.metrics import TEST, direction_of
@@ -109,7 +109,7 @@ def notes_of(paths: Paths, name: str | None, without: Collection[str] = ()) -> l
     return [
         *notes,
         *environment_notes(*environments_of(reports)),
-        *([sure.line(), *baseline_lines(paths)] if sure else []),
+        *([sure.line(), *baseline_lines(paths, sure)] if sure else []),
     ]
 
 
@@ -127,7 +127,7 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     """
     study, _, number = place.rpartition("/")
     if not study or not number.isdecimal():
-        raise InputError(f"expected STUDY/NUMBER, for example tpe/42, found {place!r}")
+        raise InputError(f"expected STUDY/NUMBER, for example tpe/42, or final; found {place!r}")
     report = read_reports(paths.study_reports, study)[0]
     trials = {trial["number"]: trial for trial in report["trials"]}
     if int(number) not in trials:
@@ -185,19 +185,37 @@ def _runs_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def closing_lines(paths: Paths) -> list[str]:
-    """What `make repro` says at its end."""
+    """What `make repro` says at its end: the result, and what to do next."""
+    _, final = _final(paths)
+    if not was_scored(final):
+        return ["", f"nothing was scored on the test split: {final['because']}", *next_lines(paths)]
+    return ["", *_result_lines(paths, final), *next_lines(paths)]
+
+
+def next_lines(paths: Paths) -> list[str]:
+    """What to do once there is a result. Raises NotFoundError."""
+    path, final = _final(paths)
+    edit = f"      edit params.yaml, then {stage_command(path).strip('`')}"
+    if not was_scored(final):
+        return [f"next: tracker show {place(final)} | tracker compare --test --anyway", edit]
+    shown = place(final["stale_because"]["chosen"]) if final["stale"] else "final"
+    return [
+        f"next: open reports/index.html (all of it, with pictures) | tracker ui (MLflow) | tracker show {shown}",
+        f"{edit}{_to_commit(paths)}",
+        "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",
+        "numbers: reports/final.json, ranking.json and studies/",
+    ]
+
+
+def _final(paths: Paths) -> tuple[Path, Mapping[str, Any]]:
+    """`final.json`, read."""
     path = paths.reports / "final.json"
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no result yet; {run_again(path)} first")
-    final = read_report(path, f"{run_again(path)} to write it again", final_report)
-    if not was_scored(final):
-        best = f"{final['study']}/{final['trial']}"
-        return [
-            "",
-            f"nothing was scored on the test split: {final['because']}",
-            f"next: tracker show {best} | tracker compare --test --anyway",
-            f"      edit params.yaml, then {stage_command(path).strip('`')}",
-        ]
+    return path, read_report(path, f"{run_again(path)} to write it again", final_report)
+
+
+def _result_lines(paths: Paths, final: Mapping[str, Any]) -> list[str]:
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     scored = chosen = f"{final['study']}/{final['trial']}"
@@ -211,14 +229,9 @@ def closing_lines(paths: Paths) -> list[str]:
         tested = [f"not scored: {chosen}: {why}", f"last scored: {scored}, another model; {tested[0]}"]
     sure = read_sureness(paths)
     return [
-        "",
         f"chosen on validation: {chosen}",
-        *([*sure.lines(), *baseline_lines(paths)] if sure else []),
+        *([*sure.lines(), *baseline_lines(paths, sure)] if sure else []),
         *tested,
-        "open: reports/index.html (all of it, with pictures); numbers: reports/final.json, ranking.json and studies/",
-        f"next: tracker ui (MLflow on 127.0.0.1) | tracker runs | tracker show {chosen}",
-        f"      edit params.yaml, then {stage_command(path).strip('`')}{_to_commit(paths)}",
-        "check: tracker reproduce final (derives it again, bit for bit, without a new look) | tracker verify --all",
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tracker.columns import align
 from tracker.config import Compare
 from tracker.errors import TrackerError
-from tracker.evaluation.compare import known_looks, present_rows
+from tracker.evaluation.compare import known_looks, present_rows, present_words
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.sureness import place
 from tracker.paths import Paths
@@ -26,7 +26,7 @@ def look_lines(paths: Paths, settings: Compare) -> Iterator[str]:
     except TrackerError:
         rows = None
     if looks:
-        header = ("when", "who", "trial", "candidate", "of the present test rows")
+        header = ("when", "who", "trial", "candidate", "of the present rows")
         seen = ["not known" if rows is None else f"{len(look.rows & rows)} of {len(rows)}" for look in looks]
         cells = [
             (look.time, look.user or "", f"{look.study}/{look.trial}", look.candidate[:SHORT], shared)
@@ -40,7 +40,7 @@ def look_lines(paths: Paths, settings: Compare) -> Iterator[str]:
         return
     spent = ledger.count(rows)
     lost = f", {len(ledger.lost)} of them without a file: git may still have it" if ledger.lost else ""
-    yield f"spent: {spent} of {settings.test_looks} looks at the present {len(rows)} test rows{lost}"
+    yield f"spent: {spent} of {settings.test_looks} looks at the present {present_words(paths)}{lost}"
     if (chosen := _chosen(paths)) is not None:
         yield _next(chosen, ledger, rows, settings.test_looks - spent)
 

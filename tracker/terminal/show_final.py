@@ -1,0 +1,62 @@
+"""What `tracker show final` prints: the run that was scored on the test rows, which after a confirmation is none of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracker.deriving.find_trial import find_final
+from tracker.evaluation.final import SEEDS, seeds_line
+from tracker.evaluation.sureness import place
+from tracker.paths import Paths
+from tracker.records import record_json
+from tracker.terminal.leaderboard import describe_trial, read_trial
+
+MODEL = "model"  # below reports/confirm
+
+
+def read_final(paths: Paths) -> dict[str, Any]:
+    """The scored run as `read_trial` gives a trial, with `test` scores, its `model` folder, and whether it is `stale`.
+
+    `found` is the trial that was chosen, where a confirmation trained it again and another run than the one found is scored.
+    Raises NotFoundError where nothing is scored, InputError and StoreCorrupt where a report or record is damaged.
+    """
+    final, recorded = find_final(paths)
+    own = found = read_trial(paths, place(final))
+    if found["key"] != final["key"]:
+        told = record_json(recorded.outcome)
+        own = found | {name: told[name] for name in ("key", "epochs", "best_epoch", "metrics", "history", "weights")}
+        own |= {"seed": recorded.spec.seed, "found": found, "value": own["metrics"].get(found["objective"]["metric"])}
+    folder = paths.models / final["study"] if own is found else paths.confirmed / MODEL
+    model = None if final["stale"] else str(folder.relative_to(paths.root))  # that of another trial may lie there now
+    scores = {name: final[name] for name in ("test", "test_rows", SEEDS) if name in final}
+    return {**own, **scores, "stale": final["stale"], "model": model}
+
+
+def describe_final(found: Mapping[str, Any]) -> list[str]:
+    """The scored run as lines: where it comes from, what it scored, where its model lies, then as `describe_trial`."""
+    test, name, value = found["test"], found["objective"]["metric"], found["value"]
+    head = [
+        f"{place_of(found)}  {name} {value:.4g} on validation, f1 {_text(test['f1'])} on {found['test_rows']} test rows"
+    ]
+    if found["stale"]:
+        head.append(
+            "stale     another trial is chosen now and is not scored: `tracker looks` says what a look would cost"
+        )
+    if (first := found.get("found")) is not None:
+        who = place_of(first)
+        head.append(f"found as  {who} with {name} {_text(first['value'])}, seed {first['seed']}: tracker show {who}")
+    if SEEDS in found:
+        head.append(seeds_line(found[SEEDS]))
+    if found["model"]:
+        head.append(f"model     {found['model']}")
+    return [*head, *describe_trial(found)[1:]]
+
+
+def place_of(found: Mapping[str, Any]) -> str:
+    """What people call it."""
+    return f"{found['study']}/{found['number']}"
+
+
+def _text(value: Any) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
