@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracker.api import (
+        Project,
         bundle,
         compare,
         load_config,
@@ -65,6 +66,7 @@ __all__ = [
     "InputError",
     "LookWithheld",
     "NotFoundError",
+    "Project",
     "Pulled",
     "Ranking",
     "ReplayError",
@@ -102,6 +104,7 @@ _HOMES = {
     "DataReport": "datasets.prepare",
     "Delivered": "tracking.report",
     "Final": "evaluation.final",
+    "Project": "api",
     "Pulled": "studies.pull",
     "Ranking": "evaluation.ranking",
     "SplitReport": "datasets.split",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tracker.config import Config, load_config
 from tracker.errors import ConfigError
 from tracker.execution.fork_server import start_early
+from tracker.execution.opening import Cluster, cluster_wanted, open_executor, workers_wanted
 from tracker.loading import loading
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tracker.datasets.split import SplitReport
     from tracker.deriving.verdict import Verdict
     from tracker.evaluation.ranking import Ranking
+    from tracker.execution.executor import Executor
     from tracker.families.own_code import OwnCode
     from tracker.standalone.load import StandaloneModel
     from tracker.studies.pull import Pulled
@@ -69,15 +71,24 @@ class Project:
     tracking_uri: str
     workers: int
     user: str
+    cluster: Cluster | None = None
 
     @classmethod
-    def now(cls, paths: Paths | None = None, workers: int | None = None) -> Project:
+    def now(
+        cls,
+        paths: Paths | None = None,
+        workers: int | None = None,
+        executor: str | None = None,
+        address: str | None = None,
+    ) -> Project:
         """The current folder (or `paths`), the variables MLFLOW_TRACKING_URI and TRACKER_WORKERS, and the user.
 
+        With `executor="ray"`, or as TRACKER_EXECUTOR says, trials train on the Ray cluster at `address`.
         A project elsewhere: `Project.now(Paths.of(Path(".."), os.environ))`, given as `project` to the functions below.
         """
         paths = paths or project_paths()
-        return cls(paths, paths.tracking_uri(os.environ), workers or _workers_wanted(), user_name())
+        uri, wanted = paths.tracking_uri(os.environ), workers or workers_wanted(os.environ)
+        return cls(paths, uri, wanted, user_name(), cluster_wanted(os.environ, executor, address))
 
     def with_workers(self, workers: int | None) -> Project:
         """The same with another number of workers; None leaves it. Raises ConfigError."""
@@ -144,10 +155,9 @@ def tune(
     if project.paths.store.exists():
         Store.open(project.paths.store).close()  # a broken store is told before anything takes seconds
     pin_numerics(_numerics(config, study), os.environ, sys.modules)
-    start_early(project.workers)
-    with (
-        _outbox(project, config, []) if deliver else nullcontext() as outbox
-    ):  # MLflow loads there while torch loads here
+    start_early(1 if project.cluster else project.workers)
+    opened = _outbox(project, config, []) if deliver else nullcontext()
+    with opened as outbox:  # MLflow loads there while torch loads here
         accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
         return _tune(config, study, project, outbox, accept, on_progress, on_delivery)
 
@@ -164,7 +174,6 @@ def _tune(
     with loading():
         from tracker.datasets.training_data import load_training_data, read_split
         from tracker.execution.executor import DataSource, lanes_allowed
-        from tracker.execution.processes import open_executor
         from tracker.store.environments import refuse_other_environment
         from tracker.studies.plan import plan_study, refuse_labels, refuse_shape
         from tracker.studies.report import describe_serving, write_reports
@@ -188,8 +197,8 @@ def _tune(
         lanes = lanes_allowed(store, environment_digest, config.model.family)
         if outbox is not None:
             outbox.compare(plan.spec.key)
-        with open_executor(project.workers, source, data, lanes) as executor:
-            result = run_study(plan, store, executor, about, _notifying(outbox, on_progress))
+        with open_executor(project.workers, source, data, lanes, project.cluster) as executor:
+            result = run_study(plan, store, executor, about, _notifying(outbox, executor, on_progress))
             write_reports(result, serving, store, paths.reports, paths.models)
         if outbox is not None:
             on_delivery(outbox.finish(DELIVERY_S))
@@ -215,7 +224,7 @@ def compare(
     from tracker.studies.superseded import superseded
 
     project = project or Project.now()
-    confirm = open_confirming(config, project.paths, project.workers, on_progress)
+    confirm = open_confirming(config, project.paths, project.workers, on_progress, project.cluster)
     return stage.compare(
         project.paths,
         config.compare,
@@ -334,9 +343,7 @@ def _own_code(config: Config, paths: Paths) -> OwnCode | None:
 def sync(config: Config, project: Project | None = None) -> Delivered:
     """Delivers to MLflow what waits, what MLflow has lost and what a pulled cache brought."""
     project = project or Project.now()
-    with Store.open(
-        project.paths.store
-    ) as store:  # before what takes seconds to import: a broken store is told at once
+    with Store.open(project.paths.store) as store:  # a broken store is told before what takes seconds to import
         from tracker.evaluation.restore import restore_files, restore_finals
         from tracker.studies.adopt import adopt_studies
 
@@ -368,9 +375,7 @@ def pull(config: Config, names: Collection[str] = (), project: Project | None = 
     the store has another outcome.
     """
     project = project or Project.now()
-    with Store.open(
-        project.paths.store
-    ) as store:  # before what takes seconds to import: a broken store is told at once
+    with Store.open(project.paths.store) as store:  # a broken store is told before what takes seconds to import
         from tracker.studies.pull import pull_studies
 
         return pull_studies(store, project.tracking_uri, config.tracking.experiment, names)
@@ -383,17 +388,12 @@ def _outbox(project: Project, config: Config, compare: list[str] | None) -> Outb
     return Outbox(paths.store, *to, tracking.models, compare, files=files, meeting=meeting)
 
 
-def _notifying(outbox: Outbox | None, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+def _notifying(
+    outbox: Outbox | None, executor: Executor, on_progress: Callable[[Progress], None]
+) -> Callable[[Progress], None]:
     def tell(progress: Progress) -> None:
         if outbox is not None:
             outbox.notify()
-        on_progress(progress)
+        on_progress(replace(progress, where=executor.whereabouts()))
 
     return tell
-
-
-def _workers_wanted() -> int:
-    text = os.environ.get("TRACKER_WORKERS", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"TRACKER_WORKERS: expected a whole number from 1 on, found {text!r}")
-    return int(text)

@@ -19,7 +19,8 @@ from tests.studies.project import SmallProject, command, surroundings
 from tracker.errors import DataError, TrackerError
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import DataSource
-from tracker.execution.processes import ALONE_AFTER, GIVEN_UP_AFTER, ProcessExecutor
+from tracker.execution.pool import ALONE_AFTER, GIVEN_UP_AFTER
+from tracker.execution.processes import ProcessExecutor
 from tracker.records import TrialSpec
 
 

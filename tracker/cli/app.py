@@ -23,6 +23,14 @@ app = typer.Typer(
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say each step on a line, also without a terminal.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; changes no number. [env: TRACKER_WORKERS]")]
+Executor = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", help="processes, or ray: a cluster; changes no number. [env: TRACKER_EXECUTOR]"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; else that of this machine. [env: TRACKER_ADDRESS]"),
+]
 Trust = Annotated[
     str | None,
     typer.Option(

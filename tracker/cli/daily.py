@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli.app import Quiet, Trust, Verbose, Workers, app, find_paths, read_config
+from tracker.cli.app import Address, Executor, Quiet, Trust, Verbose, Workers, app, find_paths, read_config
 from tracker.errors import LookWithheld, NotFoundError, TestLooksSpent
 from tracker.loading import loading
 from tracker.terminal.lists import Format, say
@@ -92,6 +92,8 @@ def tune(
             help="Go on though the study was run in another environment. [env: TRACKER_ACCEPT_ENVIRONMENT=1]",
         ),
     ] = False,
+    executor: Executor = None,
+    address: Address = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -103,12 +105,14 @@ def tune(
     unknown = [name for name in names if name not in config.studies]
     if unknown:
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
+    project = api.Project.now(executor=executor, address=address)
     for name in names:
         with study_progress(quiet, verbose) as on_progress:
             study = api.tune(
                 config,
                 name,
                 workers=workers,
+                project=project,
                 accept_environment=accept,
                 on_progress=on_progress,
                 on_delivery=say_delivered,

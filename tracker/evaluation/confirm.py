@@ -35,6 +35,7 @@ from tracker.studies.report import records_text
 from tracker.studies.result import StudyResult
 
 if TYPE_CHECKING:
+    from tracker.execution.opening import Cluster
     from tracker.studies.runner import Progress
 
 CHOOSE, MEASURE = "confirm.choose", "confirm.measure"  # no study of params.yaml can have a dot in its name
@@ -283,7 +284,11 @@ def run_row(row: RankedTrial, spec: TrialSpec, outcome: TrialOutcome) -> RankedT
 
 
 def open_confirming(
-    config: Config, paths: Paths, workers: int = 1, on_progress: Callable[[Progress], None] | None = None
+    config: Config,
+    paths: Paths,
+    workers: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
+    cluster: Cluster | None = None,
 ) -> Confirming | None:
     """What confirms the rankings of a configuration, training what lacks; None where `compare.confirm` is off.
 
@@ -293,7 +298,7 @@ def open_confirming(
         return None
     trains = None
     if on_progress is not None:
-        trains = ConfirmTraining(config, paths, workers, on_progress)
+        trains = ConfirmTraining(config, paths, workers, on_progress, cluster)
         trains.pin()
     return Confirming(config.compare.confirm, config.seed, Defaults.of(config), paths, trains)
 

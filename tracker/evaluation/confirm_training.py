@@ -22,6 +22,7 @@ from tracker.store.store import Store
 if TYPE_CHECKING:
     from tracker.datasets.training_data import TrainingData
     from tracker.execution.executor import Executor
+    from tracker.execution.opening import Cluster
     from tracker.families.own_code import OwnCode
     from tracker.studies.plan import StudyPlan
     from tracker.studies.result import StudyResult
@@ -38,6 +39,7 @@ class ConfirmTraining:
     paths: Paths
     workers: int = 1
     on_progress: Callable[[Progress], None] = lambda _: None
+    cluster: Cluster | None = None
 
     def pin(self) -> None:
         """Pins the kernels of portable numerics; before torch is loaded. Raises ConfigError."""
@@ -84,11 +86,11 @@ class ConfirmTraining:
     @contextmanager
     def _executor(self, store: Store, spec: StudySpec | TrialSpec) -> Iterator[Executor]:
         from tracker.execution.executor import DataSource, lanes_allowed
-        from tracker.execution.processes import open_executor
+        from tracker.execution.opening import open_executor
 
         source = DataSource(self.paths.splits, self.config.preprocessing, self.paths.root)
         lanes = lanes_allowed(store, self._here(spec)[0], spec.family)
-        with open_executor(self.workers, source, self._data, lanes) as executor:
+        with open_executor(self.workers, source, self._data, lanes, self.cluster) as executor:
             yield executor
 
     def _refuse_others(self, spec: StudySpec) -> None:

@@ -22,7 +22,7 @@ class Cohorts:
 
     def __init__(self, features: int, classes: int, workers: int = 1, most_lanes: int = MOST_LANES) -> None:
         self._features, self._classes = features, classes
-        self._workers, self._most_lanes = workers, most_lanes
+        self.workers, self._most_lanes = workers, most_lanes  # workers: for how many cohorts are cut
         self._together: dict[str, int] = {}
         self._formed = 0
 
@@ -33,11 +33,11 @@ class Cohorts:
             if (number := self._together.get(segment.spec.key)) is not None:
                 waiting.setdefault(number, []).append(segment)
         fresh = [segment for segment in segments if segment.spec.key not in self._together]
-        return [*waiting.values(), *form_cohorts(fresh, self._features, self._classes, self._workers, self._most_lanes)]
+        return [*waiting.values(), *form_cohorts(fresh, self._features, self._classes, self.workers, self._most_lanes)]
 
     def emptied(self) -> Cohorts:
         """The same where nothing waits."""
-        return Cohorts(self._features, self._classes, self._workers, self._most_lanes)
+        return Cohorts(self._features, self._classes, self.workers, self._most_lanes)
 
     def paused(self, keys: Iterable[str]) -> None:
         """These runs paused together."""

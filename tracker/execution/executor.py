@@ -36,6 +36,14 @@ class DataSource:
         return load_training_data(self.splits, self.preprocessing)
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where an executor trains, in words (empty: on this machine), and which nodes get no work, with the reason of each."""
+
+    words: str = ""
+    refused: tuple[str, ...] = ()
+
+
 class Executor(Protocol):
     """Runs segments and yields their results, a cohort at a time, in whatever order they finish."""
 
@@ -52,6 +60,10 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Ends what was started; nothing runs on afterwards."""
+        ...
+
+    def whereabouts(self) -> Whereabouts:
+        """Where it trains at present."""
         ...
 
 
@@ -82,6 +94,10 @@ class InlineExecutor:
     def close(self) -> None:
         """Ends paused loops of the user's own."""
         self.trainer.forget()
+
+    def whereabouts(self) -> Whereabouts:
+        """This process."""
+        return Whereabouts()
 
 
 def note_pauses(cohorts: Cohorts, results: Sequence[Result]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tracker.errors import ConfigError, TrackerError
 from tracker.families.family import OwnFunction, open_family, start_training
-from tracker.families.own_code import OwnCode, load, read_code
+from tracker.families.own_code import OwnCode, code_from, load, read_code
 from tracker.hyperparameters import FAMILIES
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.surroundings.environment import environment
@@ -37,10 +37,16 @@ class Segment:
 class Trainer:
     """Trains segments of any family on one thread; `root` is the folder of params.yaml, where the user's own code lies.
 
+    In place of the folder it may be the text of each file by its place there, for a machine that has no such folder.
     `clock` (seconds) says when a hand-out has lasted long enough.
     """
 
-    def __init__(self, arrays: Arrays, root: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        root: Path | Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._arrays, self._root, self._clock = arrays, root, clock
         self._loaded: dict[tuple[str, str], tuple[OwnCode, OwnFunction]] = {}
         self._held: dict[str, Training] = {}
@@ -138,11 +144,11 @@ class Trainer:
         return code, function
 
 
-def load_own(root: Path | None, family: str, entry: str) -> tuple[OwnCode, OwnFunction]:
-    """The function that `model.entry` names, and the code it stands in. Raises ConfigError."""
+def load_own(root: Path | Mapping[str, str] | None, family: str, entry: str) -> tuple[OwnCode, OwnFunction]:
+    """The function that `model.entry` names, and the code it stands in: a folder, or its files' texts. Raises ConfigError."""
     if root is None:
         raise ConfigError(f"model.entry: {entry} needs the folder of params.yaml, and none was given")
-    code = read_code(root, entry)
+    code = code_from(entry, root) if isinstance(root, Mapping) else read_code(root, entry)
     return code, function_of(code, family)
 
 

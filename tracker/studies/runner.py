@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.errors import ConfigError, ReplayError, StudyFailed
-from tracker.execution.executor import Executor
+from tracker.execution.executor import Executor, Whereabouts
 from tracker.execution.trainer import Segment
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.pruners import Pruner
@@ -22,12 +22,14 @@ from tracker.studies.rungs import Race, pruner_of, told
 from tracker.training.early_stopping import DIVERGED
 from tracker.training.loop import Checkpoint, Result
 
+HERE = Whereabouts()
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a study stands: trials finished of those wanted, how many of them were taken from the store, the best.
 
-    `change` says, where the name was run before with something else, what differs.
+    `change` says, where the name was run before with something else, what differs; `where` says where it trains.
     """
 
     study: str
@@ -36,6 +38,7 @@ class Progress:
     replayed: int
     best: Trial | None
     change: str | None = None
+    where: Whereabouts = HERE
 
 
 def run_study(

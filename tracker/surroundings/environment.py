@@ -150,7 +150,7 @@ def machine() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "variables": variables(os.environ),
         "package": digest("source", source_files()),
-        "sources": {name: found[:16] for name, found in source_files().items() if _decides(name)},
+        "sources": deciding_sources(),
     }
 
 
@@ -165,6 +165,11 @@ def source_files() -> dict[str, str]:
     """The digest of every source file of this package, by its place in it."""
     files = sorted(PACKAGE.rglob("*.py"))
     return {file.relative_to(PACKAGE).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def deciding_sources() -> dict[str, str]:
+    """The digests, shortened, of the source files that have a part in what a trial computes, by their place."""
+    return {name: found[:16] for name, found in source_files().items() if _decides(name)}
 
 
 def _decides(name: str) -> bool:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def study_progress(quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[Progress], None]]:
     """What to call with a study's progress: trials done, the best so far, time left; silent where nobody watches.
 
-    With `verbose` every step is a line of its own on stderr, in a log file too. Why a study begins anew is said once, first.
+    With `verbose` every step is a line of its own on stderr, in a log file too. Why a study begins anew is said once, first;
+    so is each node of a cluster that gets no work.
     """
     if quiet:
         yield lambda _: None
@@ -43,7 +44,7 @@ def study_progress(quiet: bool = False, verbose: bool = False) -> Iterator[Calla
         def advance(progress: Progress) -> None:
             if progress.study not in tasks:
                 tasks[progress.study] = bar.add_task(progress.study, total=progress.wanted, best="")
-            text = _best_text(progress)
+            text = "  ".join(filter(None, (_best_text(progress), progress.where.words)))
             bar.update(tasks[progress.study], completed=progress.finished, total=progress.wanted, best=text)  # type: ignore[arg-type]
 
         yield _saying_changes(advance)
@@ -56,6 +57,10 @@ def _saying_changes(tell: Callable[[Progress], None]) -> Callable[[Progress], No
         if progress.change and progress.study not in said:
             said.add(progress.study)
             sys.stderr.write(f"{progress.change}\n")
+        for line in progress.where.refused:
+            if line not in said:
+                said.add(line)
+                sys.stderr.write(f"{line}\n")
         tell(progress)
 
     return first
@@ -63,8 +68,8 @@ def _saying_changes(tell: Callable[[Progress], None]) -> Callable[[Progress], No
 
 def _say_step(progress: Progress) -> None:
     replayed = f", {progress.replayed} from the store" if progress.replayed else ""
-    best = _best_text(progress)
-    sys.stderr.write(f"{progress.study}: {progress.finished} of {progress.wanted}{replayed}{best and ', ' + best}\n")
+    rest = [f", {text}" for text in (_best_text(progress), progress.where.words) if text]
+    sys.stderr.write(f"{progress.study}: {progress.finished} of {progress.wanted}{replayed}{''.join(rest)}\n")
 
 
 def _best_text(progress: Progress) -> str:
