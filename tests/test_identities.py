@@ -45,7 +45,9 @@ NEUTRAL_OF_TRAINING = {
     "nesterov": False,
     "schedule": "constant",
     "schedule_factor": 0.1,
+    "schedule_patience": 5,
     "warmup": 0.0,
+    "weight_averaging": 0.0,
 }
 NEUTRAL_KNOBS = {
     "mlp": {

@@ -14,8 +14,11 @@ from tracker.neutral import is_same
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion")
-SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle")
-WEIGHT_INITS = ("default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "plateau")
+WEIGHT_INITS = (
+    *("default", "uniform", "normal"),
+    *("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"),
+)
 
 
 TRAINING: Mapping[str, Hyperparameter] = {
@@ -50,12 +53,21 @@ TRAINING: Mapping[str, Hyperparameter] = {
     ),
     "schedule_factor": Hyperparameter(
         "float",
-        "what it is multiplied by: at each step, or in the end",
+        "what it is multiplied by: at each step, in the end, or on a plateau",
         above=0.0,
         high=1.0,
         neutral=0.1,
         since=3,
-        when=("schedule", ("step", "exponential")),
+        when=("schedule", ("step", "exponential", "plateau")),
+    ),
+    "schedule_patience": Hyperparameter(
+        "int",
+        "epochs without a lower val_loss after which a plateau is one",
+        low=0,
+        high=10_000,
+        neutral=5,
+        since=4,
+        when=("schedule", ("plateau",)),
     ),
     "warmup": Hyperparameter(
         "float",
@@ -72,6 +84,16 @@ TRAINING: Mapping[str, Hyperparameter] = {
         high=1e6,
         neutral=0.0,
         since=3,
+    ),
+    "weight_averaging": Hyperparameter(
+        "float",
+        "decay of the moving average of weights, which is scored and kept; 0: the weights themselves",
+        low=0.0,
+        below=1.0,
+        neutral=0.0,
+        since=4,
+        tried=(0.9, 0.9999),
+        source="Morales-Brotons et al. 2024, TMLR, arXiv 2411.18704",
     ),
     "label_smoothing": Hyperparameter(
         "float", "share of the truth that is spread over all classes", low=0.0, below=1.0, neutral=0.0, since=3

@@ -71,13 +71,25 @@ def project(tmp_path: Path) -> SmallProject:
     return SmallProject.made(tmp_path, make_table(), PARAMS)
 
 
+LATER = {
+    "weight_averaging": 0.9,
+    "schedule": "plateau",
+    "schedule_patience": 0,
+    "augment_noise": 0.1,
+    "augment_mixup": 0.5,
+}
 KNOBS = {"label_smoothing": 0.2, "gradient_clip": 0.3, "schedule": "cosine", "warmup": 0.1, "nesterov": True}
 
 
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 @pytest.mark.parametrize(
     ("optimizer", "knobs"),
-    [*((kind, {}) for kind in OPTIMIZERS), ("sgd", KNOBS), ("adamw", {name: KNOBS[name] for name in [*KNOBS][:4]})],
+    [
+        *((kind, {}) for kind in OPTIMIZERS),
+        ("sgd", KNOBS),
+        ("adamw", {name: KNOBS[name] for name in [*KNOBS][:4]}),
+        ("adam", LATER),
+    ],
     ids=str,
 )
 def test_a_linear_network_trains_as_ours_does(optimizer: str, weights: str, knobs: dict) -> None:

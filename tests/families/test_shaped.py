@@ -19,7 +19,7 @@ from tracker.config import parse_config, read_yaml
 from tracker.datasets.preprocess import fit_preprocessing
 from tracker.errors import TrackerError
 from tracker.families.family import open_family, start_training, train
-from tracker.hyperparameters import FAMILIES, active
+from tracker.hyperparameters import FAMILIES, WEIGHT_INITS, active
 from tracker.records import TrialSpec
 from tracker.standalone import cnn, rnn
 from tracker.standalone.load import load_model
@@ -87,6 +87,55 @@ def test_training_agrees_with_a_loop_in_plain_pytorch(family: str, optimizer: st
     assert set(ours) == set(net.state_dict())
     for name, tensor in net.state_dict().items():
         torch.testing.assert_close(ours[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+
+
+@pytest.mark.parametrize("family", ["cnn", "rnn"])
+def test_averaged_weights_are_those_of_torchs_averaged_model(family: str) -> None:
+    """What is scored and kept is the moving average of every step's weights, with the buffers of the last step."""
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    data = arrays()
+    knobs = {"optimizer": "sgd", "learning_rate": 0.1, **({"batch_norm": True} if family == "cnn" else {})}
+    run = spec(family, stopping=None, weight_averaging=0.8, **knobs)
+    net = given_network(family, run, data)
+    mean = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.8))
+    steps = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.from_numpy(data.x_train).reshape(-1, *data.shape), torch.from_numpy(data.y_train)
+    for epoch in range(1, 4):
+        net.train()
+        for batch in draw_batches(run.seed, epoch, len(y), 16, 16):
+            rows = torch.from_numpy(batch[batch < len(y)])
+            steps.zero_grad()
+            torch.nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+            steps.step()
+            mean.update_parameters(net)
+    found = train(run, data)
+    assert found.weights is not None
+    for name, tensor in mean.module.state_dict().items():
+        torch.testing.assert_close(read_safetensors(found.weights)[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+    mean.eval()
+    with torch.no_grad():
+        logits = mean(torch.from_numpy(data.x_validation).reshape(-1, *data.shape))
+    expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.y_validation))
+    assert found.outcome.metrics["val_loss"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", WEIGHT_INITS)
+def test_initial_weights_are_those_of_torchs_functions(kind: str) -> None:
+    """Matrices and kernels are filled by torch.nn.init's function of that name, in the order of the network, biases with 0."""
+    spread = {"uniform": {"a": -0.05, "b": 0.05}, "normal": {"std": 0.05}}
+    rectifier = {"nonlinearity": "relu"} if kind.startswith("kaiming") else {}
+    for net, network in ((cnn, SMALL["cnn"]), (rnn, SMALL["rnn"])):
+        params = active("cnn" if net is cnn else "rnn", {**network, "weight_init": kind})
+        torch.manual_seed(4)  # noqa: TID251
+        found = net.network(params, IMAGE, 3).state_dict()
+        torch.manual_seed(4)  # noqa: TID251
+        plain = net.network({**params, "weight_init": "default"}, IMAGE, 3)
+        for name, tensor in plain.state_dict().items():
+            if kind != "default" and tensor.dim() > 1:
+                getattr(torch.nn.init, f"{kind}_")(tensor, **spread.get(kind, {}), **rectifier)
+            expected = torch.zeros_like(tensor) if kind != "default" and tensor.dim() == 1 else tensor
+            assert torch.equal(found[name], expected), name
 
 
 def by_hand(x: torch.Tensor, params: dict[str, Any], tensors: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -186,6 +235,10 @@ def test_a_checkpoint_goes_on_with_the_same_bits(family: str) -> None:
         epochs=5,
         stopping={"monitor": "val_loss", "patience": 9},
         dropout=0.2,
+        augment_noise=0.1,
+        weight_averaging=0.9,
+        schedule="plateau",
+        schedule_patience=0,
         **({"batch_norm": True} if family == "cnn" else {}),
     )
     whole = train(run, data).outcome
@@ -357,11 +410,17 @@ WRONG = [
     ("hyperparameters: {augment_mixup: true}", "augment_mixup: expected a number, found True"),
     (
         "hyperparameters: {augment_cutout: 2}",
-        "augment_cutout: unknown; this family knows augment_shift, augment_rotate",
+        "augment_cutout: unknown; this family knows blocks, .*batch_size, augment_",
     ),
     (
         "{data: {shape: [4, 4]}, search_space: {augment_flip: [false, true]}}",
         "augment_flip: is for images, and these are sequences; take augment_scale or augment_mask, augment_noise or",
+    ),
+    ("hyperparameters: {weight_averaging: 1.0}", "weight_averaging: expected less than 1, found 1.0"),
+    ("search_space: {schedule_patience: [3]}", "schedule_patience: has an effect only with schedule plateau"),
+    (
+        "hyperparameters: {weight_init: lecun}",
+        "weight_init: expected one of default, uniform, normal, .* found 'lecun'",
     ),
     ("search_space: {residual: [true], padding: [valid]}", "residual: has an effect only with padding same"),
     (

@@ -46,4 +46,7 @@ def any_spec(
         weight_decay=float(rng.choice([0.0, 1e-3])),
         batch_size=batch_size,
         weight_init=str(rng.choice(["default", "xavier_uniform", "kaiming_normal", "orthogonal"])),
+        weight_averaging=float(rng.choice([0.0, 0.0, 0.9])),
+        schedule=str(rng.choice(["constant", "plateau"])),
+        augment_noise=float(rng.choice([0.0, 0.1])),
     )

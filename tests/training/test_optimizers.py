@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tracker.hyperparameters import OPTIMIZERS, SCHEDULES
 from tracker.training.optimizers import Optimizer
-from tracker.training.schedules import learning_rates
+from tracker.training.schedules import Plateau, learning_rates
 
 RATES = st.floats(1e-4, 0.1)
 
@@ -114,11 +114,26 @@ def test_clipping_and_nesterov_are_pytorchs(neighbours: bool) -> None:
             _agree([params], steps=10)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name != "plateau"])
 def test_schedules_are_pytorchs(schedule: str) -> None:
     """Over all steps of a run the learning rate goes as torch's scheduler of that name takes it."""
     plain = {"learning_rate": 0.05, "weight_decay": 0.01, "momentum": 0.9, "schedule": schedule, "schedule_factor": 0.2}
     _agree([{**plain, "optimizer": kind} for kind in ("sgd", "adamw")], steps=40)
+
+
+@given(st.lists(st.sampled_from([1.0, 0.99995, 0.9, 0.5, 2.0]), max_size=25), st.integers(0, 3))
+def test_plateaus_are_pytorchs(losses: list[float], patience: int) -> None:
+    """After every epoch the learning rate is that of `ReduceLROnPlateau`, also where the run was paused in between."""
+    params = {"schedule": "plateau", "schedule_patience": patience, "schedule_factor": 0.3, "learning_rate": 0.5}
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=patience, eps=0)
+    plateau = Plateau()
+    for loss in losses:
+        theirs.step(loss)
+        plateau.take(params, loss)
+        plateau = Plateau.read(plateau.written())
+        [rate] = learning_rates(params, 1, 1, 10, plateau.factor)
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
 
 
 def test_a_warm_up_rises_to_the_learning_rate() -> None:

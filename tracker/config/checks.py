@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from tracker.config.forms import Choice, Fixed, Form, Range
 from tracker.config.parts import Pruner, Study
 from tracker.knobs import Hyperparameter
 from tracker.pruner_table import PRUNERS
-
-AUGMENT = "augment_"
 
 
 def value_faults(
@@ -102,8 +101,9 @@ def _given(entry: Form) -> Mapping[str, tuple[Any, ...]]:
 
 
 def _listed(names: Mapping[str, Hyperparameter], unknown: str) -> str:
-    """Names in their order; those of augmentation, which are many, only beside an unknown one of that kind."""
-    augmentation = [name for name in names if name.startswith(AUGMENT)]
-    if augmentation and unknown.startswith(AUGMENT):
-        return ", ".join(augmentation)
-    return ", ".join([*(n for n in names if n not in augmentation), *([f"{AUGMENT}..."] if augmentation else [])])
+    """Names in their order; of those that came later, which are many, such as resemble the unknown one, and their number."""
+    later = [name for name, knob in names.items() if knob.since]
+    close = get_close_matches(unknown, later, cutoff=0.5)
+    left = len(later) - len(close)
+    rest = [f"and {left} more, of training and augmentation"] if left else []
+    return ", ".join([*(name for name in names if name not in later), *close, *rest])

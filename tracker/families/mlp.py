@@ -33,9 +33,9 @@ from tracker.training.losses import (
     validation_row,
 )
 from tracker.training.optimizers import Optimizer
+from tracker.training.schedules import Plateau
 
 CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
-BUFFERS = ("values", "first", "second", "best")
 
 
 class MlpFamily:
@@ -82,6 +82,7 @@ class MlpEngine:
         self.weights = [class_weights(spec.params, arrays) for spec in lanes.specs]
         found = ((lane, Augmentation.of(spec, arrays)) for lane, spec in enumerate(lanes.specs))
         self.augmentations = {lane: augmentation for lane, augmentation in found if augmentation is not None}
+        self.plateaus = [Plateau() for _ in lanes.specs]
         self.log_p = torch.empty(0)
         self.best_log_p: list[Tensor | None] = [None] * lanes.lanes
         self.best_epochs = [0] * lanes.lanes
@@ -101,14 +102,18 @@ class MlpEngine:
         losses = self._train_epoch()
         self.epoch += 1
         classes, count = self.arrays.classes, len(self.arrays.y_validation)
-        self.log_p = self.lanes.log_probabilities(self.tables.x_validation)[:, :count, :classes]
+        with self.lanes.averaged():
+            self.log_p = self.lanes.log_probabilities(self.tables.x_validation)[:, :count, :classes]
         val_losses, confusions = validate(self.log_p, self.tables.y_validation, classes)
+        for plateau, spec, val_loss in zip(self.plateaus, self.specs, val_losses, strict=True):
+            plateau.take(spec.params, val_loss)
         rows = [validation_row(*row, self.arrays.positive) for row in zip(losses, val_losses, confusions, strict=True)]
         return [Epoch(row | self._of_probabilities(lane)) for lane, row in enumerate(rows)]
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Copies values and predictions of these lanes."""
-        self.lanes.keep_best(lanes)
+        with self.lanes.averaged():
+            self.lanes.keep_best(lanes)
         for lane in lanes:
             self.best_log_p[lane] = self.log_p[lane].clone()
             self.best_epochs[lane] = self.epoch
@@ -128,25 +133,28 @@ class MlpEngine:
         smaller = MlpEngine(self.lanes.select(lanes), self.arrays, self.tables, self.epoch)
         smaller.best_log_p = [self.best_log_p[lane] for lane in lanes]
         smaller.best_epochs = [self.best_epochs[lane] for lane in lanes]
+        smaller.plateaus = [self.plateaus[lane] for lane in lanes]
         return smaller
 
     def state(self, lane: int) -> dict[str, Tensor]:
-        """Tensors `values/...`, `first/...`, `second/...`, `best/...`, and the predictions of the best epoch."""
+        """Tensors `values/...`, `first/...`, `second/...`, `best/...`, the predictions of the best epoch, and `plateau`."""
         tensors = {
-            f"{buffer}/{name}": tensor for buffer in BUFFERS for name, tensor in self.lanes.read(lane, buffer).items()
+            f"{buffer}/{name}": tensor
+            for buffer in self.lanes.buffers_of(lane)
+            for name, tensor in self.lanes.read(lane, buffer).items()
         }
         log_p = self.best_log_p[lane]
         if log_p is not None:
             tensors |= {"best_log_p": log_p, "best_epoch": torch.tensor(self.best_epochs[lane])}
-        return tensors
+        return tensors | self.plateaus[lane].written()
 
     def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
         """Puts back what `state` gave."""
-        for buffer in BUFFERS:
+        for buffer in self.lanes.buffers_of(lane):
             prefix = f"{buffer}/"
             part = {name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)}
             self.lanes.write(lane, buffer, part)
-        self.best_log_p[lane] = state.get("best_log_p")
+        self.best_log_p[lane], self.plateaus[lane] = state.get("best_log_p"), Plateau.read(state)
         self.best_epochs[lane] = int(state["best_epoch"]) if "best_epoch" in state else 0
         self.epoch = epoch
 
@@ -167,7 +175,8 @@ class MlpEngine:
         index = np.stack([draw_batches(spec.seed, epoch, count, size, padded) for spec in lanes.specs], 1)
         full, last = Rows.of(min(size, count), padded), Rows.of(count - (steps - 1) * size, padded)
         total = steps * lanes.specs[0].training["epochs"]
-        coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, total)
+        factors = [plateau.factor for plateau in self.plateaus]
+        coefficients = self.optimizer.coefficients(self.epoch * steps + 1, steps, total, factors)
         dropout = Dropout(lanes, epoch, padded)
         blocks = lanes.optimizer_blocks()
         mixes = self._mixes(index)
@@ -188,6 +197,7 @@ class MlpEngine:
                 step_shares = None if shares is None else shares[step]
                 lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step], step_shares)
                 self.optimizer.step(blocks, coefficients[step])
+                lanes.average(is_first=self.epoch + step == 0)
         return mean_losses(log_p, index, self.tables.y, count, mixes)
 
     def _augment(self, lane: int, chosen: Tensor, x: Tensor, truth: Tensor) -> None:

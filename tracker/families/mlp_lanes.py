@@ -7,7 +7,8 @@ equal activations are runs of neighbours. Shapes below: lanes K, rows of a padde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -52,8 +53,9 @@ class Rows:
 class MlpLanes:
     """K networks of one shape; `specs` must be in lane order.
 
-    Buffers hold one number per parameter: `values`, `gradients`, the moments `first` and `second`, and the values of the
-    `best` epoch. `statistics` are the running mean and variance (lanes, 2, W) of each batch-norm layer.
+    Buffers hold one number per parameter: `values`, `gradients`, the moments `first` and `second`, the values of the `best`
+    epoch, and `means` where a lane averages its weights. `statistics` are the running mean and variance (lanes, 2, W) of
+    each batch-norm layer.
     """
 
     def __init__(self, specs: Sequence[TrialSpec], shape: Shape) -> None:
@@ -61,6 +63,8 @@ class MlpLanes:
         self.plan = plan_layers(self.specs, shape)
         self.hidden, self.output = self.plan[:-1], len(self.plan) - 1
         self.values, self.gradients, self.first, self.second, self.best = (Buffer(self.plan) for _ in range(5))
+        self.decays = {lane: decay for lane, spec in enumerate(specs) if (decay := spec.params.get("weight_averaging"))}
+        self.means = Buffer(self.plan) if self.decays else None
         self.statistics = [_fresh_statistics(layer) for layer in self.hidden if layer.norm]
         self.best_statistics = [tensor.clone() for tensor in self.statistics]
         self.runs = [_activation_runs(self.specs[: layer.lanes]) for layer in self.hidden]
@@ -78,6 +82,39 @@ class MlpLanes:
         for lane, spec in enumerate(self.specs):
             tensors = initial_tensors(spec, self.shape.features, self.shape.classes)
             self.values.write(lane, lane_sizes(spec, self.shape), tensors)
+
+    def buffers_of(self, lane: int) -> tuple[str, ...]:
+        """The names of those buffers that outlive a step, as far as this lane has them."""
+        return ("values", "first", "second", "best", *(["means"] if lane in self.decays else []))
+
+    def average(self, is_first: bool) -> None:
+        """The moving average of the weights of each lane that has one takes a step; those of the first step begin it."""
+        for lane, decay in self.decays.items():
+            for mean, values in self._means_of(lane):
+                mean.copy_(values) if is_first else mean.lerp_(values, 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, lanes that average their weights have the averages as their values."""
+        self._swap_means()
+        try:
+            yield
+        finally:
+            self._swap_means()
+
+    def _swap_means(self) -> None:
+        for lane in self.decays:
+            for mean, values in self._means_of(lane):
+                before = values.clone()
+                values.copy_(mean)
+                mean.copy_(before)
+
+    def _means_of(self, lane: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One lane's averages and weights, block by block."""
+        assert self.means is not None
+        for means, values in zip(self.means.blocks, self.values.blocks, strict=True):
+            if lane < means.shape[0]:
+                yield means[lane], values[lane]
 
     def optimizer_blocks(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """(values, gradients, first, second), each (lanes, numbers), for the optimizer."""
@@ -130,7 +167,7 @@ class MlpLanes:
     def select(self, lanes: Sequence[int]) -> MlpLanes:
         """The given lanes (ascending) as a smaller cohort, all buffers taken along."""
         smaller = MlpLanes([self.specs[lane] for lane in lanes], self.shape)
-        for name in ("values", "first", "second", "best"):
+        for name in ("values", "first", "second", "best", *(["means"] if smaller.means else [])):
             getattr(smaller, name).keep(getattr(self, name), lanes)
         for name in ("statistics", "best_statistics"):
             for mine, theirs in zip(getattr(smaller, name), getattr(self, name), strict=False):

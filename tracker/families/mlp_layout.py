@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tracker.records import TrialSpec
 from tracker.seeds import torch_generator
+from tracker.standalone.layers import SPREAD
 from tracker.standalone.mlp import hidden_sizes, multiple_of_8, padded_width
 
 
@@ -76,6 +77,10 @@ def _initialise(kind: str, weight: Tensor, bias: Tensor | None, generator: torch
         bound = 1 / math.sqrt(weight.shape[1])
         if bias is not None:
             init.uniform_(bias, -bound, bound, generator=generator)
+    elif kind == "uniform":
+        init.uniform_(weight, -SPREAD, SPREAD, generator=generator)
+    elif kind == "normal":
+        init.normal_(weight, std=SPREAD, generator=generator)
     elif kind.startswith("kaiming"):
         kaiming = init.kaiming_uniform_ if kind == "kaiming_uniform" else init.kaiming_normal_
         kaiming(weight, nonlinearity="relu", generator=generator)

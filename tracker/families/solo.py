@@ -7,8 +7,8 @@ global generator, which begins each epoch with a state that follows from the run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import class_weights, needs_probabilities, probability_row, validation_row
 from tracker.training.module import EXAMPLES, class_logits, class_probabilities, copy_state
 from tracker.training.optimizers import Optimizer
+from tracker.training.schedules import Plateau
 
 Make = Callable[[], torch.nn.Module]
 Inside = Callable[..., AbstractContextManager[None]]
@@ -109,6 +110,7 @@ class ModuleEngine(SoloEngine):
         self._x = torch.from_numpy(shaped(arrays.x_train, arrays.shape).copy())
         self._y = torch.from_numpy(arrays.y_train.copy())
         self._x_validation = shaped(arrays.x_validation, arrays.shape)
+        self._plateau = Plateau()
         self._augmentation = Augmentation.of(spec, arrays)
         self._epoch = 0
         self._module: torch.nn.Module | None = None
@@ -134,7 +136,8 @@ class ModuleEngine(SoloEngine):
         """Copies the module's state, whose tensors were seen when it was built."""
         del lanes
         assert self._module is not None
-        self._best = copy_state(self._module)
+        with self._steps.averaged():
+            self._best = copy_state(self._module)
 
     def kept(self, lane: int) -> Kept:
         """The state of the kept epoch, and what the module predicts with it."""
@@ -155,7 +158,7 @@ class ModuleEngine(SoloEngine):
             return None
         tensors = {f"values/{name}": tensor for name, tensor in copy_state(self._module).items()}
         tensors |= {f"best/{name}": tensor for name, tensor in (self._best or {}).items()}
-        return {**tensors, **self._steps.moments()}
+        return {**tensors, **self._steps.moments(), **self._plateau.written()}
 
     def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
         """Puts back what `state` gave. Raises ValueError for a module of the user's own."""
@@ -165,6 +168,7 @@ class ModuleEngine(SoloEngine):
             self._built().load_state_dict(_under("values/", state))
         self._best = _under("best/", state) or None
         self._steps.put_moments(state)
+        self._plateau = Plateau.read(state)
         self._epoch = epoch
 
     def _built(self) -> torch.nn.Module:
@@ -183,7 +187,7 @@ class ModuleEngine(SoloEngine):
         batches = draw_batches(self.spec.seed, self._epoch + 1, count, size, min(size, count))
         losses = []
         total = len(batches) * self.spec.training["epochs"]
-        self._steps.begin(self._epoch * len(batches) + 1, len(batches), total)
+        self._steps.begin(self._epoch * len(batches) + 1, len(batches), total, self._plateau.factor)
         for batch in batches:
             rows = batch[batch < count]
             losses.append(self._steps.take(module, *self._batch(rows), self._arrays.classes))
@@ -201,10 +205,12 @@ class ModuleEngine(SoloEngine):
 
     def _scored(self, module: torch.nn.Module, loss: float) -> Epoch:
         arrays = self._arrays
-        logits = class_logits(module, self._x_validation, arrays.classes, self._rows_at_once)
+        with self._steps.averaged():
+            logits = class_logits(module, self._x_validation, arrays.classes, self._rows_at_once)
         truth = torch.from_numpy(arrays.y_validation)
         log_p = log_softmax(logits, 1).gather(1, truth[:, None])[:, 0].numpy()
         val_loss = -float(np.add.reduce(log_p, dtype=np.float64)) / len(log_p)
+        self._plateau.take(self.spec.params, val_loss)
         confusion = count_confusion(arrays.y_validation, logits.argmax(dim=1).numpy(), arrays.classes)
         row = validation_row(loss, val_loss, confusion, arrays.positive)
         if needs_probabilities(self.spec.training):
@@ -295,10 +301,14 @@ class _Steps:
         numbers = sum(parameter.numel() for parameter in self._parameters)
         self._block = tuple(torch.zeros(1, numbers) for _ in range(4))  # values, gradients, both moments
         self._views = [self._split(tensor[0]) for tensor in self._block[:2]]
+        self._decay = spec.params.get("weight_averaging", 0.0)
+        self._mean_values = torch.zeros(1, numbers) if self._decay else None
+        self._is_first = True
 
-    def begin(self, first_step: int, steps: int, total: int) -> None:
-        """The coefficients of an epoch's steps, of `total` in the run; the values as the module has them now."""
-        self._coefficients = iter(self._optimizer.coefficients(first_step, steps, total))
+    def begin(self, first_step: int, steps: int, total: int, factor: float) -> None:
+        """The coefficients of an epoch's steps, of `total` in the run; plateaus have made `factor` of the learning rate."""
+        self._coefficients = iter(self._optimizer.coefficients(first_step, steps, total, [factor]))
+        self._is_first = first_step == 1
 
     def take(self, module: torch.nn.Module, x: Tensor, truth: Truth, classes: int) -> np.ndarray:
         """One step on a batch; the loss of each of its rows, float32 (rows,)."""
@@ -316,19 +326,45 @@ class _Steps:
                 value.copy_(parameter)
                 gradient.zero_() if parameter.grad is None else gradient.copy_(parameter.grad)
             self._optimizer.step([self._block], next(self._coefficients))
-            for parameter, value in zip(self._parameters, self._views[0], strict=True):
-                parameter.copy_(value)
+            self._put(self._views[0])
+            if self._mean_values is not None:
+                values = self._block[0]
+                self._mean_values.lerp_(values, 1 - self._decay) if not self._is_first else self._mean_values.copy_(
+                    values
+                )
+            self._is_first = False
         result: np.ndarray = losses.detach().numpy()
         return result
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the module has the moving average of its weights, where one is wanted; its buffers are as they are."""
+        if self._mean_values is None:
+            yield
+            return
+        before = [parameter.detach().clone() for parameter in self._parameters]
+        self._put(self._split(self._mean_values[0]))
+        try:
+            yield
+        finally:
+            self._put(before)
+
+    def _put(self, values: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self._parameters, values, strict=True):
+                parameter.copy_(value)
+
     def moments(self) -> dict[str, Tensor]:
-        """Copies of both moments, float32 (1, numbers)."""
-        return {"first": self._block[2].clone(), "second": self._block[3].clone()}
+        """Copies of both moments and of the averages, float32 (1, numbers)."""
+        means = {} if self._mean_values is None else {"means": self._mean_values.clone()}
+        return {"first": self._block[2].clone(), "second": self._block[3].clone(), **means}
 
     def put_moments(self, moments: Mapping[str, Tensor]) -> None:
         """Puts back what `moments` gave."""
         self._block[2].copy_(moments["first"])
         self._block[3].copy_(moments["second"])
+        if self._mean_values is not None:
+            self._mean_values.copy_(moments["means"])
 
     def _mean(self, losses: Tensor, truth: Truth) -> Tensor:
         """The mean over the rows, each with the weight of its class."""

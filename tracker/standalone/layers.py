@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+SPREAD = 0.05  # of initial weights `uniform` (the bound) and `normal` (the standard deviation)
 ACTIVATIONS: Mapping[str, Callable[[], torch.nn.Module]] = {
     "sigmoid": torch.nn.Sigmoid,
     "tanh": torch.nn.Tanh,
@@ -16,6 +17,8 @@ ACTIVATIONS: Mapping[str, Callable[[], torch.nn.Module]] = {
     "gelu": torch.nn.GELU,
 }
 INITS: Mapping[str, Callable[[Tensor], Any]] = {
+    "uniform": lambda weight: torch.nn.init.uniform_(weight, -SPREAD, SPREAD),
+    "normal": lambda weight: torch.nn.init.normal_(weight, std=SPREAD),
     "xavier_uniform": torch.nn.init.xavier_uniform_,
     "xavier_normal": torch.nn.init.xavier_normal_,
     "kaiming_uniform": lambda weight: torch.nn.init.kaiming_uniform_(weight, nonlinearity="relu"),

@@ -69,10 +69,16 @@ class Optimizer:
         self.clips = {lane: p["gradient_clip"] for lane, p in enumerate(params) if p.get("gradient_clip", 0.0) > 0}
         self.plain_sgd = not self.adaptive and not any(momenta) and not self.lions
 
-    def coefficients(self, first_step: int, steps: int, total: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Per step (counted from 1, of `total`): step size, scale of sqrt(v), and weight-decay factor, each (lanes, 1)."""
+    def coefficients(
+        self, first_step: int, steps: int, total: int, factors: Sequence[float] | None = None
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Per step (counted from 1, of `total`): step size, scale of sqrt(v), and weight-decay factor, each (lanes, 1).
+
+        `factors` are what plateaus have made of each lane's learning rate.
+        """
         table = []
-        rates = [learning_rates(p, first_step, steps, total) for p in self.params]
+        told = factors or [1.0] * len(self.params)
+        rates = [learning_rates(p, first_step, steps, total, f) for p, f in zip(self.params, told, strict=True)]
         for place, t in enumerate(range(first_step, first_step + steps)):
             bias1, bias2 = 1 - BETA1**t, 1 - BETA2**t
             step, scale, keep = [], [], []
