@@ -171,7 +171,8 @@ def test_public_names_are_sorted_and_importable() -> None:
 
 
 def entries(model: type[BaseModel], place: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
+    for declared, field in model.model_fields.items():
+        name = field.alias or declared
         kind = field.annotation
         inner = isinstance(kind, type) and issubclass(kind, BaseModel)
         wide = name in {"numeric", "categorical"} and place == "preprocessing."
@@ -184,8 +185,10 @@ def test_every_entry_of_params_yaml_is_in_the_reference() -> None:
     named = {
         name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
     }
-    known = {name for name in entries(config.Config) if name != "studies"}
+    known = {name for name in entries(config.Config) if name not in {"studies", "refinements"}}
     known |= {f"studies.NAME.{name}" for name in config.Study.model_fields}
+    own = config.Refinement.model_fields.keys() - config.Study.model_fields.keys()
+    known |= {f"refinements.NAME.{name}" for name in own}
     assert known == named
     assert all(f"`{name}`" in table for row in FAMILIES.values() for name in row.knobs)
 
@@ -201,10 +204,11 @@ def test_yaml_blocks_are_configurations() -> None:
 def snippets() -> list[str]:
     """Each piece of a params.yaml that a page shows: its yaml blocks, and entries in the text such as `split: {...}`."""
     found = []
+    sections = "|".join(field.alias or name for name, field in config.Config.model_fields.items())
     for page in (path for path in PAGES if "decisions" not in path.parts):
         text = page.read_text(encoding="utf-8")
         found += blocks(page, "yaml")
-        found += re.findall(r"`((?:" + "|".join(config.Config.model_fields) + r"): \{[^`]*\})`", text)
+        found += re.findall(r"`((?:" + sections + r"): \{[^`]*\})`", text)
     return found
 
 

@@ -175,6 +175,7 @@ def _tune(
         from tracker.datasets.training_data import load_training_data, read_split
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.store.environments import refuse_other_environment
+        from tracker.studies.finished import finished_in
         from tracker.studies.plan import plan_study, refuse_labels, refuse_shape
         from tracker.studies.report import describe_serving, write_reports
         from tracker.studies.runner import run_study
@@ -183,8 +184,8 @@ def _tune(
         paths = project.paths
         data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
-    code = _own_code(config, paths)
-    plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None)
+    code, find = _own_code(config, paths), finished_in(paths)
+    plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None, find)
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)
     about = {**about, "code": code.texts} if code else about

@@ -153,6 +153,7 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
             {}, {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
         ),
         "pruner": both(named(plain), entries({}, {"name": text})),
+        "refines": entries({}, {"study": text, "key": digest, "trials": whole(1, MOST_TRIALS), "keep": finite}),
     },
     "Proposal": {
         "number": _number,

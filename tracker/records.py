@@ -115,7 +115,8 @@ class StudySpec:
     hyperparameters, `objective` metric and direction, `versions` the releases that shape proposals (`optuna`),
     `generation` how many trials are proposed before results are looked at (None: the sampler does not learn). `runs` says
     how the runs of a trial become its value (`repeats`, `aggregate`; empty: one run). `pruner` holds name and settings of
-    what stops trials early (empty: nothing does).
+    what stops trials early (empty: nothing does). `refines` tells the study around whose best trials `space` was shrunk: its
+    name and key, how many of its first `trials` counted, which share was to `keep` (empty: the space was declared).
     """
 
     name: str
@@ -134,6 +135,7 @@ class StudySpec:
     code: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, Any] = field(default_factory=dict)
     pruner: Mapping[str, Any] = field(default_factory=dict)
+    refines: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

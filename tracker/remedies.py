@@ -12,6 +12,7 @@ OWN = {
     "": "tracker run",
     "compare": "tracker compare --test",
     "baselines": "tracker stage baselines",
+    "refine": "tracker tune",
 }  # the other stages are called as they are
 
 

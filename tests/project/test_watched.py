@@ -13,7 +13,7 @@ PLAIN = fill("dvc.yaml", {"table": "", "code": ""})
 PARAMS = (
     "seed: 1\n" + "\n".join(f"{name}: {{}}" for name in
     ("data", "split", "preprocessing", "model", "training", "hyperparameters", "search_space", "objective", "decision",
-     "studies", "compare")) + "\n"
+     "studies", "refinements", "compare")) + "\n"
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_what_tracker_init_writes_lacks_nothing(tmp_path: Path) -> None:
 
 def test_an_entry_that_a_stage_reads_and_dvc_does_not_watch_is_named(tmp_path: Path) -> None:
     """Where an entry is missing, the stage, the entry and what to write are told; several at once on one line."""
-    [line] = told(tmp_path, PLAIN.replace("objective, decision, ", ""))
+    [line] = told(tmp_path, PLAIN.replace("objective, decision, ", "", 1))
     assert line == (
         "dvc.yaml: stage tune reads objective, decision, which its params do not name; add to params: [objective, decision], "
         "or `dvc repro` does not see them change"
@@ -66,5 +66,18 @@ def test_a_section_that_dvc_wants_and_params_lacks_is_named(tmp_path: Path) -> N
     """DVC refuses a stage whose entry is not in params.yaml, so what is to be written there is told."""
     lines = told(tmp_path, PLAIN, PARAMS.replace("decision: {}\n", ""))
     assert lines == [
-        "dvc.yaml: stage tune watches decision, which params.yaml has not: DVC refuses that; write decision: {}"
+        f"dvc.yaml: stage {stage} watches decision, which params.yaml has not: DVC refuses that; write decision: {{}}"
+        for stage in ("tune", "refine")
     ]
+    [line] = told(tmp_path, PLAIN, PARAMS.replace("refinements: {}\n", ""))
+    assert line.endswith(
+        "stage refine watches refinements, which params.yaml has not: DVC refuses that; write refinements: {}"
+    )
+
+
+def test_refinements_that_no_stage_runs_are_named(tmp_path: Path) -> None:
+    """A dvc.yaml of a release before there were any has no stage for them; without any nothing is told."""
+    earlier = PLAIN[: PLAIN.index("  refine:")] + PLAIN[PLAIN.index("  compare:") :]
+    assert [] == told(tmp_path, earlier)
+    [line] = told(tmp_path, earlier, PARAMS.replace("refinements: {}", "refinements: {fine: {refine: random}}"))
+    assert line.startswith("dvc.yaml: no stage runs the refinements of params.yaml")

@@ -15,6 +15,7 @@ from tracker.config.parts import (
     Training,
 )
 from tracker.config.read import bare_dates, load_config, read_yaml
+from tracker.config.refinements import Refinement
 from tracker.config.settings import Config, parse_config
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Numeric",
     "Preprocessing",
     "Range",
+    "Refinement",
     "Split",
     "Study",
     "Training",

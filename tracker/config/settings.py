@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
@@ -24,6 +25,7 @@ from tracker.config.parts import (
     Tracking,
     Training,
 )
+from tracker.config.refinements import Refinement, in_chain_order, refinement_faults
 from tracker.errors import ConfigError
 from tracker.hyperparameters import FAMILIES, table_of
 from tracker.knobs import Hyperparameter
@@ -38,6 +40,8 @@ LONGEST = 1000  # characters of one
 class Config(Part):
     """The whole of params.yaml, checked."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+
     seed: int = Field(ge=0, lt=2**63)
     data: Data = Data()
     split: Split = Split()
@@ -48,7 +52,8 @@ class Config(Part):
     search_space: Mapping[str, Entry] = {}
     objective: Objective = Objective()
     decision: Decision = Decision()
-    studies: Mapping[str, Study]
+    declared: Mapping[str, Study] = Field(alias="studies")
+    refinements: Mapping[str, Refinement] = {}
     compare: Compare = Compare()
     tracking: Tracking = Tracking()
     retune: Retune = Retune()
@@ -60,6 +65,15 @@ class Config(Part):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @cached_property
+    def studies(self) -> Mapping[str, Study]:
+        """Every study by name: those under `studies`, and the refinements, each behind what it refines."""
+        return in_chain_order(self.declared, self.refinements)
+
+    def place(self, study: str) -> str:
+        """Where a study stands in params.yaml: `studies.tpe`, `refinements.fine`."""
+        return f"{'refinements' if study in self.refinements else 'studies'}.{study}"
 
     def with_(self, path: str, value: Any) -> Config:
         """A copy with one entry replaced: `config.with_("studies.tpe.trials", 96)`. Raises ConfigError."""
@@ -83,8 +97,13 @@ class Config(Part):
         )
 
     def space_of(self, study: str) -> Mapping[str, Form]:
-        """The search space of a study: its own, else the common one; nothing where its sampler searches none."""
+        """The search space of a study: its own, else the common one; nothing where its sampler searches none.
+
+        Of a refinement it is the space that shrinks.
+        """
         entry = self.studies[study]
+        if isinstance(entry, Refinement):
+            return self.space_of(entry.refine)
         if not SAMPLERS[entry.sampler].space:
             return {}
         return self.search_space if entry.search_space is None else entry.search_space
@@ -109,7 +128,9 @@ def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[
         return
     sound = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
     for section, *rest in broken:
-        if rest and section in {"studies", "search_space"} and isinstance(sound.get(str(section)), dict):
+        if section == "studies":
+            sound.pop("refinements", None)  # one may refine what is left out
+        if rest and section in {"studies", "refinements", "search_space"} and isinstance(sound.get(str(section)), dict):
             sound[str(section)].pop(rest[0], None)
         else:
             sound.pop(str(section), None)
@@ -139,19 +160,21 @@ def _name_faults(config: Config) -> Iterator[str]:
     yield from _metric_faults(config, "objective.metric", config.objective.metric)
     if stopping := config.training.early_stopping:
         yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
-    if not config.studies:
+    if not config.declared:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
     yield from value_faults("hyperparameters", table, config.hyperparameters)
     yield from space_faults("search_space", table, config.search_space)
+    yield from refinement_faults(config.declared, config.refinements)
     folded: dict[str, str] = {}
     for name, study in config.studies.items():
         if folded.setdefault(name.casefold(), name) != name:
-            yield f"studies.{name}: differs from {folded[name.casefold()]} in case alone, so their files would collide"
+            yield f"{config.place(name)}: differs from {folded[name.casefold()]} in case alone, so their files would collide"
         if not re.fullmatch(NAME, name):
-            yield f"studies: {name!r} is no name; it starts with a letter and has letters, digits, _ and - (at most 64)"
+            section = config.place(name).partition(".")[0]
+            yield f"{section}: {name!r} is no name; it starts with a letter and has letters, digits, _ and - (at most 64)"
         else:
             own = table_of(config.model.family, *names, study.search_space or {}, *(study.configurations or ()))
-            yield from (f"studies.{name}{fault}" for fault in _study_faults(config, name, study, own))
+            yield from (f"{config.place(name)}{fault}" for fault in _study_faults(config, name, study, own))
 
 
 def _free_faults(config: Config) -> Iterator[str]:
@@ -183,7 +206,7 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
         yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)
     if study.pruner is not None:
         yield from pruner_faults(".pruner", study.pruner)
-    if SAMPLERS[study.sampler].space and not config.space_of(name):
+    if SAMPLERS[study.sampler].space and not config.space_of(name) and not isinstance(study, Refinement):
         yield ": nothing to search; give it a search_space"
     try:
         stopping = config.training_of(name).early_stopping

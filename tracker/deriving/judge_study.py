@@ -19,18 +19,21 @@ from tracker.deriving.derive import FreshProcess
 from tracker.deriving.find_study import RecordedStudy, find_study
 from tracker.deriving.judge_trial import reach_of, reproduce_record
 from tracker.deriving.verdict import Verdict
-from tracker.errors import ReplayError
+from tracker.errors import NotFoundError, ReplayError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.reports import other_entry
 from tracker.paths import Paths
 from tracker.records import Proposal, Trial
 from tracker.remedies import run_again, stage_command
 from tracker.search.samplers import open_sampler, plan_generations, versions
+from tracker.search.shrink import shrink
 from tracker.seeds import bit_generator
 from tracker.store.conflicts import refuse_other_proposal
+from tracker.studies.finished import finished_in, recorded_spec
 from tracker.studies.plan import Planner
 from tracker.studies.report import study_files
 from tracker.studies.rungs import Decisions, told
+from tracker.trees import first_difference
 
 OnStep = Callable[[str, int, int], None]  # study, trials derived, trials to derive
 
@@ -118,6 +121,8 @@ class _Verifying:
 
     def verify(self) -> Verdict:
         self.on_step(self.study.spec.name, 0, len(self.chosen))
+        if (other_space := self._other_space()) is not None:
+            return other_space
         spec, trials = self.study.spec, self.study.result.trials
         sampler, planner = open_sampler(spec), Planner(spec)
         decisions = Decisions(spec)
@@ -132,9 +137,28 @@ class _Verifying:
             sampler.tell([told(spec, trial) for trial in trials[start : start + count]])
         other = next(_other_files(self.study, self.paths), None)
         if other is not None:
-            remedy = f"{stage_command(self.paths.root, 'tune', spec.name)} writes it again"
+            stage = "refine" if spec.refines else "tune"
+            remedy = f"{stage_command(self.paths.root, stage, spec.name)} writes it again"
             return replace(self._verdict(), state="differs", first_difference=other, remedy=remedy)
         return self._verdict() if self.farthest is None else self._like(self.farthest)
+
+    def _other_space(self) -> Verdict | None:
+        """Where the space of a refinement is not what the trials that it names leave of theirs. Raises NotFoundError."""
+        spec = self.study.spec
+        if not spec.refines:
+            return None
+        name, key, count = str(spec.refines["study"]), str(spec.refines["key"]), int(spec.refines["trials"])
+        base, trials = recorded_spec(self.paths, name, key), finished_in(self.paths)(name, key, count)
+        if base is None or trials is None:
+            raise NotFoundError(
+                f"{spec.name} refines study {name} ({key[:12]}, {count} trials), which is not recorded here any more; "
+                f"{stage_command(self.paths.root, 'tune', name)} computes it again, if params.yaml still describes it"
+            )
+        leaf = first_difference(dict(spec.space), shrink(base, trials, float(spec.refines["keep"])).canonical())
+        if leaf is None:
+            return None
+        words = f"search space: {leaf[0]} is {leaf[1]} there, {leaf[2]} follows from the trials of {name}"
+        return replace(self._verdict(), state="differs", first_difference=Difference.told("space", words, *leaf[1:]))
 
     def _other_proposal(self, proposals: Sequence[Proposal]) -> Verdict | None:
         for proposal in proposals:

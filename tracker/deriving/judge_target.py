@@ -71,7 +71,7 @@ def _compare_report(found: Verdict, recorded: Recorded, paths: Paths) -> Verdict
         state="differs",
         first_difference=Difference(None, f"{name}, {leaf[0]}", leaf[1], leaf[2]),
         causes=(cause,),
-        remedy=f"{stage_command(path, 'tune', study)} writes it again",
+        remedy=f"{stage_command(path, 'refine' if 'refines' in report else 'tune', study)} writes it again",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def unwatched(root: Path) -> list[str]:
     output is lost when DVC goes back to another version; an entry that DVC watches and params.yaml lacks stops `dvc repro`.
     """
     there, ours = _stages(root / "dvc.yaml"), _parse(fill("dvc.yaml", {"table": "", "code": ""}))
-    return [*_lacking(there, ours), *_absent(there, root / PARAMS)]
+    written = _written(root / PARAMS)
+    return [*_lacking(there, ours), *_absent(there, written), *_unread(there, written)]
 
 
 def _lacking(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
@@ -35,16 +37,30 @@ def _lacking(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]
                 )
 
 
-def _absent(there: Mapping[str, Any], params: Path) -> Iterator[str]:
-    """Entries that DVC watches and params.yaml does not have; DVC then refuses the stage."""
+def _written(params: Path) -> Mapping[str, Any] | None:
     try:
         written = read_yaml(params.read_bytes(), PARAMS)
     except (OSError, ConfigError):
-        return
+        return None
+    return written if isinstance(written, Mapping) else None
+
+
+def _unread(there: Mapping[str, Any], written: Mapping[str, Any] | None) -> Iterator[str]:
+    """Refinements that no stage runs, as in a dvc.yaml of a release before there were any."""
+    if there and "refine" not in there and (written or {}).get("refinements"):
+        yield (
+            "dvc.yaml: no stage runs the refinements of params.yaml; take the stage refine over from the dvc.yaml that "
+            "`tracker init` writes in an empty folder, or run them with `tracker tune NAME`"
+        )
+
+
+def _absent(there: Mapping[str, Any], written: Mapping[str, Any] | None) -> Iterator[str]:
+    """Entries that DVC watches and params.yaml does not have; DVC then refuses the stage."""
     for name, stage in there.items():
         watched = [one.split(".")[0] for one in _names(stage, "params") if "$" not in one and one != "*"]
-        for one in dict.fromkeys(watched):
-            if isinstance(written, Mapping) and one not in written:
+        each = re.fullmatch(r"\$\{(\w+)\}", str(stage.get("foreach", "")))
+        for one in dict.fromkeys([*([each[1]] if each else []), *watched]):
+            if written is not None and one not in written:
                 yield f"dvc.yaml: stage {name} watches {one}, which params.yaml has not: DVC refuses that; write {one}: {{}}"
 
 
@@ -56,11 +72,12 @@ def _stages(path: Path) -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """The stages by name; of a stage for each of several studies what is done for one."""
+    """The stages by name; of a stage for each of several studies what is done for one, and for each of what."""
     found = read_yaml(text.encode(), "dvc.yaml")
     stages = found.get("stages") if isinstance(found, Mapping) else None
     parts = stages if isinstance(stages, Mapping) else {}
-    return {name: stage.get("do", stage) for name, stage in parts.items() if isinstance(stage, Mapping)}
+    each = {name: stage for name, stage in parts.items() if isinstance(stage, Mapping)}
+    return {name: {**stage, **(stage.get("do") or {})} for name, stage in each.items()}
 
 
 def _names(stage: Any, section: str) -> list[str]:

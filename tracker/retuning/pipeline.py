@@ -25,7 +25,7 @@ def run_pipeline(config: Config, root: Path, timeout_s: float | None) -> None:
     """
     until = None if timeout_s is None else time.monotonic() + timeout_s
     if has_dvc(root) and (dvc := find_dvc()):
-        _run([dvc, "repro", "tune"], root, until)
+        _run([dvc, "repro", "tune", *(["refine"] if config.refinements else [])], root, until)
         return
     for words in (["prepare"], ["split"], *(["tune", name] for name in config.studies)):
         _run([sys.executable, "-m", "tracker.cli", "stage", *words], root, until)

@@ -17,6 +17,7 @@ WORDS = {
     "numerics": "the training arithmetic of this release",
     "code": "your own code",
     "runs": "repeats",
+    "refines": "what it refines",
 }
 
 

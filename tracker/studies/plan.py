@@ -9,18 +9,21 @@ from itertools import islice, product
 from typing import Any
 
 from tracker.canonical import canonical_json
-from tracker.config import Config, Study, pruner_settings
+from tracker.config import Config, Refinement, Study, pruner_settings
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec
+from tracker.remedies import run_again
 from tracker.sampler_table import GENERATION, SAMPLERS
 from tracker.search.enqueued import searched_from
 from tracker.search.entries import Entry, Interval
 from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
+from tracker.search.shrink import shrink
 from tracker.search.space import Space, assemble, compile_space, space_from
 from tracker.seeds import derive_seed
+from tracker.studies.finished import Find, nowhere
 
 THRESHOLD_SCORES = ("f1", "accuracy", "balanced_accuracy")  # what a threshold can maximise with sense
 MOST_CORNERS = 4096  # combinations of what shapes a network that are looked at before anything runs
@@ -45,17 +48,25 @@ class StudyPlan:
 
 
 def plan_study(
-    config: Config, name: str, data: Mapping[str, Any], environment: str, code: Mapping[str, str] | None = None
+    config: Config,
+    name: str,
+    data: Mapping[str, Any],
+    environment: str,
+    code: Mapping[str, str] | None = None,
+    find: Find | None = nowhere,
 ) -> StudyPlan:
     """The study of that name; `code` is the identity of the user's own code, where the family has such.
 
-    Raises NotFoundError, or SpaceError with every fault of its search space.
+    `find` finds the trials around which the space of a refinement shrinks. With None it is planned over the whole space,
+    which says about how long it takes and has not the key that it will have.
+
+    Raises NotFoundError, also where a refinement comes before what it refines, or SpaceError with every fault of its space.
     """
-    spec = study_spec(config, name, data, environment, code)
+    spec = study_spec(config, name, data, environment, code, find)
     try:
         total = open_sampler(spec).total
     except SpaceError as error:
-        raise SpaceError(f"studies.{name}: {fault}" for fault in error.faults) from None
+        raise SpaceError(f"{config.place(name)}: {fault}" for fault in error.faults) from None
     study = config.studies[name]
     trials = study.trials if total is None else total
     assert trials is not None
@@ -63,7 +74,12 @@ def plan_study(
 
 
 def study_spec(
-    config: Config, name: str, data: Mapping[str, Any], environment: str, code: Mapping[str, str] | None = None
+    config: Config,
+    name: str,
+    data: Mapping[str, Any],
+    environment: str,
+    code: Mapping[str, str] | None = None,
+    find: Find | None = nowhere,
 ) -> StudySpec:
     """What decides the proposals of the study of that name. Raises as `plan_study` does, but for what its sampler finds."""
     if name not in config.studies:
@@ -71,7 +87,10 @@ def study_spec(
     study = config.studies[name]
     family = config.model.family
     try:
-        space = compile_space(config.space_of(name), config.hyperparameters, family)
+        space, refines = compile_space(config.space_of(name), config.hyperparameters, family), dict[str, Any]()
+        if isinstance(study, Refinement) and find is not None:
+            base = plan_study(config, study.refine, data, environment, code, find)
+            space, refines = _refined(study, base, find)
         return StudySpec(
             name=name,
             family=family,
@@ -89,20 +108,42 @@ def study_spec(
             code=_code(config, code),
             runs={} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate},
             pruner=pruner_settings(study),
+            refines=refines,
         )
     except SpaceError as error:
-        raise SpaceError(f"studies.{name}: {fault}" for fault in error.faults) from None
+        raise SpaceError(f"{config.place(name)}: {fault}" for fault in error.faults) from None
+
+
+def _refined(study: Refinement, base: StudyPlan, find: Find) -> tuple[Space, dict[str, Any]]:
+    """What is left of the space of the study that is refined, and what decided that."""
+    spec = base.spec
+    trials = find(spec.name, spec.key, base.trials)
+    if trials is None:
+        raise NotFoundError(
+            f"refinements: {spec.name} comes first: its {base.trials} trials, as params.yaml describes them now, are not all "
+            f"recorded; {run_again(stage='refine' if spec.refines else 'tune', study=spec.name)}"
+        )
+    return shrink(spec, trials, study.keep), {
+        "study": spec.name,
+        "key": spec.key,
+        "trials": base.trials,
+        "keep": study.keep,
+    }
 
 
 def plan_studies(
-    config: Config, data: Mapping[str, Any], environment: str, code: Mapping[str, str] | None = None
+    config: Config,
+    data: Mapping[str, Any],
+    environment: str,
+    code: Mapping[str, str] | None = None,
+    find: Find | None = nowhere,
 ) -> dict[str, StudyPlan]:
     """All studies by name; the faults of all of them together."""
     plans: dict[str, StudyPlan] = {}
     faults: list[str] = []
     for name in config.studies:
         try:
-            plans[name] = plan_study(config, name, data, environment, code)
+            plans[name] = plan_study(config, name, data, environment, code, find)
         except InputError as error:
             faults += error.faults
     if faults:

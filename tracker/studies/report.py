@@ -90,7 +90,8 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
             trial_row(trial, [run_value(spec, outcome) for outcome in trial.outcomes]) for trial in result.trials
         ],
     }
-    report |= {name: dict(value) for name, value in (("runs", spec.runs), ("pruner", spec.pruner)) if value}
+    own = {"runs": spec.runs, "pruner": spec.pruner, "refines": spec.refines}
+    report |= {name: dict(value) for name, value in own.items() if value}
     return report | {"mixed": list(mixed)} if mixed else report
 
 

@@ -192,9 +192,10 @@ class _Run:
             DIVERGED
         ):  # that is of the configurations, and others may do better
             name = self.plan.spec.name
+            section = "refinements" if self.plan.spec.refines else "studies"
             raise StudyFailed(
                 f"study {name}: its first {most} trials all failed alike: {reason}; the others were not begun. Mend the "
-                f"cause, or set studies.{name}.max_failed_trials to null"
+                f"cause, or set {section}.{name}.max_failed_trials to null"
             )
 
     def segment(self, run: TrialSpec) -> Segment:

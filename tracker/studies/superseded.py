@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tracker.canonical import parse_canonical
-from tracker.config import Config
+from tracker.config import Config, Refinement
 from tracker.datasets.training_data import identify_data
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
 from tracker.paths import Paths
 from tracker.records import StudySpec, record_from
-from tracker.remedies import stage_command
+from tracker.remedies import project_folder, stage_command
 from tracker.store.store import Store
 from tracker.studies.changed import list_changes
+from tracker.studies.finished import finished_in
 from tracker.studies.plan import study_spec
 
 GONE = "not in it any more"
@@ -34,6 +35,10 @@ def superseded(config: Config, paths: Paths) -> dict[str, str]:
         why = _why(config, path, paths, data, code) if path.stem in config.studies else GONE
         if why:
             found[path.stem] = why
+    for name, study in config.studies.items():
+        is_there = (paths.study_reports / f"{name}.json").is_file()
+        if isinstance(study, Refinement) and study.refine in found and is_there:
+            found.setdefault(name, f"{study.refine}, which it refines, changed")
     return found
 
 
@@ -42,9 +47,18 @@ def superseded_note(found: Mapping[str, str], near: Path, what: str) -> list[str
     if not found:
         return []
     listed = "; ".join(f"{name} ({why})" for name, why in found.items())
-    again = [stage_command(near, "tune", name) for name, why in found.items() if why != GONE]
+    again = [stage_command(near, _stage(near, name), name) for name, why in found.items() if why != GONE]
     run = f"; run {', '.join(again)}" if again else ""
     return [f"params.yaml no longer describes {listed}: {what}{run}"]
+
+
+def _stage(near: Path, name: str) -> str:
+    """What DVC calls the stage of a study that has a report."""
+    report = Paths.of(project_folder(near), {}).study_reports / f"{name}.json"
+    try:
+        return "refine" if "refines" in parse_canonical(report.read_bytes()) else "tune"
+    except (OSError, ValueError, TypeError):
+        return "tune"
 
 
 def _why(
@@ -54,7 +68,9 @@ def _why(
     if last is None or (code is None and config.model.entry is not None):
         return None
     try:
-        now = study_spec(config, path.stem, last.data if data is None else data, last.environment, code)
+        now = study_spec(
+            config, path.stem, last.data if data is None else data, last.environment, code, finished_in(paths)
+        )
     except TrackerError:
         return None
     changed = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracker.columns import align
+from tracker.config import Refinement
 from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
@@ -44,7 +45,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     report = as_the_split_sees(report, config.split, faults)
     plans: dict[str, StudyPlan] = {}
     try:
-        plans = plan_studies(config, {}, "forecast", code)
+        plans = plan_studies(config, {}, "forecast", code, None)
         refuse_labels(plans.values(), list(report.labels))
         refuse_shape(plans.values(), report.shape or ())
     except InputError as error:
@@ -76,6 +77,12 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         "others repeat them with other seeds; search more, or say repeats, which gives each configuration several"
         for name, plan in plans.items()
         if plan.distinct
+    )
+    yield from (
+        f"{name} searches what the best {study.keep:.0%} of {study.refine} leave of its space; "
+        "its time is that of the whole space"
+        for name, study in config.studies.items()
+        if isinstance(study, Refinement)
     )
     if entry is not None:
         yield f"these times leave out the training itself: how long {entry} takes is not known beforehand"

@@ -10,7 +10,7 @@ from tracker.store.store import Store
 
 SHOWN = 2  # settings that a name has room for
 ROOM = 24  # characters of a setting
-UNTOLD = {"name", "versions", "code"}
+UNTOLD = {"name", "versions", "code", "refines"}
 
 
 def told_apart(store: Store, study_key: str) -> str:

@@ -44,6 +44,7 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         f"{best} {states}. {_link('All trials, best first, with charts', ended.trials_link)}",
         "",
         f"Asked: {asked}, {len(entries)} hyperparameters searched, up to {spec.training.get('epochs')} epochs.",
+        *_refined_lines(spec.refines),
         *_data_lines(seen),
         *(["", "| searched | values |", "| --- | --- |"] if entries else []),
         *(f"| {entry['name']} | {_values(entry)} |" for entry in entries),
@@ -52,6 +53,14 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         + (f"; its best trial alone: `tracker reproduce {ended.best}`" if ended.best else ""),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _refined_lines(refines: Mapping[str, Any]) -> list[str]:
+    """What the study refines; the table of what is searched has the space that is left."""
+    if not refines:
+        return []
+    first = f"its first {refines.get('trials')} trials"
+    return [f"Refines `{refines.get('study')}`: its space, shrunk around the best {refines.get('keep')} of {first}."]
 
 
 def final_note(

@@ -102,6 +102,8 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "generation": spec.generation,
         "pruner": spec.pruner.get("name"),
         "repeats": spec.runs.get("repeats"),
+        "refines": spec.refines.get("study"),
+        "keep": spec.refines.get("keep"),
         "family": spec.family,
         "epochs": spec.training.get("epochs"),
         "seed": spec.seed,
