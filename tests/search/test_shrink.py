@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.search.conftest import build_spec
@@ -142,6 +142,7 @@ RICH = {
 }
 
 
+@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 40), keep=st.sampled_from([0.05, 0.2, 1.0]))
 def test_what_is_left_lies_inside_and_holds_what_was_kept(seed: int, count: int, keep: float) -> None:
     """Whatever was drawn: no end lies outside, every kept value that is active is still allowed, the form is sound."""
