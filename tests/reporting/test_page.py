@@ -19,7 +19,8 @@ from tracker.evaluation.details import Called, detail
 from tracker.paths import Paths
 from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
-from tracker.reporting.sure_words import curves_of
+from tracker.reporting.sure_charts import Mark, glance
+from tracker.reporting.sure_words import curves_of, marks
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
@@ -145,6 +146,42 @@ def test_scores_of_further_seeds_stand_beside_the_one(paths: Paths, config: Conf
     line = "Over 2 seeds, on the same rows (mean ± sd): accuracy 0.5000 ± 0.1000."
     assert line in Page(render_html(told)).text
     assert line in render_markdown(told)
+
+
+def test_scores_stand_beside_each_other_in_a_picture(paths: Paths, config: Config) -> None:
+    """Simple models, the best as found, defaults and choice over seeds, test rows: each with its ends, far ones at the edge."""
+    facts = collect(paths, config)
+    choice = {"study": "tpe", "trial": 2, "mean": 0.9, "sd": 0.01}
+    confirmed = {"seeds": 20, "measured": {"choice": choice, "defaults": {**choice, "trial": 7, "mean": 0.8}}}
+    models = [
+        {"name": "majority", "metrics": {facts.metric: 0.0}, "intervals": {facts.metric: [0.0, 0.1]}},
+        {"name": "logistic", "metrics": {facts.metric: 0.88}, "intervals": {facts.metric: [0.8, 0.93]}},
+        {"name": "boosted", "metrics": {facts.metric: None}, "intervals": {}},
+    ]
+    told = replace(
+        facts,
+        baselines={"objective": {"metric": facts.metric}, "models": models},
+        ranking={**facts.ranking, "confirmation": confirmed},
+    )
+    majority, logistic, first, defaults, chosen, test = marks(told)
+    assert Mark("majority", 0.0, [0.0, 0.1]) == majority
+    assert Mark("logistic", 0.88, [0.8, 0.93]) == logistic
+    assert (f"{facts.ranked[0].name}, best as found", facts.ranked[0].value) == (first.name, first.value)
+    assert Mark("tpe/7, the defaults, 20 seeds", 0.8, (0.79, 0.81), "seeds") == defaults
+    assert ("tpe/2, chosen, 20 seeds", 0.9, (0.89, 0.91)) == (chosen.name, chosen.value, chosen.ends)
+    assert ("the scored model on test rows", "test", facts.final["test"][facts.metric[4:]]) == (
+        test.name,
+        test.kind,
+        test.value,
+    )
+    same = {"seeds": 20, "measured": {"choice": choice, "defaults": choice}}
+    one = [
+        mark for mark in marks(replace(told, ranking={**facts.ranking, "confirmation": same})) if mark.kind == "seeds"
+    ]
+    assert ["tpe/2, the defaults, chosen, 20 seeds"] == [mark.name for mark in one]
+    drawn = glance([Mark("far", 0.0, None), Mark("a", 0.8, (0.7, 0.9)), Mark("b", 0.85, (0.8, 0.9))], "f1")
+    assert 'aria-label="f1: far 0.000, a 0.800, b 0.850"' in drawn
+    assert glance([Mark("a", 0.5, None), Mark("b", 0.5, None)], "f1")  # nothing is spread
 
 
 def test_classes_curves_and_optimism_are_told(paths: Paths, config: Config) -> None:

@@ -19,8 +19,8 @@ from tracker.reporting.charts import (
 )
 from tracker.reporting.facts import CURVES_SHOWN, Facts, Row, collect, group_by
 from tracker.reporting.plots import write_plots
-from tracker.reporting.sure_charts import calibration, precision_recall, roc, tuning_curves
-from tracker.reporting.sure_words import baselines, chosen_on, classes, curves_of, optimism_words
+from tracker.reporting.sure_charts import calibration, glance, precision_recall, roc, tuning_curves
+from tracker.reporting.sure_words import baselines, chosen_on, classes, curves_of, marks, optimism_words
 from tracker.reporting.words import (
     asked,
     certainty,
@@ -91,6 +91,8 @@ def _charts(facts: Facts) -> dict[str, str]:
         epochs = [curve for row in facts.ranked[:CURVES_SHOWN] for curve in _curve(facts, row, metric)]
         if epochs:
             charts[f"curves {metric}"] = learning_curves(epochs, metric)
+    if len(found := marks(facts)) > 1:
+        charts["glance"] = glance(found, facts.metric.removeprefix("val_"))
     told = (facts.final or {}).get("details") or {}
     drawn: Mapping[str, Callable[[Any], str]] = {
         "roc": roc,

@@ -1,14 +1,56 @@
-"""Charts of how sure a result is: the tuning curve with its band, ROC, precision by recall, calibration."""
+"""Charts of how sure a result is: scores at a glance, the tuning curve with its band, ROC, precision by recall, calibration."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tracker.evaluation.tuning_curve import TuningCurve
 from tracker.reporting.charts import DASHES, INK, MARKERS, SERIES, label_axes, open_figure, svg_of
+from tracker.reporting.words import score
 
 SQUARE = (3.5, 3.0)  # inches
+KINDS = {"rows": "o", "seeds": "s", "test": "D"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A score with what is known of its luck: the 95 % ends over `rows` or `test` rows, or those of one sd over `seeds`."""
+
+    name: str
+    value: float
+    ends: Sequence[float] | None
+    kind: str = "rows"
+
+
+def glance(marks: Sequence[Mark], metric: str) -> str:
+    """What the choice, its rivals and simple models score, one under the other; far ones stand at the edge with a triangle."""
+    known = [mark for mark in marks if mark.ends is not None] or list(marks)
+    middle = sorted(mark.value for mark in known)[len(known) // 2]
+    reach = 3 * max((abs(end - mark.value) for mark in known for end in mark.ends or ()), default=math.inf)
+    near = [mark for mark in marks if abs(mark.value - middle) <= reach]
+    low = min(end for mark in near for end in (mark.value, *(mark.ends or ())))
+    high = max(end for mark in near for end in (mark.value, *(mark.ends or ())))
+    with open_figure((5.8, 0.7 + 0.28 * len(marks))) as (figure, axes):
+        for place, mark in enumerate(reversed(marks)):
+            colour = SERIES[0] if mark.kind == "rows" else SERIES[1 if mark.kind == "seeds" else 2]
+            if mark not in near:
+                edge = low if mark.value < low else high
+                axes.plot([edge], [place], marker="<" if mark.value < low else ">", color=colour, markersize=6)
+            else:
+                if mark.ends is not None:
+                    axes.plot(mark.ends, [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
+                axes.plot([mark.value], [place], marker=KINDS[mark.kind], color=colour, markersize=6)
+            axes.text(
+                1.01, place, score(mark.value), va="center", fontsize=8, color=INK, transform=axes.get_yaxis_transform()
+            )
+        axes.set_yticks(range(len(marks)), [mark.name for mark in reversed(marks)])
+        axes.set_ylim(-0.6, len(marks) - 0.4)
+        axes.margins(x=0.03)
+        label_axes(axes, metric, "")
+        return svg_of(figure, f"{metric}: " + ", ".join(f"{mark.name} {score(mark.value)}" for mark in marks))
 
 
 def tuning_curves(curves: Mapping[str, TuningCurve], metric: str) -> str:

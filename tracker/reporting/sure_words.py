@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.evaluation.baselines_report import metric_of
+from tracker.evaluation.sureness import place
 from tracker.evaluation.tuning_curve import TuningCurve, tuning_curve
 from tracker.metrics import METRICS
 from tracker.reporting.facts import Facts
+from tracker.reporting.sure_charts import Mark
 from tracker.reporting.words import between, score
 
 RATIOS = ("precision", "recall", "f1")
@@ -75,6 +77,46 @@ def baselines(facts: Facts) -> list[tuple[str, str]]:
     ]
     told = facts.ranking["indistinguishable"]
     return [*lines, (facts.ranked[0].name, _with(facts.ranked[0].value, None if told is None else told["interval"]))]
+
+
+def marks(facts: Facts) -> list[Mark]:
+    """The scores that the choice is judged by: simple models, the best as found, the defaults and the choice, the test rows."""
+    first, told = facts.ranked[0], facts.ranking["indistinguishable"]
+    found = _simple_marks(facts)
+    if first.value is not None:
+        found.append(Mark(f"{first.name}, best as found", first.value, None if told is None else told["interval"]))
+    if (confirmed := facts.ranking.get("confirmation")) is not None:
+        found += _seed_marks(confirmed)
+    elif (default := facts.defaults) is not None and default.value is not None and default.name != first.name:
+        found.append(Mark(f"{default.name}, the defaults", default.value, None))
+    if facts.final is not None and not facts.final["stale"]:
+        name, test = facts.metric.removeprefix("val_"), facts.final["test"]
+        if test.get(name) is not None:
+            found.append(Mark("the scored model on test rows", test[name], test["intervals"].get(name), "test"))
+    return found
+
+
+def _simple_marks(facts: Facts) -> list[Mark]:
+    if facts.baselines is None or metric_of(facts.baselines) != facts.metric:
+        return []
+    told = [(model["name"], model["metrics"], model["intervals"]) for model in facts.baselines["models"]]
+    scores = [(name, values.get(facts.metric), ends.get(facts.metric)) for name, values, ends in told]
+    return [Mark(name, value, ends) for name, value, ends in scores if value is not None]
+
+
+def _seed_marks(confirmed: Mapping[str, Any]) -> list[Mark]:
+    """The defaults and the choice, as measured with seeds that chose nothing; one mark where they are the same."""
+    measured = confirmed["measured"]
+    rivals = {"chosen": measured["choice"], "the defaults": measured["defaults"]}
+    if measured["defaults"] is not None and place(measured["defaults"]) == place(measured["choice"]):
+        rivals = {"the defaults, chosen": measured["choice"]}
+    known = {what: one for what, one in rivals.items() if one is not None and one["sd"] is not None}
+    return [_seed_mark(what, one, confirmed["seeds"]) for what, one in reversed(known.items())]
+
+
+def _seed_mark(what: str, one: Mapping[str, Any], seeds: int) -> Mark:
+    ends = (one["mean"] - one["sd"], one["mean"] + one["sd"])
+    return Mark(f"{place(one)}, {what}, {seeds} seeds", one["mean"], ends, "seeds")
 
 
 def curves_of(facts: Facts) -> dict[str, TuningCurve]:
