@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracker.errors import SpaceError
-from tracker.hyperparameters import Value
+from tracker.knobs import Value
 from tracker.ordering import best_first
 from tracker.records import StudySpec, Trial, standing_of
 from tracker.search.entries import Condition, Domain, Entry, Interval, Options
