@@ -414,6 +414,9 @@ def trial_specs(draw: st.DrawFn) -> TrialSpec:
     )
 
 
+FOLDED = {"folds": 5, "repeats": 1, "rule": 1, "aggregate": "mean"}
+
+
 @st.composite
 def study_specs(draw: st.DrawFn) -> StudySpec:
     family, params = draw(FAMILY_AND_PARAMS)
@@ -432,7 +435,7 @@ def study_specs(draw: st.DrawFn) -> StudySpec:
         numerics=2,
         versions={},
         code=draw(CODE),
-        runs=draw(st.just({}) | st.just({"repeats": 3, "aggregate": "mean_minus_se"})),
+        runs=draw(st.just({}) | st.just({"repeats": 3, "aggregate": "mean_minus_se"}) | st.just(FOLDED)),
         pruner=draw(st.just({}) | st.just({"name": "median"})),
     )
 

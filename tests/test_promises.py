@@ -16,9 +16,10 @@ from tracker.canonical import canonical_json, parse_canonical
 from tracker.config import Compare
 from tracker.evaluation.compare import compare
 from tracker.evaluation.ranking import Ranking
-from tracker.execution.executor import InlineExecutor, arrays_of, one_thread
+from tracker.execution.executor import InlineExecutor, one_thread
 from tracker.execution.fork_server import worker_context
 from tracker.execution.processes import ProcessExecutor
+from tracker.execution.row_sets import arrays_of
 from tracker.families.family import train
 from tracker.records import TrialOutcome, record_from
 from tracker.studies.plan import plan_study, propose_trial

@@ -1,12 +1,41 @@
-"""How the runs of one trial become its numbers: means over runs, their spread, and the value that the trial is chosen by."""
+"""The runs of one trial: which rows each is trained and scored on, and how their numbers become the trial's.
+
+These are means over runs, their spread, and the value that the trial is chosen by.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 Aggregate = Literal["mean", "mean_minus_se"]
+RULE = 1  # how rows follow from `rows_of_runs`; another rule is another number, so that no key changes its meaning
+
+
+def rows_of_runs(runs: Mapping[str, Any]) -> Iterator[Mapping[str, Any] | None]:
+    """What the data of each run says under `rows`, by a study's `runs`; None: train and validation as they are.
+
+    A run is scored on one fold of several, from 1, as they are dealt out in a repeat, from 1, by a rule.
+    """
+    for repeat in range(1, int(runs.get("repeats", 1)) + 1):
+        if "folds" not in runs:
+            yield None
+        for fold in range(1, int(runs.get("folds", 0)) + 1):
+            yield {"fold": fold, "folds": int(runs["folds"]), "repeat": repeat, "rule": int(runs["rule"])}
+
+
+def runs_per_trial(runs: Mapping[str, Any]) -> int:
+    """How many runs each trial of a study has, by its `runs`."""
+    return sum(1 for _ in rows_of_runs(runs))
+
+
+def resampling_words(runs: Mapping[str, Any]) -> str:
+    """On which rows the trials of a study are scored, by its `runs`."""
+    if "folds" not in runs:
+        return "validation"
+    repeats = "" if runs.get("repeats", 1) == 1 else f", dealt out {runs['repeats']} times"
+    return f"{runs['folds']} folds of train and validation{repeats}"
 
 
 def mean_metrics(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:

@@ -172,12 +172,12 @@ def _tune(
     on_delivery: Callable[[Delivered], None],
 ) -> Study:
     with loading():
-        from tracker.datasets.training_data import load_training_data, read_split
+        from tracker.datasets.training_data import load_training_data
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.store.environments import refuse_other_environment
         from tracker.studies.finished import finished_in
         from tracker.studies.plan import plan_study, refuse_labels, refuse_shape
-        from tracker.studies.report import describe_serving, write_reports
+        from tracker.studies.report import serving_of, write_reports
         from tracker.studies.runner import run_study
         from tracker.studies.study import Study
 
@@ -189,11 +189,11 @@ def _tune(
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)
     about = {**about, "code": code.texts} if code else about
-    serving = describe_serving(data, read_split(paths.splits, "train").head(2))
+    serving = serving_of(plan.spec.served_data, data)
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):
         if not accept_environment:
             refuse_other_environment(store, plan.spec, about)
-        store.put_serving(data.digests, serving)
+        store.put_serving(plan.spec.served_data, serving)
         source = DataSource(paths.splits, config.preprocessing, paths.root)
         lanes = lanes_allowed(store, environment_digest, config.model.family)
         if outbox is not None:

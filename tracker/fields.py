@@ -44,7 +44,14 @@ MATRIX = "confusion_matrix"
 _epochs, _number, _version = whole(0, MOST_EPOCHS), whole(0, MOST_TRIALS), whole(0, 10**6)
 _code = named(text)
 _metrics = named(optional(number))
-_repeats = {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
+_runs = {
+    "repeats": whole(1, 10**4),
+    "aggregate": one_of("mean", "mean_minus_se"),
+    "seeds": one_of("common"),
+    "folds": whole(2, 10**4),
+    "rule": whole(1, 10**4),
+}
+_fold = entries({}, {name: whole(1, 10**4) for name in ("fold", "folds", "repeat", "rule")})
 _column = entries({"name": text, "kind": text})
 _of_rows = {"shape": many(whole(1, MOST_ROWS), at_least=2), "mask": flag}
 _state = entries({"columns": many(_column), "features": many(text)}, _of_rows)
@@ -62,7 +69,7 @@ def _data(value: Any) -> None:
     named(plain)(value)
     for name, item in value.items():
         try:
-            (_preprocessing if name == "preprocessing" else text)(item)
+            _OF_DATA.get(name, text)(item)
         except ShapeError as error:
             raise error.within(name) from None
 
@@ -111,6 +118,7 @@ _training = both(
     named(plain), entries({}, {"epochs": optional(whole(1, MOST_EPOCHS)), "device": text, "numerics": text})
 )
 _preprocessing = entries({}, {"numeric": named(plain), "categorical": named(plain)})
+_OF_DATA: Mapping[str, Check] = {"preprocessing": _preprocessing, "rows": both(named(plain), _fold)}
 _objective = entries({"metric": text, "direction": one_of("maximize", "minimize")})
 _spec: Mapping[str, Check] = {
     "family": text,
@@ -149,9 +157,7 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         "objective": _objective,
         "generation": optional(whole(1, MOST_TRIALS)),
         "versions": named(text),
-        "runs": entries(
-            {}, {"repeats": whole(1, 10**4), "aggregate": one_of("mean", "mean_minus_se"), "seeds": one_of("common")}
-        ),
+        "runs": entries({}, _runs),
         "pruner": both(named(plain), entries({}, {"name": text})),
         "refines": entries({}, {"study": text, "key": digest, "trials": whole(1, MOST_TRIALS), "keep": finite}),
     },
@@ -315,7 +321,7 @@ _row = entries(
         "reason": optional(text),
         "epochs": _epochs,
         "best_epoch": optional(_epochs),
-        "runs": many(entries({"metrics": _metrics}, {"seed": whole(), "value": optional(number)})),
+        "runs": many(entries({"metrics": _metrics}, {"seed": whole(), "value": optional(number), "rows": _fold})),
     },
 )
 # The report of a study, as `reports/studies/NAME.json` has it.

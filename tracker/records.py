@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from tracker import hyperparameters, neutral
-from tracker.aggregation import aggregate, mean_metrics, spread
+from tracker.aggregation import aggregate, mean_metrics, rows_of_runs, spread
 from tracker.canonical import digest
 from tracker.fields import check_record
 from tracker.ordering import Standing, objective_value, why_unranked
@@ -60,6 +60,13 @@ class TrialSpec:
     def configuration(self) -> str:
         """SHA-256 (hex) of the run whatever its seed is, wherever it is computed."""
         return self._digest_without("configuration", "environment", "numerics", "seed")
+
+    @property
+    def on_validation(self) -> TrialSpec:
+        """The run as it is on train and validation, whatever rows it has; itself where it has these."""
+        if "rows" not in self.data:
+            return self
+        return dataclasses.replace(self, data={name: value for name, value in self.data.items() if name != "rows"})
 
     def _digest_without(self, kind: str, *names: str) -> str:
         value = record_json(self)
@@ -141,6 +148,12 @@ class StudySpec:
     def key(self) -> str:
         """SHA-256 (hex) under which proposals are stored."""
         return digest("study", record_json(self))
+
+    @property
+    def served_data(self) -> Mapping[str, Any]:
+        """The data of the first run of each trial, whose model is the trial's."""
+        rows = next(rows_of_runs(self.runs))
+        return self.data if rows is None else {**self.data, "rows": rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tests.studies.project import SmallProject
-from tracker.execution.executor import Executor, arrays_of, one_thread
+from tracker.execution.executor import Executor, one_thread
+from tracker.execution.row_sets import RowSets, arrays_of
 from tracker.execution.trainer import Segment
 from tracker.families.family import train
 from tracker.records import TrialOutcome, TrialSpec
@@ -46,6 +47,16 @@ class ExecutorContract:
         """Whoever runs them, trials give exactly the outcomes that they give one by one."""
         specs = small_project.specs("random", studies__random__trials=12)
         assert alone(small_project, specs) == outcomes(executor.run(segments(specs)))
+
+    def test_runs_of_folds_come_back_as_each_is_alone(self, executor: Executor, small_project: SmallProject) -> None:
+        """Runs on other rows, together and in one call, give what each gives alone on its own rows."""
+        rows = [{"fold": fold, "folds": 3, "repeat": 1, "rule": 1} for fold in (1, 2, 3)]
+        whole, sets = small_project.specs("manual"), RowSets(small_project.data)
+        specs = [*whole, *(replace(one, data={**one.data, "rows": entry}) for one in whole for entry in rows)]
+        with one_thread():
+            expected = {spec.key: train(spec, sets.of(spec)).outcome for spec in specs}
+        assert 12 == len({outcome.predictions for outcome in expected.values()})
+        assert expected == outcomes(executor.run(segments(specs)))
 
     def test_weights_and_times_come_along(self, executor: Executor, small_project: SmallProject) -> None:
         """A complete trial brings the weights that its outcome names, and when each epoch ended."""

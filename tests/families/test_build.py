@@ -150,7 +150,7 @@ def project_specs(project: SmallProject) -> list[TrialSpec]:
 
 
 def arrays_of_project(project: SmallProject):
-    from tracker.execution.executor import arrays_of
+    from tracker.execution.row_sets import arrays_of
 
     return arrays_of(project.data)
 

@@ -21,6 +21,7 @@ from pydantic import (
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
+from tracker.config.runs import CrossValidation, run_faults
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import ASKED, Direction, direction_of
 from tracker.pruner_table import PRUNERS
@@ -273,20 +274,13 @@ class Study(Part):
     training: Mapping[str, Any] | None = None
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
+    cross_validation: CrossValidation | None = None
     pruner: Pruner | None = None
     max_failed_trials: int | None = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _fits_runs(self) -> Study:
-        faults = {
-            "aggregate says how the runs of a trial become its value; give repeats: 2 or more": (
-                self.repeats == 1 and "aggregate" in self.model_fields_set
-            ),
-            "pruner and repeats cannot go together: a trial of several runs has no curve of its own": (
-                self.repeats > 1 and self.pruner is not None
-            ),
-        }
-        raise_faults(faults)
+        raise_faults(run_faults(self))
         return self
 
     @model_validator(mode="after")

@@ -25,10 +25,15 @@ def place_by_time(settings: Split, frame: pd.DataFrame, column: Column) -> Codes
 
     Cells are dates in any of the usual writings; `column` is what `prepare` made of them, and says whether the day is first.
     """
+    validation_from, test_from = _ends(settings)
+    found = read_moments(frame[settings.column], column)
+    return np.array([(moment >= validation_from) + (moment >= test_from) for moment in found], dtype=np.int64)
+
+
+def read_moments(cells: pd.Series[Any], column: Column) -> list[datetime]:
+    """The moment of every row, from a column of dates. Raises DataError, naming rows, for a gap or what is no date."""
     import pandas as pd
 
-    validation_from, test_from = _ends(settings)
-    cells = frame[settings.column]
     texts = [text for text in cells.dropna().unique() if isinstance(text, str)]
     first = _is_day_first(texts, cells, column)
     moments = {text: parse_date(text) or (parse_moment(text, day_first=first) if names_day(text) else None)
@@ -38,10 +43,10 @@ def place_by_time(settings: Split, frame: pd.DataFrame, column: Column) -> Codes
         bad = [moment is None for moment in found]
         cell = cells[bad].iloc[0]
         raise DataError(
-            f"column {settings.column!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01, "
+            f"column {column.name!r} (time), {rows_of(bad)}: expected a date such as 2024-03-01, "
             f"found {'a gap' if pd.isna(cell) else cell}; write every cell so"
         )
-    return np.array([(m >= validation_from) + (m >= test_from) for m in found if m is not None], dtype=np.int64)
+    return [moment for moment in found if moment is not None]
 
 
 def _is_day_first(texts: Sequence[str], cells: pd.Series[Any], column: Column) -> bool:

@@ -34,7 +34,7 @@ class TrainingData:
 
     `positive` is the class of binary metrics, None for macro averages; `preprocessing` is the fitted state that
     `tracker.standalone.transform` applies; `digests` has `train`, `validation`, `schema`, and
-    the settings of `preprocessing`.
+    the settings of `preprocessing`. `splits` is the folder that they came from.
     """
 
     x_train: np.ndarray[Any, np.dtype[np.float32]]
@@ -46,6 +46,7 @@ class TrainingData:
     schema: dict[str, Any]
     preprocessing: dict[str, Any]
     digests: dict[str, Any]
+    splits: Path
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,22 +68,38 @@ def identify_data(splits: Path, settings: Preprocessing) -> DataIdentity:
 
 def load_training_data(splits: Path, settings: Preprocessing) -> TrainingData:
     """The arrays of both splits, preprocessing fitted on train alone. Raises DataError where a file has changed."""
-    from tracker.datasets.preprocess import fit_preprocessing
-
     manifest, schema = _read_documents(splits)
     train = _read_split(splits, "train", manifest)
     validation = _read_split(splits, "validation", manifest)
+    return make_arrays(train, validation, schema, settings, _digests(manifest, settings), splits)
+
+
+def make_arrays(
+    train: pd.DataFrame,
+    scored: pd.DataFrame,
+    schema: dict[str, Any],
+    settings: Preprocessing,
+    digests: dict[str, Any],
+    splits: Path,
+) -> TrainingData:
+    """The arrays of rows to train on and of rows to score, raw columns both; preprocessing is fitted on the first alone.
+
+    Raises DataError where rows cannot be read so.
+    """
+    from tracker.datasets.preprocess import fit_preprocessing
+
     state = fit_preprocessing(train, schema, settings)
     return TrainingData(
         x_train=_transform(state, train, "train"),
         y_train=label_codes(train, schema),
-        x_validation=_transform(state, validation, "validation"),
-        y_validation=label_codes(validation, schema),
+        x_validation=_transform(state, scored, "validation"),
+        y_validation=label_codes(scored, schema),
         labels=tuple(schema["labels"]),
         positive=schema["positive"],
         schema=schema,
         preprocessing=state,
-        digests=_digests(manifest, settings),
+        digests=digests,
+        splits=splits,
     )
 
 

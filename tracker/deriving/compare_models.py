@@ -17,14 +17,14 @@ from tracker.trees import first_difference
 
 def describe_again(recorded: Recorded, paths: Paths) -> dict[str, Any]:
     """The content of `model.json`, its preprocessing fitted again. Raises TrackerError where the rows are not there."""
-    from tracker.datasets.training_data import load_training_data, read_split
-    from tracker.studies.report import describe_serving
+    from tracker.datasets.training_data import load_training_data
+    from tracker.studies.report import serving_of
 
     rows = find_rows(recorded.spec, paths.root, paths.splits, recorded.provenance)
     if isinstance(rows, Missing):
         raise TrackerError(rows.causes[0].words)
     data = load_training_data(rows.splits, rows.preprocessing)
-    serving = describe_serving(data, read_split(rows.splits, "train").head(2))
+    serving = serving_of(recorded.spec.data, data)
     code = read_code(paths.root, recorded.spec.code["entry"]).texts if recorded.spec.code else None
     return describe_model(recorded.spec, recorded.outcome, serving, code)
 

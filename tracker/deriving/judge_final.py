@@ -102,6 +102,7 @@ def scored_row(recorded: Recorded, final: Mapping[str, Any]) -> RankedTrial:
         best_epoch=outcome.best_epoch,
         metrics=outcome.metrics,
         params=recorded.spec.params,
+        rows=recorded.spec.data.get("rows"),
     )
 
 

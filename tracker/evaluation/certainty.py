@@ -16,6 +16,22 @@ def mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
+def fold_interval(values: Sequence[float | None]) -> tuple[float, float] | None:
+    """The 95 % interval of a mean over folds; None where one has no value, or there are fewer than two.
+
+    Models of different folds share most of their training rows, so that folds say less than as many new samples would: the
+    variance of the mean is that of the folds times 1/n + 1/(n - 1), scored over trained rows (corrected resampled t: Nadeau and
+    Bengio, Machine Learning 52, 2003).
+    """
+    middle, sd, count = mean(values), spread(values), len(values)
+    if middle is None or sd is None:
+        return None
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(count - 1, 0.975)) * sd * math.sqrt(1 / count + 1 / (count - 1))
+    return middle - reach, middle + reach
+
+
 def probability_better(ours: Sequence[float | None], theirs: Sequence[float | None], direction: str) -> float | None:
     """The probability that our mean over all seeds is better than theirs; None where a run has no value.
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import canonical_json, digest_table, parse_canonical
 from tracker.config import Compare
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
-from tracker.datasets.storage import read_document
-from tracker.datasets.training_data import read_clusters, read_split
+from tracker.datasets.training_data import read_split
 from tracker.errors import (
     CodeNotTrusted,
     InputError,
@@ -23,6 +22,7 @@ from tracker.errors import (
     TestLooksSpent,
     TrackerError,
 )
+from tracker.evaluation.certainty import fold_interval
 from tracker.evaluation.chosen_model import ChosenModel, check_validation, load_chosen, validation_interval
 from tracker.evaluation.confirm import MODEL, Confirming
 from tracker.evaluation.confirm_scores import SeedModel, score_seeds
@@ -44,6 +44,7 @@ from tracker.evaluation.ledger import Ledger, Look, count_words, join_looks, mar
 from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
+from tracker.evaluation.scored_rows import read_labelled, read_scored
 from tracker.evaluation.scoring import as_told, score_labels
 from tracker.evaluation.stale import changes, last_result
 from tracker.evaluation.worth import Unworthy, find_unworthy
@@ -57,7 +58,6 @@ from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
 ANYWAY = "`tracker compare --test --anyway`"
@@ -195,19 +195,14 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     try:
         first = ranking.rows[0]
         model = load_chosen(case.paths.models / first.study, first, case.paths, case.trust)
-        clusters = read_clusters(case.paths.splits, "validation")
-        return validation_interval(model, ranking.objective["metric"], *_labelled(case, "validation"), clusters)
+        if first.rows is not None:
+            return fold_interval(first.values)
+        scored = read_scored(case.paths.splits, None)
+        return validation_interval(model, ranking.objective["metric"], scored.frame, scored.actual, scored.clusters)
     except CodeNotTrusted:
         raise
     except TrackerError:
         return None
-
-
-def _labelled(case: _Case, name: str) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of a split: raw columns, and the label name of every row."""
-    frame = read_split(case.paths.splits, name)
-    target = read_document(case.paths.splits / "schema.json", "schema", run_again(case.paths.splits))["target"]
-    return frame, [str(label) for label in frame[target]]
 
 
 def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
@@ -265,17 +260,16 @@ def _unworthy(case: _Case, store: Store, ranking: Ranking, model: ChosenModel, t
     ledger, rows, chosen = join_looks(case.paths.looks, store.looks()), mark_rows(test.row_keys), ranking.scored
     if any(look.candidate == chosen.candidate for look in ledger.at(rows)) or ledger.count(rows) >= case.budget:
         return None
-    (_, train), (frame, actual) = _labelled(case, "train"), _labelled(case, "validation")
-    clusters = read_clusters(case.paths.splits, "validation")
-    balanced = validation_interval(model, "val_balanced_accuracy", frame, actual, clusters)
-    return find_unworthy(ranking, model.labels, model.positive, train, actual, balanced)
+    _, train = read_labelled(case.paths.splits, "train")
+    scored = read_scored(case.paths.splits, chosen.rows)
+    balanced = validation_interval(model, "val_balanced_accuracy", scored.frame, scored.actual, scored.clusters)
+    return find_unworthy(ranking, model.labels, model.positive, train, scored.actual, balanced)
 
 
 def _checked_model(case: _Case, folder: Path, chosen: RankedTrial, test: SealedIdentity) -> ChosenModel:
     """The chosen trial's model, of the same split as the sealed rows, and with the validation scores it was chosen for."""
     model = load_chosen(folder, chosen, case.paths, case.trust)
-    frame, actual = _labelled(case, "validation")
-    if test.beside["validation"] != digest_table(frame):
+    if test.beside["validation"] != digest_table(read_split(case.paths.splits, "validation")):
         raise SealError(
             f"{case.paths.sealed} and {case.paths.splits} are not of one split; {run_again(case.paths.root)}"
         )
@@ -283,7 +277,8 @@ def _checked_model(case: _Case, folder: Path, chosen: RankedTrial, test: SealedI
         raise SealError(
             f"models/{chosen.study}: knows other classes than {case.paths.sealed}; {run_again(case.paths.root)}"
         )
-    check_validation(model, chosen, frame, actual)
+    scored = read_scored(case.paths.splits, chosen.rows)
+    check_validation(model, chosen, scored.frame, scored.actual)
     return model
 
 
@@ -353,7 +348,7 @@ def _score(
         "test_rows": len(test.labels),
         DETAILS: detail(
             Called.of(model.labels, test.labels, called, probabilities, test.identity.clusters),
-            _validation_called(case, model),
+            _validation_called(case, model, chosen),
             model.labels,
             model.positive,
         ),
@@ -369,10 +364,10 @@ def _chosen_on(case: _Case, chosen: RankedTrial) -> dict[str, str | None]:
     return {"configuration": "validation", "epoch": stopped, "threshold": found}
 
 
-def _validation_called(case: _Case, model: ChosenModel) -> Called:
-    frame, actual = _labelled(case, "validation")
-    probabilities, clusters = model.probabilities(frame), read_clusters(case.paths.splits, "validation")
-    return Called.of(model.labels, actual, model.decided(probabilities), probabilities, clusters)
+def _validation_called(case: _Case, model: ChosenModel, chosen: RankedTrial) -> Called:
+    scored = read_scored(case.paths.splits, chosen.rows)
+    probabilities = model.probabilities(scored.frame)
+    return Called.of(model.labels, scored.actual, model.decided(probabilities), probabilities, scored.clusters)
 
 
 def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedIdentity, spent: str) -> Final:

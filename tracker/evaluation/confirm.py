@@ -280,6 +280,8 @@ def run_row(row: RankedTrial, spec: TrialSpec, outcome: TrialOutcome) -> RankedT
         best_epoch=outcome.best_epoch,
         metrics=dict(outcome.metrics),
         first_run=None,
+        rows=spec.data.get("rows"),
+        values=(),
     )
 
 
@@ -331,7 +333,7 @@ class _Records:
             raise InputError(
                 f"{path}: holds another trial {row.trial} than the report of {row.study}; {run_again(path)}"
             )
-        return Contender(row, trials[row.trial].spec)
+        return Contender(row, trials[row.trial].spec.on_validation)
 
 
 def _by_training(contenders: Sequence[Contender]) -> dict[int, list[Contender]]:

@@ -69,12 +69,14 @@ class ConfirmTraining:
     def write_model(self, folder: Path, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
         """Writes a run's model, trained again where its weights are not kept here. Raises ReplayError."""
         from tracker.store.model_folder import describe_model, write_model
+        from tracker.studies.report import serving_of
 
         assert outcome.weights is not None
         with Store.open(self.paths.store) as store:
             self._regain(store, study_key, spec, outcome)
             code = store.provenance(spec.key).get("code")
-            write_model(folder, describe_model(spec, outcome, self._serving, code), store.weights(outcome.weights))
+            serving = serving_of(spec.data, self._data) if "rows" in spec.data else self._serving
+            write_model(folder, describe_model(spec, outcome, serving, code), store.weights(outcome.weights))
 
     def _regain(self, store: Store, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
         from tracker.studies.runner import regain_weights
@@ -125,10 +127,9 @@ class ConfirmTraining:
 
     @cached_property
     def _serving(self) -> Mapping[str, Any]:
-        from tracker.datasets.training_data import read_split
-        from tracker.studies.report import describe_serving
+        from tracker.studies.report import serving_of
 
-        return describe_serving(self._data, read_split(self.paths.splits, "train").head(2))
+        return serving_of(self._data.digests, self._data)
 
 
 def _stored(store: Store, plan: StudyPlan) -> StudyResult | None:

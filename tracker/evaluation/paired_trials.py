@@ -80,6 +80,12 @@ def compare_trials(
     if len(names) != 2 or names[0] == names[1]:
         raise InputError(f"expected two trials to compare, such as tpe/4 manual/0; found {' '.join(names)}")
     found = _further_seeds(paths, [_find(paths, name) for name in names])
+    for one, name in zip(found, names, strict=True):
+        if one.row.rows is not None:
+            raise InputError(
+                f"{name} was scored on folds, so its models have seen validation rows; with compare.confirm in params.yaml "
+                "`tracker compare` trains the best configurations of all studies alike, and these can be compared"
+            )
     frame = read_split(paths.splits, "validation")
     schema = read_document(paths.splits / "schema.json", "schema", run_again(paths.splits, "split"))
     called: list[NDArray[np.int64]] = []
@@ -134,6 +140,7 @@ def _of(result: StudyResult, study: str, number: int) -> _Found:
         "key": trial.spec.key,
         "params": trial.spec.params,
     }
+    row |= {"rows": trial.spec.data.get("rows")}
     row |= {"candidate": trial.spec.candidate, "weights": trial.outcome.weights, "metrics": trial.metrics}
     return _Found(
         result.spec.key, trial, RankedTrial(**row, value=trial.value or 0.0, best_epoch=trial.outcome.best_epoch)
@@ -153,7 +160,8 @@ def _further_seeds(paths: Paths, found: list[_Found]) -> list[_Found]:
 
 
 def _what(trial: Trial) -> tuple[str, str]:
-    return trial.spec.configuration, repr(sorted(trial.spec.data.items()))
+    spec = trial.spec.on_validation
+    return spec.configuration, repr(sorted(spec.data.items()))
 
 
 def _models(paths: Paths, found: _Found, trains: Trains, trust: str | None) -> Iterator[ChosenModel]:

@@ -14,6 +14,7 @@ from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.reports import environments_of, read_study_report
+from tracker.evaluation.scored_rows import scored_on
 from tracker.metrics import ASKED, VALIDATION
 from tracker.ordering import Standing, best_first, first_reason, ranks, why_unranked
 from tracker.remedies import run_again
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 class RankedTrial:
     """A complete trial with a finite objective value and its place among all studies.
 
-    `metrics` are those of the kept epoch; of several runs their means, and `first_run` then has those of the first run.
+    `metrics` are those of the kept epoch; of several runs their means, and `first_run` then has those of the first run,
+    `values` the objective of each. `rows` say which rows its model was trained and scored on: None is train and validation.
     """
 
     rank: int
@@ -44,6 +46,8 @@ class RankedTrial:
     metrics: Mapping[str, float | None]
     params: Mapping[str, Any]
     first_run: Mapping[str, float | None] | None = None
+    rows: Mapping[str, Any] | None = None
+    values: tuple[float | None, ...] = ()
 
     @property
     def place(self) -> dict[str, Any]:
@@ -80,8 +84,9 @@ class Ranking:
 
         `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
         ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
-    because `params.yaml` describes another one of that name now, with what differs. A `confirmation` chooses among the first
-    few by further seeds.
+    because `params.yaml` describes another one of that name now, with what differs. `scored_on` says which studies were scored
+    on which rows, where not all were on validation: values on other rows are not of one kind. A `confirmation` chooses among
+    the first few by further seeds.
     """
 
     objective: Mapping[str, str]
@@ -92,6 +97,7 @@ class Ranking:
     mixed: Mapping[str, int] = field(default_factory=dict)
     superseded: Mapping[str, str] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     confirmation: Confirmation | None = None
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
@@ -173,7 +179,11 @@ def rank_trials(
     left_out = Counter("undefined" if t["state"] == "complete" else str(t["state"]) for _, t in trials if not _ranks(t))
     missing = tuple(name for name in wanted if name not in found)
     environments, mixed = environments_of(reports.values())
-    return Ranking(objective, rows, dict(sorted(left_out.items())), missing, environments, mixed, superseded)
+    told = scored_on(reports.values())
+    others = {} if list(told) == ["validation"] else told
+    return Ranking(
+        objective, rows, dict(sorted(left_out.items())), missing, environments, mixed, superseded, scored_on=others
+    )
 
 
 def write_ranking(path: Path, ranking: Ranking) -> None:
@@ -183,6 +193,7 @@ def write_ranking(path: Path, ranking: Ranking) -> None:
 
 def ranking_json(ranking: Ranking) -> dict[str, Any]:
     """The content of `reports/ranking.json`."""
+    over = "validation rows" if ranking.rows[0].rows is None else "folds (corrected resampled t)"
     whose = "chosen" if ranking.confirmation is None else "first"
     confirmed = {} if ranking.confirmation is None else {"confirmation": ranking.confirmation.json}
     return {
@@ -192,13 +203,16 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
         "indistinguishable": None
         if ranking.interval is None
         else {
-            "method": f"validation score inside the {whose} trial's 95 % interval over validation rows",
+            "method": f"validation score inside the {whose} trial's 95 % interval over {over}",
             "interval": list(ranking.interval),
             "trials": [row.place for row in ranking.indistinguishable],
         },
         "unranked": dict(ranking.unranked),
         "missing_studies": list(ranking.missing),
         **({"superseded": dict(ranking.superseded)} if ranking.superseded else {}),
+        **(
+            {"scored_on": {rows: list(names) for rows, names in ranking.scored_on.items()}} if ranking.scored_on else {}
+        ),
         "environments": {environment: list(names) for environment, names in ranking.environments.items()},
         "mixed_studies": dict(ranking.mixed),
         "rows": [_row_json(row) for row in ranking.rows],
@@ -249,6 +263,7 @@ def _standing(pair: tuple[str, Mapping[str, Any]]) -> Standing:
 
 
 def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
+    runs = trial.get("runs") or []
     return RankedTrial(
         rank=rank,
         study=study,
@@ -259,7 +274,9 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
         value=trial["value"],
         best_epoch=trial.get("best_epoch"),
         metrics=trial["metrics"],
-        first_run=trial["runs"][0]["metrics"] if trial.get("runs") else None,
+        first_run=runs[0]["metrics"] if runs else None,
+        rows=runs[0].get("rows") if runs else None,
+        values=tuple(run.get("value") for run in runs),
         params=trial["params"],
     )
 

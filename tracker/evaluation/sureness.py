@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Sureness:
     ties: frozenset[tuple[str, int]] | None
     defaults: Row | None
     confirmation: Mapping[str, Any] | None = None
+    scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ranking: Mapping[str, Any], defaults: Defaults | None) -> Sureness:
@@ -59,7 +60,8 @@ class Sureness:
         own = defaults.find(rows) if defaults else None
         ties = None if alike is None else frozenset((row["study"], row["trial"]) for row in alike["trials"])
         interval = None if alike is None else (alike["interval"][0], alike["interval"][1])
-        return cls(ranking["objective"]["metric"], rows, interval, ties, own, ranking.get("confirmation"))
+        told = ranking.get("confirmation"), ranking.get("scored_on", {})
+        return cls(ranking["objective"]["metric"], rows, interval, ties, own, *told)
 
     def lines(self) -> list[str]:
         """The lead, the ties, the defaults, a line each; more where the choice was confirmed."""
@@ -70,6 +72,8 @@ class Sureness:
             lines.append(f"          {self._ties()}")
         if self.defaults is not None:
             lines.append(f"          {self._defaults()}")
+        if len(self.scored_on) > 1:
+            lines.append(f"          {self._other_rows()}")
         told = self.confirmation
         return lines if told is None else [*lines, *self._confirmed(told), self._served(told)]
 
@@ -151,6 +155,12 @@ class Sureness:
             return f"{place(row)} has the defaults, unchanged"
         tied = "" if self.ties is None else f", {self._tied(row)}"
         return f"the defaults, {place(row)}: {_digits(row)}, place {row['rank']}{tied}"
+
+    def _other_rows(self) -> str:
+        """Which studies were scored on which rows."""
+        told = "; ".join(f"{', '.join(names)} on {rows}" for rows, names in self.scored_on.items())
+        same = "" if self.confirmation else "; compare.confirm trains the best of all of them alike"
+        return f"their values are of other rows: {told}{same}"
 
     def _tied(self, row: Row) -> str:
         return "a tie" if (row["study"], row["trial"]) in (self.ties or ()) else "no tie"

@@ -1,4 +1,4 @@
-"""Puts segments into cohorts of one shape, costly ones first; how they are grouped changes no number.
+"""Puts segments into cohorts of one shape on the same rows, costly ones first; how they are grouped changes no number.
 
 Runs of families that never train together come as hand-outs, run one after the other.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Sized
 
+from tracker.execution.row_sets import rows_named
 from tracker.execution.trainer import Segment
 from tracker.families.family import Shape, open_family
 
@@ -54,14 +55,15 @@ def form_cohorts(
     segments: Sequence[Segment], features: int, classes: int, workers: int = 1, most_lanes: int = MOST_LANES
 ) -> list[Cohort]:
     """Cohorts in the order to run them: costly ones first, and enough of them that no worker idles."""
-    groups: dict[Shape, Cohort] = {}
+    groups: dict[tuple[Shape, str | None], Cohort] = {}
     alone: Cohort = []
     for segment in segments:
         shape = open_family(segment.spec.family).shape(segment.spec, features, classes)
-        (alone if shape is None else groups.setdefault(shape, [])).append(segment)
+        together = alone if shape is None else groups.setdefault((shape, rows_named(segment.spec)), [])
+        together.append(segment)
     cohorts = [
         (shape, part)
-        for shape, group in groups.items()
+        for (shape, _), group in groups.items()
         for part in _evenly(group, min(most_lanes, max(1, CACHE_NUMBERS // max(1, shape.numbers))))
     ]
     while 0 < len(cohorts) < 2 * workers and max(len(part) for _, part in cohorts) > 1 and workers > 1:

@@ -13,10 +13,10 @@ import torch
 from tracker.config import Preprocessing
 from tracker.datasets.training_data import TrainingData, load_training_data
 from tracker.execution.cohorts import MOST_LANES, Cohorts, left_over
+from tracker.execution.row_sets import RowSets
 from tracker.execution.trainer import Segment, Trainer
 from tracker.families.family import open_family
 from tracker.store.store import Store
-from tracker.training.arrays import Arrays
 from tracker.training.loop import Result
 
 
@@ -71,8 +71,9 @@ class InlineExecutor:
     """Runs segments in this process, one cohort after the other, on one thread."""
 
     def __init__(self, data: TrainingData, most_lanes: int = MOST_LANES, root: Path | None = None) -> None:
-        self.arrays = arrays_of(data)
-        self.trainer = Trainer(self.arrays, root)
+        rows = RowSets(data)
+        self.arrays = rows.whole
+        self.trainer = Trainer(self.arrays, root, rows_of=rows.of)
         self.cohorts = Cohorts(self.arrays.x_train.shape[1], self.arrays.classes, 1, most_lanes)
 
     def run(self, segments: Sequence[Segment]) -> Iterator[list[Result]]:
@@ -104,17 +105,6 @@ def note_pauses(cohorts: Cohorts, results: Sequence[Result]) -> None:
     """Which of these runs, that were trained together, wait together."""
     cohorts.lost(result.spec.key for result in results)
     cohorts.paused([result.spec.key for result in results if result.outcome.state == "paused"])
-
-
-def arrays_of(data: TrainingData) -> Arrays:
-    """The arrays of a data set with its positive class as an index."""
-    positive = None if data.positive is None else data.labels.index(data.positive)
-    labels = tuple(data.labels)
-    columns = tuple(data.preprocessing["features"])
-    x_train, y_train, x_validation, y_validation = data.x_train, data.y_train, data.x_validation, data.y_validation
-    return Arrays(
-        x_train, y_train, x_validation, y_validation, len(labels), positive, labels, columns, data.shape, data.mask
-    )
 
 
 @contextmanager

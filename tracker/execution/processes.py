@@ -17,9 +17,10 @@ from pathlib import Path
 
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts
-from tracker.execution.executor import DataSource, Whereabouts, arrays_of, one_thread
+from tracker.execution.executor import DataSource, Whereabouts, one_thread
 from tracker.execution.fork_server import worker_context
 from tracker.execution.pool import GIVEN_UP_AFTER, Answer, Death, Pool, Ready, Worker
+from tracker.execution.row_sets import RowSets
 from tracker.execution.trainer import Trainer
 from tracker.training.loop import Result
 
@@ -152,13 +153,13 @@ def _work(pipe: Connection, source: DataSource) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     threading.Thread(target=_end_with_driver, daemon=True).start()
     try:
-        arrays = arrays_of(source.load())
+        rows = RowSets(source.load())
     except TrackerError as error:
         pipe.send(error)
         return
     with one_thread(), contextlib.suppress(EOFError, OSError):
         pipe.send(Ready())
-        trainer = Trainer(arrays, source.root)
+        trainer = Trainer(rows.whole, source.root, rows_of=rows.of)
         while True:
             message = pipe.recv()
             if message == FORGET:

@@ -24,8 +24,9 @@ from typing import Any
 from tracker.datasets.training_data import TrainingData
 from tracker.errors import ConfigError, EnvironmentChanged, TrackerError
 from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts
-from tracker.execution.executor import Whereabouts, arrays_of
+from tracker.execution.executor import Whereabouts
 from tracker.execution.pool import GIVEN_UP_AFTER, Answer, Death, Pool, Ready, Worker
+from tracker.execution.row_sets import RowSets, rows_named
 from tracker.execution.trainer import Trainer
 from tracker.families.own_code import read_code
 from tracker.numerics import PINS
@@ -116,7 +117,8 @@ class RayExecutor(Pool[Actor]):
 
     def _send(self, worker: Actor, cohort: Cohort) -> bool:
         worker.begun = worker.handle.begin.remote()
-        worker.answer = worker.handle.run.remote(cohort)
+        rows = self._linked().rows(cohort)
+        worker.answer = worker.handle.run.remote(cohort, list(rows), *rows.values())
         return True
 
     def _heard(self, awaited: Sequence[Actor]) -> list[Actor]:
@@ -171,7 +173,7 @@ class RayExecutor(Pool[Actor]):
 
     def _linked(self) -> _Link:
         if self._link is None:
-            self._link = _Link(self._address, arrays_of(self._data))
+            self._link = _Link(self._address, RowSets(self._data))
             self._had_nodes = time.monotonic()
         return self._link
 
@@ -225,19 +227,30 @@ class RayExecutor(Pool[Actor]):
 class _Link:
     """The connection to a cluster, and the rows that were put there."""
 
-    def __init__(self, address: str | None, arrays: Arrays) -> None:
+    def __init__(self, address: str | None, sets: RowSets) -> None:
         self.ray = _import_ray()
         self.is_ours = not self.ray.is_initialized()
         if self.is_ours:
             _connect(self.ray, address)
-        self.arrays = self.ray.put(arrays)
+        self.arrays = self.ray.put(sets.whole)
+        self._sets = sets
+        self._others: dict[str, Any] = {}
         self._texts: dict[str, Mapping[str, str]] = {}
 
     def close(self) -> None:
         """Lets go of the rows; ends the connection, unless somebody else made it."""
         self.arrays = None
+        self._others.clear()
         if self.is_ours:
             self.ray.shutdown()
+
+    def rows(self, cohort: Cohort) -> dict[str, Any]:
+        """References to the rows of runs that have not those of all, by what names them; each is put there once."""
+        found = {rows_named(segment.spec): segment.spec for segment in cohort}
+        for name, spec in found.items():
+            if name is not None and name not in self._others:
+                self._others[name] = self.ray.put(self._sets.of(spec))
+        return {name: self._others[name] for name in found if name is not None}
 
     def nodes(self) -> dict[str, Node]:
         """Nodes that live and have CPUs, by their id."""
@@ -277,10 +290,9 @@ class _Trainee:
         torch.set_num_threads(1)
         # Ray lets a worker on the driver's machine import from the driver's folder; what is not in a key may not run.
         sys.path[:] = [entry for entry in sys.path if root is None or os.path.realpath(entry) != root]
-        x_train, y_train = arrays.x_train.copy(), arrays.y_train.copy()  # in Ray's store they cannot be written to
-        x_validation, y_validation = arrays.x_validation.copy(), arrays.y_validation.copy()
-        own = replace(arrays, x_train=x_train, y_train=y_train, x_validation=x_validation, y_validation=y_validation)
-        self.trainer = Trainer(own, texts)
+        own = _copied(arrays)
+        self.rows: dict[str, Arrays] = {}
+        self.trainer = Trainer(own, texts, rows_of=lambda spec: self.rows.get(rows_named(spec) or "", own))
 
     def greet(self, numerics: str) -> dict[str, Any]:
         """What this process computes with."""
@@ -289,8 +301,11 @@ class _Trainee:
     def begin(self) -> None:
         """Answers before a cohort is trained."""
 
-    def run(self, cohort: Cohort) -> list[Result] | TrackerError:
-        """The results, or why no trial can run."""
+    def run(self, cohort: Cohort, names: Sequence[str], *rows: Arrays) -> list[Result] | TrackerError:
+        """The results, or why no trial can run; `rows` are those of runs that have not those of all, by their `names`."""
+        for name, arrays in zip(names, rows, strict=True):
+            if name not in self.rows:
+                self.rows[name] = _copied(arrays)
         try:
             return self.trainer.run(cohort)
         except TrackerError as error:
@@ -299,6 +314,13 @@ class _Trainee:
     def forget(self) -> None:
         """Lets go of all that is paused."""
         self.trainer.forget()
+
+
+def _copied(arrays: Arrays) -> Arrays:
+    """The same in memory of its own: in Ray's store it cannot be written to."""
+    x_train, y_train = arrays.x_train.copy(), arrays.y_train.copy()
+    x_validation, y_validation = arrays.x_validation.copy(), arrays.y_validation.copy()
+    return replace(arrays, x_train=x_train, y_train=y_train, x_validation=x_validation, y_validation=y_validation)
 
 
 def _surroundings(numerics: str) -> dict[str, Any]:

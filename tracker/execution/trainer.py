@@ -38,7 +38,8 @@ class Trainer:
     """Trains segments of any family on one thread; `root` is the folder of params.yaml, where the user's own code lies.
 
     In place of the folder it may be the text of each file by its place there, for a machine that has no such folder.
-    `clock` (seconds) says when a hand-out has lasted long enough.
+    `clock` (seconds) says when a hand-out has lasted long enough; `rows_of` gives the arrays of a run, where they are not
+    `arrays` for all.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Trainer:
         arrays: Arrays,
         root: Path | Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        rows_of: Callable[[TrialSpec], Arrays] | None = None,
     ) -> None:
         self._arrays, self._root, self._clock = arrays, root, clock
+        self._rows_of = rows_of
         self._loaded: dict[tuple[str, str], tuple[OwnCode, OwnFunction]] = {}
         self._held: dict[str, Training] = {}
         self._environments: dict[str, str] = {}
@@ -118,7 +121,8 @@ class Trainer:
         checkpoints = [segment.checkpoint for segment in segments if segment.checkpoint is not None]
         usable = len(checkpoints) == len(segments) and len({checkpoint.epoch for checkpoint in checkpoints}) == 1
         specs = [segment.spec for segment in segments]
-        return start_training(specs, self._arrays, own, checkpoints if usable else None)
+        arrays = self._arrays if self._rows_of is None else self._rows_of(specs[0])
+        return start_training(specs, arrays, own, checkpoints if usable else None)
 
     def _environment(self, spec: TrialSpec) -> str:
         numerics = str(spec.training.get("numerics", "native"))

@@ -46,9 +46,9 @@ def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[
     about = provenance
     if (folder / "model.json").is_file():
         description = _described(folder / "model.json")
-        if store.serving(spec.data) is None:
+        if store.serving(spec.served_data) is None:
             serving = {name: description[name] for name in ("labels", "positive", "columns", "preprocessing")}
-            store.put_serving(spec.data, serving | {"example": description.get("example", [])})
+            store.put_serving(spec.served_data, serving | {"example": description.get("example", [])})
         if "code" in description:  # of the user's own, without which no model of these trials can be opened
             about = {**provenance, "code": description["code"]}
     timing = Timing(now, now)

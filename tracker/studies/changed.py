@@ -16,7 +16,6 @@ WORDS = {
     "environment": "the environment",
     "numerics": "the training arithmetic of this release",
     "code": "your own code",
-    "runs": "repeats",
     "refines": "what it refines",
 }
 
@@ -47,6 +46,9 @@ def list_changes(last: StudySpec, spec: StudySpec) -> list[str]:
         elif name in {"data", "sampler", "training", "objective", "pruner"}:
             parts = ", ".join(part for part, _, _ in _pairs(was or {}, now or {}))
             found.append(f"{name} ({parts})")
+        elif name == "runs":
+            folded = any(part in {"folds", "rule"} for part, _, _ in _pairs(was or {}, now or {}))
+            found.append("cross_validation" if folded else "repeats")
         else:
             found.append(WORDS.get(name, name))
     return found

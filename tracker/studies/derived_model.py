@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load as read_safetensors
 
 from tracker.canonical import digest_bytes, digest_table, parse_canonical
+from tracker.datasets.resampling import join_parts, pick_frames
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import label_codes, read_split
 from tracker.errors import ConfigError, SealError
@@ -113,12 +114,15 @@ def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Ar
     labels, positive = tuple(description["labels"]), description["positive"]
     schema = read_document(splits / "schema.json", "schema", run_again(splits))
     parts: list[np.ndarray] = []
-    for name in ("train", "validation"):
-        frame = read_split(splits, name)
+    frames = [read_split(splits, name) for name in ("train", "validation")]
+    for name, frame in zip(("train", "validation"), frames, strict=True):
         if digest_table(frame) != spec.data[name]:
             raise SealError(
                 f"{splits}: {name} has other rows than {spec.key[:12]} was trained with; {run_again(splits)}"
             )
+    if "rows" in spec.data:
+        frames = list(pick_frames(join_parts(frames), schema, spec.data["rows"]))
+    for frame in frames:
         parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
     place = None if positive is None else labels.index(positive)
     columns = tuple(description["preprocessing"]["features"])

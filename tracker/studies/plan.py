@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
 
+from tracker.aggregation import RULE, rows_of_runs
 from tracker.canonical import canonical_json
 from tracker.config import Config, Refinement, Study, pruner_settings
+from tracker.config.runs import runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
@@ -106,7 +108,7 @@ def study_spec(
             numerics=max(numerics_of(family, params) for params in _told(space, study)),
             versions=versions(study.sampler, study.pruner.name if study.pruner else None),
             code=_code(config, code),
-            runs={} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate},
+            runs=runs_of(study, RULE),
             pruner=pruner_settings(study),
             refines=refines,
         )
@@ -225,23 +227,24 @@ class Planner:
 
         With `seeds: common` among the study's `runs` they follow from seed and run: every trial has the same.
         """
-        spec, runs = self._spec, int(self._spec.runs.get("repeats", 1))
+        spec, rows = self._spec, list(rows_of_runs(self._spec.runs))
         if spec.runs.get("seeds") == "common":
-            seeds = [derive_seed(spec.seed, "training", "run", run) for run in range(runs)]
+            seeds = [derive_seed(spec.seed, "training", "run", run) for run in range(len(rows))]
         else:
             seeds = [derive_seed(spec.seed, "training", number)]
-            seeds += [derive_seed(spec.seed, "training", number, "repeat", run) for run in range(1, runs)]
+            seeds += [derive_seed(spec.seed, "training", number, "repeat", run) for run in range(1, len(rows))]
         params = assemble(self._space, searched)
-        return Proposal(number, generation, dict(searched), tuple(self._run(params, seed) for seed in seeds))
+        runs = tuple(self._run(params, seed, own) for seed, own in zip(seeds, rows, strict=True))
+        return Proposal(number, generation, dict(searched), runs)
 
-    def _run(self, params: Mapping[str, Any], seed: int) -> TrialSpec:
+    def _run(self, params: Mapping[str, Any], seed: int, rows: Mapping[str, Any] | None) -> TrialSpec:
         spec = self._spec
         return TrialSpec(
             family=spec.family,
             params=params,
             training=spec.training,
             seed=seed,
-            data=spec.data,
+            data=spec.data if rows is None else {**spec.data, "rows": rows},
             environment=spec.environment,
             numerics=max(spec.numerics, numerics_of(spec.family, params)),
             code=spec.code,

@@ -129,8 +129,8 @@ def _fetch_weights(store: Store, source: Experiment, study: FetchedStudy, scratc
 
 
 def _keep(store: Store, study: FetchedStudy, result: StudyResult | None, scratch: Path) -> None:
-    if study.serving is not None and store.serving(study.spec.data) is None:
-        store.put_serving(study.spec.data, study.serving)
+    if study.serving is not None and store.serving(study.spec.served_data) is None:
+        store.put_serving(study.spec.served_data, study.serving)
     key = store.put_study(study.spec, study.provenance, study.created)
     trials = list(study.trials.values())
     store.put_proposals(key, [trial.stored.proposal for trial in trials])

@@ -108,6 +108,18 @@ def describe_serving(data: TrainingData, rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def serving_of(of_spec: Mapping[str, Any], data: TrainingData) -> dict[str, Any]:
+    """What models of runs whose spec has the data `of_spec` need. Raises DataError where its rows cannot be chosen."""
+    from tracker.datasets.resampling import Resampling
+    from tracker.datasets.training_data import read_split
+
+    rows = of_spec.get("rows")
+    if rows is None:
+        return describe_serving(data, read_split(data.splits, "train").head(2))
+    resampling = Resampling.of(data)
+    return describe_serving(resampling.load(rows), resampling.frames(rows)[0].head(2))
+
+
 def _plain_cell(cell: Any) -> Any:
     """A table's cell as JSON has it; a gap is null."""
     import pandas as pd
@@ -139,7 +151,7 @@ def trial_row(trial: Trial, values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _run_row(spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dict[str, Any]:
-    return {
+    row = {
         "seed": spec.seed,
         "key": spec.key,
         "state": outcome.state,
@@ -147,6 +159,7 @@ def _run_row(spec: TrialSpec, outcome: TrialOutcome, value: float | None) -> dic
         "epochs": outcome.epochs,
         "metrics": dict(outcome.metrics),
     }
+    return row | ({"rows": dict(spec.data["rows"])} if "rows" in spec.data else {})
 
 
 def _curves(best: Trial | None) -> str:

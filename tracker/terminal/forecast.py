@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tracker.aggregation import runs_per_trial
 from tracker.columns import align
 from tracker.config import Refinement
 from tracker.config.settings import unusual
@@ -65,7 +66,9 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         time_s, bytes_ = _cost(plan, report, config, dearest)
         seconds, likely, size = seconds + time_s, likely + _likely(time_s, STUDY_S, config), size + bytes_
         generations = len(plan_generations(plan.spec, plan.trials))
-        rows.append((name, plan.spec.sampler["name"], str(plan.trials), str(generations), _duration(time_s)))
+        fits = runs_per_trial(plan.spec.runs)
+        trials = str(plan.trials) if fits == 1 else f"{plan.trials} x {fits}"
+        rows.append((name, plan.spec.sampler["name"], trials, str(generations), _duration(time_s)))
     if config.compare.confirm is not None:
         time_s, bytes_, runs = _confirmation(config.compare.confirm, dearest)
         usual_s = _confirmation(config.compare.confirm, dearest.usual)[0]
@@ -88,7 +91,10 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         yield f"these times leave out the training itself: how long {entry} takes is not known beforehand"
     total = sum(plan.trials for plan in plans.values())
     usual = "" if entry is not None else f"about {_duration(likely)} and "
-    yield f"{total} trials, {usual}at most about {_duration(seconds)} on one core, about {max(1, size // 10**6)} MB on disk"
+    fits = sum(plan.trials * runs_per_trial(plan.spec.runs) for plan in plans.values())
+    trained = "" if fits == total else f" ({fits} trainings)"
+    took = f"{usual}at most about {_duration(seconds)}"
+    yield f"{total} trials{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
 
 
@@ -165,7 +171,7 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config, dearest: Dearest)
     numbers = [shape.numbers for shape in shapes if shape is not None]
     if len(numbers) < len(specs):  # runs that train alone: what they cost is not known beforehand
         return STUDY_S + RECORD_S * plan.trials, RECORD_BYTES * plan.trials
-    rows = math.ceil(report.rows * (1 - config.split.validation - config.split.test))
+    rows = math.ceil(report.rows * _trained_share(plan, config))
     cohorts = form_cohorts([Segment(spec) for spec in specs], features, classes)
     seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in cohorts)
     for spec, shape in zip(specs, shapes, strict=True):
@@ -180,6 +186,14 @@ def _likely(at_most_s: float, fixed_s: float, config: Config) -> float:
     """Seconds that are to be expected: where training stops early, it does so after half of its epochs, or less."""
     stops = config.training.early_stopping is not None
     return fixed_s + (at_most_s - fixed_s) * (EARLY if stops else 1.0)
+
+
+def _trained_share(plan: StudyPlan, config: Config) -> float:
+    """Of all rows, how many a run trains on."""
+    folds = plan.spec.runs.get("folds")
+    if folds is None:
+        return 1 - config.split.validation - config.split.test
+    return (1 - config.split.test) * (1 - 1 / int(folds))
 
 
 def _cohort_s(cohort: Cohort, features: int, classes: int, rows: int) -> float:

@@ -180,8 +180,16 @@ def _runs_lines(found: Mapping[str, Any]) -> list[str]:
     runs = found.get("runs") or []
     if not runs:
         return []
-    scores = ", ".join(f"{_text(run['value'])} (seed {run['seed']})" for run in runs)
-    return [f"runs      {len(runs)}: {scores}", f"spread    {_text(found.get('spread'))} (standard deviation)"]
+    told = ", ".join(f"{_text(run['value'])} ({_which(run)})" for run in runs)
+    return [f"runs      {len(runs)}: {told}", f"spread    {_text(found.get('spread'))} (standard deviation)"]
+
+
+def _which(run: Mapping[str, Any]) -> str:
+    """What tells a run of a trial from the others: its fold, or its seed."""
+    rows = run.get("rows")
+    if rows is None:
+        return f"seed {run['seed']}"
+    return f"fold {rows['fold']}" + (f" of repeat {rows['repeat']}" if rows["repeat"] > 1 else "")
 
 
 def closing_lines(paths: Paths) -> list[str]:

@@ -82,7 +82,7 @@ def study_run(store: Store, study_key: str) -> Run:
     spec, start_ms = store.study(study_key), _ms(store.created(study_key))
     provenance = store.provenance(study_key)
     record = {"format": FORMAT, "key": study_key, "study": record_json(spec), "provenance": provenance}
-    record["serving"] = store.serving(spec.data)
+    record["serving"] = store.serving(spec.served_data)
     content = canonical_json(record)
     tags = {**_study_tags("study", study_key, spec), "tracker.key": study_key, **_source_tags(provenance)}
     tags[RECORD_TAG] = digest_bytes(content)
@@ -104,6 +104,7 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "repeats": spec.runs.get("repeats"),
         "refines": spec.refines.get("study"),
         "keep": spec.refines.get("keep"),
+        "folds": spec.runs.get("folds"),
         "family": spec.family,
         "epochs": spec.training.get("epochs"),
         "seed": spec.seed,
@@ -317,17 +318,26 @@ def _whole(timings: Sequence[Timing]) -> Timing:
 
 
 def _over_runs(study: StudySpec, trial: Trial, timing: Timing) -> Iterator[Point]:
-    """Of several runs: the value, its spread, the means of the kept epochs' numbers, and the score of each seed (by step)."""
+    """Of several runs: the value, its spread, the means of the kept epochs' numbers, each seed's or fold's."""
     when = _ms(timing.ended)
     told = {"value": trial.value, "spread": run_spread(study, trial)}
     told |= {f"best_{name}": value for name, value in sorted(trial.metrics.items())}
     for name, value in told.items():
         if _is_number(value):
             yield Point(name, float(value or 0.0), when, 0)
-    for place, outcome in enumerate(trial.outcomes):
+    for place, (run, outcome) in enumerate(zip(trial.proposal.runs, trial.outcomes, strict=True)):
         score = run_value(study, outcome)
-        if _is_number(score):
+        if "rows" not in run.data and _is_number(score):
             yield Point("seed_score", float(score or 0.0), when, place)
+        for name, value in outcome.metrics.items() if "rows" in run.data else ():
+            if _is_number(value):
+                yield Point(f"{fold_name(run.data['rows'])}/{name}", float(value or 0.0), when, 0)
+
+
+def fold_name(rows: Mapping[str, Any]) -> str:
+    """The fold that a run is scored on, as metrics are named by it: `fold_1`; of a later repeat `repeat_2_fold_1`."""
+    repeat = f"repeat_{rows['repeat']}_" if rows["repeat"] > 1 else ""
+    return f"{repeat}fold_{rows['fold']}"
 
 
 def _final_tags(store: Store, final_digest: str, final: Mapping[str, Any]) -> dict[str, str]:

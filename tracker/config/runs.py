@@ -1,0 +1,45 @@
+"""Several runs per trial: what params.yaml says of folds and repeats, and which of its entries cannot go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from tracker.config.base import Part
+
+
+class CrossValidation(Part):
+    """Each configuration is trained once per fold of train and validation, on all other folds; `repeats` deal them anew."""
+
+    folds: int = Field(default=5, ge=2, le=100)
+    repeats: int = Field(default=1, ge=1, le=100)
+
+
+def run_faults(study: Any) -> Mapping[str, bool]:
+    """What cannot be said together of the runs of a study's trials."""
+    folds = study.cross_validation is not None
+    several = folds or study.repeats > 1
+    return {
+        "aggregate says how the runs of a trial become its value; give repeats: 2 or more": (
+            not several and "aggregate" in study.model_fields_set
+        ),
+        "pruner and repeats cannot go together: a trial of several runs has no curve of its own": (
+            study.repeats > 1 and study.pruner is not None
+        ),
+        "pruner and cross_validation cannot go together: a trial of several runs has no curve of its own": (
+            folds and study.pruner is not None
+        ),
+        "repeats and cross_validation cannot go together; say cross_validation.repeats, which deals the folds anew": (
+            folds and study.repeats > 1
+        ),
+    }
+
+
+def runs_of(study: Any, rule: int) -> dict[str, Any]:
+    """What a study's spec says of the runs of its trials; nothing where each has one. `rule` says how rows become folds."""
+    if study.cross_validation is None:
+        return {} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate}
+    folds = study.cross_validation
+    return {"folds": folds.folds, "repeats": folds.repeats, "rule": rule, "aggregate": study.aggregate}
