@@ -90,6 +90,7 @@ NEUTRAL_TRAINING = {
     "numerics": "native",
     "metrics": [],
     "threshold": "argmax",
+    "hypergradients": [],
 }
 NEUTRAL_PREPROCESSING = {
     "numeric": {"impute": "none", "scale": "none", "indicator": False},
@@ -128,8 +129,8 @@ def test_no_knob_is_added_without_a_neutral_value() -> None:
 
 
 def test_every_training_entry_but_epochs_has_a_neutral_value() -> None:
-    """Those of params.yaml, with the rule of `decision`, and those of the table are the same."""
-    assert {*Training.model_fields, *Decision.model_fields} == {"epochs", *neutral.TRAINING}
+    """Those of params.yaml, with the rule of `decision` and what a sampler asks for, and those of the table are the same."""
+    assert {*Training.model_fields, *Decision.model_fields, "hypergradients"} == {"epochs", *neutral.TRAINING}
 
 
 def test_every_preprocessing_setting_has_a_neutral_value() -> None:
@@ -146,7 +147,8 @@ def test_neutral_values_are_values_that_can_be_given() -> None:
             assert knob.neutral is None or (knob.fault(knob.neutral), knob.typed(knob.neutral)) == (None, knob.neutral)
     entries = {name: value for name, value in neutral.TRAINING.items() if name in Training.model_fields}
     rule = Decision(threshold=neutral.TRAINING["threshold"]).model_dump(mode="json")
-    assert neutral.TRAINING == Training(**entries).model_dump(mode="json", exclude={"epochs"}) | rule
+    asked = {"hypergradients": neutral.TRAINING["hypergradients"]}
+    assert neutral.TRAINING == Training(**entries).model_dump(mode="json", exclude={"epochs"}) | rule | asked
     assert neutral.PREPROCESSING == Preprocessing(**neutral.PREPROCESSING).model_dump(mode="json")
 
 
@@ -389,8 +391,9 @@ TRAININGS = st.builds(
     metrics=st.sampled_from([(), ("roc_auc",)]),
 )
 RULES = st.sampled_from(["argmax", "max_f1", 0.25]).map(lambda rule: {"threshold": rule})
-TRAININGS = st.tuples(TRAININGS.map(lambda training: training.model_dump(mode="json")), RULES).map(
-    lambda pair: pair[0] | pair[1]
+ASKED = st.sampled_from([[], ["learning_rate"]]).map(lambda names: {"hypergradients": names})
+TRAININGS = st.tuples(TRAININGS.map(lambda training: training.model_dump(mode="json")), RULES, ASKED).map(
+    lambda parts: parts[0] | parts[1] | parts[2]
 )
 SETTINGS = st.builds(
     Preprocessing,

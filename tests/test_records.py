@@ -27,6 +27,7 @@ TRAINING = {
     "numerics": "native",
     "metrics": [],
     "threshold": "argmax",
+    "hypergradients": [],
 }
 DATA = {
     "train": "a" * 64,

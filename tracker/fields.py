@@ -114,9 +114,8 @@ _params: Check = named(
         value
     )
 )
-_training = both(
-    named(plain), entries({}, {"epochs": optional(whole(1, MOST_EPOCHS)), "device": text, "numerics": text})
-)
+_how_long = {"epochs": optional(whole(1, MOST_EPOCHS)), "device": text, "numerics": text}
+_training = both(named(plain), entries({}, {**_how_long, "hypergradients": many(text)}))
 _preprocessing = entries({}, {"numeric": named(plain), "categorical": named(plain)})
 _OF_DATA: Mapping[str, Check] = {"preprocessing": _preprocessing, "rows": both(named(plain), _fold)}
 _objective = entries({"metric": text, "direction": one_of("maximize", "minimize")})

@@ -232,6 +232,7 @@ RNN: Mapping[str, Hyperparameter] = {
     ),
     **SHAPED,
 }
+DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 
 
@@ -250,10 +251,11 @@ class FamilyRow:
     entry: Literal["generator", "function"] | None = None
     metrics: Literal["ours", "any"] = "ours"
     sizes: tuple[str, ...] = ()  # knobs that decide whether a network fits its input
+    hypergradients: tuple[str, ...] = ()  # knobs by which its training can be differentiated
 
 
 FAMILIES: Mapping[str, FamilyRow] = {
-    "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **OURS}),
+    "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **OURS}, hypergradients=DIFFERENTIABLE),
     "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **OURS}, sizes=CNN_SIZES),
     "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS}),
     "build": FamilyRow("tracker.families.build", 1, OURS, entry="function"),

@@ -16,6 +16,7 @@ TRAINING: dict[str, Any] = {
     "numerics": "native",
     "metrics": [],
     "threshold": "argmax",
+    "hypergradients": [],
 }
 PREPROCESSING: dict[str, Any] = {
     "numeric": {"impute": "none", "scale": "none", "indicator": False},

@@ -23,6 +23,7 @@ from tracker.ordering import Standing, objective_value, why_unranked
 State = Literal["complete", "failed", "paused"]
 TrialState = Literal["complete", "failed", "pruned"]
 Record = TypeVar("Record")
+HYPERGRADIENT = "hypergradient/"  # with a name behind it: the metric d(val_loss)/d(that hyperparameter)
 THRESHOLD = "decision_threshold"  # the metric that tells a threshold which was chosen on validation
 
 

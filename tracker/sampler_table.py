@@ -15,7 +15,7 @@ class SamplerRow:
     `generation` is its default number of trials between two looks at results (None: one generation of the whole study).
     `libraries` are the PyPI names whose releases shape proposals. `rebuilds`: it goes on from searched values and
     results alone, so a finished generation need not be proposed again. `least_generation`: the
-    method needs that many trials in each.
+    method needs that many trials in each. `hypergradients`: it wants d(validation loss)/d(hyperparameter) from training.
     """
 
     name: str
@@ -28,6 +28,7 @@ class SamplerRow:
     libraries: tuple[str, ...] = ()
     rebuilds: bool = True
     least_generation: int = 1
+    hypergradients: bool = False
 
 
 GENERATION = 8  # trials between two looks at results, where nobody says otherwise
@@ -64,6 +65,14 @@ ROWS = (
         libraries=("optuna",),
         rebuilds=False,
         least_generation=4,
+    ),
+    SamplerRow(
+        "gradient",
+        "tracker.search.gradient:open_gradient",
+        learns=True,
+        generation=GENERATION,
+        libraries=("scipy",),
+        hypergradients=True,
     ),
 )
 SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in ROWS}

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.search.conftest import build_spec
-from tests.search.toys import MIXED, SPHERE, mixed, plainly, replayed, run_study, sphere
+from tests.search.toys import MIXED, SPHERE, mixed, plainly, replayed, run_study, slopes_of, sphere
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import TrackerError
 from tracker.records import StudySpec, record_from, record_json
@@ -39,10 +39,12 @@ TRIALS = 32
 def ending(number, searched):
     """How a trial of RICH ends: most complete, some fail, some are pruned, one of those without a last value."""
     curve = tuple((epoch, None if number % 7 == 3 else searched["learning_rate"] * epoch) for epoch in (1, 2, 3))
+    slopes = (("learning_rate", 1.0), ("momentum", None if number % 4 else -0.1))
     if number % 3 == 0:
-        return Told(number, (None,), curve, "pruned")
+        return Told(number, (None,), curve, "pruned", slopes)
     value = -((searched["dropout"] - 0.2) ** 2) - searched["learning_rate"]
-    return Told(number, (value,), state="failed" if number % 5 == 4 else "complete")
+    failed = number % 5 == 4
+    return Told(number, (value,), state="failed" if failed else "complete", slopes=() if failed else slopes)
 
 
 @cache
@@ -152,7 +154,11 @@ def test_results_matter(sampler):
     assert base != run_study(build_spec(sampler, SPHERE, direction="minimize"), 24, plainly(sphere))
     curves = [
         run_study(
-            spec, 24, lambda number, searched, s=sign: Told(number, (None,), ((1, s * sphere(searched)),), "pruned")
+            spec,
+            24,
+            lambda number, searched, s=sign: Told(
+                number, (None,), ((1, s * sphere(searched)),), "pruned", slopes_of(sphere, searched)
+            ),
         )
         for sign in (1, -1)
     ]

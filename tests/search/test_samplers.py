@@ -227,7 +227,9 @@ def test_versions_are_those_that_shape_proposals():
     assert [{}, {}, {"optuna": optuna.__version__}, {"scipy": scipy.__version__}, {"optuna": optuna.__version__}] == [
         versions(name) for name in ("manual", "grid", "random", "qmc", "tpe")
     ]
-    assert [["scipy"], ["cmaes", "scipy"], ["optuna"]] == [list(versions(name)) for name in ("gp", "cmaes", "nsga2")]
+    assert [["scipy"], ["cmaes", "scipy"], ["optuna"], ["scipy"]] == [
+        list(versions(name)) for name in ("gp", "cmaes", "nsga2", "gradient")
+    ]
 
 
 def test_optuna_stays_silent_and_is_left_as_it_was(make_spec, capfd):

@@ -47,8 +47,21 @@ def mixed(searched: Searched) -> float:
 
 
 def plainly(objective: Callable[[Searched], float | None]) -> Ending:
-    """Every trial completes, with this value."""
-    return lambda number, searched: Told(number, (objective(searched),))
+    """Every trial completes, with this value, and tells the slopes of the loss, which is its negative."""
+    return lambda number, searched: Told(number, (objective(searched),), slopes=slopes_of(objective, searched))
+
+
+def slopes_of(
+    objective: Callable[[Searched], float | None], searched: Searched
+) -> tuple[tuple[str, float | None], ...]:
+    """What is a value, differentiated by every number with a fraction and turned about; nothing where it is undefined."""
+    slopes = []
+    for name, number in searched.items():
+        if isinstance(number, float):
+            far = 1e-6 * max(number, 1e-3)
+            high, low = (objective({**searched, name: number + sign * far}) for sign in (1, -1))
+            slopes.append((name, None if high is None or low is None else (low - high) / (2 * far)))
+    return tuple(slopes)
 
 
 def run_study(spec: StudySpec, trials: int, ending: Ending, anew: bool = False) -> list[dict[str, Any]]:

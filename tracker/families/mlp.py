@@ -16,7 +16,8 @@ from tracker.errors import ConfigError
 from tracker.families.family import OwnFunction
 from tracker.families.mlp_lanes import MlpLanes, Rows
 from tracker.families.mlp_layout import Shape, lane_order, shape_of
-from tracker.records import TrialSpec
+from tracker.families.mlp_tangents import Batch, open_tangents
+from tracker.records import HYPERGRADIENT, TrialSpec
 from tracker.seeds import bit_generator
 from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays, Tables, take
@@ -33,7 +34,7 @@ from tracker.training.losses import (
     validation_row,
 )
 from tracker.training.optimizers import Optimizer
-from tracker.training.schedules import Plateau
+from tracker.training.schedules import Plateau, learning_rates
 
 CHUNK_FLOATS = 2_000_000  # gathered rows and dropout masks held at once
 
@@ -83,6 +84,7 @@ class MlpEngine:
         found = ((lane, Augmentation.of(spec, arrays)) for lane, spec in enumerate(lanes.specs))
         self.augmentations = {lane: augmentation for lane, augmentation in found if augmentation is not None}
         self.plateaus = [Plateau() for _ in lanes.specs]
+        self.tangents = [open_tangents(spec, lanes.shape) for spec in lanes.specs]
         self.log_p = torch.empty(0)
         self.best_log_p: list[Tensor | None] = [None] * lanes.lanes
         self.best_epochs = [0] * lanes.lanes
@@ -108,7 +110,7 @@ class MlpEngine:
         for plateau, spec, val_loss in zip(self.plateaus, self.specs, val_losses, strict=True):
             plateau.take(spec.params, val_loss)
         rows = [validation_row(*row, self.arrays.positive) for row in zip(losses, val_losses, confusions, strict=True)]
-        return [Epoch(row | self._of_probabilities(lane)) for lane, row in enumerate(rows)]
+        return [Epoch(row | self._of_probabilities(lane) | self._hypergradients(lane)) for lane, row in enumerate(rows)]
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Copies values and predictions of these lanes."""
@@ -134,6 +136,7 @@ class MlpEngine:
         smaller.best_log_p = [self.best_log_p[lane] for lane in lanes]
         smaller.best_epochs = [self.best_epochs[lane] for lane in lanes]
         smaller.plateaus = [self.plateaus[lane] for lane in lanes]
+        smaller.tangents = [self.tangents[lane] for lane in lanes]
         return smaller
 
     def state(self, lane: int) -> dict[str, Tensor]:
@@ -146,7 +149,8 @@ class MlpEngine:
         log_p = self.best_log_p[lane]
         if log_p is not None:
             tensors |= {"best_log_p": log_p, "best_epoch": torch.tensor(self.best_epochs[lane])}
-        return tensors | self.plateaus[lane].written()
+        tangents = self.tangents[lane]
+        return tensors | self.plateaus[lane].written() | ({} if tangents is None else tangents.state())
 
     def restore(self, lane: int, state: Mapping[str, Tensor], epoch: int) -> None:
         """Puts back what `state` gave."""
@@ -156,6 +160,8 @@ class MlpEngine:
             self.lanes.write(lane, buffer, part)
         self.best_log_p[lane], self.plateaus[lane] = state.get("best_log_p"), Plateau.read(state)
         self.best_epochs[lane] = int(state["best_epoch"]) if "best_epoch" in state else 0
+        if (tangents := self.tangents[lane]) is not None:
+            tangents.restore(state)
         self.epoch = epoch
 
     def close(self) -> None:
@@ -166,6 +172,14 @@ class MlpEngine:
         if not needs_probabilities(training):
             return {}
         return probability_row(training, torch.exp(self.log_p[lane].clone()).numpy(), self.arrays)  # the bits of `kept`
+
+    def _hypergradients(self, lane: int) -> dict[str, float]:
+        tangents = self.tangents[lane]
+        if tangents is None:
+            return {}
+        with self.lanes.averaged():
+            slopes = tangents.slopes(self.lanes, lane, self.tables.x_validation, self.tables.y_validation)
+        return {f"{HYPERGRADIENT}{name}": slope for name, slope in slopes.items()}
 
     def _train_epoch(self) -> list[float]:
         """One pass over the training rows; gives the mean training loss of each lane."""
@@ -195,6 +209,7 @@ class MlpEngine:
                 rows = last if step == steps - 1 else full
                 step_masks = None if masks is None else [mask[offset] for mask in masks]
                 step_shares = None if shares is None else shares[step]
+                self._carry(step, total, x[offset], truth[offset], rows, step_masks, step_shares, coefficients[step])
                 lanes.gradient(x[offset], truth[offset], rows, step_masks, log_p[step], step_shares)
                 self.optimizer.step(blocks, coefficients[step])
                 lanes.average(is_first=self.epoch + step == 0)
@@ -215,6 +230,30 @@ class MlpEngine:
         samples = np.minimum(index, len(self.arrays.y_train) - 1)
         found = ((n, one.mix(self.epoch + 1, samples[:, n].reshape(-1))) for n, one in self.augmentations.items())
         return {lane: mix for lane, mix in found if mix is not None}
+
+    def _carry(
+        self,
+        step: int,
+        total: int,
+        x: Tensor,
+        truth: Tensor,
+        rows: Rows,
+        masks: Sequence[Tensor] | None,
+        shares: Tensor | None,
+        coefficients: tuple[Tensor, Tensor, Tensor],
+    ) -> None:
+        """Carries tangents along with the step that follows; lanes are read, not changed."""
+        for lane, tangents in enumerate(self.tangents):
+            if tangents is None:
+                continue
+            depth = self.specs[lane].params["hidden_layers"]
+            share = rows.share[0] if shares is None else shares[lane]
+            of_lane = None if masks is None else [mask[lane] for mask in masks[:depth]]
+            size, scale, keep = (float(column[lane, 0]) for column in coefficients)
+            first = self.epoch * self.steps_per_epoch + step + 1
+            rate = learning_rates(self.specs[lane].params, first, 1, total)[0] * self.plateaus[lane].factor
+            batch = Batch(x[lane], truth[lane], rows, share, of_lane)
+            tangents.step(self.lanes, lane, batch, rate, (size, scale, keep), is_first=first == 1)
 
     def _smoothed(self, truth: Tensor) -> Tensor:
         """One-hot truth (steps, lanes, rows, classes) of lanes with label smoothing, a share of it spread over all classes."""

@@ -43,7 +43,7 @@ class QmcSampler:
 
     def propose(self, generation: int, count: int, start: int) -> list[Searched]:  # noqa: ARG002 - of the protocol
         """Points `start` to `start + count - 1`."""
-        return [self._read(point) for point in self._points(start, count)]
+        return [self._read(point) for point in self.points(start, count)]
 
     def take(self, generation: int, searched: Sequence[Mapping[str, Any]]) -> None:
         """Nothing is kept: a trial depends on its number alone."""
@@ -51,7 +51,7 @@ class QmcSampler:
     def tell(self, told: Sequence[Told]) -> None:
         """Nothing is learnt."""
 
-    def _points(self, start: int, count: int) -> list[list[float]]:
+    def points(self, start: int, count: int) -> list[list[float]]:
         """Rows of numbers in [0, 1), shape (count, searched names)."""
         sequence = qmc.Sobol(len(self._column), scramble=True, rng=self._seed)
         if start:  # scipy cannot go forward by nothing

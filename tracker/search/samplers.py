@@ -28,12 +28,14 @@ class Told:
     """What a sampler hears of a finished trial.
 
     `values` has one entry per objective, `curve` the objective after each epoch (counted from 1); None is undefined.
+    `slopes` has d(validation loss)/d(name) at the kept epoch, where training was asked for it.
     """
 
     number: int
     values: tuple[float | None, ...]
     curve: tuple[tuple[int, float | None], ...] = ()
     state: Literal["complete", "failed", "pruned"] = "complete"
+    slopes: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def counted(self) -> float | None:

@@ -20,6 +20,7 @@ from tracker.remedies import run_again
 from tracker.sampler_table import GENERATION, SAMPLERS
 from tracker.search.enqueued import searched_from
 from tracker.search.entries import Entry, Interval
+from tracker.search.gradient import moved_names
 from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.shrink import shrink
@@ -99,7 +100,7 @@ def study_spec(
             sampler=_sampler(config, name) | _enqueued(config, name, space),
             space=space.canonical(),
             fixed=without_neutral(family, space.fixed),
-            training=_training(config, name),
+            training=_training(config, name, space),
             objective=config.objective.model_dump(mode="json"),
             generation=study.generation or default_generation(study.sampler) or (GENERATION if study.pruner else None),
             seed=derive_seed(config.seed, "study", name),
@@ -256,7 +257,7 @@ def propose_trial(spec: StudySpec, number: int, generation: int, searched: Mappi
     return Planner(spec).propose(number, generation, searched)
 
 
-def _training(config: Config, name: str) -> dict[str, Any]:
+def _training(config: Config, name: str, space: Space) -> dict[str, Any]:
     """What decides training, with the metrics that somebody asks for, and the rule of deciding between two classes."""
     training, threshold = config.training_of(name), config.decision.threshold
     stopping = training.early_stopping
@@ -265,7 +266,9 @@ def _training(config: Config, name: str) -> dict[str, Any]:
     if threshold == "validation":
         threshold = f"max_{scored if scored in THRESHOLD_SCORES else 'f1'}"
     asked = [metric for metric in ASKED if metric in named.union(training.metrics)]
-    return {**training.model_dump(mode="json"), "metrics": asked, "threshold": threshold}
+    slopes = moved_names(space) if SAMPLERS[config.studies[name].sampler].hypergradients else []
+    told = {"metrics": asked, "threshold": threshold, "hypergradients": slopes}
+    return {**training.model_dump(mode="json"), **told}
 
 
 def _told(space: Space, study: Study) -> Iterator[Mapping[str, Any]]:

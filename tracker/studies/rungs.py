@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
-from tracker.records import Proposal, StudySpec, Timing, Trial, TrialOutcome
+from tracker.records import HYPERGRADIENT, Proposal, StudySpec, Timing, Trial, TrialOutcome
 from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
 from tracker.store.store import Store
@@ -23,7 +23,9 @@ from tracker.training.loop import Checkpoint, Result
 def told(spec: StudySpec, trial: Trial) -> Told:
     """What a sampler hears of a trial; a trial of several runs has no curve of its own."""
     curve = curve_of(spec, trial.outcome) if len(trial.outcomes) == 1 else ()
-    return Told(trial.number, trial.values, curve, trial.state)
+    asked, metrics = spec.training.get("hypergradients", ()), trial.metrics
+    slopes = tuple((name, metrics.get(HYPERGRADIENT + name)) for name in asked)
+    return Told(trial.number, trial.values, curve, trial.state, slopes)
 
 
 def curve_of(spec: StudySpec, outcome: TrialOutcome) -> tuple[tuple[int, float | None], ...]:
