@@ -1,7 +1,7 @@
 """params.yaml as one frozen Config; all faults are reported together, each with its place."""
 
 from tracker.config.checks import pruner_settings, space_faults, value_faults
-from tracker.config.forms import Choice, Entry, Fixed, Range
+from tracker.config.forms import FORBID, Choice, Entry, Fixed, Forbid, Range
 from tracker.config.parts import (
     BestModels,
     Categorical,
@@ -19,6 +19,7 @@ from tracker.config.refinements import Refinement
 from tracker.config.settings import Config, parse_config
 
 __all__ = [
+    "FORBID",
     "BestModels",
     "Categorical",
     "Choice",
@@ -28,6 +29,7 @@ __all__ = [
     "Data",
     "Entry",
     "Fixed",
+    "Forbid",
     "Numeric",
     "Preprocessing",
     "Range",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from tracker.config.forms import Choice, Fixed, Form, Range
+from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Form, Range
 from tracker.config.parts import Pruner, Study
 from tracker.knobs import Hyperparameter
 from tracker.pruner_table import PRUNERS
@@ -30,10 +30,16 @@ def value_faults(
             yield f"{place}.{name}: {len(value)} values for {count} {per}"
 
 
-def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Form]) -> Iterator[str]:
+def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Form | Forbid]) -> Iterator[str]:
     """What is wrong with the names and values of a search space, one sentence each, beginning with their place."""
     for name, entry in space.items():
-        if name not in table:
+        if (name == FORBID) != isinstance(entry, Forbid):
+            example = "[{optimizer: sgd, learning_rate: {above: 0.1}}]"
+            wanted = f"combinations such as {example}" if name == FORBID else "values or a range"
+            yield f"{place}.{name}: expected {wanted}"
+        elif isinstance(entry, Forbid):
+            yield from (f"{place}.{name}{fault}" for fault in _forbid_faults(entry, table))
+        elif name not in table:
             yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}"
         else:
             yield from (f"{place}.{name}{fault}" for fault in _entry_faults(entry, table[name], table))
@@ -46,9 +52,13 @@ def value_warnings(place: str, table: Mapping[str, Hyperparameter], values: Mapp
             yield f"{place}.{name}: {words}"
 
 
-def space_warnings(place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Form]) -> Iterator[str]:
+def space_warnings(
+    place: str, table: Mapping[str, Hyperparameter], space: Mapping[str, Form | Forbid]
+) -> Iterator[str]:
     """Which entries of a search space reach outside of what is usual."""
     for name, entry in space.items():
+        if isinstance(entry, Forbid):
+            continue
         values = [value for part in _given(entry).values() for value in part]
         if name in table and (words := table[name].warning(values)):
             yield f"{place}.{name}: {words}"
@@ -74,6 +84,20 @@ def pruner_settings(study: Study) -> dict[str, Any]:
     settings, given = PRUNERS[study.pruner.name].settings, study.pruner.given
     filled = {name: entry.typed(given.get(name, entry.default)) for name, entry in settings.items()}
     return {"name": study.pruner.name, **filled}
+
+
+def _forbid_faults(forbid: Forbid, table: Mapping[str, Hyperparameter]) -> Iterator[str]:
+    for index, rule in enumerate(forbid.rules):
+        for name, test in rule.items():
+            place = f"[{index}].{name}"
+            if name not in table:
+                yield f"{place}: unknown; this family knows {_listed(table, name)}"
+            elif isinstance(test, Mapping):
+                if table[name].kind in {"bool", "choice"}:
+                    yield f"{place}: has no numbers; list its choices instead"
+            else:
+                listed = test if isinstance(test, tuple) else (test,)
+                yield from (f"{place}: {fault}" for value in listed if (fault := table[name].fault(value)))
 
 
 def _entry_faults(entry: Form, known: Hyperparameter, table: Mapping[str, Hyperparameter]) -> Iterator[str]:

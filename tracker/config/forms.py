@@ -6,7 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    model_validator,
+)
 
 from tracker.config.base import Part, raise_faults
 
@@ -23,7 +32,7 @@ def _scalar(value: Any) -> bool | int | float | str:
     return value
 
 
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def _some(values: Any) -> Any:
     if not values:
         raise ValueError("expected at least one value, found none")
     return values
@@ -80,9 +89,36 @@ class Fixed(Part):
 
 
 Form = Range | Choice | Fixed
+RULES = "<rules>"  # no place that a message would name
+FORBID = "forbid"  # the one name of a search space that is no hyperparameter
+
+
+def _test(value: Any) -> Any:
+    """What a value must be for a combination to hold: one of several, or a number above or below an end."""
+    if isinstance(value, Mapping):
+        if not value or value.keys() - {"above", "below"}:
+            raise ValueError(
+                f"expected a value, a list of values, {{above: number}} or {{below: number}}, found {value!r}"
+            )
+        return {end: _number(number) for end, number in value.items()}
+    return tuple(_scalar(one) for one in value) if isinstance(value, list | tuple) else _scalar(value)
+
+
+class Forbid(Part):
+    """Combinations that are never tried: of each, all names at once; the short form is the list."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+
+    rules: Annotated[
+        tuple[Annotated[Mapping[str, Annotated[Any, PlainValidator(_test)]], AfterValidator(_some)], ...],
+        Field(strict=False, alias=RULES),
+        AfterValidator(_some),
+    ]
 
 
 def _long_form(value: Any) -> Any:
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+        return {RULES: tuple(value)}
     if isinstance(value, list | tuple):
         return {"choices": tuple(value)}
     return value if isinstance(value, Mapping | Part) else {"value": value}
@@ -90,11 +126,16 @@ def _long_form(value: Any) -> Any:
 
 def _form(value: Any) -> str:
     names = set(value) if isinstance(value, Mapping) else type(value).model_fields
+    if RULES in names or isinstance(value, Forbid):
+        return "<forbid>"
     return "<range>" if {"low", "high"} & set(names) else "<choice>" if "choices" in names else "<fixed>"
 
 
 Entry = Annotated[
-    Annotated[Range, Tag("<range>")] | Annotated[Choice, Tag("<choice>")] | Annotated[Fixed, Tag("<fixed>")],
+    Annotated[Range, Tag("<range>")]
+    | Annotated[Choice, Tag("<choice>")]
+    | Annotated[Fixed, Tag("<fixed>")]
+    | Annotated[Forbid, Tag("<forbid>")],
     Discriminator(_form),
     BeforeValidator(_long_form),
 ]

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
-from tracker.config.forms import Entry, Form
+from tracker.config.forms import FORBID, Entry, Forbid, Form
 from tracker.config.parts import (
     Compare,
     Data,
@@ -96,7 +96,7 @@ class Config(Part):
             else self.training
         )
 
-    def space_of(self, study: str) -> Mapping[str, Form]:
+    def space_of(self, study: str) -> Mapping[str, Form | Forbid]:
         """The search space of a study: its own, else the common one; nothing where its sampler searches none.
 
         Of a refinement it is the space that shrinks.
@@ -206,7 +206,11 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
         yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)
     if study.pruner is not None:
         yield from pruner_faults(".pruner", study.pruner)
-    if SAMPLERS[study.sampler].space and not config.space_of(name) and not isinstance(study, Refinement):
+    if (
+        SAMPLERS[study.sampler].space
+        and not config.space_of(name).keys() - {FORBID}
+        and not isinstance(study, Refinement)
+    ):
         yield ": nothing to search; give it a search_space"
     try:
         stopping = config.training_of(name).early_stopping

@@ -90,4 +90,6 @@ def searched_from(space: Space, given: Mapping[str, Any]) -> Searched:
     ]
     if others:
         raise SpaceError(f"{others[0]}: {given[others[0]]!r}: the space does not search it, and it is fixed otherwise")
+    if clause := space.forbidding(searched):
+        raise SpaceError(f"forbidden by search_space.forbid, which names {', '.join(clause.names)}")
     return searched

@@ -70,7 +70,10 @@ def _grid(space: Space) -> list[Searched]:
             raise SpaceError(
                 f"the grid has more than {GRID_LIMIT} configurations; list fewer values or sample at random"
             )
-        distinct.setdefault(canonical_json(assemble(space, searched)), searched)
+        if space.forbidding(searched) is None:
+            distinct.setdefault(canonical_json(assemble(space, searched)), searched)
+    if not distinct:
+        raise SpaceError("search_space.forbid: no point of the grid is allowed; forbid less, or list more values")
     return list(distinct.values())
 
 
@@ -81,7 +84,8 @@ def count_configurations(space: Space, most: int) -> int | None:
         return None
     distinct: set[bytes] = set()
     for count, searched in enumerate(_product(space, {entry.name: entry.domain.listed() for entry in space.entries})):
-        distinct.add(canonical_json(assemble(space, searched)))
+        if space.forbidding(searched) is None:
+            distinct.add(canonical_json(assemble(space, searched)))
         if len(distinct) > most or count == GRID_LIMIT:
             return None
     return len(distinct)

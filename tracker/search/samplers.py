@@ -18,6 +18,7 @@ from tracker.pruner_table import PRUNERS
 from tracker.records import StudySpec
 from tracker.sampler_table import SAMPLERS, SamplerRow
 from tracker.search.enqueued import EnqueuedSampler
+from tracker.search.forbidden import AllowedSampler
 from tracker.search.space import space_from
 
 Searched = dict[str, Any]
@@ -101,9 +102,13 @@ def open_sampler(spec: StudySpec) -> Sampler:
     implementation = pkgutil.resolve_name(row_of(spec.sampler["name"]).implementation)
     space = space_from(spec.space, spec.fixed, spec.family)
 
-    def make() -> Sampler:
+    def bare() -> Sampler:
         sampler: Sampler = implementation(spec, space)
         return sampler
+
+    def make() -> Sampler:
+        row = row_of(spec.sampler["name"])
+        return AllowedSampler(space, row, spec.seed, bare) if space.clauses and row.space else bare()
 
     first = spec.sampler.get("enqueue")
     return EnqueuedSampler(first, make) if first else make()

@@ -39,7 +39,7 @@ def shrink(spec: StudySpec, trials: Sequence[Trial], keep: float) -> Space:
     kept = math.ceil(Decimal(repr(keep)) * len(ranked))
     domains = {entry.name: _shrunk(entry.domain, _values(space, entry, ranked), kept) for entry in space.entries}
     entries = [replace(entry, domain=domains[entry.name]) for entry in space.entries]
-    return Space(space.family, tuple(_reachable(entries, space.fixed)), space.fixed)
+    return Space(space.family, tuple(_reachable(entries, space.fixed)), space.fixed, space.clauses)
 
 
 Ranked = Sequence[Sequence[Value]]  # of each trial, best first, the values that a name has in it: none where it is idle

@@ -15,9 +15,11 @@ from tracker.canonical import canonical_json
 from tracker.errors import SpaceError
 from tracker.hyperparameters import active, table_of, with_neutral
 from tracker.knobs import Hyperparameter, Value
+from tracker.search.clauses import Clause, clause_from, clause_json, first_holding
 from tracker.search.entries import Condition, Constant, Entry, Interval, Options, entry_from, entry_json, last_step
 
-Declared = Mapping[str, config.Range | config.Choice | config.Fixed]
+Form = config.Range | config.Choice | config.Fixed
+Declared = Mapping[str, Form]
 Table = Mapping[str, Hyperparameter]
 
 
@@ -30,11 +32,13 @@ class Space:
     """A search space: entries in the order in which they are suggested, and the values of the names not searched.
 
     `fixed` is complete (defaults filled in, typed) but leaves out names whose fixed value can never have an effect.
+    `clauses` are combinations that no trial may have.
     """
 
     family: str
     entries: tuple[Entry, ...]
     fixed: Mapping[str, Value]
+    clauses: tuple[Clause, ...] = ()
 
     def walk(self, choose: Choose) -> tuple[dict[str, Value], dict[str, Value]]:
         """Asks `choose(name, entry)` for each searched name that is active, in order.
@@ -65,9 +69,17 @@ class Space:
             else:
                 yield from ((f"{entry.name}_{index}", entry) for index in range(self._most(entry.per)))
 
+    def forbidding(self, searched: Mapping[str, Any]) -> Clause | None:
+        """The clause that forbids searched values; None where none does."""
+        if not self.clauses:
+            return None
+        chosen = self.walk(lambda name, _: searched[name])[1]
+        return first_holding(self.clauses, lambda name: self._effective(name, chosen))
+
     def canonical(self) -> dict[str, Any]:
         """The space as plain JSON that decides all proposals, to be rebuilt by `space_from`."""
-        return {"entries": [entry_json(entry) for entry in self.entries]}
+        entries = {"entries": [entry_json(entry) for entry in self.entries]}
+        return entries | ({"forbid": [clause_json(clause) for clause in self.clauses]} if self.clauses else {})
 
     def _searched_names(self, entry: Entry, chosen: Mapping[str, Value]) -> list[str]:
         if entry.per is None:
@@ -90,15 +102,16 @@ class Space:
         return chosen.get(name, self.fixed.get(name))
 
 
-def compile_space(entries: Declared, fixed: Mapping[str, Any], family: str) -> Space:
+def compile_space(declared: Mapping[str, Form | config.Forbid], fixed: Mapping[str, Any], family: str) -> Space:
     """The Space of declared entries over fixed hyperparameters. Raises SpaceError with all faults together."""
-    table = table_of(family, entries, fixed)
+    table = table_of(family, declared.keys() - {config.FORBID}, fixed)
     faults = [
         *config.value_faults("hyperparameters", table, fixed),
-        *config.space_faults("search_space", table, entries),
+        *config.space_faults("search_space", table, declared),
     ]
     if faults:
         raise SpaceError(faults)
+    entries = {name: entry for name, entry in declared.items() if not isinstance(entry, config.Forbid)}
     compiled = {name: _compile_entry(name, entry, table) for name, entry in entries.items()}
     values = {name: table[name].typed(value) for name, value in fixed.items()}
     faults = [*_condition_faults(entries, compiled, values, table), *_count_faults(compiled, values, table)]
@@ -106,7 +119,7 @@ def compile_space(entries: Declared, fixed: Mapping[str, Any], family: str) -> S
     if faults:
         raise SpaceError(faults)
     complete = {name: values.get(name, hyperparameter.usual) for name, hyperparameter in table.items()}
-    return Space(family, tuple(ordered), _effective(compiled, complete, table))
+    return Space(family, tuple(ordered), _effective(compiled, complete, table), _clauses(declared, table))
 
 
 def space_from(canonical: Mapping[str, Any], fixed: Mapping[str, Any], family: str) -> Space:
@@ -114,7 +127,8 @@ def space_from(canonical: Mapping[str, Any], fixed: Mapping[str, Any], family: s
     entries = tuple(entry_from(value) for value in canonical["entries"])
     table = table_of(family, [entry.name for entry in entries], fixed)
     values = {name: table[name].typed(value) for name, value in with_neutral(family, fixed).items()}
-    return Space(family, entries, _effective({entry.name: entry for entry in entries}, values, table))
+    clauses = tuple(map(clause_from, canonical.get("forbid", ())))
+    return Space(family, entries, _effective({entry.name: entry for entry in entries}, values, table), clauses)
 
 
 def assemble(space: Space, searched: Mapping[str, Any]) -> dict[str, Value]:
@@ -168,6 +182,16 @@ def _compile_entry(name: str, entry: config.Range | config.Choice | config.Fixed
     step = None if entry.step is None else typed(entry.step)
     low, high = typed(entry.low), typed(entry.high)
     return Entry(name, Interval(low, last_step(low, high, step), step, entry.log), conditions, entry.per)
+
+
+def _clauses(declared: Mapping[str, Form | config.Forbid], table: Table) -> tuple[Clause, ...]:
+    forbid = declared.get(config.FORBID)
+    rules = forbid.rules if isinstance(forbid, config.Forbid) else ()
+
+    def test(name: str, given: Any) -> Any:
+        return dict(given) if isinstance(given, Mapping) else list(_condition_values(given, table[name]))
+
+    return tuple(clause_from({name: test(name, given) for name, given in rule.items()}) for rule in rules)
 
 
 def _conditions(name: str, when: Mapping[str, Any], table: Table) -> tuple[Condition, ...]:

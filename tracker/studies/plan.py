@@ -204,7 +204,9 @@ def _corners(spec: StudySpec) -> Iterator[Mapping[str, Any]]:
         def choose(name: str, entry: Entry, chosen: Mapping[str, Any] = chosen) -> Any:
             return chosen.get(name, _greatest(_ends(entry)))
 
-        yield active(spec.family, {**space.fixed, **space.walk(choose)[1]})
+        searched, made = space.walk(choose)
+        if space.forbidding(searched) is None:
+            yield active(spec.family, {**space.fixed, **made})
 
 
 def _ends(entry: Entry) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,11 +49,18 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         *_data_lines(seen),
         *(["", "| searched | values |", "| --- | --- |"] if entries else []),
         *(f"| {entry['name']} | {_values(entry)} |" for entry in entries),
+        *_forbidden_lines(told),
         "",
         f"Derive it again: `tracker verify {spec.name}`"
         + (f"; its best trial alone: `tracker reproduce {ended.best}`" if ended.best else ""),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _forbidden_lines(space: Mapping[str, Any]) -> list[str]:
+    """The combinations that no trial has."""
+    clauses = space.get("forbid", [])
+    return ["", *(f"Forbidden: `{json.dumps(clause, ensure_ascii=False)}`" for clause in clauses)] if clauses else []
 
 
 def _refined_lines(refines: Mapping[str, Any]) -> list[str]:
