@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # isort: off
-from tracker.cli import daily, looking, checking, retuning, keeping  # the order of `tracker --help`
+from tracker.cli import daily, looking, checking, retuning, keeping, exchanging  # the order of `tracker --help`
 
 # isort: on
 from tracker.cli.app import app
@@ -14,7 +14,7 @@ from tracker.terminal.endings import NOTHING_KEPT, STOPPED, run_command
 
 __all__ = ["app", "main"]
 MOST_LETTERS = 4096  # of a word of the command line, as of a path
-del daily, looking, checking, retuning, keeping
+del daily, looking, checking, retuning, keeping, exchanging
 
 
 def main() -> None:

@@ -1,0 +1,66 @@
+"""Copies of studies for Optuna's dashboard and figures, and what an Optuna study tried as configurations for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from tracker.canonical import canonical_json
+from tracker.deriving.find_study import find_study
+from tracker.errors import NotFoundError, SpaceError
+from tracker.paths import Paths
+
+if TYPE_CHECKING:
+    from tracker.config import Config
+
+
+def export_optuna(config: Config, paths: Paths, target: str, names: Collection[str]) -> Iterator[str]:
+    """Writes finished studies (all of params.yaml without names) into an Optuna storage; a line for each.
+
+    `target` is a file, made where it is not there, or the address of a database. A second export adds what is new. Raises
+    NotFoundError for a study of which nothing is recorded, InputError where the storage cannot be opened.
+    """
+    from tracker.search.export import to_optuna
+
+    address = _address(target)
+    for name in names or config.studies:
+        result = find_study(name, paths).result
+        study = to_optuna(result.spec, result.trials, result.spec.objective["direction"], address)
+        yield f"{name}: {len(result.trials)} trials in {target}, as study {study.study_name}"
+    yield f"to look at them: optuna-dashboard {address}   (pip install optuna-dashboard)"
+
+
+def import_optuna(
+    config: Config, source: str, study: str | None, wanted: str | None, limit: int
+) -> tuple[list[str], list[str]]:
+    """YAML for `studies.NAME.enqueue` of what an Optuna study tried, best first, and notes on what was left out.
+
+    With `wanted`, a study of params.yaml, only what lies in its space is taken. Scores stay where they are: each
+    configuration is run again here. Raises NotFoundError, InputError.
+    """
+    from tracker.search.enqueued import searched_from
+    from tracker.search.foreign import foreign_configurations
+    from tracker.search.space import compile_space
+
+    if wanted is not None and wanted not in config.studies:
+        raise NotFoundError(f"no study {wanted} in params.yaml; there are {', '.join(config.studies)}")
+    name, found = foreign_configurations(_address(source), study)
+    taken, notes = [], []
+    space = None
+    if wanted is not None:
+        space = compile_space(config.space_of(wanted), config.hyperparameters, config.model.family)
+    for given in found:
+        try:
+            taken.append(given if space is None else searched_from(space, given))
+        except SpaceError as error:
+            notes.append(f"left out {canonical_json(given).decode()}: {error}")
+    if not taken:
+        why = f"; {notes[0]}" if notes else ": it has no completed trial"
+        raise NotFoundError(f"{source}: nothing of {name} can be taken over{why}")
+    lines = [f"# what {name} tried, best first by its own scores; put it under studies.{wanted or 'NAME'}"]
+    return [*lines, "enqueue:", *(f"  - {canonical_json(one).decode()}" for one in taken[:limit])], notes
+
+
+def _address(target: str) -> str:
+    """The address of a storage: as it is, or that of a SQLite file."""
+    return target if "://" in target else f"sqlite:///{target}"
