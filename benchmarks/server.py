@@ -1,7 +1,7 @@
 """Records to a real MLflow server, seconds and requests: python -m benchmarks.server [--trials 552 --studies 3]
 
-Starts `mlflow server` on 127.0.0.1 with SQLite behind it (or the database of --backend), and delivers studies of small
-networks with their models to it, as `tracker sync` does.
+Starts `mlflow server` on 127.0.0.1 with SQLite behind it, or the database of --backend (`postgres` starts one), and
+delivers studies of small networks with their models to it, as `tracker sync` does.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ import collections
 import contextlib
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
+from tests.tracking.servers import MlflowServer, Postgres
 from tests.tracking.studies import PROVENANCE, begin, end_study, proposal, settle, study_spec
 from tracker.store.store import Store
 from tracker.tracking.mlflow_settings import settle as settle_mlflow
-from tracker.tracking.server import free_port
 
 
 def fill(folder: Path, trials: int, studies: int) -> Store:
@@ -41,37 +36,29 @@ def fill(folder: Path, trials: int, studies: int) -> Store:
 
 
 @contextlib.contextmanager
-def server(folder: Path, backend: str | None) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a server that has started, and its process."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    words = [
-        "--backend-store-uri",
-        backend or f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        f"{folder}/files",
-    ]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *words]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+def server(folder: Path, backend: str | None) -> Iterator[MlflowServer]:
+    """A server that has started."""
+    running = MlflowServer(folder, backend)
+    running.start()
     try:
-        for _ in range(240):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{address}/health", timeout=2)
-                break
-            time.sleep(0.5)
-        else:
-            raise RuntimeError((folder / "log").read_text()[-2000:])
-        yield address, psutil.Process(process.pid)
+        yield running
     finally:
-        os.killpg(process.pid, 15)
-        process.wait()
+        running.stop()
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """Seconds of CPU that a process and those below it have used."""
-    family = [process, *process.children(recursive=True)]
-    return sum(sum(one.cpu_times()[:2]) for one in family)
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL of its own."""
+    running = Postgres()
+    try:
+        yield running.uri
+    finally:
+        running.close()
+
+
+def cpu_s(process: MlflowServer) -> float:
+    """Seconds of CPU that a server and those below it have used."""
+    return sum(sum(one.cpu_times()[:2]) for one in process.family())
 
 
 def count_requests() -> collections.Counter[str]:
@@ -95,7 +82,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=552)
     parser.add_argument("--studies", type=int, default=3)
     parser.add_argument("--models", default="all", choices=["all", "none"])
-    parser.add_argument("--backend", help="the server's own database; a new SQLite file if not given")
+    parser.add_argument("--backend", help="the server's own database, `postgres` for a new one; else a new SQLite file")
     wanted = parser.parse_args()
     settle_mlflow(os.environ)
     from tracker.tracking.delivery import Delivery
@@ -104,10 +91,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         folder = Path(place)
         store = stack.enter_context(fill(folder / "store", wanted.trials, wanted.studies))
-        uri, process = stack.enter_context(server(folder, wanted.backend))
+        backend = stack.enter_context(postgres()) if wanted.backend == "postgres" else wanted.backend
+        process = stack.enter_context(server(folder, backend))
         counted = count_requests()
         started, cpu, theirs = time.monotonic(), time.process_time(), cpu_s(process)
-        with Delivery(store, MlflowRecorder(uri, "trials"), wanted.models) as delivery:
+        with Delivery(store, MlflowRecorder(process.uri, "trials"), wanted.models) as delivery:
             report = delivery.deliver()
         took, cpu, theirs = time.monotonic() - started, time.process_time() - cpu, cpu_s(process) - theirs
         print(f"{report.delivered} records, {report.waiting} wait ({report.problem}): {took:.1f} s")
