@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from tests.studies.project import PARAMS, SmallProject, command, make_table, surroundings
 from tracker import cli
+from tracker.terminal.chosen_columns import fitting, usual_columns
 from tracker.terminal.lists import Format, print_rows
 
 COMMANDS = ("check", "prepare", "split", "tune", "compare", "runs", "show", "sync", "pull", "ui", "report")
@@ -199,8 +201,47 @@ def test_runs_as_json_csv_and_table(tracker, tuned: SmallProject) -> None:
     assert places == [f"{row['study']}/{row['trial']}" for row in cells]
     assert [row["val_loss"] for row in rows] == [float(row["val_loss"]) for row in cells]
     header, *lines = tracker(root, "runs").stdout.splitlines()
-    assert ["study", "trial", "state", "value"] == header.split()[:4]
+    assert ["study", "trial", "val_f1"] == header.split()[:3]  # once, under its name; states only where they differ
+    assert 1 == header.split().count("val_f1")
     assert places == ["/".join(line.split()[:2]) for line in lines]
+
+
+def test_columns_are_chosen_by_name(tracker, tuned: SmallProject) -> None:
+    """Study, trial and what is asked for, in every format; `all` has keys and seeds; an unknown name is told with the known."""
+    root = tuned.paths.root
+    words = ["runs", "--columns", "val_loss,epochs", "--limit", "2"]
+    assert ["study", "trial", "val_loss", "epochs"] == tracker(root, *words).stdout.splitlines()[0].split()
+    assert "study,trial,val_loss,epochs" == tracker(root, *words, "--format", "csv").stdout.splitlines()[0]
+    rows = json.loads(tracker(root, *words, "--format", "json").stdout)
+    assert [["study", "trial", "val_loss", "epochs"]] * 2 == [list(row) for row in rows]
+    assert {"key", "seed", "state", "value"} <= set(tracker(root, "runs", "--columns", "all").stdout.split())
+    done = tracker(root, "runs", "--columns", "val_loss,speed")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("--columns: nothing is called 'speed'; there are study, trial, ")
+
+
+def test_a_table_ends_where_the_terminal_does() -> None:
+    """As many columns as fit, at least three, all where nobody watches; what is alike in all rows or told twice is left out."""
+    cells = [("study", "trial", "val_f1", "units"), ("tpe", "3", "0.7", "32")]
+    assert [3, 3, 4, 4] == [fitting(cells, width) for width in (10, 24, 27, None)]
+    trials = [{"params": {"units": 8, "lr": 0.1}, "metrics": {"val_f1": 0.5, "val_loss": 1.0}}]
+    report = {"objective": {"metric": "val_f1"}, "trials": trials}
+    row = {
+        "study": "a",
+        "trial": 0,
+        "state": "complete",
+        "value": 0.5,
+        "val_f1": 0.5,
+        "val_loss": 1.0,
+        "units": 8,
+        "lr": 0.1,
+    }
+    usual = usual_columns([row, row | {"trial": 1, "lr": 0.2}], [report])
+    assert {"study": "study", "trial": "trial", "value": "val_f1", "lr": "lr", "val_loss": "val_loss"} == usual
+    failed = row | {"state": "failed", "reason": "diverged"}
+    two = usual_columns([row, failed], [report, report | {"objective": {"metric": "val_loss"}}])
+    assert ["study", "trial", "state", "value", "reason", "val_f1"] == list(two)[:6]
+    assert "value" == two["value"]
 
 
 def test_runs_of_one_study_sorted_and_limited(tracker, tuned: SmallProject) -> None:
@@ -259,7 +300,15 @@ def test_a_sync_before_anything_ran_says_what_to_run(tracker, tmp_path: Path) ->
 def test_a_sync_that_cannot_look_does_not_claim_that_all_is_there(tuned: SmallProject, tmp_path: Path) -> None:
     """Everything was delivered, then the experiment was deleted: the reason, no word of "every record", exit code 6."""
     project = tuned.copy(tmp_path / "project")
+    said = command(project.paths.root, "-m", "tracker.cli", "show", "random/2").stdout
+    assert "in MLflow search runs for: tags.`tracker.key` = '" in said  # not delivered yet
     assert 0 == command(project.paths.root, "-m", "tracker.cli", "sync").returncode
+    link = command(project.paths.root, "-m", "tracker.cli", "show", "random/2").stdout.splitlines()[-1]
+    run = re.fullmatch(r"in MLflow `tracker ui`, then http://127.0.0.1:5000/#/experiments/1/runs/([0-9a-f]{32})", link)
+    assert run is not None
+    with contextlib.closing(sqlite3.connect(project.paths.root / "mlflow.db")) as database:
+        named = database.execute("SELECT name FROM runs WHERE run_uuid = ?", (run[1],)).fetchone()
+    assert ("random/2",) == named
     with contextlib.closing(sqlite3.connect(project.paths.root / "mlflow.db")) as link, link:
         link.execute("UPDATE experiments SET lifecycle_stage = 'deleted'")
     done = command(project.paths.root, "-m", "tracker.cli", "sync")

@@ -109,7 +109,7 @@ def test_a_trial_that_is_not_there(reports: Path) -> None:
 
 
 def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:
-    """All hyperparameters, the seed, every metric, two curves with a bar per epoch, the key, how to find it in MLflow."""
+    """All hyperparameters, the seed, every metric, two curves with a bar per epoch, the key."""
     result = fresh.run(fresh.plan("random"))
     fresh.report(result)
     trial = result.trials[4]
@@ -161,7 +161,7 @@ def test_a_curve_is_shown_of_what_the_epochs_have(history: list[dict], curve: li
         "history": history,
     }
     lines = describe_trial(found)
-    assert curve == lines[lines.index("epochs    2, kept None") + 1 : -2]
+    assert curve == lines[lines.index("epochs    2, kept None") + 1 : -1]
 
 
 def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:

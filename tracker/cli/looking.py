@@ -12,6 +12,8 @@ from tracker.cli.app import LOOKING, OneFormat, Quiet, app, find_paths, read_con
 from tracker.errors import InputError
 from tracker.terminal.lists import Format, note, print_rows, say
 
+IN_TABLE = 20  # rows, where no limit is given
+
 
 @app.command(rich_help_panel=LOOKING)
 def runs(
@@ -21,20 +23,27 @@ def runs(
         int | None, typer.Option(min=1, help="How many rows; a table has 20, csv and json have all.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
+    columns: Annotated[
+        str | None, typer.Option(help="Such as val_loss,learning_rate; all: every one.", metavar="NAME,NAME")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also trials of studies that params.yaml no longer describes, marked.")
     ] = False,
 ) -> None:
     """List the trials of finished studies that params.yaml describes, the best first."""
     from tracker.studies.superseded import superseded, superseded_note
-    from tracker.terminal.leaderboard import leaderboard, notes_of
+    from tracker.terminal.chosen_columns import asked_columns, usual_columns
+    from tracker.terminal.leaderboard import leaderboard, notes_of, read_reports
 
-    paths, whole, old = find_paths(), output != Format.table, {}
+    paths, whole, old = find_paths(), output != Format.table or columns is not None, {}
     with contextlib.suppress(InputError):  # without a params.yaml that can be read nothing is superseded
         old = superseded(read_config(), paths)
     left_out = {} if everything or name else old
     trials = leaderboard(paths.study_reports, name, sort, whole=whole, superseded=old, everything=everything)
-    print_rows(trials, output, limit, 20)
+    told = {name: name for name in asked_columns(trials, columns)} if columns else None
+    if told is None and not whole:  # programs get every column
+        told = usual_columns(trials[: limit or IN_TABLE], read_reports(paths.study_reports, name))
+    print_rows(trials, output, limit, IN_TABLE, told)
     note(notes_of(paths, name, left_out))
     note(superseded_note(left_out, paths.root, "left out (`tracker runs --all` lists them)"))
 
@@ -48,6 +57,7 @@ def show(
 ) -> None:
     """Show one trial, or what was scored: params, seed, metrics, its curve, its model, how to find it in MLflow."""
     from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
+    from tracker.tracking.server import trial_line
 
     paths = find_paths()
     if trial == "final":
@@ -56,7 +66,11 @@ def show(
         found, describe = read_final(paths), describe_final
     else:
         found, describe = read_trial(paths, trial), describe_trial
-    say(json.dumps(found, indent=1) if output == OneFormat.json else "\n".join(describe(found)))
+    if output == OneFormat.json:
+        say(json.dumps(found, indent=1))
+    else:
+        shown = trial_line(tracking_uri(), found["key"], trial if trial == "final" else "trial")
+        say("\n".join([*describe(found), f"in MLflow {shown}"]))
     note(notes_of(find_paths(), found["study"]))
 
 

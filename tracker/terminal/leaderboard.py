@@ -158,7 +158,6 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     lines += _runs_lines(found)
     lines += _curve_lines(found)
     lines.append(f"key       {found['key']}")
-    lines.append(f"in MLflow search runs for: tags.`tracker.key` = '{found['key']}'")
     return lines
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from tracker.errors import InputError
 from tracker.remedies import run_again
 from tracker.shown import csv_cell, shown
+from tracker.terminal.chosen_columns import fitting
 
 
 class Format(StrEnum):
@@ -30,18 +33,28 @@ def note(lines: list[str]) -> None:
     sys.stderr.write("".join(f"{shown(line)}\n" for line in lines))
 
 
-def print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, in_table: int) -> None:
-    """Prints the first trials; a table without a limit has `in_table`, and where there are more it says how to see them."""
+def print_rows(
+    trials: list[dict[str, Any]],
+    output: Format,
+    limit: int | None,
+    in_table: int,
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """Prints the first trials; a table without a limit has `in_table`, and where there are more it says how to see them.
+
+    `columns` are those to print, with their headings; a table that is wider than the terminal ends before it, and says so.
+    """
     limit = limit or (in_table if output == Format.table else len(trials))
     rows = trials[:limit]
     if output == Format.json:
         import json
 
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        told = [{name: row[name] for name in columns if name in row} for row in rows] if columns else rows
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
         return
     if not rows:
         raise InputError(f"nothing to list yet; {run_again()} first")
-    names = list(dict.fromkeys(name for row in trials for name in row))
+    names = dict(columns) if columns else {name: name for row in trials for name in row}
     if output == Format.csv:
         import csv
 
@@ -50,7 +63,13 @@ def print_rows(trials: list[dict[str, Any]], output: Format, limit: int | None, 
         return
     from tracker.columns import align
 
-    lines = align([tuple(names), *(tuple(_cell(row.get(name)) for name in names) for row in rows)])
+    table = [tuple(names.values()), *(tuple(_cell(row.get(name)) for name in names) for row in rows)]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    count = fitting(table, width)
+    lines = align([line[:count] for line in table])
+    if count < len(names):
+        left = list(names)[count:]
+        lines.append(f"{len(left)} columns more: --columns {left[0]} shows one, --columns all all of them")
     if len(trials) > limit:
         lines.append(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
     say("\n".join(lines))

@@ -87,6 +87,31 @@ def closing_line(tracking_uri: str, params: Path) -> str:
     return f"MLflow: {link}" if served else f"MLflow: `tracker ui` opens {link}"
 
 
+def trial_line(tracking_uri: str, key: str, kind: str = "trial") -> str:
+    """Where the run of a trial is shown; a server is not asked for it, which would take seconds, but can be searched."""
+    try:
+        path = database_path(tracking_uri)
+        found = _run_of(path, key, kind) if path is not None and path.is_file() else None
+    except sqlite3.Error:
+        found = None
+    if found is None:
+        return f"search runs for: tags.`tracker.key` = '{key}'"
+    experiment, run = found
+    return f"`tracker ui`, then http://{HOST}:{FIRST_PORT}/#/experiments/{experiment}/runs/{run}"
+
+
+def _run_of(path: Path, key: str, kind: str) -> tuple[str, str] | None:
+    """Experiment and run of a key in a SQLite file; None where there is none, or none that was not deleted."""
+    with contextlib.closing(sqlite3.connect(path)) as link:
+        row = link.execute(
+            "SELECT runs.experiment_id, runs.run_uuid FROM runs JOIN tags one ON one.run_uuid = runs.run_uuid "
+            "JOIN tags other ON other.run_uuid = runs.run_uuid WHERE one.key = 'tracker.key' AND one.value = ? "
+            "AND other.key = 'tracker.kind' AND other.value = ? AND runs.lifecycle_stage = 'active'",
+            (key, kind),
+        ).fetchone()
+    return None if row is None else (str(row[0]), str(row[1]))
+
+
 def is_desktop(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
     """Whether somebody sits in front of a screen on which a browser can open."""
     if environ.get("CI") or environ.get("SSH_CONNECTION"):
