@@ -51,15 +51,25 @@ def runs(
 @app.command(rich_help_panel=LOOKING)
 def show(
     trial: Annotated[
-        str, typer.Argument(metavar="STUDY/NUMBER|final", help="For example tpe/42; final: the run that was scored.")
+        str,
+        typer.Argument(
+            metavar="STUDY[/NUMBER]|final",
+            help="A trial, such as tpe/42; a study, such as tpe; the run that was scored.",
+        ),
     ],
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
-    """Show one trial, or what was scored: params, seed, metrics, its curve, its model, how to find it in MLflow."""
+    """Show one trial, or what was scored: params, seed, metrics, its curve; or a study: its space and importances."""
     from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
     from tracker.tracking.server import trial_line
 
     paths = find_paths()
+    if "/" not in trial and trial != "final":
+        from tracker.terminal.show_study import describe_study, read_study_shown
+
+        study = read_study_shown(paths, trial)
+        say(json.dumps(study, indent=1) if output == OneFormat.json else "\n".join(describe_study(study)))
+        return
     if trial == "final":
         from tracker.terminal.show_final import describe_final, read_final
 

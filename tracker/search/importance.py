@@ -1,8 +1,9 @@
-"""Which hyperparameters a study's scores depend on: Optuna's importances, with a seed of their own."""
+"""Which hyperparameters a study's scores depend on: Optuna's importances, the same on every call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import optuna
 
@@ -10,22 +11,28 @@ from tracker.records import StudySpec, Trial
 from tracker.search.export import to_optuna
 from tracker.search.optuna_border import optuna_border
 
-FEWEST_TRIALS = 10  # below that a forest sees noise
+FEWEST_TRIALS = {"fanova": 10, "ped_anova": 50}  # below that a forest sees noise, and a tenth is a handful
+EVALUATORS: Mapping[str, Callable[[], optuna.importance.BaseImportanceEvaluator]] = MappingProxyType(
+    {
+        "fanova": lambda: optuna.importance.FanovaImportanceEvaluator(seed=0),
+        "ped_anova": optuna.importance.PedAnovaImportanceEvaluator,
+    }
+)
 
 
-def importances(spec: StudySpec, trials: Sequence[Trial], direction: str) -> Mapping[str, float]:
-    """Share of the variance of the value that each hyperparameter explains, largest first; shares add up to 1.
+def importances(
+    spec: StudySpec, trials: Sequence[Trial], direction: str, method: str = "fanova"
+) -> Mapping[str, float]:
+    """The share of each hyperparameter that every complete trial has, largest first; shares add up to 1.
 
-    By fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) as Optuna computes it, of the hyperparameters that every complete
-    trial has. Empty where there are fewer than FEWEST_TRIALS values, or all are equal.
+    `fanova`: of the variance of the value (Hutter, Hoos and Leyton-Brown, ICML 2014), by a forest with a seed of its own.
+    `ped_anova`: of what tells the best tenth of the trials from all (Watanabe, Bansal and Hutter, IJCAI 2023). Both as Optuna
+    computes them. Empty where there are fewer than FEWEST_TRIALS, or all are equal. The order of trials means nothing.
     """
     study = to_optuna(spec, trials, direction, None)
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     values = {trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None}
-    if (
-        len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))) < FEWEST_TRIALS
-        or len(values) < 2
-    ):
+    if len(complete) < FEWEST_TRIALS[method] or len(values) < 2:
         return {}
     with optuna_border():
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        return dict(optuna.importance.get_param_importances(study, evaluator=EVALUATORS[method]()))

@@ -1,0 +1,73 @@
+"""What `tracker show STUDY` prints: what was asked, what came out, the space, and what the score depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracker.columns import align
+from tracker.deriving.find_study import find_study
+from tracker.paths import Paths
+from tracker.records import record_json
+
+METHODS = {"fanova": "fANOVA: share of the variance", "ped_anova": "PED-ANOVA: what tells the best tenth from all"}
+
+
+def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
+    """A study that ended, as plain values. Raises NotFoundError where nothing is recorded of it."""
+    from tracker.search.importance import importances
+
+    result = find_study(name, paths).result
+    spec, best = result.spec, result.best
+    states = [trial.state for trial in result.trials]
+    found = record_json(spec)
+    told = {
+        part: found[part] for part in ("sampler", "objective", "generation", "pruner", "refines") if found.get(part)
+    }
+    return {
+        "study": spec.name,
+        "key": spec.key,
+        "digest": result.digest,
+        **told,
+        "states": {state: states.count(state) for state in dict.fromkeys(states)},
+        "best": best.number if best else None,
+        "best_value": best.value if best else None,
+        "search_space": found["space"],
+        "importance": {
+            method: dict(importances(spec, result.trials, spec.objective["direction"], method)) for method in METHODS
+        },
+    }
+
+
+def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
+    """The same as lines."""
+    metric = found["objective"]["metric"]
+    states = ", ".join(f"{count} {state}" for state, count in found["states"].items())
+    best = "none best" if found["best"] is None else f"best {found['study']}/{found['best']}"
+    value = "" if found["best_value"] is None else f" with {metric} {found['best_value']:.4g}"
+    yield f"{found['study']}  {found['objective']['direction']} {metric}, {found['sampler']['name']}: {states}; {best}{value}"
+    if refines := found.get("refines"):
+        yield f"refines   {refines['study']}: the best {refines['keep']:.0%} of its first {refines['trials']} trials"
+    shares = found["importance"]
+    rows = [("searched", "values", *(method for method in METHODS if shares[method]))]
+    for entry in found["search_space"].get("entries", []):
+        own = [shares[method].get(entry["name"]) for method in METHODS if shares[method]]
+        rows.append((entry["name"], _values(entry), *("" if share is None else f"{share:.1%}" for share in own)))
+    yield from align(rows) if len(rows) > 1 else []
+    yield from (f"forbidden {clause}" for clause in found["search_space"].get("forbid", []))
+    yield from (f"{method:<9} {words}" for method, words in METHODS.items() if shares[method])
+    if not any(shares.values()):
+        yield "importances need ten trials with different values"
+    yield f"key       {found['key']}"
+    yield f"again     tracker verify {found['study']}"
+
+
+def _values(entry: Mapping[str, Any]) -> str:
+    """The values of a searched name, in a cell."""
+    if entry["kind"] == "range":
+        how = ", log" if entry["log"] else f", step {entry['step']}" if entry["step"] else ""
+        values = f"{entry['low']:g} to {entry['high']:g}{how}"
+    else:
+        values = ", ".join(map(str, entry.get("choices", [entry.get("value")])))
+    when = " and ".join(f"{name} {', '.join(map(str, allowed))}" for name, allowed in entry["when"].items())
+    return values + (f" (with {when})" if when else "") + (f" (per {entry['per']})" if entry["per"] else "")
