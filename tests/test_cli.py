@@ -118,7 +118,7 @@ def test_importing_the_package_is_quick(tmp_path: Path) -> None:
         (["runs", "--sort", "speed"], {}, ["nothing is called 'speed'; there are study, trial, state, value"]),
         (["show", "bayes/1"], {}, ["no report of bayes in "]),
         (["show", "random/99"], {}, ["random has no trial 99; it has 0 to 5"]),
-        (["show", "random"], {}, ["expected STUDY/NUMBER, for example tpe/42, or final; found 'random'"]),
+        (["show", "bayes"], {}, ["no study bayes in the store, nor models/bayes/trials.jsonl; there are "]),
         (["show", "random/one"], {}, ["expected STUDY/NUMBER, for example tpe/42, or final; found 'random/one'"]),
         (
             ["tune", "manual"],
