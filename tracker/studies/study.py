@@ -13,7 +13,7 @@ import pandas as pd
 
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
-from tracker.execution.executor import DataSource, InlineExecutor
+from tracker.execution.executor import DataSource, InlineExecutor, lanes_allowed
 from tracker.families.trusted_code import require_trusted
 from tracker.ordering import first_reason
 from tracker.records import Trial
@@ -22,6 +22,7 @@ from tracker.standalone.load import StandaloneModel, load_model
 from tracker.store.environments import earlier_environments
 from tracker.store.model_folder import describe_model, write_model
 from tracker.store.store import Store
+from tracker.studies.audit import Audit, audit_study
 from tracker.studies.derived_model import DerivedModel, rebuild
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import regain_weights
@@ -199,6 +200,22 @@ class Study:
         """One row per trial: number, state, value, params_*, metrics_*, seed, reason (why it has no value)."""
         metric = self.result.spec.objective["metric"]
         return pd.DataFrame([_row(trial) | {"reason": trial.trial.why_unranked(metric)} for trial in self.trials])
+
+    def audit(self, count: int | None = None) -> Audit:
+        """Trains `count` pruned trials (None: all) to their end: how many would have been best, and what pruning saved.
+
+        Raises NotFoundError where none was pruned, or where there are no rows to train on.
+        """
+        if self.source is None:
+            raise NotFoundError(f"{self.name}: the rows to train on did not come with it; tune it where they are")
+        data = self.source.load()
+        with Store.open(self.store) as store:
+            lanes = lanes_allowed(store, self.result.spec.environment, self.result.spec.family)
+            executor = InlineExecutor(data, lanes, self.source.root)
+            try:
+                return audit_study(self.result, store, executor, {}, count)
+            finally:
+                executor.close()
 
     def to_optuna(self, storage: str | None = None) -> Any:
         """The study as an `optuna.Study`, for Optuna's figures and dashboard, in memory or in an Optuna storage (its URL)."""
