@@ -16,8 +16,11 @@ RULE = 1  # how rows follow from `rows_of_runs`; another rule is another number,
 def rows_of_runs(runs: Mapping[str, Any]) -> Iterator[Mapping[str, Any] | None]:
     """What the data of each run says under `rows`, by a study's `runs`; None: train and validation as they are.
 
-    A run is scored on one fold of several, from 1, as they are dealt out in a repeat, from 1, by a rule.
+    A run is scored on one fold of several, from 1, as they are dealt out in a repeat, from 1, by a rule; or trained on all.
     """
+    if "all" in runs:
+        yield {"all": True, "rule": int(runs["rule"])}
+        return
     for repeat in range(1, int(runs.get("repeats", 1)) + 1):
         if "folds" not in runs:
             yield None

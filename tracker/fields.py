@@ -50,8 +50,10 @@ _runs = {
     "seeds": one_of("common"),
     "folds": whole(2, 10**4),
     "rule": whole(1, 10**4),
+    "refit": flag,
+    "all": flag,
 }
-_fold = entries({}, {name: whole(1, 10**4) for name in ("fold", "folds", "repeat", "rule")})
+_fold = entries({}, {**{name: whole(1, 10**4) for name in ("fold", "folds", "repeat", "rule")}, "all": flag})
 _column = entries({"name": text, "kind": text})
 _of_rows = {"shape": many(whole(1, MOST_ROWS), at_least=2), "mask": flag}
 _state = entries({"columns": many(_column), "features": many(text)}, _of_rows)

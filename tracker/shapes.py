@@ -17,7 +17,7 @@ LATEST_S = 1e11  # a time, in seconds since 1970, that calendars still know: the
 SHOWN = 60  # characters of a value in a message
 DIGEST = re.compile(r"[0-9a-f]{64}")
 CONFIRM_NAME = (
-    r"^confirm\.(choose|measure)(\.[0-9]{1,4})?$"  # of what confirms a choice: no study of params.yaml has a dot
+    r"^confirm\.(choose|measure|refit)(\.[0-9]{1,4})?$"  # of what confirms a choice: no study of params.yaml has a dot
 )
 STUDY_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"  # of a folder, a file and a DVC stage too
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,22 @@ from tracker.errors import ConfigError, InputError
 from tracker.evaluation.certainty import fold_interval
 from tracker.evaluation.paired_trials import compare_trials
 from tracker.evaluation.ranking import ranking_json
+from tracker.evaluation.refit import plan_refit
 from tracker.evaluation.sureness import Defaults, Sureness
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import train
+from tracker.records import Trial, TrialOutcome
 from tracker.store.store import Store
-from tracker.studies.adopt import adopt_studies
-from tracker.studies.plan import propose_trial
+from tracker.studies.adopt import adopt_studies, read_study
+from tracker.studies.plan import plan_study, propose_trial
 from tracker.studies.pull import pull_studies
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress
 from tracker.terminal.forecast import forecast
 from tracker.terminal.leaderboard import describe_trial, read_trial
+from tracker.terminal.show_final import describe_final, read_final
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 FOLDS = 3
@@ -259,12 +263,87 @@ def test_adopted_records_are_replayed(base: SmallProject, truth: StudyResult, tm
     assert (8, truth.digest) == (again.replayed, again.digest)
 
 
+@pytest.fixture(scope="module")
+def refitted(base: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    """The same project with `refit`, compared and tested by a second look; only for tests that write nothing into it."""
+    project = base.copy(tmp_path_factory.mktemp("refit") / "project")
+    project.config = config_of(project, refit=True).with_("compare.test_looks", 2)
+    study = api.tune(project.config, "folds", project=here(project), deliver=False)
+    assert 8 == study.result.replayed  # no trial has another key for it
+    api.compare(project.config, here(project)).test(anyway=True)
+    return project
+
+
+def test_the_refitted_model_is_what_is_tested(refitted: SmallProject, truth: StudyResult) -> None:
+    """One run on all rows of train and validation, as long as the median fold was best; its weights are those of the look."""
+    final = json.loads((refitted.paths.reports / "final.json").read_text())
+    [trial] = read_study(refitted.paths.records("confirm.refit")).trials
+    described = json.loads((refitted.paths.confirmed / "model" / "model.json").read_bytes())
+    assert (trial.spec.key, trial.spec.candidate) == (final["key"], final["candidate"])
+    assert trial.spec.key == described["key"] != truth.best.spec.key
+    assert trial.outcome.weights == described["weights"]
+    epochs = sorted(outcome.best_epoch for outcome in truth.best.outcomes)[1]
+    assert (epochs, None) == (trial.spec.training["epochs"], trial.spec.training["early_stopping"])
+    assert truth.best.spec.params == trial.spec.params
+    data = Resampling.of(refitted.data).load(trial.spec.data["rows"])
+    assert len(data.y_train) == len(refitted.rows("train")) + len(refitted.rows("validation"))
+    assert trial.outcome == train(trial.spec, arrays_of(data)).outcome
+    assert truth.best.metrics == final["validation"]  # what is told of it is what the folds said
+    assert "optimism" not in final["details"]  # it has seen the rows that validation scores would be of
+    assert "folds of train and validation" == final["chosen_on"]["epoch"]
+
+
+def test_a_refit_is_told_and_derived_again(refitted: SmallProject, tmp_path: Path) -> None:
+    """Ranking, `show final` and the bundle name it; `verify` finds it identical, its study among the others."""
+    ranking = json.loads((refitted.paths.reports / "ranking.json").read_text())
+    assert ranking["refit"]["key"] == json.loads((refitted.paths.reports / "final.json").read_text())["key"]
+    lines = "\n".join(describe_final(read_final(refitted.paths)))
+    assert "over folds, f1" in lines
+    assert "model     reports/confirm/model" in lines
+    found = list(api.verify(refitted.config, sample=1, pipeline=True, project=here(refitted)))
+    assert {"identical"} == {verdict.state for verdict in found}
+    assert {"confirm.refit", "ranking"} <= {verdict.name for verdict in found}
+    api.bundle(tmp_path / "final.zip", project=here(refitted))
+    assert {"identical"} == {verdict.state for verdict in api.verify_bundle(tmp_path / "final.zip")}
+
+
+def test_a_choice_without_refit_leaves_none(refitted: SmallProject, tmp_path: Path) -> None:
+    """Where the chosen study does not say refit, the records of an earlier one go, and the first fold's model is scored."""
+    project = refitted.copy(tmp_path / "project")
+    api.tune(config_of(project), "folds", project=here(project), deliver=False)
+    other = {"sampler": "random", "trials": 1, "cross_validation": {"folds": 2}, "refit": True}
+    studies = {**config_of(project).model_dump(exclude_unset=True)["studies"], "other": other}
+    ranking = api.compare(config_of(project).with_("studies", studies), here(project))
+    assert ranking.refit is None
+    assert ranking.rows[0] is ranking.scored
+    assert not project.paths.records("confirm.refit").exists()
+
+
+def test_length_and_threshold_of_a_refit_are_medians_over_folds(base: SmallProject) -> None:
+    """By hand: best epochs 2, 7, 3 give 3 epochs; thresholds 0.2, 0.6, 0.3 give 0.3; without early stopping all epochs stay."""
+    config = base.config.with_("studies", STUDIES).with_("decision.threshold", "validation")
+    spec = plan_study(config, "folds", base.data.digests, "e" * 64).spec
+    searched = {"learning_rate": 0.01, "hidden_layers": 1, "units": 8, "activation": "relu", "dropout": 0.0}
+    proposal = propose_trial(spec, 0, 0, {**searched, "batch_size": 32})
+    outcomes = [
+        TrialOutcome(run.key, "complete", 9, epoch, {"val_f1": 0.5, "decision_threshold": threshold}, (), None, None)
+        for run, epoch, threshold in zip(proposal.runs, (2, 7, 3), (0.2, 0.6, 0.3), strict=True)
+    ]
+    plan = plan_refit(spec, Trial.of(spec, proposal, outcomes), 7)
+    assert (3, 0.3, None) == tuple(plan.spec.training[name] for name in ("epochs", "threshold", "early_stopping"))
+    whole = replace(
+        proposal, runs=tuple(replace(run, training={**run.training, "early_stopping": None}) for run in proposal.runs)
+    )
+    assert 4 == plan_refit(spec, Trial.of(spec, whole, outcomes), 7).spec.training["epochs"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"repeats": 2}, "say cross_validation.repeats"),
         ({"pruner": {"name": "median"}}, "a trial of several runs has no curve of its own"),
         ({"cross_validation": {"folds": 1}}, "greater than or equal to 2"),
+        ({"cross_validation": None, "refit": True}, "refit trains once more after folds"),
         ({"cross_validation": None, "aggregate": "mean"}, "aggregate says how the runs"),
     ],
 )

@@ -275,6 +275,7 @@ class Study(Part):
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
     cross_validation: CrossValidation | None = None
+    refit: bool = False
     pruner: Pruner | None = None
     max_failed_trials: int | None = Field(default=8, ge=1)
 

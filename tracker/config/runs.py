@@ -31,6 +31,7 @@ def run_faults(study: Any) -> Mapping[str, bool]:
         "pruner and cross_validation cannot go together: a trial of several runs has no curve of its own": (
             folds and study.pruner is not None
         ),
+        "refit trains once more after folds; give cross_validation": study.refit and not folds,
         "repeats and cross_validation cannot go together; say cross_validation.repeats, which deals the folds anew": (
             folds and study.repeats > 1
         ),
@@ -42,4 +43,5 @@ def runs_of(study: Any, rule: int) -> dict[str, Any]:
     if study.cross_validation is None:
         return {} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate}
     folds = study.cross_validation
-    return {"folds": folds.folds, "repeats": folds.repeats, "rule": rule, "aggregate": study.aggregate}
+    told = {"folds": folds.folds, "repeats": folds.repeats, "rule": rule, "aggregate": study.aggregate}
+    return told | ({"refit": True} if study.refit else {})

@@ -44,7 +44,12 @@ class Resampling:
     def __init__(self, splits: Path, settings: Preprocessing, digests: dict[str, Any]) -> None:
         self._splits, self._settings, self._digests = splits, settings, digests
         self.schema = read_document(splits / "schema.json", "schema", run_again(splits, "split"))
-        self.frame = join_parts([read_split(splits, name) for name in ("train", "validation")])
+        self._parts = [read_split(splits, name) for name in ("train", "validation")]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows of train and of validation, one below the other."""
+        return join_parts(self._parts)
 
     @classmethod
     def of(cls, data: TrainingData) -> Resampling:
@@ -54,7 +59,7 @@ class Resampling:
 
     def frames(self, rows: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The raw rows to train on and those to score, of an entry `rows`. Raises DataError."""
-        return pick_frames(self.frame, self.schema, rows)
+        return pick_frames(self._parts, self.schema, rows)
 
     def load(self, rows: Mapping[str, Any]) -> TrainingData:
         """The arrays of an entry `rows`, preprocessing fitted on the rows to train on alone. Raises DataError."""
@@ -70,17 +75,24 @@ def join_parts(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def pick_frames(
-    frame: pd.DataFrame, schema: Mapping[str, Any], rows: Mapping[str, Any]
+    parts: Sequence[pd.DataFrame], schema: Mapping[str, Any], rows: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The raw rows to train on and those to score, of an entry `rows`, from those of `join_parts`. Raises DataError."""
+    """The raw rows to train on and those to score, of an entry `rows`, from those of train and validation.
+
+    What trains on all is scored on validation, which it has seen: that tells whether it is the recorded one, no more. Raises
+    DataError.
+    """
+    frame = join_parts(parts)
+    if rows.get("all"):
+        _require_rule(rows)
+        return frame, parts[1]
     chosen = choose_rows(frame, schema, rows)
     return frame.iloc[chosen.train].reset_index(drop=True), frame.iloc[chosen.scored].reset_index(drop=True)
 
 
 def choose_rows(frame: pd.DataFrame, schema: Mapping[str, Any], rows: Mapping[str, Any]) -> Chosen:
     """The rows that an entry `rows` names, of train and validation, one below the other. Raises DataError."""
-    if rows.get("rule") != RULE:
-        raise DataError(f"rows {dict(rows)}: chosen by a rule that this release does not know; upgrade repro-tracker")
+    _require_rule(rows)
     columns = [Column(**entry) for entry in schema["columns"]]
     time = next((column for column in columns if column.role == "time"), None)
     codes = label_codes(frame, schema)
@@ -93,6 +105,11 @@ def choose_rows(frame: pd.DataFrame, schema: Mapping[str, Any], rows: Mapping[st
     if faults := list(_absent(schema["labels"], codes, chosen, rows)):
         raise DataError(faults)
     return chosen
+
+
+def _require_rule(rows: Mapping[str, Any]) -> None:
+    if rows.get("rule") != RULE:
+        raise DataError(f"rows {dict(rows)}: chosen by a rule that this release does not know; upgrade repro-tracker")
 
 
 def deal_folds(frame: pd.DataFrame, schema: Mapping[str, Any], folds: int, repeat: int = 1) -> Codes:

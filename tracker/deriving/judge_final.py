@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tracker.aggregation import mean_metrics
 from tracker.deriving.compare_models import describe_again
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.derive import FreshProcess
-from tracker.deriving.find_trial import Recorded, find_final, recorded_key
+from tracker.deriving.find_trial import Recorded, find_final, find_recorded, recorded_key
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
 from tracker.errors import DataError, TrackerError
@@ -84,6 +85,10 @@ def _score(
     others: Sequence[SeedModel],
 ) -> tuple[Mapping[str, Any], int]:
     scored = scored_row(recorded, final)
+    if (recorded.spec.data.get("rows") or {}).get("all"):  # what is known of it are the means over folds
+        folds = find_recorded(f"{final['study']}/{final['trial']}", paths)
+        means = mean_metrics([run.outcome.metrics for run in (folds, *folds.others)])
+        scored = replace(scored, metrics=means, first_run=recorded.outcome.metrics)
     model = _model(paths, recorded, scored, folder / "model", weights)
     return score_again(paths, scored, model, str(final["test_digest"]), others)
 

@@ -52,6 +52,8 @@ def baseline_lines(paths: Paths, sure: Sureness) -> list[str]:
     line = baseline_line(told)
     if told is None or line is None:
         return []
+    if not sure.on_validation:
+        return [f"{line.replace('on the same rows', 'on validation')}; {place(sure.rows[0])} was scored on folds"]
     words = versus(told, sure)
     return [line, f"          {words}"] if words else [line]
 

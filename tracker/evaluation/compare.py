@@ -117,7 +117,7 @@ def rank_again(
 def _chosen(case: _Case) -> Ranking:
     """The ranking with its choice."""
     ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
-    return ranking if case.confirm is None else dataclasses.replace(ranking, confirmation=case.confirm(ranking))
+    return ranking if case.confirm is None else case.confirm.complete(ranking)
 
 
 def _rank(case: _Case) -> Ranking:
@@ -194,9 +194,9 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
     try:
         first = ranking.rows[0]
-        model = load_chosen(case.paths.models / first.study, first, case.paths, case.trust)
         if first.rows is not None:
             return fold_interval(first.values)
+        model = load_chosen(case.paths.models / first.study, first, case.paths, case.trust)
         scored = read_scored(case.paths.splits, None)
         return validation_interval(model, ranking.objective["metric"], scored.frame, scored.actual, scored.clusters)
     except CodeNotTrusted:
@@ -220,7 +220,8 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
             superseded_note(ranking.superseded, case.paths.root, "no look before each study is as it says")
         )
     identity = test_identity(case.paths.sealed)
-    folder = case.paths.models / chosen.study if ranking.confirmation is None else case.paths.confirmed / MODEL
+    own = ranking.confirmation is None and ranking.refit is None
+    folder = case.paths.models / chosen.study if own else case.paths.confirmed / MODEL
     model = _checked_model(case, folder, chosen, identity)
     others = (
         ()
@@ -359,12 +360,16 @@ def _score(
 def _chosen_on(case: _Case, chosen: RankedTrial) -> dict[str, str | None]:
     """Which rows chose what: the configuration, the kept epoch, the threshold; None where the records are not here."""
     training = read_training(case.paths.models / chosen.study / "trials.jsonl")
-    stopped = None if training is None else "validation" if training.get("early_stopping") else "none: the last epoch"
-    found = "validation" if THRESHOLD in chosen.metrics else "none: it is fixed"
-    return {"configuration": "validation", "epoch": stopped, "threshold": found}
+    where = "validation" if chosen.rows is None else "folds of train and validation"
+    stopped = None if training is None else where if training.get("early_stopping") else "none: the last epoch"
+    found = where if THRESHOLD in chosen.metrics else "none: it is fixed"
+    return {"configuration": where, "epoch": stopped, "threshold": found}
 
 
-def _validation_called(case: _Case, model: ChosenModel, chosen: RankedTrial) -> Called:
+def _validation_called(case: _Case, model: ChosenModel, chosen: RankedTrial) -> Called | None:
+    """Rows that the model has not seen, as it calls them; None where it was trained on all."""
+    if chosen.rows is not None and chosen.rows.get("all"):
+        return None
     scored = read_scored(case.paths.splits, chosen.rows)
     probabilities = model.probabilities(scored.frame)
     return Called.of(model.labels, scored.actual, model.decided(probabilities), probabilities, scored.clusters)

@@ -20,8 +20,10 @@ from tracker.evaluation.certainty import mean, probability_better
 from tracker.evaluation.chosen_model import load_chosen
 from tracker.evaluation.confirm_scores import SeedModel
 from tracker.evaluation.confirm_training import ConfirmTraining
+from tracker.evaluation.contenders import Contender, StudyRecords
 from tracker.evaluation.files import write_durably
 from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.evaluation.refit import REFIT, Refit, plan_refit, refit_of
 from tracker.evaluation.sureness import Defaults
 from tracker.ordering import Standing, best_first
 from tracker.paths import Paths
@@ -50,14 +52,6 @@ class Trains(Protocol):
 
     def write_model(self, folder: Path, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
         """Writes the model of a run as those of studies are written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A configuration that is trained again: where it was found, and the run that it was found with."""
-
-    row: RankedTrial
-    spec: TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +128,43 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """Confirms rankings of one project; without `trains` it reads what was recorded, and trains nothing."""
+    """Confirms rankings of one project; without `trains` it reads what was recorded, and trains nothing.
 
-    settings: Confirm
+    Without `settings` it confirms none; the choice of a study that says `refit` is trained on all rows either way.
+    """
+
+    settings: Confirm | None
     seed: int
     defaults: Defaults
     paths: Paths
     trains: Trains | None = None
 
+    def complete(self, ranking: Ranking) -> Ranking:
+        """The ranking with its confirmation and its refit, where they are wanted. Raises as a call does."""
+        if self.settings is not None:
+            ranking = replace(ranking, confirmation=self(ranking))
+        return replace(ranking, refit=self._refit(ranking))
+
+    def _refit(self, ranking: Ranking) -> Refit | None:
+        """The choice trained on all rows, where its study says so; its model takes the place of the others'."""
+        result = StudyRecords(self.paths.models).study(ranking.chosen)
+        folder = self.paths.records(REFIT).parent
+        if not result.spec.runs.get("refit"):
+            if self.trains is not None and folder.is_dir():
+                shutil.rmtree(folder)
+            return None
+        trial = result.trials[ranking.chosen.trial]
+        plan = plan_refit(result.spec, trial, self.seed)
+        found = self._recorded(plan) or self._trained(plan)
+        refit = refit_of(ranking.chosen, trial, found)
+        if self.trains is not None and refit.scored.weights is not None:
+            [run] = found.trials
+            self.trains.write_model(self.paths.confirmed / MODEL, found.spec.key, run.spec, run.outcome)
+        return refit
+
     def __call__(self, ranking: Ranking) -> Confirmation:
         """The confirmation of a ranking; what is recorded is taken. Raises InputError, NotFoundError, StoreCorrupt."""
+        assert self.settings is not None
         rows, own = self._contenders(ranking)
         chosen, digests = self._round(CHOOSE, rows, ranking.objective)
         ordered = best_first(chosen, _standing, ranking.objective["direction"])
@@ -185,7 +206,8 @@ class Confirming:
 
     def _contenders(self, ranking: Ranking) -> tuple[list[Contender], Contender | None]:
         """The best distinct configurations, and that of the defaults, which may be one of them."""
-        records = _Records(self.paths.models)
+        records = StudyRecords(self.paths.models)
+        assert self.settings is not None
         found: dict[str, Contender] = {}
         for row in ranking.rows:
             if len(found) == self.settings.top:
@@ -217,6 +239,7 @@ class Confirming:
         return [found[id(contender)] for contender in contenders], digests
 
     def _plan(self, name: str, members: Sequence[Contender], objective: Mapping[str, str]) -> StudyPlan:
+        assert self.settings is not None
         first = members[0].spec
         spec = StudySpec(
             name=name,
@@ -263,7 +286,7 @@ class Confirming:
         assert self.trains is not None
         folder = self.paths.confirmed / MODEL
         for path in self.paths.confirmed.iterdir():
-            if path.is_dir() and path.name not in {MODEL, *found.digests}:
+            if path.is_dir() and path.name not in {MODEL, REFIT, *found.digests}:
                 shutil.rmtree(path)
         spec, outcome = found.choice.trial.proposal.runs[found.served], found.choice.trial.outcomes[found.served]
         if outcome.weights is not None:
@@ -292,11 +315,11 @@ def open_confirming(
     on_progress: Callable[[Progress], None] | None = None,
     cluster: Cluster | None = None,
 ) -> Confirming | None:
-    """What confirms the rankings of a configuration, training what lacks; None where `compare.confirm` is off.
+    """What completes the rankings of a configuration, training what lacks; None without `compare.confirm` and any `refit`.
 
     Without `on_progress` it reads what was recorded, and trains nothing.
     """
-    if config.compare.confirm is None:
+    if not _completes(config):
         return None
     trains = None
     if on_progress is not None:
@@ -306,34 +329,14 @@ def open_confirming(
 
 
 def confirming_studies(config: Config, paths: Paths) -> list[str]:
-    """The studies whose records lie beside the report, where `compare.confirm` is on."""
-    if config.compare.confirm is None:
+    """The studies whose records lie beside the report, where `compare.confirm` is on or a study says `refit`."""
+    if not _completes(config):
         return []
     return sorted(path.parent.name for path in paths.confirmed.glob("*/trials.jsonl"))
 
 
-class _Records:
-    """The exact records beside the studies' models, each file read once."""
-
-    def __init__(self, models: Path) -> None:
-        self._models = models
-        self._read: dict[str, StudyResult] = {}
-
-    def contender(self, row: RankedTrial) -> Contender:
-        """A row of the ranking with its spec. Raises InputError where its record is missing or another."""
-        path = self._models / row.study / "trials.jsonl"
-        if row.study not in self._read:
-            if not path.is_file():
-                raise InputError(
-                    f"{path}: is not there, so {row.study}/{row.trial} cannot be confirmed; {run_again(path)}"
-                )
-            self._read[row.study] = read_study(path)
-        trials = self._read[row.study].trials
-        if row.trial >= len(trials) or trials[row.trial].spec.key != row.key:
-            raise InputError(
-                f"{path}: holds another trial {row.trial} than the report of {row.study}; {run_again(path)}"
-            )
-        return Contender(row, trials[row.trial].spec.on_validation)
+def _completes(config: Config) -> bool:
+    return config.compare.confirm is not None or any(study.refit for study in config.studies.values())
 
 
 def _by_training(contenders: Sequence[Contender]) -> dict[int, list[Contender]]:

@@ -52,6 +52,7 @@ class ConfirmTraining:
 
         Raises InputError where the reports are of other data or code than lie here.
         """
+        from tracker.studies.report import serving_of
         from tracker.studies.runner import run_study
 
         with Store.open(self.paths.store) as store, store.lock(f"study-{plan.spec.name}", LOCK_S):
@@ -59,7 +60,7 @@ class ConfirmTraining:
                 return found
             self._refuse_others(plan.spec)
             plan = replace(plan, spec=replace(plan.spec, environment=self._here(plan.spec)[0]))
-            store.put_serving(plan.spec.data, self._serving)
+            store.put_serving(plan.spec.served_data, serving_of(plan.spec.served_data, self._data))
             with self._executor(store, plan.spec) as executor:
                 about = self._about(plan.spec)
                 return run_study(

@@ -54,18 +54,19 @@ class Called:
         return score_intervals(count_confusion(self.truth, self.call, classes), place, effects)
 
 
-def detail(test: Called, validation: Called, labels: Sequence[str], positive: str | None) -> dict[str, Any]:
-    """The entry `details` of a result."""
+def detail(test: Called, validation: Called | None, labels: Sequence[str], positive: str | None) -> dict[str, Any]:
+    """The entry `details` of a result; nothing of validation where the model was trained on it."""
     classes, place = len(labels), None if positive is None else list(labels).index(positive)
     ends, scored = test.intervals(classes, place), scores(count_confusion(test.truth, test.call, classes), place)
-    before = scores(count_confusion(validation.truth, validation.call, classes), place)
-    around = validation.intervals(classes, place)
     told: dict[str, Any] = {
         "weighted": _weighted(test, classes),
         "classes": [{"label": label, "intervals": _of_class(test, classes, c)} for c, label in enumerate(labels)],
-        "validation": {"rows": len(validation.truth), "intervals": around},
-        "optimism": optimism(before, around, scored, ends),
     }
+    if validation is not None:
+        before = scores(count_confusion(validation.truth, validation.call, classes), place)
+        around = validation.intervals(classes, place)
+        told |= {"validation": {"rows": len(validation.truth), "intervals": around}}
+        told |= {"optimism": optimism(before, around, scored, ends)}
     whole: dict[str, Any] = _rounded(told if place is None else told | _curves(test, place))
     return whole
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tracker.evaluation.confirm import Confirmation
     from tracker.evaluation.final import Final
+    from tracker.evaluation.refit import Refit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,12 @@ class RankedTrial:
 
     @property
     def validation(self) -> dict[str, Any]:
-        """What the model scores on validation, as JSON has it; of several runs, the first one's, whose model it is."""
-        return _json(self.metrics if self.first_run is None else self.first_run)
+        """What the model scores on validation, as JSON has it; of several runs, the first one's, whose model it is.
+
+        Of a model that was trained on validation, too, the means over the folds that chose it.
+        """
+        unseen = self.first_run is not None and not (self.rows or {}).get("all")
+        return _json(self.first_run if unseen and self.first_run is not None else self.metrics)
 
 
 class Opener(Protocol):
@@ -99,6 +104,7 @@ class Ranking:
     interval: tuple[float, float] | None = None
     scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     confirmation: Confirmation | None = None
+    refit: Refit | None = None
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
     @property
@@ -108,7 +114,9 @@ class Ranking:
 
     @property
     def scored(self) -> RankedTrial:
-        """The chosen trial as it is scored: with the model of its confirmation's served run, where there is one."""
+        """The chosen trial as it is scored: with the model of its refit, or its confirmation's served run, if there is one."""
+        if self.refit is not None:
+            return self.refit.scored
         return self.rows[0] if self.confirmation is None else self.confirmation.scored
 
     @property
@@ -200,6 +208,7 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
         "objective": dict(ranking.objective),
         "chosen": ranking.chosen.place,
         **confirmed,
+        **({} if ranking.refit is None else {"refit": ranking.refit.json}),
         "indistinguishable": None
         if ranking.interval is None
         else {

@@ -35,11 +35,10 @@ def read_scored(splits: Path, rows: Mapping[str, Any] | None) -> ScoredRows:
     """The rows that a run was scored on whose data say `rows`. Raises DataError."""
     if rows is None:
         return ScoredRows(*read_labelled(splits, "validation"), read_clusters(splits, "validation"))
-    from tracker.datasets.resampling import clusters_of, join_parts, pick_frames
+    from tracker.datasets.resampling import clusters_of, pick_frames
 
     schema = read_document(splits / "schema.json", "schema", run_again(splits))
-    whole = join_parts([read_split(splits, name) for name in ("train", "validation")])
-    _, frame = pick_frames(whole, schema, rows)
+    _, frame = pick_frames([read_split(splits, name) for name in ("train", "validation")], schema, rows)
     return ScoredRows(frame, labels_of(frame, splits), clusters_of(frame, schema))
 
 

@@ -52,6 +52,7 @@ class Sureness:
     defaults: Row | None
     confirmation: Mapping[str, Any] | None = None
     scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    refit: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, ranking: Mapping[str, Any], defaults: Defaults | None) -> Sureness:
@@ -60,7 +61,7 @@ class Sureness:
         own = defaults.find(rows) if defaults else None
         ties = None if alike is None else frozenset((row["study"], row["trial"]) for row in alike["trials"])
         interval = None if alike is None else (alike["interval"][0], alike["interval"][1])
-        told = ranking.get("confirmation"), ranking.get("scored_on", {})
+        told = ranking.get("confirmation"), ranking.get("scored_on", {}), ranking.get("refit")
         return cls(ranking["objective"]["metric"], rows, interval, ties, own, *told)
 
     def lines(self) -> list[str]:
@@ -74,8 +75,14 @@ class Sureness:
             lines.append(f"          {self._defaults()}")
         if len(self.scored_on) > 1:
             lines.append(f"          {self._other_rows()}")
-        told = self.confirmation
-        return lines if told is None else [*lines, *self._confirmed(told), self._served(told)]
+        if (told := self.confirmation) is not None:
+            lines += [*self._confirmed(told), *([] if self.refit else [self._served(told)])]
+        if (told := self.refit) is not None:
+            lines.append(
+                f"refit:    trained on train and validation for {told['epochs']} epochs, the median of its folds"
+            )
+            lines.append("          it is what is scored and served: `tracker show final`, reports/confirm/model")
+        return lines
 
     def _confirmed(self, told: Mapping[str, Any]) -> list[str]:
         seeds, best, measured = told["seeds"], told["contenders"][0], told["measured"]
@@ -155,6 +162,11 @@ class Sureness:
             return f"{place(row)} has the defaults, unchanged"
         tied = "" if self.ties is None else f", {self._tied(row)}"
         return f"the defaults, {place(row)}: {_digits(row)}, place {row['rank']}{tied}"
+
+    @property
+    def on_validation(self) -> bool:
+        """Whether the first was scored on validation, and not on folds."""
+        return not self.scored_on or self.rows[0]["study"] in self.scored_on.get("validation", ())
 
     def _other_rows(self) -> str:
         """Which studies were scored on which rows."""

@@ -27,9 +27,8 @@ class Unworthy:
     @property
     def words(self) -> str:
         """One sentence."""
-        about = (
-            f"{self.chosen.study}/{self.chosen.trial} is best, with {self.metric} {self.chosen.value:.4f} on validation"
-        )
+        where = "on validation" if self.chosen.rows is None else "over folds"
+        about = f"{self.chosen.study}/{self.chosen.trial} is best, with {self.metric} {self.chosen.value:.4f} {where}"
         if self.vote is None:
             return about
         ends = "" if self.interval is None else f" (95 % {self.interval[0]:.4f} to {self.interval[1]:.4f})"

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load as read_safetensors
 
 from tracker.canonical import digest_bytes, digest_table, parse_canonical
-from tracker.datasets.resampling import join_parts, pick_frames
+from tracker.datasets.resampling import pick_frames
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import label_codes, read_split
 from tracker.errors import ConfigError, SealError
@@ -121,7 +121,7 @@ def _arrays(spec: TrialSpec, description: Mapping[str, Any], splits: Path) -> Ar
                 f"{splits}: {name} has other rows than {spec.key[:12]} was trained with; {run_again(splits)}"
             )
     if "rows" in spec.data:
-        frames = list(pick_frames(join_parts(frames), schema, spec.data["rows"]))
+        frames = list(pick_frames(frames, schema, spec.data["rows"]))
     for frame in frames:
         parts += [transform(description["preprocessing"], frame), label_codes(frame, schema)]
     place = None if positive is None else labels.index(positive)

@@ -59,6 +59,8 @@ def _chosen(paths: Paths) -> dict[str, Any] | None:
     """What `ranking.json` says is chosen, with the key of the run that would be scored."""
     try:
         ranking = json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8"))
-        return {**ranking["chosen"], **(ranking.get("confirmation") or {}).get("served", {})}
+        served = (ranking.get("confirmation") or {}).get("served", {})
+        own = {"key": ranking["refit"]["key"]} if ranking.get("refit") else {}
+        return {**ranking["chosen"], **served, **own}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -27,6 +27,8 @@ def read_final(paths: Paths) -> dict[str, Any]:
         told = record_json(recorded.outcome)
         own = found | {name: told[name] for name in ("key", "epochs", "best_epoch", "metrics", "history", "weights")}
         own |= {"seed": recorded.spec.seed, "found": found, "value": own["metrics"].get(found["objective"]["metric"])}
+        if (recorded.spec.data.get("rows") or {}).get("all"):  # it has seen validation: its folds tell its score
+            own |= {"value": found["value"], "metrics": found["metrics"], "refit": True}
     folder = paths.models / final["study"] if own is found else paths.confirmed / MODEL
     model = None if final["stale"] else str(folder.relative_to(paths.root))  # that of another trial may lie there now
     scores = {name: final[name] for name in ("test", "test_rows", SEEDS) if name in final}
@@ -36,9 +38,8 @@ def read_final(paths: Paths) -> dict[str, Any]:
 def describe_final(found: Mapping[str, Any]) -> list[str]:
     """The scored run as lines: where it comes from, what it scored, where its model lies, then as `describe_trial`."""
     test, name, value = found["test"], found["objective"]["metric"], found["value"]
-    head = [
-        f"{place_of(found)}  {name} {value:.4g} on validation, f1 {_text(test['f1'])} on {found['test_rows']} test rows"
-    ]
+    where = "over folds" if found.get("refit") else "on validation"
+    head = [f"{place_of(found)}  {name} {value:.4g} {where}, f1 {_text(test['f1'])} on {found['test_rows']} test rows"]
     if found["stale"]:
         head.append(
             "stale     another trial is chosen now and is not scored: `tracker looks` says what a look would cost"
