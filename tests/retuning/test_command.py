@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.retuning.test_recipes import PAGE
 from tests.retuning.year import Year, table
 from tests.studies.project import command
+from tests.test_docs import ROOT, blocks
 from tests.test_startup import RUN
 
 pytestmark = [  # both are MLflow's own
@@ -41,6 +45,7 @@ def test_from_the_first_retuning_to_a_rollback(retuned: tuple[Year, str]) -> Non
     """What a scheduler sees in a row: the alias is served, nothing is done where nothing changed, a refusal, a rollback."""
     the_alias_is_served(retuned)
     nothing_to_do_loads_nothing(retuned)
+    the_line_of_cron_runs(retuned)
     refusals_rollbacks_and_the_list(retuned)
 
 
@@ -73,6 +78,30 @@ def nothing_to_do_loads_nothing(retuned: tuple[Year, str]) -> None:
     assert done.stdout.splitlines()[0].startswith("unchanged: served: random/")
     assert done.stderr.splitlines()[-1].removeprefix("LOADED").strip() == "pydantic"
     assert before == year.paths.retunes.read_bytes()
+
+
+def the_line_of_cron_runs(retuned: tuple[Year, str]) -> None:
+    """The page's crontab line, run by sh with what cron gives it: it pulls, retunes, and writes its log; no mail is sent."""
+    root = retuned[0].paths.root
+    [line] = blocks(PAGE, "crontab")
+    home, program = root.parent / "home", root / ".venv" / "bin" / "tracker"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m tracker.cli "$@"\n')
+    program.chmod(0o755)
+    home.mkdir()
+    (home / "churn").symlink_to(root)
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(root)]
+    subprocess.run(["git", "init", "-q", "--bare", str(home / "remote")], check=True, env=environ)
+    for words in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "begun"],
+                  ["push", "-q", "-u", str(home / "remote"), "main"], ["remote", "add", "origin", str(home / "remote")],
+                  ["fetch", "-q", "origin"], ["branch", "-q", "-u", "origin/main"]):  # fmt: skip
+        subprocess.run([*git, *words], check=True, env=environ, capture_output=True)
+    done = subprocess.run(
+        ["sh", "-c", line.split(maxsplit=5)[5]], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert (root / "retune.log").read_text().startswith("unchanged: served: random/")
 
 
 def refusals_rollbacks_and_the_list(retuned: tuple[Year, str]) -> None:
