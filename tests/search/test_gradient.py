@@ -113,3 +113,23 @@ def test_a_study_steps_along_what_training_told(small_project: SmallProject, tmp
         assert slope
         assert (slope > 0) == (rates[0] > rates[1])
         assert {**before.proposal.searched, "learning_rate": 0} == {**after.proposal.searched, "learning_rate": 0}
+
+
+def test_starts_may_be_given(small_project: SmallProject) -> None:
+    """What is enqueued is a start of the first generation, and steps on from there; beside it are the sampler's own."""
+    space = {"learning_rate": RATE["learning_rate"]}
+    study = {"sampler": "gradient", "trials": 4, "generation": 2, "search_space": space}
+    spec = small_project.plan("random", studies__random={**study, "enqueue": [{"learning_rate": 0.01}]}).spec
+    sampler = open_sampler(spec)
+    first = sampler.propose(0, 2, 0)
+    own = open_sampler(small_project.plan("random", studies__random=study).spec).propose(0, 2, 0)
+    assert [{"learning_rate": 0.01}, own[1]] == first
+    sampler.tell([Told(number, (0.5,), slopes=(("learning_rate", 1.0),)) for number in range(2)])
+    assert 0.01 / (1.0 / 1e-4) ** FIRST == pytest.approx(sampler.propose(1, 2, 2)[0]["learning_rate"])
+
+
+def test_a_study_without_a_slope_is_refused_by_name(small_project: SmallProject) -> None:
+    """The fault of the space stands under the study's name, as any other."""
+    study = {"sampler": "gradient", "trials": 4, "search_space": {"units": {"low": 8, "high": 16}}}
+    with pytest.raises(SpaceError, match=r"studies\.random: sampler gradient needs a range without steps"):
+        small_project.plan("random", studies__random=study)
