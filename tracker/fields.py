@@ -160,6 +160,7 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         "versions": named(text),
         "runs": entries({}, _runs),
         "pruner": both(named(plain), entries({}, {"name": text})),
+        "stop": entries({}, {"plateau": whole(1, MOST_TRIALS), "epochs": whole(1)}),
         "refines": entries({}, {"study": text, "key": digest, "trials": whole(1, MOST_TRIALS), "keep": finite}),
     },
     "Proposal": {

@@ -124,7 +124,8 @@ class StudySpec:
     `generation` how many trials are proposed before results are looked at (None: the sampler does not learn). `runs` says
     how the runs of a trial become its value (`repeats`, `aggregate`; empty: one run). `pruner` holds name and settings of
     what stops trials early (empty: nothing does). `refines` tells the study around whose best trials `space` was shrunk: its
-    name and key, how many of its first `trials` counted, which share was to `keep` (empty: the space was declared).
+    name and key, how many of its first `trials` counted, which share was to `keep` (empty: the space was declared). `stop`
+    says after which generation it ends though it may have more trials (`plateau`, `epochs`; empty: never).
     """
 
     name: str
@@ -144,6 +145,7 @@ class StudySpec:
     runs: Mapping[str, Any] = field(default_factory=dict)
     pruner: Mapping[str, Any] = field(default_factory=dict)
     refines: Mapping[str, Any] = field(default_factory=dict)
+    stop: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

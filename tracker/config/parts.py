@@ -22,6 +22,7 @@ from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.config.runs import CrossValidation, run_faults
+from tracker.config.stopping import Stop, stop_faults
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import ASKED, Direction, direction_of
 from tracker.pruner_table import PRUNERS
@@ -277,11 +278,12 @@ class Study(Part):
     cross_validation: CrossValidation | None = None
     refit: bool = False
     pruner: Pruner | None = None
+    stop: Stop | None = None
     max_failed_trials: int | None = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _fits_runs(self) -> Study:
-        raise_faults(run_faults(self))
+        raise_faults({**run_faults(self), **stop_faults(self)})
         return self
 
     @model_validator(mode="after")
@@ -304,8 +306,8 @@ class Study(Part):
             f"sampler {name} has as many trials as configurations; take trials out": (
                 not row.needs_trials and self.trials is not None
             ),
-            f"generation belongs to samplers that learn, and to pruners; {name} does not learn": (
-                not row.learns and self.pruner is None and self.generation is not None
+            f"generation belongs to samplers that learn, to pruners and to stop; {name} does not learn": (
+                not row.learns and self.pruner is None and self.stop is None and self.generation is not None
             ),
             f"sampler {name} needs generations of {row.least_generation} trials or more": (
                 self.generation is not None and self.generation < row.least_generation

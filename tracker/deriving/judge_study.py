@@ -27,6 +27,7 @@ from tracker.records import Proposal, Trial
 from tracker.remedies import run_again, stage_command
 from tracker.search.samplers import open_sampler, plan_generations, versions
 from tracker.search.shrink import shrink
+from tracker.search.stopping import Stopping
 from tracker.seeds import bit_generator
 from tracker.store.conflicts import refuse_other_proposal
 from tracker.studies.finished import finished_in, recorded_spec
@@ -125,7 +126,7 @@ class _Verifying:
             return other_space
         spec, trials = self.study.spec, self.study.result.trials
         sampler, planner = open_sampler(spec), Planner(spec)
-        decisions = Decisions(spec)
+        decisions, stopping = Decisions(spec), Stopping(spec)
         for generation, (start, count) in enumerate(plan_generations(spec, len(trials))):
             searched = sampler.propose(generation, count, start)
             proposals = [planner.propose(start + place, generation, values) for place, values in enumerate(searched)]
@@ -134,6 +135,9 @@ class _Verifying:
             found = found or self._other_decision(decisions, trials[start : start + count])
             if found is not None:
                 return found
+            if (why := stopping.after(trials[start : start + count])) and start + count < len(trials):
+                words = f"stop: {why} after trial {start + count - 1}, yet there are {len(trials)} trials"
+                return replace(self._verdict(), state="differs", first_difference=Difference.told("stop", words))
             sampler.tell([told(spec, trial) for trial in trials[start : start + count]])
         other = next(_other_files(self.study, self.paths), None)
         if other is not None:
@@ -149,7 +153,7 @@ class _Verifying:
             return None
         name, key, count = str(spec.refines["study"]), str(spec.refines["key"]), int(spec.refines["trials"])
         base, trials = recorded_spec(self.paths, name, key), finished_in(self.paths)(name, key, count)
-        if base is None or trials is None:
+        if base is None or len(trials) < count:
             raise NotFoundError(
                 f"{spec.name} refines study {name} ({key[:12]}, {count} trials), which is not recorded here any more; "
                 f"{stage_command(self.paths.root, 'tune', name)} computes it again, if params.yaml still describes it"

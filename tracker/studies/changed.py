@@ -16,6 +16,7 @@ WORDS = {
     "environment": "the environment",
     "numerics": "the training arithmetic of this release",
     "code": "your own code",
+    "stop": "when it stops",
     "refines": "what it refines",
 }
 

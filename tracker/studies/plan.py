@@ -25,6 +25,7 @@ from tracker.search.listed import count_configurations
 from tracker.search.samplers import default_generation, open_sampler, versions
 from tracker.search.shrink import shrink
 from tracker.search.space import Space, assemble, compile_space, space_from
+from tracker.search.stopping import stopped
 from tracker.seeds import derive_seed
 from tracker.studies.finished import Find, nowhere
 
@@ -102,7 +103,7 @@ def study_spec(
             fixed=without_neutral(family, space.fixed),
             training=_training(config, name, space),
             objective=config.objective.model_dump(mode="json"),
-            generation=study.generation or default_generation(study.sampler) or (GENERATION if study.pruner else None),
+            generation=study.generation or default_generation(study.sampler) or _decided_in(study),
             seed=derive_seed(config.seed, "study", name),
             data=dict(data),
             environment=environment,
@@ -112,24 +113,32 @@ def study_spec(
             runs=runs_of(study, RULE),
             pruner=pruner_settings(study),
             refines=refines,
+            stop=study.stop.model_dump(exclude_none=True) if study.stop else {},
         )
     except SpaceError as error:
         raise SpaceError(f"{config.place(name)}: {fault}" for fault in error.faults) from None
+
+
+def _decided_in(study: Study) -> int | None:
+    """The generation of a sampler that needs none, where something else is decided after each."""
+    return GENERATION if study.pruner or study.stop else None
 
 
 def _refined(study: Refinement, base: StudyPlan, find: Find) -> tuple[Space, dict[str, Any]]:
     """What is left of the space of the study that is refined, and what decided that."""
     spec = base.spec
     trials = find(spec.name, spec.key, base.trials)
-    if trials is None:
+    end = stopped(spec, trials)
+    count = base.trials if end is None else end[0]
+    if len(trials) < count:
         raise NotFoundError(
             f"refinements: {spec.name} comes first: its {base.trials} trials, as params.yaml describes them now, are not all "
             f"recorded; {run_again(stage='refine' if spec.refines else 'tune', study=spec.name)}"
         )
-    return shrink(spec, trials, study.keep), {
+    return shrink(spec, trials[:count], study.keep), {
         "study": spec.name,
         "key": spec.key,
-        "trials": base.trials,
+        "trials": count,
         "keep": study.keep,
     }
 

@@ -13,6 +13,7 @@ from tracker.durable import sync_folder, write_whole
 from tracker.errors import StoreError
 from tracker.metrics import CURVES
 from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_value
+from tracker.search.stopping import stopped
 from tracker.store.environments import earlier_environments
 from tracker.store.model_folder import describe_model, remove_model, write_model
 from tracker.store.store import Store
@@ -90,8 +91,10 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
             trial_row(trial, [run_value(spec, outcome) for outcome in trial.outcomes]) for trial in result.trials
         ],
     }
-    own = {"runs": spec.runs, "pruner": spec.pruner, "refines": spec.refines}
+    own = {"runs": spec.runs, "pruner": spec.pruner, "refines": spec.refines, "stop": spec.stop}
     report |= {name: dict(value) for name, value in own.items() if value}
+    if end := stopped(spec, result.trials):
+        report["stopped"] = end[1]
     return report | {"mixed": list(mixed)} if mixed else report
 
 

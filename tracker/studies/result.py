@@ -10,6 +10,7 @@ from typing import Any
 from tracker.canonical import digest
 from tracker.ordering import best_first
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json, standing_of
+from tracker.search.stopping import stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ def study_result(
 
 def summarise_study(result: StudyResult) -> dict[str, Any]:
     """What the store and MLflow say of a finished study."""
-    best = result.best
+    best, end = result.best, stopped(result.spec, result.trials)
     return {
         "digest": result.digest,
         "trials": len(result.trials),
         "number": best.number if best else None,
         "value": best.value if best else None,
-    }
+    } | ({} if end is None else {"stopped": end[1]})

@@ -12,6 +12,7 @@ from tracker.execution.trainer import Segment
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.pruners import Pruner
 from tracker.search.samplers import Sampler, open_sampler, plan_generations, row_of
+from tracker.search.stopping import Stopping
 from tracker.store.conflicts import refuse_other_proposal
 from tracker.store.store import Store
 from tracker.store.stored import Finished
@@ -54,10 +55,12 @@ def run_study(
     is not proposed again where the sampler can be given it back; `verify` proposes everything again.
     """
     run = _Run(plan, store, executor, provenance, on_progress)
-    sampler, pruner = open_sampler(plan.spec), pruner_of(plan.spec)
+    sampler, pruner, stopping = open_sampler(plan.spec), pruner_of(plan.spec), Stopping(plan.spec)
     for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
         proposals = run.propose(sampler, generation, count, start)
         trials = run.complete(proposals) if pruner is None else run.prune(proposals, generation, pruner)
+        if stopping.after(trials):
+            break
         sampler.tell([told(plan.spec, trial) for trial in trials])
     return run.finish()
 

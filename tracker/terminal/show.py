@@ -83,6 +83,7 @@ def study_summary(study: Study) -> str:
     Where trials have no place, a second line says why the first of them has none, and how many share the reason. A last line
     says where the number of epochs, not early stopping, ended many trials.
     """
+    from tracker.search.stopping import stopped
     from tracker.studies.plan import StudyPlan
 
     trials, best = study.result.trials, study.result.best
@@ -94,6 +95,8 @@ def study_summary(study: Study) -> str:
         parts.append(f"{study.result.replayed} of them from the store")
     counts = {state: sum(trial.state == state for trial in trials) for state in ("pruned", "failed")}
     parts += [f"{count} {state}" for state, count in counts.items() if count]
+    if end := stopped(study.result.spec, trials):
+        parts.append(f"stopped: {end[1]}")
     metric = study.result.spec.objective["metric"]
     undefined = sum(trial.state == "complete" and trial.value is None for trial in trials)
     if undefined:

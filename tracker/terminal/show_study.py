@@ -9,6 +9,7 @@ from tracker.columns import align
 from tracker.deriving.find_study import find_study
 from tracker.paths import Paths
 from tracker.records import record_json
+from tracker.search.stopping import stopped
 
 METHODS = {"fanova": "fANOVA: share of the variance", "ped_anova": "PED-ANOVA: what tells the best tenth from all"}
 
@@ -22,13 +23,16 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
     states = [trial.state for trial in result.trials]
     found = record_json(spec)
     told = {
-        part: found[part] for part in ("sampler", "objective", "generation", "pruner", "refines") if found.get(part)
+        part: found[part]
+        for part in ("sampler", "objective", "generation", "pruner", "stop", "refines")
+        if found.get(part)
     }
     return {
         "study": spec.name,
         "key": spec.key,
         "digest": result.digest,
         **told,
+        **({"stopped": end[1]} if (end := stopped(spec, result.trials)) else {}),
         "states": {state: states.count(state) for state in dict.fromkeys(states)},
         "best": best.number if best else None,
         "best_value": best.value if best else None,
@@ -46,6 +50,8 @@ def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
     best = "none best" if found["best"] is None else f"best {found['study']}/{found['best']}"
     value = "" if found["best_value"] is None else f" with {metric} {found['best_value']:.4g}"
     yield f"{found['study']}  {found['objective']['direction']} {metric}, {found['sampler']['name']}: {states}; {best}{value}"
+    if found.get("stopped"):
+        yield f"stopped   {found['stopped']}"
     if refines := found.get("refines"):
         yield f"refines   {refines['study']}: the best {refines['keep']:.0%} of its first {refines['trials']} trials"
     shares = found["importance"]

@@ -33,7 +33,7 @@ def differences(before: StudySpec, after: StudySpec) -> list[str]:
     for part in sorted((old.keys() | new.keys()) - UNTOLD):
         if old.get(part) == new.get(part):
             continue
-        if part in {"training", "fixed", "objective", "sampler", "runs", "pruner"}:
+        if part in {"training", "fixed", "objective", "sampler", "runs", "pruner", "stop"}:
             told += _changed(old.get(part) or {}, new.get(part) or {})
         elif part in {"generation", "seed"}:
             told.append(f"{part} {new.get(part)}")

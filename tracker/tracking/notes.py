@@ -45,6 +45,7 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         f"{best} {states}. {_link('All trials, best first, with charts', ended.trials_link)}",
         "",
         f"Asked: {asked}, {len(entries)} hyperparameters searched, up to {spec.training.get('epochs')} epochs.",
+        *([f"Stopped: {ended.summary['stopped']}."] if "stopped" in ended.summary else []),
         *_refined_lines(spec.refines),
         *_data_lines(seen),
         *(["", "| searched | values |", "| --- | --- |"] if entries else []),

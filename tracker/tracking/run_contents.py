@@ -104,6 +104,7 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "repeats": spec.runs.get("repeats"),
         "refines": spec.refines.get("study"),
         "keep": spec.refines.get("keep"),
+        **{f"stop_{name}": value for name, value in spec.stop.items()},
         "folds": spec.runs.get("folds"),
         "family": spec.family,
         "epochs": spec.training.get("epochs"),

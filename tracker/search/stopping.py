@@ -1,0 +1,49 @@
+"""When a study ends before it has all its trials: decided after whole generations, from their trials alone.
+
+So it is the same for any number of workers, after any kill, and when it is derived again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tracker.records import StudySpec, Trial
+
+
+class Stopping:
+    """Hears of each generation in order, and says when the study ends; one without a rule never does."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._plateau, self._budget = spec.stop.get("plateau"), spec.stop.get("epochs")
+        self._size = spec.generation
+        self._sign = -1.0 if spec.objective["direction"] == "minimize" else 1.0
+        self._best, self._since, self._epochs = -math.inf, 0, 0
+
+    def after(self, trials: Sequence[Trial]) -> str | None:
+        """Why the study ends after this generation, in words; None where it goes on. The beginning of one never ends it."""
+        if len(trials) != self._size:
+            return None
+        values = [self._sign * trial.value for trial in trials if trial.value is not None]
+        best = max(values, default=-math.inf)
+        self._since = 0 if best > self._best else self._since + 1
+        self._best = max(best, self._best)
+        self._epochs += sum(outcome.epochs for trial in trials for outcome in trial.outcomes)
+        if self._budget is not None and self._epochs >= self._budget:
+            return f"{self._epochs:,} epochs were trained of {self._budget:,}"
+        if self._plateau is not None and self._since >= self._plateau:
+            return f"{self._since} generations brought no better value"
+        return None
+
+
+def stopped(spec: StudySpec, trials: Sequence[Trial]) -> tuple[int, str] | None:
+    """After how many of a study's trials it ends by its own rule, and why; None where these do not end it."""
+    size = spec.generation
+    if not spec.stop or size is None:
+        return None
+    stopping = Stopping(spec)
+    for start in range(0, len(trials), size):
+        part = trials[start : start + size]
+        if why := stopping.after(part):
+            return start + len(part), why
+    return None
