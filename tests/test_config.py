@@ -283,7 +283,7 @@ def test_files_that_cannot_be_read(tmp_path):
         (study(configurations=[{}]), "studies.s: configurations belong to sampler manual, not to random"),
         (
             study(generation=8),
-            "studies.s: generation belongs to samplers that learn, and to pruners; random does not learn",
+            "studies.s: generation belongs to samplers that learn, to pruners and to stop; random does not learn",
         ),
         (
             study(pruner={"name": "halve"}),
