@@ -10,8 +10,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.stats import qmc
-
 from tracker.errors import SpaceError
 from tracker.records import StudySpec
 from tracker.search.entries import value_at
@@ -22,6 +20,8 @@ from tracker.seeds import derive_seed
 
 def open_qmc(spec: StudySpec, space: Space) -> QmcSampler:
     """One sequence for the whole study. Raises SpaceError where the space has more names than a sequence dimensions."""
+    from scipy.stats import qmc  # takes its time, and whoever plans a study reads this file
+
     names = [name for name, _ in space.names()]
     if len(names) > qmc.Sobol.MAXDIM:
         raise SpaceError(
@@ -53,6 +53,8 @@ class QmcSampler:
 
     def points(self, start: int, count: int) -> list[list[float]]:
         """Rows of numbers in [0, 1), shape (count, searched names)."""
+        from scipy.stats import qmc
+
         sequence = qmc.Sobol(len(self._column), scramble=True, rng=self._seed)
         if start:  # scipy cannot go forward by nothing
             sequence.fast_forward(start)
