@@ -49,6 +49,7 @@ NEUTRAL_OF_TRAINING = {
     "warmup": 0.0,
     "weight_averaging": 0.0,
 }
+NEUTRAL_OF_TRANSFER = {"freeze": 0, "head_learning_rate": 0.0}
 NEUTRAL_KNOBS = {
     "mlp": {
         "dropout": 0.0,
@@ -70,6 +71,7 @@ NEUTRAL_KNOBS = {
         "weight_decay": 0.0,
         "class_weights": "none",
         **NEUTRAL_OF_TRAINING,
+        **NEUTRAL_OF_TRANSFER,
     },
     "rnn": {
         "bidirectional": False,
@@ -80,8 +82,15 @@ NEUTRAL_KNOBS = {
         "weight_decay": 0.0,
         "class_weights": "none",
         **NEUTRAL_OF_TRAINING,
+        **NEUTRAL_OF_TRANSFER,
     },
-    "build": {"momentum": 0.0, "weight_decay": 0.0, "class_weights": "none", **NEUTRAL_OF_TRAINING},
+    "build": {
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "class_weights": "none",
+        **NEUTRAL_OF_TRAINING,
+        **NEUTRAL_OF_TRANSFER,
+    },
     "function": {},
 }
 NEUTRAL_TRAINING = {

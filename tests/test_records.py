@@ -158,6 +158,7 @@ CHANGES = {
     "environment": "0" * 64,
     "numerics": 2,
     "code": {"entry": "loop:fit", "loop.py": "0" * 64},
+    "parent": {"weights": "0" * 64, "head": "new"},
 }
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
 from tracker.store.store import Store
 from tracker.surroundings.provenance import provenance, trained_with, user_name
+from tracker.tracking.fetch_model import fetch_model
 from tracker.tracking.meeting import meeting_of_stage
 from tracker.tracking.outbox import Outbox, waiting
 from tracker.tracking.project_files import ProjectFiles
@@ -175,8 +177,7 @@ def _tune(
         from tracker.datasets.training_data import load_training_data
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.store.environments import refuse_other_environment
-        from tracker.studies.finished import finished_in
-        from tracker.studies.plan import plan_study, refuse_labels, refuse_shape
+        from tracker.studies.fitting import plan_fitting
         from tracker.studies.report import serving_of, write_reports
         from tracker.studies.runner import run_study
         from tracker.studies.study import Study
@@ -184,10 +185,9 @@ def _tune(
         paths = project.paths
         data = load_training_data(paths.splits, config.preprocessing)
     environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
-    code, find = _own_code(config, paths), finished_in(paths)
-    plan = plan_study(config, study, data.digests, environment_digest, code.identity if code else None, find)
-    refuse_labels([plan], data.labels)
-    refuse_shape([plan], data.shape)
+    code = _own_code(config, paths)
+    identity, fetch = code.identity if code else None, partial(fetch_model, project.tracking_uri)
+    plan = plan_fitting(config, study, data, environment_digest, identity, paths, fetch)
     about = {**about, "code": code.texts} if code else about
     serving = serving_of(plan.spec.served_data, data)
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):

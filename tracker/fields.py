@@ -130,6 +130,7 @@ _spec: Mapping[str, Check] = {
     "environment": text,
     "numerics": _version,
     "code": _code,
+    "parent": entries({}, {"weights": digest, "head": one_of("new", "kept")}),
 }
 
 # By the name of a record; what a record lacks, or has beyond its fields, `record_from` says.

@@ -159,6 +159,19 @@ AUGMENTATION: Mapping[str, Hyperparameter] = {
         source="Zhang et al. 2018, arXiv 1710.09412, 3",
     ),
 }
+TRANSFER: Mapping[str, Hyperparameter] = {
+    "freeze": Hyperparameter(
+        "int",
+        "the first layers that stay as the parent has them (model.transfer)",
+        low=0,
+        high=1000,
+        neutral=0,
+        since=4,
+    ),
+    "head_learning_rate": Hyperparameter(
+        "float", "learning rate of the output layer; 0: as of the others", low=0.0, high=1e3, neutral=0.0, since=4
+    ),
+}
 OURS: Mapping[str, Hyperparameter] = {**TRAINING, **AUGMENTATION}  # of all that our loop trains
 MLP: Mapping[str, Hyperparameter] = {
     "hidden_layers": Hyperparameter("int", "number of hidden layers", 2, low=0, high=64),
@@ -218,7 +231,7 @@ CNN: Mapping[str, Hyperparameter] = {
     ),
     **SHAPED,
 }
-CNN_SIZES = ("blocks", "kernel_size", "stride", "padding", "pooling", "pool_size")
+CNN_SIZES = ("blocks", "kernel_size", "stride", "padding", "pooling", "pool_size", "freeze")
 RNN: Mapping[str, Hyperparameter] = {
     "cell": Hyperparameter("choice", "what remembers", "gru", choices=("lstm", "gru")),
     "layers": Hyperparameter("int", "recurrent layers", 1, low=1, high=16),
@@ -233,6 +246,7 @@ RNN: Mapping[str, Hyperparameter] = {
     **SHAPED,
 }
 DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
+RNN_SIZES = ("layers", "freeze")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 
 
@@ -256,9 +270,9 @@ class FamilyRow:
 
 FAMILIES: Mapping[str, FamilyRow] = {
     "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **OURS}, hypergradients=DIFFERENTIABLE),
-    "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **OURS}, sizes=CNN_SIZES),
-    "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS}),
-    "build": FamilyRow("tracker.families.build", 1, OURS, entry="function"),
+    "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **OURS, **TRANSFER}, sizes=CNN_SIZES),
+    "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS, **TRANSFER}, sizes=RNN_SIZES),
+    "build": FamilyRow("tracker.families.build", 1, {**OURS, **TRANSFER}, entry="function"),
     "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
 }
 

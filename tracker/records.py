@@ -35,7 +35,8 @@ class TrialSpec:
     class), and the settings of `preprocessing`. `training` holds epochs, early_stopping, device. `environment` is the
     digest of the part of the environment that changes numbers; `numerics` is the version of the family's arithmetic.
     `code` says which code of the user's own trains: the `entry`, and the SHA-256 of each of its files (`loop.py`); it is
-    empty where the family is one of ours.
+    empty where the family is one of ours. `parent` says whose weights training begins with: `weights`, the SHA-256 of the
+    file, and `head`, whether the output layer is `new` or `kept`; it is empty where a network begins anew.
     """
 
     family: str
@@ -46,6 +47,7 @@ class TrialSpec:
     environment: str
     numerics: int
     code: Mapping[str, str] = field(default_factory=dict)
+    parent: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
@@ -146,6 +148,7 @@ class StudySpec:
     pruner: Mapping[str, Any] = field(default_factory=dict)
     refines: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, int] = field(default_factory=dict)
+    parent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

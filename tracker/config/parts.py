@@ -23,12 +23,9 @@ from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
 from tracker.config.runs import CrossValidation, run_faults
 from tracker.config.stopping import Stop, stop_faults
-from tracker.hyperparameters import FAMILIES
 from tracker.metrics import ASKED, Direction, direction_of
 from tracker.pruner_table import PRUNERS
 from tracker.sampler_table import SAMPLERS
-
-ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
 def _date_text(value: Any) -> Any:
@@ -175,33 +172,6 @@ class Preprocessing(Part):
 
     numeric: Numeric = Numeric()
     categorical: Categorical = Categorical()
-
-
-class Model(Part):
-    """The family of networks; `entry` names the user's own code, as `module:function`."""
-
-    family: str = "mlp"
-    entry: str | None = None
-
-    @field_validator("family")
-    @classmethod
-    def _known(cls, family: str) -> str:
-        if family not in FAMILIES:
-            raise ValueError(f"expected {' or '.join(map(repr, FAMILIES))}, found {family!r}")
-        return family
-
-    @model_validator(mode="after")
-    def _entry_fits(self) -> Model:
-        own, entry = FAMILIES[self.family].entry is not None, self.entry
-        faults = {
-            f"family {self.family} needs entry: module:function, such as loop:fit": own and entry is None,
-            f"entry belongs to a family with code of your own; {self.family} has none": not own and entry is not None,
-            f"entry: expected module:function, such as loop:fit for fit() in loop.py, found {entry!r}": (
-                own and entry is not None and not re.fullmatch(ENTRY, entry)
-            ),
-        }
-        raise_faults(faults)
-        return self
 
 
 class EarlyStopping(Part):

@@ -12,11 +12,11 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
+from tracker.config.model import Model
 from tracker.config.parts import (
     Compare,
     Data,
     Decision,
-    Model,
     Objective,
     Preprocessing,
     Retune,
@@ -162,6 +162,10 @@ def _name_faults(config: Config) -> Iterator[str]:
         yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
     if not config.declared:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
+    if config.model.transfer is None and "freeze" in FAMILIES[config.model.family].knobs:
+        searched = [study.search_space or {} for study in config.studies.values()]
+        if any("freeze" in entries for entries in (config.hyperparameters, config.search_space, *searched)):
+            yield "hyperparameters.freeze: has an effect only with a parent; say model.transfer.from, or take it out"
     yield from value_faults("hyperparameters", table, config.hyperparameters)
     yield from space_faults("search_space", table, config.search_space)
     yield from refinement_faults(config.declared, config.refinements)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+PARENTS = "parents"  # the folder beside the splits that holds the weights that networks begin with
+
 
 @dataclass(frozen=True, slots=True)
 class DataIdentity:
@@ -47,6 +49,11 @@ class TrainingData:
     preprocessing: dict[str, Any]
     digests: dict[str, Any]
     splits: Path
+
+    @property
+    def parents(self) -> Path:
+        """The folder of the weights that networks may begin with."""
+        return self.splits.parent / PARENTS
 
     @property
     def shape(self) -> tuple[int, ...]:

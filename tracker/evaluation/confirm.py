@@ -256,6 +256,7 @@ class Confirming:
             numerics=max(member.spec.numerics for member in members),
             versions=versions("manual"),
             code=first.code,
+            parent=first.parent,
             runs={"repeats": self.settings.seeds, "aggregate": "mean", "seeds": "common"},
         )
         return StudyPlan(spec, len(members))

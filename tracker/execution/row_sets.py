@@ -45,6 +45,5 @@ def arrays_of(data: TrainingData) -> Arrays:
     labels = tuple(data.labels)
     columns = tuple(data.preprocessing["features"])
     x_train, y_train, x_validation, y_validation = data.x_train, data.y_train, data.x_validation, data.y_validation
-    return Arrays(
-        x_train, y_train, x_validation, y_validation, len(labels), positive, labels, columns, data.shape, data.mask
-    )
+    about = labels, columns, data.shape, data.mask, data.parents
+    return Arrays(x_train, y_train, x_validation, y_validation, len(labels), positive, *about)

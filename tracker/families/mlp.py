@@ -53,7 +53,7 @@ class MlpFamily:
         if len(shapes) != 1:
             raise ValueError(f"trials of one cohort must have one shape, found {sorted(map(str, shapes))}")
         lanes = MlpLanes(sorted(specs, key=lane_order), shapes.pop())
-        lanes.initialise()
+        lanes.initialise(arrays.parents)
         return MlpEngine(lanes, arrays, Tables.of(arrays))
 
     def require(self, own: OwnFunction, entry: str) -> None:
@@ -98,6 +98,9 @@ class MlpEngine:
     def steps_per_epoch(self) -> int:
         """Batches of an epoch, the last one may be short."""
         return -(-len(self.arrays.y_train) // self.lanes.shape.batch_size)
+
+    def prepare(self) -> None:
+        """All is there from the start."""
 
     def run_epoch(self) -> list[Epoch]:
         """Trains every lane on all rows once and scores it on validation."""

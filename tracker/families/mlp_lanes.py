@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tracker.families.mlp_layout import Buffer, LayerPlan, Shape, initial_tensors, lane_sizes, plan_layers
+from tracker.families.transfer import adopt, read_parent
 from tracker.records import TrialSpec
 from tracker.standalone.mlp import ACTIVATIONS, BATCH_NORM_EPS, LEAKY_SLOPE, NO_CLASS, ROWS_AT_ONCE
 
@@ -77,11 +79,18 @@ class MlpLanes:
         """How many networks train together."""
         return len(self.specs)
 
-    def initialise(self) -> None:
-        """Fills every lane with the initial weights that its own seed gives."""
+    def initialise(self, parents: Path | None = None) -> None:
+        """Fills every lane with the initial weights that its own seed gives, or its parent's, from the folder `parents`.
+
+        Raises TrainingError where a parent does not fit.
+        """
         for lane, spec in enumerate(self.specs):
             tensors = initial_tensors(spec, self.shape.features, self.shape.classes)
-            self.values.write(lane, lane_sizes(spec, self.shape), tensors)
+            if spec.parent:
+                tensors = adopt(tensors, read_parent(spec.parent, parents), "output", spec.parent["head"] == "kept")
+                self.write(lane, "values", tensors)  # with the statistics of norms
+            else:
+                self.values.write(lane, lane_sizes(spec, self.shape), tensors)
 
     def buffers_of(self, lane: int) -> tuple[str, ...]:
         """The names of those buffers that outlive a step, as far as this lane has them."""

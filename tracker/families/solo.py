@@ -7,9 +7,8 @@ global generator, which begins each epoch with a state that follows from the run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +18,8 @@ from torch.nn.functional import log_softmax, softmax
 
 from tracker.errors import ConfigError, TrainingError
 from tracker.families.family import OwnFunction
+from tracker.families.steps import Steps, Truth
+from tracker.families.transfer import adopt, frozen_layers, keep_still, layers_of, read_parent
 from tracker.metrics import count_confusion
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
@@ -30,7 +31,6 @@ from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import class_weights, needs_probabilities, probability_row, validation_row
 from tracker.training.module import EXAMPLES, class_logits, class_probabilities, copy_state
-from tracker.training.optimizers import Optimizer
 from tracker.training.schedules import Plateau
 
 Make = Callable[[], torch.nn.Module]
@@ -66,6 +66,9 @@ class SoloEngine:
     def specs(self) -> Sequence[TrialSpec]:
         """The one run."""
         return (self.spec,)
+
+    def prepare(self) -> None:
+        """What the user's own code would do is not known before it runs."""
 
     def select(self, lanes: Sequence[int]) -> Self:
         """There is one lane."""
@@ -111,6 +114,7 @@ class ModuleEngine(SoloEngine):
         self._y = torch.from_numpy(arrays.y_train.copy())
         self._x_validation = shaped(arrays.x_validation, arrays.shape)
         self._plateau = Plateau()
+        self._frozen: set[str] = set()
         self._augmentation = Augmentation.of(spec, arrays)
         self._epoch = 0
         self._module: torch.nn.Module | None = None
@@ -131,6 +135,10 @@ class ModuleEngine(SoloEngine):
                 return [self._scored(module, loss)]
         except TrainingError as error:
             return [Ended(str(error))]
+
+    def prepare(self) -> None:
+        """Builds the module, with its parent's weights where it has one."""
+        self._built()
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Copies the module's state, whose tensors were seen when it was built."""
@@ -176,14 +184,25 @@ class ModuleEngine(SoloEngine):
             with self._inside("init"):
                 module = self._make()
             copy_state(module)  # what cannot be kept is told before anything is trained
-            self._steps = _Steps(module, self.spec, class_weights(self.spec.params, self._arrays))
+            self._begin_with_parent(module)
+            self._steps = Steps(module, self.spec, class_weights(self.spec.params, self._arrays), self._frozen)
             self._module = module
         return self._module
+
+    def _begin_with_parent(self, module: torch.nn.Module) -> None:
+        """The weights of a parent, where the run has one; its first layers stay as they are."""
+        names = [name for name, _ in module.named_parameters()]
+        self._frozen = frozen_layers(names, self.spec.params.get("freeze", 0))
+        if parent := self.spec.parent:
+            theirs, head = read_parent(parent, self._arrays.parents), layers_of(names)[-1]
+            own = copy_state(module)
+            module.load_state_dict(adopt(own, theirs, head, parent["head"] == "kept"))
 
     def _train(self, module: torch.nn.Module) -> float:
         """The mean training loss of an epoch."""
         count, size = len(self._y), self.spec.params["batch_size"]
         module.train()
+        keep_still(module, self._frozen)
         batches = draw_batches(self.spec.seed, self._epoch + 1, count, size, min(size, count))
         losses = []
         total = len(batches) * self.spec.training["epochs"]
@@ -268,113 +287,3 @@ class ShapedFamily(SoloFamily):
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Classes of rows, int64 (rows,); with mixup those of their partners, and each row's own share, float32 (rows,)."""
-
-    y: Tensor
-    partners: Tensor | None = None
-    shares: Tensor | None = None
-
-    def mixed(self, of: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `of` says of classes (rows,), float32; both truths count, each by its share."""
-        mine = of(self.y)
-        if self.partners is None or self.shares is None:
-            return mine
-        return mine * self.shares + of(self.partners) * (1 - self.shares)
-
-
-class _Steps:
-    """Gradients by automatic differentiation, steps by the formula that all families share, on one flat block."""
-
-    def __init__(self, module: torch.nn.Module, spec: TrialSpec, weights: np.ndarray | None) -> None:
-        self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
-        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        if not self._parameters:
-            raise TrainingError("the module has no parameters to train")
-        if odd := {str(p.dtype) for p in self._parameters} - {"torch.float32"}:
-            raise TrainingError(f"parameters must be torch.float32, found {', '.join(sorted(odd))}")
-        self._optimizer = Optimizer([spec.params])
-        self._smoothing = spec.params.get("label_smoothing", 0.0)
-        numbers = sum(parameter.numel() for parameter in self._parameters)
-        self._block = tuple(torch.zeros(1, numbers) for _ in range(4))  # values, gradients, both moments
-        self._views = [self._split(tensor[0]) for tensor in self._block[:2]]
-        self._decay = spec.params.get("weight_averaging", 0.0)
-        self._mean_values = torch.zeros(1, numbers) if self._decay else None
-        self._is_first = True
-
-    def begin(self, first_step: int, steps: int, total: int, factor: float) -> None:
-        """The coefficients of an epoch's steps, of `total` in the run; plateaus have made `factor` of the learning rate."""
-        self._coefficients = iter(self._optimizer.coefficients(first_step, steps, total, [factor]))
-        self._is_first = first_step == 1
-
-    def take(self, module: torch.nn.Module, x: Tensor, truth: Truth, classes: int) -> np.ndarray:
-        """One step on a batch; the loss of each of its rows, float32 (rows,)."""
-        module.zero_grad(set_to_none=True)
-        logits = module(x)
-        if not isinstance(logits, Tensor) or logits.shape != (len(x), classes):
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise TrainingError(f"the model gives {found} for {len(x)} rows; expected logits ({len(x)}, {classes})")
-        log_p = log_softmax(logits.to(torch.float32), 1)
-        losses = truth.mixed(lambda y: -log_p.gather(1, y[:, None])[:, 0])
-        smooth = losses if not self._smoothing else losses * (1 - self._smoothing) - log_p.mean(1) * self._smoothing
-        self._mean(smooth, truth).backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            for parameter, value, gradient in zip(self._parameters, *self._views, strict=True):
-                value.copy_(parameter)
-                gradient.zero_() if parameter.grad is None else gradient.copy_(parameter.grad)
-            self._optimizer.step([self._block], next(self._coefficients))
-            self._put(self._views[0])
-            if self._mean_values is not None:
-                values = self._block[0]
-                self._mean_values.lerp_(values, 1 - self._decay) if not self._is_first else self._mean_values.copy_(
-                    values
-                )
-            self._is_first = False
-        result: np.ndarray = losses.detach().numpy()
-        return result
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside, the module has the moving average of its weights, where one is wanted; its buffers are as they are."""
-        if self._mean_values is None:
-            yield
-            return
-        before = [parameter.detach().clone() for parameter in self._parameters]
-        self._put(self._split(self._mean_values[0]))
-        try:
-            yield
-        finally:
-            self._put(before)
-
-    def _put(self, values: Sequence[Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self._parameters, values, strict=True):
-                parameter.copy_(value)
-
-    def moments(self) -> dict[str, Tensor]:
-        """Copies of both moments and of the averages, float32 (1, numbers)."""
-        means = {} if self._mean_values is None else {"means": self._mean_values.clone()}
-        return {"first": self._block[2].clone(), "second": self._block[3].clone(), **means}
-
-    def put_moments(self, moments: Mapping[str, Tensor]) -> None:
-        """Puts back what `moments` gave."""
-        self._block[2].copy_(moments["first"])
-        self._block[3].copy_(moments["second"])
-        if self._mean_values is not None:
-            self._mean_values.copy_(moments["means"])
-
-    def _mean(self, losses: Tensor, truth: Truth) -> Tensor:
-        """The mean over the rows, each with the weight of its class."""
-        if (of_class := self._weights) is None:
-            return losses.mean()
-        weights = truth.mixed(lambda y: of_class[y])
-        return (losses * weights).sum() / weights.sum()
-
-    def _split(self, flat: Tensor) -> list[Tensor]:
-        """Views of a flat tensor, one per parameter."""
-        sizes = [parameter.numel() for parameter in self._parameters]
-        parts: tuple[Tensor, ...] = torch.split(flat, sizes)
-        return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]

@@ -17,6 +17,7 @@ WORDS = {
     "numerics": "the training arithmetic of this release",
     "code": "your own code",
     "stop": "when it stops",
+    "parent": "model.transfer",
     "refines": "what it refines",
 }
 

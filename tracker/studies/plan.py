@@ -58,15 +58,18 @@ def plan_study(
     environment: str,
     code: Mapping[str, str] | None = None,
     find: Find | None = nowhere,
+    parent: Mapping[str, str] | None = None,
 ) -> StudyPlan:
     """The study of that name; `code` is the identity of the user's own code, where the family has such.
+
+    `parent` is that of the weights that networks begin with.
 
     `find` finds the trials around which the space of a refinement shrinks. With None it is planned over the whole space,
     which says about how long it takes and has not the key that it will have.
 
     Raises NotFoundError, also where a refinement comes before what it refines, or SpaceError with every fault of its space.
     """
-    spec = study_spec(config, name, data, environment, code, find)
+    spec = study_spec(config, name, data, environment, code, find, parent)
     try:
         total = open_sampler(spec).total
     except SpaceError as error:
@@ -84,6 +87,7 @@ def study_spec(
     environment: str,
     code: Mapping[str, str] | None = None,
     find: Find | None = nowhere,
+    parent: Mapping[str, str] | None = None,
 ) -> StudySpec:
     """What decides the proposals of the study of that name. Raises as `plan_study` does, but for what its sampler finds."""
     if name not in config.studies:
@@ -93,7 +97,7 @@ def study_spec(
     try:
         space, refines = compile_space(config.space_of(name), config.hyperparameters, family), dict[str, Any]()
         if isinstance(study, Refinement) and find is not None:
-            base = plan_study(config, study.refine, data, environment, code, find)
+            base = plan_study(config, study.refine, data, environment, code, find, parent)
             space, refines = _refined(study, base, find)
         return StudySpec(
             name=name,
@@ -112,6 +116,7 @@ def study_spec(
             code=_code(config, code),
             runs=runs_of(study, RULE),
             pruner=pruner_settings(study),
+            parent=dict(parent or {}),
             refines=refines,
             stop=study.stop.model_dump(exclude_none=True) if study.stop else {},
         )
@@ -149,13 +154,14 @@ def plan_studies(
     environment: str,
     code: Mapping[str, str] | None = None,
     find: Find | None = nowhere,
+    parent: Mapping[str, str] | None = None,
 ) -> dict[str, StudyPlan]:
     """All studies by name; the faults of all of them together."""
     plans: dict[str, StudyPlan] = {}
     faults: list[str] = []
     for name in config.studies:
         try:
-            plans[name] = plan_study(config, name, data, environment, code, find)
+            plans[name] = plan_study(config, name, data, environment, code, find, parent)
         except InputError as error:
             faults += error.faults
     if faults:
@@ -192,14 +198,14 @@ def refuse_shape(plans: Iterable[StudyPlan], shape: Sequence[int]) -> None:
     faults = []
     for spec in (plan.spec for plan in plans):
         family = open_family(spec.family)
-        found = (family.input_fault(params, shape) for params in _corners(spec))
+        found = (family.input_fault(params, shape) for params in corners(spec))
         if fault := next((fault for fault in found if fault), None):
             faults.append(fault if not shape else f"studies.{spec.name}: {fault}")
     if faults:
         raise ConfigError(dict.fromkeys(faults))
 
 
-def _corners(spec: StudySpec) -> Iterator[Mapping[str, Any]]:
+def corners(spec: StudySpec) -> Iterator[Mapping[str, Any]]:
     """Configurations of a study: those that are listed, or the ends and choices of what shapes its network, combined."""
     space = space_from(spec.space, spec.fixed, spec.family)
     for configuration in spec.sampler.get("configurations", ()):
@@ -246,10 +252,11 @@ class Planner:
             seeds = [derive_seed(spec.seed, "training", number)]
             seeds += [derive_seed(spec.seed, "training", number, "repeat", run) for run in range(1, len(rows))]
         params = assemble(self._space, searched)
-        runs = tuple(self._run(params, seed, own) for seed, own in zip(seeds, rows, strict=True))
+        runs = tuple(self.run(params, seed, own) for seed, own in zip(seeds, rows, strict=True))
         return Proposal(number, generation, dict(searched), runs)
 
-    def _run(self, params: Mapping[str, Any], seed: int, rows: Mapping[str, Any] | None) -> TrialSpec:
+    def run(self, params: Mapping[str, Any], seed: int, rows: Mapping[str, Any] | None = None) -> TrialSpec:
+        """The run of these hyperparameters, as `assemble` gives them, from that seed; `rows` says which rows are its own."""
         spec = self._spec
         return TrialSpec(
             family=spec.family,
@@ -260,6 +267,7 @@ class Planner:
             environment=spec.environment,
             numerics=max(spec.numerics, numerics_of(spec.family, params)),
             code=spec.code,
+            parent=spec.parent,
         )
 
 

@@ -18,6 +18,7 @@ from tracker.remedies import project_folder, stage_command
 from tracker.store.store import Store
 from tracker.studies.changed import list_changes
 from tracker.studies.finished import finished_in
+from tracker.studies.parent import identify_parent
 from tracker.studies.plan import study_spec
 
 GONE = "not in it any more"
@@ -68,8 +69,15 @@ def _why(
     if last is None or (code is None and config.model.entry is not None):
         return None
     try:
+        parent = identify_parent(config, paths)
         now = study_spec(
-            config, path.stem, last.data if data is None else data, last.environment, code, finished_in(paths)
+            config,
+            path.stem,
+            last.data if data is None else data,
+            last.environment,
+            code,
+            finished_in(paths),
+            last.parent if parent is None else parent,
         )
     except TrackerError:
         return None

@@ -20,6 +20,7 @@ from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
+from tracker.studies.parent import look_for_parent
 from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels, refuse_shape
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 
@@ -46,6 +47,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     report = as_the_split_sees(report, config.split, faults)
     plans: dict[str, StudyPlan] = {}
     try:
+        look_for_parent(config, paths)
         plans = plan_studies(config, {}, "forecast", code, None)
         refuse_labels(plans.values(), list(report.labels))
         refuse_shape(plans.values(), report.shape or ())

@@ -33,13 +33,13 @@ class LoggedRun:
 
 def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
     """The run of an id. Raises NotFoundError where MLflow has none, TrackingError where it cannot be asked."""
-    client = _client(tracking_uri)
+    client = open_client(tracking_uri)
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     from tracker.tracking.download import download
 
-    with _translated(tracking_uri, f"read run {run_id}"):
+    with translated(tracking_uri, f"read run {run_id}"):
         try:
             run = client.get_run(run_id)
         except MlflowException as error:
@@ -48,7 +48,7 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
             shown = shown_address(tracking_uri)
             raise NotFoundError(f"MLflow has no run {run_id} ({shown}); see the ids with `tracker ui`") from None
     tags = dict(run.data.tags)
-    with _translated(tracking_uri, f"read {RECORD} of run {run_id}"):
+    with translated(tracking_uri, f"read {RECORD} of run {run_id}"):
         path = database_path(tracking_uri)
         places = (
             [run.info.artifact_uri] if path is None else [beside(run.info.artifact_uri, path), run.info.artifact_uri]
@@ -65,8 +65,8 @@ def fetch_run(tracking_uri: str, run_id: str) -> LoggedRun:
 
 def find_runs(tracking_uri: str, experiment: str, kind: str, key: str) -> list[str]:
     """The ids of the runs of a kind (`trial`, `final`) and trial key in an experiment. Raises TrackingError."""
-    client = _client(tracking_uri)
-    with _translated(tracking_uri, "search runs"):
+    client = open_client(tracking_uri)
+    with translated(tracking_uri, "search runs"):
         found = client.get_experiment_by_name(experiment)
         query = f"tags.`tracker.key` = '{key}' and tags.`tracker.kind` = '{kind}'"
         return [] if found is None else [run.info.run_id for run in client.search_runs([found.experiment_id], query)]
@@ -74,14 +74,15 @@ def find_runs(tracking_uri: str, experiment: str, kind: str, key: str) -> list[s
 
 def tag_runs(tracking_uri: str, run_ids: list[str], tags: Mapping[str, str]) -> None:
     """Sets tags of runs, over what they were. Raises TrackingError."""
-    client = _client(tracking_uri)
-    with _translated(tracking_uri, "set tags"):
+    client = open_client(tracking_uri)
+    with translated(tracking_uri, "set tags"):
         for run_id in run_ids:
             for name, value in tags.items():
                 client.set_tag(run_id, name, value)
 
 
-def _client(tracking_uri: str) -> MlflowClient:
+def open_client(tracking_uri: str) -> MlflowClient:
+    """What asks MLflow. Raises NotFoundError where a database is not there, TrackingError where it cannot be reached."""
     path = database_path(tracking_uri)
     if path is not None and not path.is_file():
         raise NotFoundError(
@@ -92,12 +93,13 @@ def _client(tracking_uri: str) -> MlflowClient:
     settle(os.environ)
     from mlflow.tracking import MlflowClient
 
-    with _translated(tracking_uri, "reach the server"), no_stray_folder(tracking_uri):
+    with translated(tracking_uri, "reach the server"), no_stray_folder(tracking_uri):
         return MlflowClient(tracking_uri)
 
 
 @contextlib.contextmanager
-def _translated(tracking_uri: str, doing: str) -> Iterator[None]:
+def translated(tracking_uri: str, doing: str) -> Iterator[None]:
+    """Whatever MLflow raises inside is a TrackingError."""
     try:
         yield
     except TrackerError:

@@ -59,6 +59,9 @@ class Engine(Protocol):
     def open_ended(self) -> bool:
         """Whether runs may end before their number of epochs, or after it."""
 
+    def prepare(self) -> None:
+        """Builds what the first epoch would build. Raises TrainingError where that cannot be."""
+
     def run_epoch(self) -> Sequence[Epoch | Ended]:
         """Trains and scores every lane once more; one answer per lane."""
 

@@ -92,15 +92,19 @@ class Optimizer:
         columns = torch.tensor(table, dtype=torch.float32)[..., None]
         return [(row[0], row[1], row[2]) for row in columns]
 
-    def step(self, blocks: Sequence[Sequence[Tensor]], coefficients: tuple[Tensor, Tensor, Tensor]) -> None:
-        """One step in place; each block is (values, gradients, first moments, second moments), each (lanes, numbers)."""
+    def step(self, blocks: Sequence[Sequence[Tensor]], *coefficients: Sequence[Tensor]) -> None:
+        """One step in place; each block is (values, gradients, first moments, second moments), each (lanes, numbers).
+
+        `coefficients` are those of all blocks, or of each one.
+        """
         self._clip([block[1] for block in blocks])
-        for block in blocks:
+        told = coefficients if len(coefficients) == len(blocks) else coefficients * len(blocks)
+        for block, own in zip(blocks, told, strict=True):
             lanes, numbers = block[0].shape
             at_once = max(1, CACHE_FLOATS // max(1, numbers))
             for start in range(0, lanes, at_once):
                 part = slice(start, min(start + at_once, lanes))
-                self._step([tensor[part] for tensor in block], [c[part] for c in coefficients], part)
+                self._step([tensor[part] for tensor in block], [c[part] for c in own], part)
 
     def _clip(self, gradients: Sequence[Tensor]) -> None:
         """Shortens the gradients of lanes that want it, each lane alone; as torch.nn.utils.clip_grad_norm_ does."""

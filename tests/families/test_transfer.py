@@ -1,0 +1,293 @@
+"""Transfer learning: a network begins with a parent's weights; what is frozen stays; it is in the key, and derives again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load as read_safetensors
+from safetensors.torch import save
+from sklearn.datasets import load_digits
+
+from tests.families.test_shaped import IMAGE, SEQUENCE, arrays, given_network, spec
+from tests.studies.project import SmallProject
+from tests.training.cases import spec as mlp_spec
+from tracker import api
+from tracker.canonical import digest_bytes
+from tracker.config import parse_config, read_yaml
+from tracker.errors import TrackerError, TrainingError
+from tracker.families.family import start_training, train, train_cohort
+from tracker.families.transfer import adopt, layers_of
+from tracker.records import TrialSpec
+from tracker.terminal.forecast import forecast
+from tracker.training.draws import draw_batches
+
+BN = {"batch_norm": True}
+
+
+def with_parent(folder: Path, run: TrialSpec, weights: bytes | None, head: str = "kept") -> TrialSpec:
+    """A run that begins with these weights, which lie in the folder."""
+    assert weights is not None
+    digest = digest_bytes(weights)
+    (folder / f"{digest}.safetensors").write_bytes(weights)
+    return replace(run, parent={"weights": digest, "head": head})
+
+
+@pytest.mark.parametrize(("family", "shape", "knobs"), [("cnn", IMAGE, BN), ("rnn", SEQUENCE, {"layers": 2})])
+def test_frozen_layers_stay_and_the_head_has_a_rate_of_its_own(
+    tmp_path: Path, family: str, shape: tuple[int, ...], knobs: dict[str, Any]
+) -> None:
+    """Three epochs from a parent are those of plain PyTorch with parameter groups; frozen norms keep their statistics."""
+    data = replace(arrays(shape), parents=tmp_path)
+    parent = read_safetensors(train(spec(family, 1, 2, None, **knobs), data).weights)  # type: ignore[arg-type]
+    rates = {"optimizer": "adamw", "learning_rate": 0.02, "head_learning_rate": 0.1, "weight_decay": 0.01, "freeze": 1}
+    run = with_parent(tmp_path, spec(family, 2, 3, None, **knobs, **rates), save(parent), "new")
+    fresh = given_network(family, replace(run, parent={}, params={**run.params, "freeze": 0}), data).state_dict()
+    net = given_network(family, run, data)
+    found, layers = net.state_dict(), layers_of([name for name, _ in net.named_parameters()])
+    for name, tensor in found.items():
+        expected = fresh[name] if name.startswith("head.output") else parent[name]
+        assert torch.equal(tensor, expected), name
+    frozen = [name for name in found if name.startswith(("blocks.block_0", "recurrent.")) and "_l1" not in name]
+    frozen = [name for name in frozen if "block_1" not in name]
+    assert layers[0] in {"blocks.block_0", "recurrent.l0"}
+    head = [p for name, p in net.named_parameters() if name.startswith("head.output")]
+    body = [p for name, p in net.named_parameters() if name not in frozen and not name.startswith("head.output")]
+    steps = torch.optim.AdamW([{"params": body}, {"params": head, "lr": 0.1}], lr=0.02, weight_decay=0.01)
+    x, y = torch.from_numpy(data.x_train).reshape(-1, *shape), torch.from_numpy(data.y_train)
+    for epoch in range(1, 4):
+        net.train()
+        if family == "cnn":
+            net.blocks[0].eval()  # type: ignore[operator, index, union-attr]
+        for batch in draw_batches(run.seed, epoch, len(y), 16, 16):
+            rows = torch.from_numpy(batch[batch < len(y)])
+            steps.zero_grad()
+            torch.nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+            steps.step()
+    ours = read_safetensors(train(run, data).weights)  # type: ignore[arg-type]
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(ours[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+        if name in frozen:
+            assert torch.equal(ours[name], parent[name]), name
+
+
+def test_a_pause_changes_nothing(tmp_path: Path) -> None:
+    """Paused and gone on with elsewhere, a run with frozen layers and a parent comes to the same outcome."""
+    data = replace(arrays(), parents=tmp_path)
+    weights = train(spec("cnn", 1, 2, None, **BN), data).weights
+    run = with_parent(tmp_path, spec("cnn", 2, 4, None, **BN, freeze=2, head_learning_rate=0.1), weights)
+    [paused] = start_training([run], data).advance(2)
+    assert train(run, data).outcome == train(run, data, checkpoint=paused.checkpoint).outcome
+
+
+def test_lanes_begin_with_parents_too(tmp_path: Path) -> None:
+    """Fully connected networks: a lane with a parent beside one without gives the bits of each alone, and begins lower."""
+    from tests.training.cases import arrays as table
+
+    data = replace(table(), parents=tmp_path)
+    plain = mlp_spec(1, 2, hidden_layers=1, units=9, batch_norm=True, learning_rate=0.01)
+    weights = train(plain, data).weights
+    child = with_parent(tmp_path, replace(plain, seed=2), weights)
+    together = [result.outcome for result in train_cohort([plain, child], data)]
+    assert [train(plain, data).outcome, train(child, data).outcome] == together
+    assert together[1].history[0]["train_loss"] < together[0].history[0]["train_loss"]
+
+
+def test_a_parent_is_in_the_key() -> None:
+    """Other weights, or another head, are another trial; without a parent the key is what it was."""
+    plain = spec("cnn")
+    parents = [
+        {"weights": "a" * 64, "head": "new"},
+        {"weights": "b" * 64, "head": "new"},
+        {"weights": "a" * 64, "head": "kept"},
+    ]
+    assert len({plain.key, *(replace(plain, parent=parent).key for parent in parents)}) == 4
+    assert plain.key == replace(plain, parent={}).key
+
+
+def tensors(*names: str, size: int = 2) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros(size, size) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        (
+            tensors("blocks.block_0.convolution.weight"),
+            r"blocks.block_1: the parent has no blocks.block_1.convolution.weight; its",
+        ),
+        (
+            tensors("blocks.block_0.convolution.weight") | tensors("blocks.block_1.convolution.weight", size=3),
+            r"blocks.block_1: blocks.block_1.convolution.weight is \(2, 2\), the parent's \(3, 3\); take the hyperparameters",
+        ),
+        (
+            tensors(*(f"blocks.block_{n}.convolution.weight" for n in range(3))),
+            "blocks.block_2: the parent has this layer, the network has none; take the parent's depth",
+        ),
+        ({}, "blocks.block_0: the parent has no blocks.block_0.convolution.weight; its layers are none"),
+    ],
+)
+def test_what_does_not_fit_names_its_layer(theirs: dict[str, torch.Tensor], told: str) -> None:
+    """A layer that is missing, of another shape or too many; the head matters only where it is kept."""
+    own = tensors("blocks.block_0.convolution.weight", "blocks.block_1.convolution.weight", "head.output.weight")
+    with pytest.raises(TrainingError, match=told):
+        adopt(own, theirs, "head.output", is_kept=False)
+
+
+DIGITS = """
+seed: 3
+data: {source: table.csv, target: digit, shape: [1, 8, 8]}
+model: {family: cnn}
+training: {epochs: 4, early_stopping: null}
+hyperparameters: {blocks: 2, filters: [8, 16], batch_norm: true, head_units: 16, batch_size: 32, learning_rate: 1e-2}
+search_space: {augment_noise: [0.0, 0.2]}
+studies:
+  random: {sampler: random, trials: 1}
+compare: {test_looks: 1}
+tracking: {experiment: digits}
+"""
+
+
+def digits(folder: Path, wanted: range, text: str = DIGITS) -> SmallProject:
+    """A project over the handwritten digits of some classes."""
+    x, y = load_digits(return_X_y=True)
+    table = pd.DataFrame(x.astype(int), columns=[f"p{n:02d}" for n in range(64)]).assign(digit=y)
+    folder.mkdir()
+    return SmallProject.made(folder, table[table["digit"].isin(wanted)], text)
+
+
+def here(project: SmallProject) -> api.Project:
+    return api.Project(project.paths, "sqlite:///unused.db", 1, "tests")
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    """A network that was tuned on the digits 0 to 4."""
+    project = digits(tmp_path_factory.mktemp("digits") / "low", range(5))
+    api.tune(project.config, "random", project=here(project), deliver=False)
+    return project
+
+
+CHILD = DIGITS.replace("family: cnn", "family: cnn, transfer: {from: ../low/models/random}").replace(
+    "epochs: 4", "epochs: 2"
+)
+FROZEN = CHILD.replace("search_space: {", "search_space: {freeze: [1, 2], ").replace("trials: 1", "trials: 2")
+
+
+def test_other_digits_are_learned_from_the_first_ones(parent: SmallProject, tmp_path: Path) -> None:
+    """The digits 5 to 9 begin with a network for 0 to 4: the head is new, frozen blocks are the parent's, all derives again."""
+    (tmp_path / "low").symlink_to(parent.paths.root)
+    project = digits(tmp_path / "high", range(5, 10), FROZEN)
+    study = api.tune(project.config, "random", project=here(project), deliver=False)
+    assert {trial.trial.spec.parent["head"] for trial in study.trials} == {"new"}
+    theirs = read_safetensors((parent.paths.models / "random" / "weights.safetensors").read_bytes())
+    best = study.best_trial.trial
+    ours = read_safetensors((project.paths.models / "random" / "weights.safetensors").read_bytes())
+    for name in (name for name in ours if name.startswith("blocks.block_0")):
+        assert torch.equal(ours[name], theirs[name]), name
+    assert best.metrics["val_f1"] > 0.9
+    (parent.paths.models / "random").rename(parent.paths.models / "gone")
+    try:
+        [found] = api.verify(project.config, "random", project=here(project))
+        assert ("identical", None) == (found.state, found.first_difference)
+        kept = next((project.paths.splits.parent / "parents").glob("*.safetensors"))
+        kept.unlink()
+        [found] = api.verify(project.config, "random", project=here(project))
+        assert found.state == "cannot"
+    finally:
+        (parent.paths.models / "gone").rename(parent.paths.models / "random")
+
+
+def test_a_head_is_kept_where_the_classes_are_the_parents(parent: SmallProject) -> None:
+    """From its own model folder a project goes on where it was: the first epoch is better than the first from nothing."""
+    config = parent.config.with_("model.transfer", {"from": "models/random"}).with_(
+        "studies.again", {"sampler": "random", "trials": 1}
+    )
+    study = api.tune(config, "again", project=here(parent), deliver=False)
+    [trial] = study.trials
+    assert trial.trial.spec.parent["head"] == "kept"
+    assert trial.history.iloc[0]["val_loss"] < 0.3
+
+
+CHILD_OF = "model: {transfer: {from: models/random}}\nhyperparameters: "
+WRONG = [
+    (
+        "model: {transfer: {}}",
+        "model.transfer: from: missing; say whose weights: a model folder, a .safetensors file, or models:/",
+    ),
+    ("model: {transfer: [a]}", "model.transfer: expected entries"),
+    ("model: {transfer: {from: 3}}", "model.transfer.source: expected text"),
+    ("model: {transfer: {from: ''}}", "model.transfer"),
+    ("model: {transfer: {from: x, freeze: 2}}", "model.transfer.freeze: unknown"),
+    ("model: {transfer: {from: x, head: both}}", "model.transfer.head: expected 'auto', 'new' or 'keep'"),
+    (
+        "model: {transfer: {from: absent}}",
+        "model.transfer.from: .*absent cannot be read .No such file.*; give a model folder",
+    ),
+    (
+        "model: {transfer: {from: text.safetensors}}",
+        "text.safetensors is no safetensors file .*safetensors.torch.save_file",
+    ),
+    ("model: {transfer: {from: empty.safetensors}}", "empty.safetensors holds no tensors"),
+    (
+        "model: {transfer: {from: bare}}",
+        "bare/model.json cannot be read as a model's description; give the .safetensors file",
+    ),
+    ("model: {transfer: {from: 'models:/x'}}", "models:/x: expected models:/NAME@ALIAS or models:/NAME/VERSION"),
+    (
+        "hyperparameters: {freeze: 1}",
+        "hyperparameters.freeze: has an effect only with a parent; say model.transfer.from",
+    ),
+    ("search_space: {freeze: [0, 1]}", "hyperparameters.freeze: has an effect only with a parent"),
+    (
+        "{model: {transfer: {from: models/random}}, hyperparameters: {freeze: 4}}",
+        "freeze: 4 leaves nothing to train of 4 layers",
+    ),
+    (
+        "{model: {transfer: {from: models/random}}, hyperparameters: {freeze: -1}}",
+        "freeze: expected at least 0, found -1",
+    ),
+    (
+        "{model: {transfer: {from: models/random}}, hyperparameters: {filters: [4, 8]}}",
+        "studies.random: blocks.block_0: blocks",
+    ),
+    (
+        "{model: {transfer: {from: models/random}}, hyperparameters: {batch_norm: false}}",
+        "blocks.block_0: the parent has no",
+    ),
+    (
+        "{model: {transfer: {from: models/random}}, hyperparameters: {head_units: 8}}",
+        r"head.hidden: head.hidden.weight is \(8, ",
+    ),
+    (
+        "{model: {transfer: {from: models/random}}, hyperparameters: {head_learning_rate: -1}}",
+        "head_learning_rate: expected at",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), WRONG, ids=[wrong for wrong, _ in WRONG])
+def test_what_is_wrong_is_told_before_anything_runs(parent: SmallProject, wrong: str, told: str) -> None:
+    """A parent that is none, or does not fit: one line with the place and what to do, before a trial runs."""
+    root = parent.paths.root
+    (root / "text.safetensors").write_text("no tensors")
+    (root / "empty.safetensors").write_bytes(save({}))
+    (root / "bare").mkdir(exist_ok=True)
+    (root / "bare" / "weights.safetensors").write_bytes(save(tensors("a")))
+    tree = read_yaml(DIGITS.encode(), "params.yaml")
+    for section, entries in read_yaml(wrong.encode(), "params.yaml").items():
+        tree[section] = {**tree.get(section, {}), **entries}
+    with pytest.raises(TrackerError, match=told) as caught:
+        api.tune(parse_config(tree, "params.yaml"), "random", project=here(parent), deliver=False)
+    assert all(len(line) < 400 for line in str(caught.value).splitlines())
+
+
+def test_check_misses_the_parent(parent: SmallProject) -> None:
+    """`tracker check` tells a parent that is not there beside all other faults."""
+    config = parent.config.with_("model.transfer", {"from": "absent"})
+    with pytest.raises(TrackerError, match=r"model.transfer.from: .*absent cannot be read"):
+        list(forecast(config, parent.paths))
