@@ -114,12 +114,11 @@ def kill_machine(cluster: Any, node: Any) -> None:
 
 
 def test_one_digest_wherever_a_study_runs(fresh: SmallProject, tmp_path: Path, connected: Any) -> None:
-    """A study with a pruner: this process, two others, one node, and two of which one joins late and is killed at work."""
+    """A study with a pruner: this process, two others, one node; a second one joins late and is killed with work in hand."""
     plan, nomad = fresh.plan("tpe", **PRUNED), Nomad(fresh, connected)
     found = {
         "here": fresh.run(plan),
         "processes": fresh.run(plan, tmp_path / "processes", ProcessExecutor(fresh.source, 2)),
-        "a node": fresh.run(plan, tmp_path / "node", RayExecutor(fresh.data, None)),
         "nodes": fresh.run(plan, tmp_path / "nodes", nomad),
     }
     assert {found["here"].digest} == {result.digest for result in found.values()}

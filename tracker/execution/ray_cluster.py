@@ -38,6 +38,7 @@ from tracker.training.loop import Result
 
 POLL_S = 1.0  # how often the cluster is asked which nodes it has
 CONNECT_S = 10.0
+LEAVING_S = 0.5
 WAITS_S = 60.0  # for a node, where there is none
 SHOWN = 3  # differences of a node
 
@@ -153,6 +154,9 @@ class RayExecutor(Pool[Actor]):
         """A node that is lost, and an actor that had not begun, blame no trial."""
         self._end([worker])
         self._look_around(link, at_once=True)
+        if worker.node in self._nodes:  # a node that is being shut down ends its workers a moment before it is gone
+            time.sleep(LEAVING_S)
+            self._look_around(link, at_once=True)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         ending = f"{self._name(worker.node)}: {lines[-1] if lines else type(error).__name__}"
         if worker.node not in self._nodes:
