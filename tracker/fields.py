@@ -52,6 +52,7 @@ _runs = {
     "rule": whole(1, 10**4),
     "refit": flag,
     "all": flag,
+    "prune": one_of("forgiving", "aggressive"),
 }
 _fold = entries({}, {**{name: whole(1, 10**4) for name in ("fold", "folds", "repeat", "rule")}, "all": flag})
 _column = entries({"name": text, "kind": text})

@@ -239,6 +239,16 @@ class Trial:
         return "failed" if "failed" in states else "pruned" if "paused" in states else "complete"
 
 
+def untrained(key: str) -> TrialOutcome:
+    """The outcome of a run that was not begun, because its trial was stopped after the runs before it."""
+    return TrialOutcome(key, "paused", 0, None, {}, (), None, None)
+
+
+def trained_runs(outcomes: Sequence[TrialOutcome]) -> int:
+    """How many runs of a trial were begun."""
+    return sum(outcome.state != "paused" or outcome.epochs > 0 for outcome in outcomes)
+
+
 def run_value(study: StudySpec, outcome: TrialOutcome) -> float | None:
     """The objective of one run at its kept epoch; None where it has not run to its end, or the metric is undefined."""
     return objective_value(outcome.state, outcome.metrics, study.objective["metric"])

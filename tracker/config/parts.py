@@ -21,7 +21,7 @@ from pydantic import (
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
-from tracker.config.runs import CrossValidation, run_faults
+from tracker.config.runs import CrossValidation, looks_back, run_faults
 from tracker.config.stopping import Stop, stop_faults
 from tracker.metrics import ASKED, Direction, direction_of
 from tracker.pruner_table import PRUNERS
@@ -277,7 +277,7 @@ class Study(Part):
                 not row.needs_trials and self.trials is not None
             ),
             f"generation belongs to samplers that learn, to pruners and to stop; {name} does not learn": (
-                not row.learns and self.pruner is None and self.stop is None and self.generation is not None
+                not row.learns and not looks_back(self) and self.generation is not None
             ),
             f"sampler {name} needs generations of {row.least_generation} trials or more": (
                 self.generation is not None and self.generation < row.least_generation

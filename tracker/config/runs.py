@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -11,10 +11,19 @@ from tracker.config.base import Part
 
 
 class CrossValidation(Part):
-    """Each configuration is trained once per fold of train and validation, on all other folds; `repeats` deal them anew."""
+    """Each configuration is trained once per fold of train and validation, on all other folds; `repeats` deal them anew.
+
+    `prune` says after how bad a start it is not trained on the other folds (`tracker.studies.fold_rungs`).
+    """
 
     folds: int = Field(default=5, ge=2, le=100)
     repeats: int = Field(default=1, ge=1, le=100)
+    prune: Literal["never", "forgiving", "aggressive"] = "never"
+
+    @property
+    def prunes(self) -> bool:
+        """Whether hopeless configurations stop after few folds."""
+        return self.prune != "never"
 
 
 def run_faults(study: Any) -> Mapping[str, bool]:
@@ -44,4 +53,10 @@ def runs_of(study: Any, rule: int) -> dict[str, Any]:
         return {} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate}
     folds = study.cross_validation
     told = {"folds": folds.folds, "repeats": folds.repeats, "rule": rule, "aggregate": study.aggregate}
-    return told | ({"refit": True} if study.refit else {})
+    return told | ({"refit": True} if study.refit else {}) | ({"prune": folds.prune} if folds.prunes else {})
+
+
+def looks_back(study: Any) -> bool:
+    """Whether something is decided after each generation of a study, whatever its sampler."""
+    folds = study.cross_validation
+    return study.pruner is not None or study.stop is not None or (folds is not None and folds.prunes)

@@ -31,6 +31,7 @@ from tracker.search.stopping import Stopping
 from tracker.seeds import bit_generator
 from tracker.store.conflicts import refuse_other_proposal
 from tracker.studies.finished import finished_in, recorded_spec
+from tracker.studies.fold_rungs import FoldDecisions
 from tracker.studies.plan import Planner
 from tracker.studies.report import study_files
 from tracker.studies.rungs import Decisions, told
@@ -126,7 +127,8 @@ class _Verifying:
             return other_space
         spec, trials = self.study.spec, self.study.result.trials
         sampler, planner = open_sampler(spec), Planner(spec)
-        decisions, stopping = Decisions(spec), Stopping(spec)
+        decisions: Decisions | FoldDecisions = FoldDecisions(spec) if "prune" in spec.runs else Decisions(spec)
+        stopping = Stopping(spec)
         for generation, (start, count) in enumerate(plan_generations(spec, len(trials))):
             searched = sampler.propose(generation, count, start)
             proposals = [planner.propose(start + place, generation, values) for place, values in enumerate(searched)]
@@ -174,7 +176,7 @@ class _Verifying:
                 return replace(self._verdict(), state="differs", first_difference=difference)
         return None
 
-    def _other_decision(self, decisions: Decisions, trials: Sequence[Trial]) -> Verdict | None:
+    def _other_decision(self, decisions: Decisions | FoldDecisions, trials: Sequence[Trial]) -> Verdict | None:
         """Where a pruner decides otherwise than the outcomes of a generation say."""
         words = decisions.first_other(trials)
         if words is None:

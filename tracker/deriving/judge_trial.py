@@ -13,6 +13,7 @@ from tracker.deriving.find_rows import Missing, find_rows
 from tracker.deriving.find_trial import Recorded
 from tracker.deriving.verdict import Verdict
 from tracker.errors import TrackerError
+from tracker.records import untrained
 from tracker.surroundings.changes import Cause
 
 
@@ -25,6 +26,8 @@ def reproduce_record(
     """
     found = _reproduce_run(recorded, root, splits, fresh, weights)
     for other in recorded.others:
+        if other.outcome == untrained(other.spec.key):
+            continue
         if not found.is_sound:
             break
         found = _worse(found, _reproduce_run(other, root, splits, fresh))

@@ -37,7 +37,7 @@ from tracker.store.queue import (
     trial_name,
 )
 from tracker.store.results import Results
-from tracker.store.stored import Decision, Finished, StoredTrial, paused_slot
+from tracker.store.stored import Decision, Finished, StoredTrial, slots_of
 from tracker.store.weights import CheckpointFiles, WeightFiles
 
 FILE = "store.db"
@@ -164,7 +164,7 @@ class Store(Results):
         """A trial that has been settled: ended, or stopped at a rung. Raises NotFoundError."""
         proposal = self.proposal(study_key, number)
         epoch = self.stopped(study_key, proposal.generation).get(number)
-        slots = [key if epoch is None else paused_slot(key, epoch) for key in proposal.keys]
+        slots = slots_of(proposal, epoch)
         if len(found := self.outcomes(slots)) < len(set(slots)):
             raise NotFoundError(f"trial {number} of study {study_key[:12]} has no outcome yet")
         return StoredTrial(

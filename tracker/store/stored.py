@@ -55,6 +55,18 @@ def outcome_slot(outcome: TrialOutcome) -> str:
     return paused_slot(outcome.key, outcome.epochs) if outcome.state == "paused" else outcome.key
 
 
+def slots_of(proposal: Proposal, rung: int | None) -> list[str]:
+    """The keys of the outcomes of a settled trial; `rung` says where it was stopped, if it was.
+
+    A single run was stopped after so many epochs, a trial of several after so many runs: the others were not begun.
+    """
+    if rung is None:
+        return list(proposal.keys)
+    if len(proposal.runs) == 1:
+        return [paused_slot(proposal.spec.key, rung)]
+    return [key if place < rung else paused_slot(key, 0) for place, key in enumerate(proposal.keys)]
+
+
 def paused_slot(key: str, epochs: int) -> str:
     """The key of the outcome of a run that was stopped after so many epochs."""
     return f"{key}/{epochs:08d}"

@@ -9,7 +9,7 @@ from typing import Any
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.fields import check_foreign, model
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from
+from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from, trained_runs
 from tracker.remedies import fetch_again
 from tracker.store.store import Store
 from tracker.store.stored import Decision, Finished, outcome_slot
@@ -76,8 +76,9 @@ def put_decisions(store: Store, key: str, trials: Iterable[tuple[Proposal, Seque
     """
     stops: dict[tuple[int, int], list[int]] = {}
     for proposal, outcomes in trials:
-        if outcomes[0].state == "paused":
-            stops.setdefault((proposal.generation, outcomes[0].epochs), []).append(proposal.number)
+        if any(outcome.state == "paused" for outcome in outcomes):
+            rung = outcomes[0].epochs if len(outcomes) == 1 else trained_runs(outcomes)
+            stops.setdefault((proposal.generation, rung), []).append(proposal.number)
     for (generation, epoch), numbers in stops.items():
         store.put_outcomes(key, [], rung=Decision(generation, epoch, tuple(numbers)))
 

@@ -55,20 +55,21 @@ def audit_study(
     )[:count]
     if not pruned:
         raise NotFoundError(f"{spec.name}: no trial was pruned, so there is nothing to audit")
-    keys = [trial.spec.key for trial in pruned]
+    keys = [key for trial in pruned for key in trial.proposal.keys]
+    runs = [run for trial in pruned for run in trial.proposal.runs]
     known = store.outcomes(keys)
-    for results in executor.run([Segment(trial.spec) for trial in pruned if trial.spec.key not in known]):
+    for results in executor.run([Segment(run) for run in runs if run.key not in known]):
         rows = [
             Finished(one.spec, one.outcome, one.timing, one.weights, provenance, environment=one.environment)
             for one in results
         ]
         store.put_outcomes(spec.key, rows)
     whole = store.outcomes(keys)
-    stopped = {trial.number: trial.outcome.epochs for trial in pruned}
-    finished = [Trial.of(spec, trial.proposal, [whole[trial.spec.key]]) for trial in pruned]
+    stopped = {trial.number: sum(outcome.epochs for outcome in trial.outcomes) for trial in pruned}
+    finished = [Trial.of(spec, trial.proposal, [whole[key] for key in trial.proposal.keys]) for trial in pruned]
     finished.sort(key=lambda trial: trial.number)
     wrong = [trial.number for trial in finished if _beats(trial, result)]
-    epochs = sum(trial.outcome.epochs for trial in finished)
+    epochs = sum(outcome.epochs for trial in finished for outcome in trial.outcomes)
     return Audit(tuple(finished), tuple(wrong), sum(stopped.values()), epochs)
 
 

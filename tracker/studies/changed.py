@@ -49,7 +49,7 @@ def list_changes(last: StudySpec, spec: StudySpec) -> list[str]:
             parts = ", ".join(part for part, _, _ in _pairs(was or {}, now or {}))
             found.append(f"{name} ({parts})")
         elif name == "runs":
-            folded = any(part in {"folds", "rule"} for part, _, _ in _pairs(was or {}, now or {}))
+            folded = any(part in {"folds", "rule", "refit", "prune"} for part, _, _ in _pairs(was or {}, now or {}))
             found.append("cross_validation" if folded else "repeats")
         else:
             found.append(WORDS.get(name, name))

@@ -11,7 +11,7 @@ from typing import Any
 from tracker.aggregation import RULE, rows_of_runs
 from tracker.canonical import canonical_json
 from tracker.config import Config, Refinement, Study, pruner_settings
-from tracker.config.runs import runs_of
+from tracker.config.runs import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
@@ -126,7 +126,7 @@ def study_spec(
 
 def _decided_in(study: Study) -> int | None:
     """The generation of a sampler that needs none, where something else is decided after each."""
-    return GENERATION if study.pruner or study.stop else None
+    return GENERATION if looks_back(study) else None
 
 
 def _refined(study: Refinement, base: StudyPlan, find: Find) -> tuple[Space, dict[str, Any]]:

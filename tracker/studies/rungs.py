@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from tracker.aggregation import aggregate
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
-from tracker.records import HYPERGRADIENT, Proposal, StudySpec, Timing, Trial, TrialOutcome
+from tracker.records import HYPERGRADIENT, Proposal, StudySpec, Timing, Trial, TrialOutcome, run_value, trained_runs
 from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
 from tracker.store.store import Store
@@ -21,11 +22,18 @@ from tracker.training.loop import Checkpoint, Result
 
 
 def told(spec: StudySpec, trial: Trial) -> Told:
-    """What a sampler hears of a trial; a trial of several runs has no curve of its own."""
-    curve = curve_of(spec, trial.outcome) if len(trial.outcomes) == 1 else ()
+    """What a sampler hears of a trial; one of several runs has no curve, but the mean so far where it was stopped."""
+    curve = curve_of(spec, trial.outcome) if len(trial.outcomes) == 1 else _mean_so_far(spec, trial)
     asked, metrics = spec.training.get("hypergradients", ()), trial.metrics
     slopes = tuple((name, metrics.get(HYPERGRADIENT + name)) for name in asked)
     return Told(trial.number, trial.values, curve, trial.state, slopes)
+
+
+def _mean_so_far(spec: StudySpec, trial: Trial) -> tuple[tuple[int, float | None], ...]:
+    trained = trained_runs(trial.outcomes)
+    if trained == len(trial.outcomes):
+        return ()
+    return ((trained, aggregate([run_value(spec, one) for one in trial.outcomes[:trained]], "mean", "")),)
 
 
 def curve_of(spec: StudySpec, outcome: TrialOutcome) -> tuple[tuple[int, float | None], ...]:

@@ -17,6 +17,7 @@ from tracker.store.conflicts import refuse_other_proposal
 from tracker.store.store import Store
 from tracker.store.stored import Finished
 from tracker.studies.changed import describe_change
+from tracker.studies.fold_rungs import FoldRace
 from tracker.studies.plan import Planner, StudyPlan
 from tracker.studies.result import StudyResult, best_trial, summarise_study
 from tracker.studies.rungs import Race, pruner_of, told
@@ -58,7 +59,7 @@ def run_study(
     sampler, pruner, stopping = open_sampler(plan.spec), pruner_of(plan.spec), Stopping(plan.spec)
     for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
         proposals = run.propose(sampler, generation, count, start)
-        trials = run.complete(proposals) if pruner is None else run.prune(proposals, generation, pruner)
+        trials = run.settle(proposals, generation) if pruner is None else run.prune(proposals, generation, pruner)
         if stopping.after(trials):
             break
         sampler.tell([told(plan.spec, trial) for trial in trials])
@@ -149,6 +150,20 @@ class _Run:
             known |= self.store.outcomes([result.spec.key for result in results])
             self.take(waiting, known)
             self.report()
+        return [self.trials[proposal.number] for proposal in proposals]
+
+    def settle(self, proposals: Sequence[Proposal], generation: int) -> list[Trial]:
+        """The trials of a generation; where the study says so, hopeless ones stop after few of their runs."""
+        best = best_trial(list(self.trials.values()), self.plan.spec.objective["direction"])  # of earlier generations
+        if "prune" not in self.plan.spec.runs or best is None:
+            return self.complete(proposals)
+        race = FoldRace(self.plan.spec, self.key, self.store, self.executor, self.segment, self.finished)
+        self.replayed += len(self.store.stopped(self.key, generation))
+        stopped = race.run(proposals, generation, best)
+        for proposal in proposals:
+            if proposal.number in stopped:
+                self.trials[proposal.number] = Trial.of(self.plan.spec, proposal, stopped[proposal.number])
+        self.complete([proposal for proposal in proposals if proposal.number not in stopped])
         return [self.trials[proposal.number] for proposal in proposals]
 
     def prune(self, proposals: Sequence[Proposal], generation: int, pruner: Pruner) -> list[Trial]:

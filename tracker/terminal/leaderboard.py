@@ -179,7 +179,8 @@ def _runs_lines(found: Mapping[str, Any]) -> list[str]:
     runs = found.get("runs") or []
     if not runs:
         return []
-    told = ", ".join(f"{_text(run['value'])} ({_which(run)})" for run in runs)
+    texts = ["stopped" if run.get("state") == "paused" else _text(run["value"]) for run in runs]
+    told = ", ".join(f"{text} ({_which(run)})" for text, run in zip(texts, runs, strict=True))
     return [f"runs      {len(runs)}: {told}", f"spread    {_text(found.get('spread'))} (standard deviation)"]
 
 

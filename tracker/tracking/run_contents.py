@@ -26,6 +26,7 @@ from tracker.records import (
     records_from,
     run_spread,
     run_value,
+    trained_runs,
 )
 from tracker.store.environments import earlier_environments
 from tracker.store.store import Store
@@ -167,7 +168,7 @@ def trial_run(store: Store, study_key: str, number: int, apart: str | None = Non
     """
     study, stored = store.study(study_key), store.trial(study_key, number)
     trial = Trial.of(study, stored.proposal, stored.outcomes)
-    timing, record = _whole(stored.timings), trial_record(study_key, stored)
+    timing, record = _whole(stored.timings[: trained_runs(stored.outcomes)]), trial_record(study_key, stored)
     tags = {**_trial_tags(study_key, study, trial), **_source_tags(stored.provenances[0])}
     single = len(stored.outcomes) == 1
     points = list(_curve(trial.outcome, timing)) + list(_kept(trial.outcome, timing)) if single else []
