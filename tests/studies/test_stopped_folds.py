@@ -175,9 +175,9 @@ def test_an_audit_finishes_all_folds(base: SmallProject, truth: StudyResult, tmp
     with Store.open(project.paths.store) as store:
         found = audit_study(truth, store, InlineExecutor(project.data), {})
     stopped = [trial for trial in truth.trials if trial.state == "pruned"]
-    assert [trial.number for trial in stopped] == [trial.number for trial in found.trials]
-    assert {FOLDS} == {trained_runs(trial.outcomes) for trial in found.trials}
-    assert all(trial.value is not None for trial in found.trials)
+    assert [trial.number for trial in stopped] == [trial.number for trial in found.finished]
+    assert {FOLDS} == {trained_runs(trial.outcomes) for trial in found.finished}
+    assert all(trial.value is not None for trial in found.finished)
     assert sum(outcome.epochs for trial in stopped for outcome in trial.outcomes) < found.whole_epochs
     assert truth.digest == project.run(plan_of(project), executor=Forbidden(project.data)).digest
 

@@ -48,3 +48,9 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             value = str(new.get(name, "none"))
             short = isinstance(new.get(name), str | int | float) and len(value) <= ROOM
             yield f"{name} {value}" if short or name not in new else f"other {name}"
+
+
+def fold_name(rows: Mapping[str, Any]) -> str:
+    """The fold that a run is scored on, as metrics are named by it: `fold_1`; of a later repeat `repeat_2_fold_1`."""
+    repeat = f"repeat_{rows['repeat']}_" if rows["repeat"] > 1 else ""
+    return f"{repeat}fold_{rows['fold']}"

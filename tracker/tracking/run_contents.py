@@ -32,7 +32,7 @@ from tracker.store.environments import earlier_environments
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial
 from tracker.tracking.figures import test_figures
-from tracker.tracking.names import told_apart
+from tracker.tracking.names import fold_name, told_apart
 
 FORMAT = 2  # of record.json
 RECORD, FINAL = "record.json", "final.json"  # artifacts that hold what MLflow would round, cut or merge
@@ -334,12 +334,6 @@ def _over_runs(study: StudySpec, trial: Trial, timing: Timing) -> Iterator[Point
         for name, value in outcome.metrics.items() if "rows" in run.data else ():
             if _is_number(value):
                 yield Point(f"{fold_name(run.data['rows'])}/{name}", float(value or 0.0), when, 0)
-
-
-def fold_name(rows: Mapping[str, Any]) -> str:
-    """The fold that a run is scored on, as metrics are named by it: `fold_1`; of a later repeat `repeat_2_fold_1`."""
-    repeat = f"repeat_{rows['repeat']}_" if rows["repeat"] > 1 else ""
-    return f"{repeat}fold_{rows['fold']}"
 
 
 def _final_tags(store: Store, final_digest: str, final: Mapping[str, Any]) -> dict[str, str]:
