@@ -1,4 +1,4 @@
-"""How the runs of studies of one name are told apart: by what their settings differ in."""
+"""How the runs of studies of one name are told apart, by what their settings differ in, and how folds are named."""
 
 from __future__ import annotations
 
