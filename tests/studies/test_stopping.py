@@ -21,6 +21,7 @@ from tracker.deriving.find_study import find_study
 from tracker.deriving.judge_study import FreshProcesses, verify_recorded
 from tracker.errors import ConfigError
 from tracker.execution.executor import InlineExecutor
+from tracker.reporting.words import studies as page_studies
 from tracker.search.stopping import Stopping, stopped
 from tracker.store.store import Store
 from tracker.studies.runner import Progress
@@ -121,6 +122,10 @@ def test_summary_report_and_mlflow_say_why(tuned: SmallProject) -> None:
         summary = store.finish(found.spec.key)
     assert summary is not None
     assert words == summary[0]["stopped"]
+    shown: Any = SimpleNamespace(studies={"tpe": {**report, "refines": {"study": "random"}}})
+    [line] = page_studies(shown)
+    assert line["states"].endswith(f"; stopped: {words}")
+    assert "tpe, refines random" == line["sampler"]
     assert "2" == study_params(found.spec)["stop_plateau"]
     assert f"Stopped: {words}." in study_note(Ended(found.spec, summary[0], {}), ())
     head = parse_canonical(tuned.paths.records("tpe").read_bytes().splitlines()[0])

@@ -65,12 +65,19 @@ def studies(facts: Facts) -> list[dict[str, Any]]:
     """A line per study."""
     return [
         {
-            "name": name, "sampler": report["sampler"], "trials": len(report["trials"]),
-            "states": ", ".join(f"{count} {state}" for state, count in report["states"].items() if count),
+            "name": name, "sampler": _searched_by(report), "trials": len(report["trials"]),
+            "states": ", ".join(f"{count} {state}" for state, count in report["states"].items() if count)
+            + (f"; stopped: {report['stopped']}" if report.get("stopped") else ""),
             "best": None if report["best"] is None else f"{name}/{report['best']}", "value": report["best_value"],
         }
         for name, report in facts.studies.items()
     ]  # fmt: skip
+
+
+def _searched_by(report: Mapping[str, Any]) -> str:
+    """The sampler of a study, and what it refines."""
+    refines = report.get("refines")
+    return f"{report['sampler']}, refines {refines['study']}" if refines else str(report["sampler"])
 
 
 def certainty(facts: Facts) -> list[str]:
