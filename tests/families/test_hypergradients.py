@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.cases import arrays, spec
+from tracker.execution.executor import one_thread
 from tracker.families.family import train, train_cohort
 from tracker.families.mlp import Dropout
 from tracker.families.mlp_lanes import MlpLanes
@@ -26,6 +28,13 @@ from tracker.training.schedules import learning_rates
 
 NAMES = ["label_smoothing", "learning_rate", "momentum", "weight_decay"]
 DATA = arrays(rows=29, features=4, validation=21)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """As in training; more would be slower on networks this small."""
+    with one_thread():
+        yield
 
 
 def asked(one: TrialSpec, names: list[str] = NAMES) -> TrialSpec:
