@@ -2,6 +2,8 @@
 
 Workers are started and have loaded torch before anything is timed; each round takes all in turn, so that a machine that is
 busy with other things is busy with them for all. Plain tasks train one trial each and record nothing.
+
+`--digests` runs a study of each sampler, one with a pruner among them, in each of these ways, and compares their digests.
 """
 
 from __future__ import annotations
@@ -22,8 +24,18 @@ from tracker.execution.ray_cluster import RayExecutor
 from tracker.execution.row_sets import arrays_of
 from tracker.execution.trainer import Segment
 from tracker.records import TrialSpec
+from tracker.store.store import Store
+from tracker.studies.runner import run_study
 
 CALLS = 500
+LEARNS = {"trials": 16, "generation": 8}
+STUDIES: dict[str, dict[str, Any]] = {
+    "random": {"sampler": "random", "trials": 16},
+    "qmc": {"sampler": "qmc", "trials": 16},
+    **{name: {"sampler": name, **LEARNS} for name in ("tpe", "gp", "cmaes", "nsga2")},
+    "tpe, median": {"sampler": "tpe", **LEARNS, "pruner": {"name": "median", "n_startup_trials": 3}},
+    "random, halving": {"sampler": "random", **LEARNS, "pruner": {"name": "halving"}},
+}
 Way = Callable[[Sequence[TrialSpec]], int]
 
 
@@ -71,6 +83,22 @@ def timed(ways: dict[str, Way], specs: Sequence[TrialSpec], rounds: int) -> dict
     return took
 
 
+def digests(project: SmallProject, executors: dict[str, Executor], folder: Path) -> bool:
+    """Whether each study is the same whoever runs it; prints a line per study."""
+    alike = True
+    for name, study in STUDIES.items():
+        plan = project.plan("random", studies__random=study)
+        found = {}
+        for way, executor in executors.items():
+            with Store.open(folder / f"{name}-{way}") as store:
+                found[way] = run_study(plan, store, executor, {}).digest
+        same = len(set(found.values())) == 1
+        verdict = "the same in" if same else "DIFFERS BETWEEN"
+        print(f"{name:16} {next(iter(found.values()))[:12]} {verdict} {', '.join(found)}", flush=True)
+        alike &= same
+    return alike
+
+
 def call_s(ray: Any) -> float:
     """Seconds of a call of an actor that does nothing."""
 
@@ -91,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--digests", action="store_true")
     wanted = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
@@ -105,6 +134,9 @@ def main() -> None:
             "ray, 2 CPUs": RayExecutor(project.data, None),
         }
         ways = {name: through(executor) for name, executor in executors.items()}
+        if wanted.digests:
+            alike = digests(project, {**executors, "4 processes": ProcessExecutor(project.source, 4)}, Path(place))
+            raise SystemExit(0 if alike else 1)
         took = timed({**ways, "plain Ray tasks": plainly(ray, project)}, specs, wanted.rounds)
         for name, times in took.items():
             ratio = statistics.median(one / other for one, other in zip(times, took["2 processes"], strict=True))
