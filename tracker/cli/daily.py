@@ -17,7 +17,9 @@ from tracker.terminal.lists import Format, say
 def init(
     table: Annotated[
         str | None,
-        typer.Argument(metavar="[TABLE]", help="A .csv, .parquet, .npz or .ts file, or sklearn:breast_cancer."),
+        typer.Argument(
+            metavar="[TABLE]", help="A .csv, .parquet, .npz or .ts file, a folder of images, or sklearn:digits."
+        ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.", metavar="COLUMN")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="The column that names a row.", metavar="COLUMN")] = None,

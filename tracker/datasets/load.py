@@ -1,4 +1,4 @@
-"""Reads `data.source` (a bundled data set, a CSV or a Parquet file) into a table of numbers and texts."""
+"""Reads `data.source` (a bundled data set, a file, a folder of images) into a table of numbers and texts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracker.datasets.limits import SUFFIXES, TEXTS
 from tracker.datasets.load_arrays import parse_npz
 from tracker.datasets.load_csv import PLAIN, parse_csv, propose_writing
+from tracker.datasets.load_folder import parse_folder
 from tracker.datasets.load_parquet import parse_parquet
 from tracker.datasets.load_series import parse_ts
 from tracker.datasets.writing import Writing
@@ -26,7 +27,7 @@ MAX_BYTES = 2 * 1024**3
 def read_table(
     source: str, root: Path, text: Collection[str] = (), writing: Writing = PLAIN, target: str = "target"
 ) -> pd.DataFrame:
-    """The table behind `source`: `sklearn:NAME`, or a CSV, Parquet or NumPy file, absolute or relative to `root`.
+    """The table behind `source`: `sklearn:NAME`, or a file or a folder of images, absolute or relative to `root`.
 
     Of arrays (`tracker.datasets.load_arrays`) `frame.attrs["shape"]` says what a row is; their labels become the column
     `target`. Numbers arrive as int64 or float64, truth values of Parquet as bool, all else as text; NaN and None are gaps. A
@@ -39,11 +40,13 @@ def read_table(
     suffix = Path(source).suffix.lower()
     if "://" in source:
         raise DataError(f"data.source: {source!r}: is an address; fetch the file, and give its path")
+    if suffix not in SUFFIXES and (root / source).is_dir() and not (root / source).is_symlink():
+        return parse_folder(root / source, source, target)
     if suffix not in SUFFIXES:
         known = ", ".join(f"sklearn:{name}" for name in BUNDLED)
         raise DataError(
             f"data.source: {source!r}: expected a file that ends in .csv, .parquet, .npz or .ts "
-            f"(or {', '.join(TEXTS[1:])} for text), or one of {known}"
+            f"(or {', '.join(TEXTS[1:])} for text), a folder with a folder of images per class, or one of {known}"
         )
     content = _read_bytes(root / source, source)
     if suffix in TEXTS:

@@ -24,7 +24,11 @@ def propose(data: Data, root: Path) -> tuple[Data, list[str]]:
 
     What is declared already is left alone.
     """
-    if data.source.startswith("sklearn:") or Path(data.source).suffix.lower() in ARRAYS:
+    if (
+        data.source.startswith("sklearn:")
+        or Path(data.source).suffix.lower() in ARRAYS
+        or (root / data.source).is_dir()
+    ):
         return data, []
     seen = look_at_writing(data.source, root)
     told = dict(_file_entries(seen, data))

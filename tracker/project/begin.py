@@ -17,7 +17,7 @@ from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
 
 ASK = (
     "name the table and the column to predict: tracker init TABLE --target NAME "
-    "(TABLE: a .csv, .parquet, .npz or .ts file, or sklearn:breast_cancer)"
+    "(TABLE: a .csv, .parquet, .npz or .ts file, a folder of images, or sklearn:breast_cancer)"
 )
 OPTION = re.compile(r"(?:say )?data\.(drop|categorical): \[(.*?)\]")  # what messages advise to write into params.yaml
 
@@ -68,7 +68,7 @@ def complete(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Wi
     if wishes.table is None:
         if ask is None:
             raise InputError(ASK)
-        wishes = replace(wishes, table=ask("Table (a .csv, .parquet, .npz or .ts file)"))
+        wishes = replace(wishes, table=ask("Table (a .csv, .parquet, .npz or .ts file, or a folder of images)"))
     assert wishes.table is not None
     if wishes.target is None:
         if ask is None:
