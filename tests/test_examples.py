@@ -12,6 +12,7 @@ import pytest
 
 from tracker import api
 from tracker.config import load_config
+from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.standalone.load import load_model
 from tracker.terminal.forecast import forecast
@@ -30,7 +31,9 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     told = list(forecast(config, paths))
     assert re.match(r"chosen by val_f1 .maximize.; looks allowed: 1", told[-1])
     assert not [line for line in told if line.startswith("warning")]
-    config = config.with_("studies.random.trials", 1).with_("training.epochs", 2)
+    config = config.with_("studies.random.trials", 1)
+    if not FAMILIES[config.model.family].fitted_once:
+        config = config.with_("training.epochs", 2)
     project = api.Project(paths, "sqlite:///unused.db", 1, "tests")
     api.prepare(config, project)
     api.split(config, project)

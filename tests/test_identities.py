@@ -92,6 +92,7 @@ NEUTRAL_KNOBS = {
         **NEUTRAL_OF_TRANSFER,
     },
     "function": {},
+    "estimator": {},
 }
 NEUTRAL_TRAINING = {
     "early_stopping": None,
@@ -115,6 +116,7 @@ WITHOUT_NEUTRAL = {
     "rnn": {"cell", "layers", "units", "head_units", "activation", "optimizer", "learning_rate", "batch_size"},
     "build": {"optimizer", "learning_rate", "batch_size"},
     "function": set(),
+    "estimator": set(),
 }
 
 

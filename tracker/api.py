@@ -184,7 +184,7 @@ def _tune(
 
         paths = project.paths
         data = load_training_data(paths.splits, config.preprocessing)
-    environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study))
+    environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study), config.model.family)
     code = _own_code(config, paths)
     identity, fetch = code.identity if code else None, partial(fetch_model, project.tracking_uri)
     plan = plan_fitting(config, study, data, environment_digest, identity, paths, fetch)

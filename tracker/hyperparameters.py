@@ -247,6 +247,7 @@ RNN: Mapping[str, Hyperparameter] = {
 }
 DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
 RNN_SIZES = ("layers", "freeze")
+ESTIMATOR = ("scikit-learn", "scipy", "skops")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 
 
@@ -266,6 +267,8 @@ class FamilyRow:
     metrics: Literal["ours", "any"] = "ours"
     sizes: tuple[str, ...] = ()  # knobs that decide whether a network fits its input
     hypergradients: tuple[str, ...] = ()  # knobs by which its training can be differentiated
+    fitted_once: bool = False  # a run is one fit without epochs, kept whole: no code builds it again to open it
+    packages: tuple[str, ...] = ()  # further packages whose versions decide its numbers: part of its environment
 
 
 FAMILIES: Mapping[str, FamilyRow] = {
@@ -274,6 +277,7 @@ FAMILIES: Mapping[str, FamilyRow] = {
     "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS, **TRANSFER}, sizes=RNN_SIZES),
     "build": FamilyRow("tracker.families.build", 1, {**OURS, **TRANSFER}, entry="function"),
     "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
+    "estimator": FamilyRow("tracker.families.estimator", 1, {}, entry="function", fitted_once=True, packages=ESTIMATOR),
 }
 
 

@@ -261,7 +261,7 @@ class _Case:
             return _differs(name, f"predictions of {len(stored)} rows are stored, {len(found)} were computed")
         gap = float(np.max(np.abs(stored - found)))
         numerics = str(recorded.spec.training.get("numerics", "native"))
-        elsewhere = environment(numerics)[0] != recorded.spec.environment
+        elsewhere = environment(numerics, recorded.spec.family)[0] != recorded.spec.environment
         words = f"class probabilities are up to {gap:.3g} apart"
         if elsewhere and gap <= EQUIVALENT_WITHIN and self._decided(stored) == self._decided(found):
             difference = replace(Difference.told(name, words), largest=gap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,7 @@ from tracker.config.base import Part, raise_faults
 from tracker.hyperparameters import FAMILIES
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
-TRANSFERRED = tuple(name for name, row in FAMILIES.items() if row.metrics == "ours")
+TRANSFERRED = tuple(name for name, row in FAMILIES.items() if row.metrics == "ours" and not row.fitted_once)
 
 
 class Transfer(Part):
@@ -58,9 +59,22 @@ class Model(Part):
             f"entry: expected module:function, such as loop:fit for fit() in loop.py, found {entry!r}": (
                 own and entry is not None and not re.fullmatch(ENTRY, entry)
             ),
-            f"transfer: family {self.family} trains with a loop of your own, which reads weights itself; take it out": (
+            f"transfer: family {self.family} does not begin with weights of ours; take it out": (
                 self.transfer is not None and self.family not in TRANSFERRED
             ),
         }
         raise_faults(faults)
         return self
+
+
+def fitted_once_faults(config: Any) -> Iterator[str]:
+    """What a Config asks of a family without epochs that needs some, one sentence each, beginning with its place."""
+    once = f"family {config.model.family} is fitted once, without epochs; take it out"
+    own = {config.place(name): study for name, study in config.studies.items()}
+    given = {f"{place}.training": study.training or {} for place, study in own.items()}
+    common = {name: getattr(config.training, name) for name in config.training.model_fields_set}
+    for place, training in {"training": common, **given}.items():
+        yield from (f"{place}.{entry}: {once}" for entry in ("epochs", "early_stopping") if entry in training)
+        if training.get("numerics") == "portable":
+            yield f"{place}.numerics: portable pins torch and NumPy, not scikit-learn; take it out"
+    yield from (f"{place}.pruner: {once}" for place, study in own.items() if study.pruner is not None)

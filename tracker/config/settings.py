@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
-from tracker.config.model import Model
+from tracker.config.model import Model, fitted_once_faults
 from tracker.config.parts import (
     Compare,
     Data,
@@ -88,13 +88,16 @@ class Config(Part):
         return parse_config(tree, "params.yaml")
 
     def training_of(self, study: str) -> Training:
-        """The training settings of a study: the common ones with the study's own entries in their place."""
-        own = self.studies[study].training
-        return (
-            type(self.training).model_validate({**self.training.model_dump(exclude_unset=True), **own})
-            if own
-            else self.training
-        )
+        """The training settings of a study: the common ones with the study's own entries in their place.
+
+        What is fitted once has one epoch, and nothing that stops it.
+        """
+        own, training = self.studies[study].training, self.training
+        if own:
+            training = type(training).model_validate({**training.model_dump(exclude_unset=True), **own})
+        if FAMILIES[self.model.family].fitted_once:
+            training = training.model_copy(update={"epochs": 1, "early_stopping": None})
+        return training
 
     def space_of(self, study: str) -> Mapping[str, Form | Forbid]:
         """The search space of a study: its own, else the common one; nothing where its sampler searches none.
@@ -158,7 +161,9 @@ def _name_faults(config: Config) -> Iterator[str]:
     table = table_of(config.model.family, *names)
     yield from _free_faults(config)
     yield from _metric_faults(config, "objective.metric", config.objective.metric)
-    if stopping := config.training.early_stopping:
+    if FAMILIES[config.model.family].fitted_once:
+        yield from fitted_once_faults(config)
+    elif stopping := config.training.early_stopping:
         yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
     if not config.declared:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"

@@ -34,13 +34,15 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what somebody's training loop prints is no answer
     loaded: Loaded = {}
-    about: dict[str, Any] = {}
+    abouts: dict[str, dict[str, Any]] = {}
     for line in sys.stdin.buffer:
         job = parse_canonical(line)
         try:
             numerics = str(job["spec"]["training"].get("numerics", "native"))
-            about = about or trained_with(sys.argv, Path(job["root"]), numerics)[1]
-            answer = {**retrain(job, loaded), "provenance": about}
+            family = str(job["spec"]["family"])
+            if family not in abouts:
+                abouts[family] = trained_with(sys.argv, Path(job["root"]), numerics, family)[1]
+            answer = {**retrain(job, loaded), "provenance": abouts[family]}
         except TrackerError as error:
             answer = {"problem": str(error)}
         try:

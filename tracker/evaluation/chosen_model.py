@@ -19,6 +19,7 @@ from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels
 from tracker.families.trusted_code import require_trusted
 from tracker.fields import model as model_shape
+from tracker.hyperparameters import FAMILIES
 from tracker.loading import loading
 from tracker.metrics import ASKED, Z, count_confusion, score_intervals, separation_intervals
 from tracker.paths import Paths
@@ -119,7 +120,7 @@ def _open(folder: Path, described: Mapping[str, Any], splits: Path) -> Standalon
     try:
         return load_model(folder)
     except ValueError:
-        if "code" not in described:
+        if "code" not in described or FAMILIES[described["family"]].fitted_once:
             raise
     from tracker.studies.derived_model import derive_model
 

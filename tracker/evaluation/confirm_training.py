@@ -107,7 +107,8 @@ class ConfirmTraining:
     def _here(self, spec: StudySpec | TrialSpec) -> tuple[str, dict[str, Any]]:
         from tracker.surroundings.provenance import trained_with
 
-        return trained_with(sys.argv, self.paths.root, str(spec.training.get("numerics", "native")))
+        numerics = str(spec.training.get("numerics", "native"))
+        return trained_with(sys.argv, self.paths.root, numerics, spec.family)
 
     def _about(self, spec: StudySpec | TrialSpec) -> Mapping[str, Any]:
         about = self._here(spec)[1]

@@ -114,7 +114,7 @@ class RayExecutor(Pool[Actor]):
             options["runtime_env"] = {"env_vars": dict(PINS)}
         root = None if self._root is None else str(self._root.resolve())
         handle = ray.remote(_Trainee).options(**options).remote(link.arrays, texts, root)
-        return Actor(handle, node, handle.greet.remote(numerics))
+        return Actor(handle, node, handle.greet.remote(numerics, spec.family))
 
     def _send(self, worker: Actor, cohort: Cohort) -> bool:
         worker.begun = worker.handle.begin.remote()
@@ -298,9 +298,9 @@ class _Trainee:
         self.rows: dict[str, Arrays] = {}
         self.trainer = Trainer(own, texts, rows_of=lambda spec: self.rows.get(rows_named(spec) or "", own))
 
-    def greet(self, numerics: str) -> dict[str, Any]:
+    def greet(self, numerics: str, family: str) -> dict[str, Any]:
         """What this process computes with."""
-        return _surroundings(numerics)
+        return _surroundings(numerics, family)
 
     def begin(self) -> None:
         """Answers before a cohort is trained."""
@@ -327,14 +327,14 @@ def _copied(arrays: Arrays) -> Arrays:
     return replace(arrays, x_train=x_train, y_train=y_train, x_validation=x_validation, y_validation=y_validation)
 
 
-def _surroundings(numerics: str) -> dict[str, Any]:
-    digest, parts = environment(numerics)
-    return {"numerics": numerics, "digest": digest, "environment": parts, "sources": deciding_sources()}
+def _surroundings(numerics: str, family: str) -> dict[str, Any]:
+    digest, parts = environment(numerics, family)
+    return {"asked": (numerics, family), "digest": digest, "environment": parts, "sources": deciding_sources()}
 
 
 def _differs(node: Mapping[str, Any]) -> str:
     """What differs in a node's environment or in its copy of this package; empty where nothing does."""
-    here = _surroundings(node["numerics"])
+    here = _surroundings(*node["asked"])
     if (here["digest"], here["sources"]) == (node["digest"], node["sources"]):
         return ""
     found = [cause.words for cause in changes(here, node) if cause.name.startswith(("environment", "sources"))]

@@ -53,7 +53,7 @@ class Trainer:
         self._rows_of = rows_of
         self._loaded: dict[tuple[str, str], tuple[OwnCode, OwnFunction]] = {}
         self._held: dict[str, Training] = {}
-        self._environments: dict[str, str] = {}
+        self._environments: dict[tuple[str, str], str] = {}
 
     def run(self, segments: Sequence[Segment]) -> list[Result]:
         """The results of the first segments, in order, at least of one; all are of one family, with one `until`.
@@ -125,10 +125,10 @@ class Trainer:
         return start_training(specs, arrays, own, checkpoints if usable else None)
 
     def _environment(self, spec: TrialSpec) -> str:
-        numerics = str(spec.training.get("numerics", "native"))
-        if numerics not in self._environments:
-            self._environments[numerics] = environment(numerics)[0]
-        return self._environments[numerics]
+        wanted = str(spec.training.get("numerics", "native")), spec.family
+        if wanted not in self._environments:
+            self._environments[wanted] = environment(*wanted)[0]
+        return self._environments[wanted]
 
     def _own(self, spec: TrialSpec) -> tuple[OwnFunction | None, AbstractContextManager[None]]:
         if not spec.code:

@@ -29,7 +29,7 @@ __all__ = [
     "require_generator",
     "running",
 ]
-COUNTS = {3: "three", 4: "four"}
+COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 @contextmanager

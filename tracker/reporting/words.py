@@ -11,6 +11,7 @@ from tracker.config import Config
 from tracker.evaluation.baselines_report import versus
 from tracker.evaluation.final import SEEDS, seeds_line
 from tracker.evaluation.sureness import Sureness, percent
+from tracker.hyperparameters import FAMILIES
 from tracker.metrics import TEST
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
@@ -175,12 +176,14 @@ def methods(facts: Facts) -> str:
     ends = (
         f"early stopping on {stopping.monitor} with patience {stopping.patience}" if stopping else "no early stopping"
     )
+    once = FAMILIES[config.model.family].fitted_once
+    lengths = "fitted once" if once else f"trained for at most {config.training.epochs} epochs with {ends}"
     rows = ", ".join(f"{told['rows']} {name}" for name, told in facts.splits.items())
     space = ", ".join(facts.searched())
     sentence = (
         f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, split by "
-        f"{config.split.method}; preprocessing fitted on training rows only). {total} configurations were trained "
-        f"({samplers}) for at most {config.training.epochs} epochs with {ends}, each with a seed of its own derived from "
+        f"{config.split.method}; preprocessing fitted on training rows only). {total} configurations "
+        f"({samplers}) were {lengths}, each with a seed of its own derived from "
         f"the root seed {config.seed}. Searched: {space}. The configuration with the best {facts.metric} on validation "
         "was chosen."
     )

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_safetensors
 
@@ -45,8 +44,8 @@ class StandaloneModel:
         self._network = network
 
     @property
-    def module(self) -> torch.nn.Module:
-        """The network alone, in evaluation mode; it reads the features that `features` gives."""
+    def module(self) -> Any:
+        """The network alone, in evaluation mode, or the estimator; it reads the features that `features` gives."""
         return self._network.module
 
     def features(self, frame: pd.DataFrame) -> np.ndarray:

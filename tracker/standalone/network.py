@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,11 @@ class Network(Protocol):
     """A trained network without its preprocessing."""
 
     @property
-    def module(self) -> torch.nn.Module:
-        """It as a torch module in evaluation mode; rows (rows, features), or (rows, *shape), to logits (rows, classes)."""
+    def module(self) -> Any:
+        """It as a torch module in evaluation mode; rows (rows, features), or (rows, *shape), to logits (rows, classes).
+
+        Of a family of estimators it is the fitted estimator.
+        """
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Class probabilities, float32 (rows, classes), of float32 rows (rows, features)."""

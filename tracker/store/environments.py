@@ -11,6 +11,7 @@ from itertools import dropwhile
 from typing import Any
 
 from tracker.errors import EnvironmentChanged
+from tracker.hyperparameters import FAMILIES
 from tracker.records import StudySpec
 from tracker.remedies import stage_command
 from tracker.store.store import Store
@@ -53,4 +54,6 @@ def _is_other(other: StudySpec, spec: StudySpec) -> bool:
 
 
 def _numerics(spec: StudySpec) -> Any:
-    return spec.training.get("numerics")
+    """What of an environment somebody chose: numerics, and a family that computes with further packages."""
+    row = FAMILIES.get(spec.family)
+    return spec.training.get("numerics"), row.packages if row else ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError
 from tracker.execution.executor import DataSource, InlineExecutor, lanes_allowed
 from tracker.families.trusted_code import require_trusted
+from tracker.hyperparameters import FAMILIES
 from tracker.ordering import first_reason
 from tracker.records import Trial
 from tracker.search.export import to_optuna
@@ -26,9 +27,6 @@ from tracker.studies.audit import Audit, audit_study
 from tracker.studies.derived_model import DerivedModel, rebuild
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import regain_weights
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,7 +111,8 @@ class StudyTrial:
             try:
                 return load_model(target)
             except ValueError:
-                if not self.trial.spec.code or self.source is None:
+                whole = FAMILIES[self.trial.spec.family].fitted_once
+                if not self.trial.spec.code or self.source is None or whole:
                     raise
                 return self._rebuilt(code, weights)
 
@@ -123,8 +122,8 @@ class StudyTrial:
         description = describe_model(self.trial.spec, self.trial.outcome, self.serving, code)
         return rebuild(description, weights, self.source.splits)
 
-    def load(self, *, trust: str | None = None) -> torch.nn.Module:
-        """The network in evaluation mode; it takes preprocessed rows, float32 (rows, features).
+    def load(self, *, trust: str | None = None) -> Any:
+        """The network in evaluation mode, or the estimator; it takes preprocessed rows, float32 (rows, features).
 
         `trust` is the digest of code that may run though it is not that of the project's folder, as CodeNotTrusted names it.
         """

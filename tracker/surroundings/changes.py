@@ -23,6 +23,7 @@ ORDER: Mapping[str, str] = {
     "environment.cpu_capability": "the CPU instructions that torch uses",
     "environment.numpy_features": "the CPU instructions that NumPy uses",
     "environment.numpy_probe": "what functions of NumPy give",
+    "environment.family_packages.*": "the package ",
     "environment.machine": "the type of machine",
     "environment.cpu_vendor": "the maker of the CPU",
     "environment.threads": "the number of threads of a trial",

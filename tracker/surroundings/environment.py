@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.canonical import digest, digest_arrays
+from tracker.hyperparameters import FAMILIES
 
 PACKAGES = ("dvc", "mlflow", "numpy", "optuna", "pandas", "pyarrow", "pydantic", "repro-tracker", "safetensors",
   "scikit-learn", "scipy", "torch")  # fmt: skip
@@ -29,16 +30,18 @@ SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}  # scikit-learn'
 PRIVATE = re.compile(r"TOKEN|SECRET|PASSW|KEY|CRED|HOME|PATH|DIR|CACHE|FILE|HOST|ADDR|PRELOAD")
 NUMPY_STEERING = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 CPU_FLAGS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|bf16|i8mm)\w*")
+ABSENT = "not installed"
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("aggregation.py", "canonical.py", "hyperparameters.py", "metrics.py", "neutral.py", "ordering.py", "records.py",
   "seeds.py", "datasets", "execution", "families", "search", "standalone", "studies", "training")  # fmt: skip
 
 
-def environment(numerics: str = "native") -> tuple[str, dict[str, Any]]:
+def environment(numerics: str = "native", family: str = "") -> tuple[str, dict[str, Any]]:
     """Digest and parts of what changes numbers: torch, NumPy, BLAS, CPU level and maker, settings, what they compute.
 
     With `portable` numerics (see `tracker.numerics`) level and maker are left out: the probes alone say whether they matter.
-    Where a variable steers NumPy, the CPU features that it uses are there; else they follow from the level.
+    Where a variable steers NumPy, the CPU features that it uses are there; else they follow from the level. The packages
+    that a `family` computes with besides are there for that family alone.
 
     `probe` is the digest of a small computation: it sees the effect of whatever steers arithmetic, variables of MKL and
     of the C library too, and stays the same where a variable changes nothing.
@@ -63,6 +66,8 @@ def environment(numerics: str = "native") -> tuple[str, dict[str, Any]]:
         parts |= {"numerics": numerics, "numpy_probe": numpy_probe()}
     elif any(os.environ.get(name) for name in NUMPY_STEERING):
         parts["numpy_features"] = numpy_features()
+    if family in FAMILIES and FAMILIES[family].packages:
+        parts["family_packages"] = {name: _version(name) for name in FAMILIES[family].packages}
     return digest("environment", parts), parts
 
 
@@ -203,10 +208,12 @@ def cpu() -> Mapping[str, str]:
 @cache
 def packages() -> dict[str, str]:
     """The versions of the packages that have a part in results."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {name: _version(name) for name in PACKAGES}
+    return {name: version for name, version in found.items() if version != ABSENT}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ABSENT

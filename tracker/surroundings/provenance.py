@@ -45,9 +45,11 @@ def _experiment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def trained_with(argv: Sequence[str], root: Path, numerics: str = "native") -> tuple[str, dict[str, Any]]:
+def trained_with(
+    argv: Sequence[str], root: Path, numerics: str = "native", family: str = ""
+) -> tuple[str, dict[str, Any]]:
     """The digest of the environment, and the provenance of what this process trains, environment and libraries with it."""
-    name, parts = environment(numerics)
+    name, parts = environment(numerics, family)
     return name, {**provenance(argv, root), "environment": parts, "libraries": libraries()}
 
 

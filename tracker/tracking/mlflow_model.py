@@ -19,6 +19,7 @@ import pandas as pd
 
 import tracker.standalone
 from tracker.errors import TrackingError
+from tracker.hyperparameters import FAMILIES
 from tracker.store.model_folder import fill_model
 
 with warnings.catch_warnings():
@@ -56,7 +57,7 @@ class ModelTemplate:
             code_paths=[str(package), *own],
             signature=signature(serving),
             input_example=example_frame(serving),
-            pip_requirements=requirements(),
+            pip_requirements=requirements(family),
         )
         self._files = {
             path.relative_to(self._folder): path.read_bytes()
@@ -147,9 +148,10 @@ def example_frame(serving: Mapping[str, Any]) -> pd.DataFrame | None:
     return pd.DataFrame(values, columns=names) if whole else pd.DataFrame(values, columns=names, dtype=object)
 
 
-def requirements() -> list[str]:
-    """Exact versions of what the loader imports, without the local part (`+cpu`) that no index knows."""
-    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in REQUIREMENTS]
+def requirements(family: str) -> list[str]:
+    """Exact versions of what opens a model of the family, without the local part (`+cpu`) that no index knows."""
+    names = (*REQUIREMENTS, *FAMILIES[family].packages)
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in names]
 
 
 def _input_type(column: Mapping[str, Any], cells: list[Any]) -> Any:
