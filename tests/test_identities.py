@@ -385,6 +385,7 @@ def knob_values(knob: Hyperparameter) -> st.SearchStrategy[Any]:
         knob.high if knob.below is None else knob.below,
         exclude_min=knob.above is not None,
         exclude_max=knob.below is not None,
+        allow_nan=False,
     )
     return wide if knob.neutral is None else st.just(knob.neutral) | wide
 
