@@ -166,9 +166,9 @@ def test_where_no_node_computes_alike_nothing_runs(
 ) -> None:
     """With another torch here than on every node the run ends, and names what differs."""
     del connected
-    here = ray_cluster._surroundings("native", "mlp")
+    here = ray_cluster.surroundings_here("native", "mlp")
     elsewhere = {**here, "digest": "other", "environment": {**here["environment"], "torch": "1.0"}}
-    monkeypatch.setattr(ray_cluster, "_surroundings", lambda *_: elsewhere)
+    monkeypatch.setattr(ray_cluster, "surroundings_here", lambda *_: elsewhere)
     executor = RayExecutor(small_project.data, None)
     try:
         with pytest.raises(EnvironmentChanged, match=r"no node .*can take work:\n  node .* gets no work: torch: 1\.0 "):

@@ -20,9 +20,12 @@ from tracker import api
 from tracker.canonical import digest_bytes
 from tracker.config import parse_config, read_yaml
 from tracker.errors import TrackerError, TrainingError
+from tracker.execution.row_sets import arrays_of
+from tracker.execution.trainee import Trainee
+from tracker.execution.trainer import Segment
 from tracker.families.family import start_training, train, train_cohort
 from tracker.families.transfer import adopt, layers_of
-from tracker.records import TrialSpec
+from tracker.records import Trial, TrialSpec
 from tracker.terminal.forecast import forecast
 from tracker.training.draws import draw_batches
 
@@ -178,6 +181,16 @@ CHILD = DIGITS.replace("family: cnn", "family: cnn, transfer: {from: ../low/mode
 FROZEN = CHILD.replace("search_space: {", "search_space: {freeze: [1, 2], ").replace("trials: 1", "trials: 2")
 
 
+def same_on_a_node_without_the_folder(project: SmallProject, trial: Trial) -> None:
+    """A node of a cluster gets the parent's weights sent; without them it says which file is missing."""
+    arrays = replace(arrays_of(project.data), parents=None)
+    folder = project.paths.splits.parent / "parents"
+    sent = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    [result] = Trainee(arrays, None, None, sent).run((Segment(trial.spec),), [])
+    assert trial.outcome == result.outcome
+    assert "are not there; tune again" in str(Trainee(arrays, None, None, {}).run((Segment(trial.spec),), []))
+
+
 def test_other_digits_are_learned_from_the_first_ones(parent: SmallProject, tmp_path: Path) -> None:
     """The digits 5 to 9 begin with a network for 0 to 4: the head is new, frozen blocks are the parent's, all derives again."""
     (tmp_path / "low").symlink_to(parent.paths.root)
@@ -190,6 +203,7 @@ def test_other_digits_are_learned_from_the_first_ones(parent: SmallProject, tmp_
     for name in (name for name in ours if name.startswith("blocks.block_0")):
         assert torch.equal(ours[name], theirs[name]), name
     assert best.metrics["val_f1"] > 0.9
+    same_on_a_node_without_the_folder(project, study.trials[0].trial)
     (parent.paths.models / "random").rename(parent.paths.models / "gone")
     try:
         [found] = api.verify(project.config, "random", project=here(project))

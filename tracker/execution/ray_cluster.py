@@ -10,13 +10,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,14 +26,11 @@ from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts
 from tracker.execution.executor import Whereabouts
 from tracker.execution.pool import GIVEN_UP_AFTER, Answer, Death, Pool, Ready, Worker
 from tracker.execution.row_sets import RowSets, rows_named
-from tracker.execution.trainer import Trainer
+from tracker.execution.trainee import Trainee, surroundings_here
 from tracker.families.own_code import read_code
 from tracker.numerics import PINS
 from tracker.records import TrialSpec
 from tracker.surroundings.changes import changes
-from tracker.surroundings.environment import deciding_sources, environment
-from tracker.training.arrays import Arrays
-from tracker.training.loop import Result
 
 POLL_S = 1.0  # how often the cluster is asked which nodes it has
 CONNECT_S = 10.0
@@ -113,7 +109,7 @@ class RayExecutor(Pool[Actor]):
         if numerics == "portable":
             options["runtime_env"] = {"env_vars": dict(PINS)}
         root = None if self._root is None else str(self._root.resolve())
-        handle = ray.remote(_Trainee).options(**options).remote(link.arrays, texts, root)
+        handle = ray.remote(Trainee).options(**options).remote(link.arrays, texts, root, link.parents(spec))
         return Actor(handle, node, handle.greet.remote(numerics, spec.family))
 
     def _send(self, worker: Actor, cohort: Cohort) -> bool:
@@ -275,6 +271,14 @@ class _Link:
             return False
         return True
 
+    def parents(self, spec: TrialSpec) -> Mapping[str, bytes]:
+        """The file of the weights that a run begins with, by its name; where it is not here the run says so."""
+        folder = self._sets.whole.parents
+        if not spec.parent or not isinstance(folder, Path):
+            return {}
+        path = folder / f"{spec.parent['weights']}.safetensors"
+        return {path.name: path.read_bytes()} if path.is_file() else {}
+
     def texts(self, root: Path | None, spec: TrialSpec) -> Mapping[str, str] | None:
         """The user's own code behind a trial, as it is read here, once. Raises ConfigError."""
         entry = spec.code.get("entry")
@@ -285,56 +289,9 @@ class _Link:
         return self._texts[entry]
 
 
-class _Trainee:
-    """What an actor is: one thread, its own copy of the rows, a trainer."""
-
-    def __init__(self, arrays: Arrays, texts: Mapping[str, str] | None, root: str | None) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        # Ray lets a worker on the driver's machine import from the driver's folder; what is not in a key may not run.
-        sys.path[:] = [entry for entry in sys.path if root is None or os.path.realpath(entry) != root]
-        own = _copied(arrays)
-        self.rows: dict[str, Arrays] = {}
-        self.trainer = Trainer(own, texts, rows_of=lambda spec: self.rows.get(rows_named(spec) or "", own))
-
-    def greet(self, numerics: str, family: str) -> dict[str, Any]:
-        """What this process computes with."""
-        return _surroundings(numerics, family)
-
-    def begin(self) -> None:
-        """Answers before a cohort is trained."""
-
-    def run(self, cohort: Cohort, names: Sequence[str], *rows: Arrays) -> list[Result] | TrackerError:
-        """The results, or why no trial can run; `rows` are those of runs that have not those of all, by their `names`."""
-        for name, arrays in zip(names, rows, strict=True):
-            if name not in self.rows:
-                self.rows[name] = _copied(arrays)
-        try:
-            return self.trainer.run(cohort)
-        except TrackerError as error:
-            return error
-
-    def forget(self) -> None:
-        """Lets go of all that is paused."""
-        self.trainer.forget()
-
-
-def _copied(arrays: Arrays) -> Arrays:
-    """The same in memory of its own: in Ray's store it cannot be written to."""
-    x_train, y_train = arrays.x_train.copy(), arrays.y_train.copy()
-    x_validation, y_validation = arrays.x_validation.copy(), arrays.y_validation.copy()
-    return replace(arrays, x_train=x_train, y_train=y_train, x_validation=x_validation, y_validation=y_validation)
-
-
-def _surroundings(numerics: str, family: str) -> dict[str, Any]:
-    digest, parts = environment(numerics, family)
-    return {"asked": (numerics, family), "digest": digest, "environment": parts, "sources": deciding_sources()}
-
-
 def _differs(node: Mapping[str, Any]) -> str:
     """What differs in a node's environment or in its copy of this package; empty where nothing does."""
-    here = _surroundings(*node["asked"])
+    here = surroundings_here(*node["asked"])
     if (here["digest"], here["sources"]) == (node["digest"], node["sources"]):
         return ""
     found = [cause.words for cause in changes(here, node) if cause.name.startswith(("environment", "sources"))]

@@ -79,7 +79,7 @@ class MlpLanes:
         """How many networks train together."""
         return len(self.specs)
 
-    def initialise(self, parents: Path | None = None) -> None:
+    def initialise(self, parents: Path | Mapping[str, bytes] | None = None) -> None:
         """Fills every lane with the initial weights that its own seed gives, or its parent's, from the folder `parents`.
 
         Raises TrainingError where a parent does not fit.

@@ -22,13 +22,13 @@ NORM = re.compile(r"norm_(?=\d+$)")  # of a fully connected network, whose norms
 SHORT = 12  # digits of a digest that are told
 
 
-def read_parent(parent: Mapping[str, str], folder: Path | None) -> dict[str, Tensor]:
+def read_parent(parent: Mapping[str, str], folder: Path | Mapping[str, bytes] | None) -> dict[str, Tensor]:
     """The tensors of the weights that a spec's `parent` names. Raises TrackerError where they are not at hand."""
     digest = parent["weights"]
-    path = (folder or Path()) / f"{digest}.safetensors"
+    path = (folder if isinstance(folder, Path) else Path()) / f"{digest}.safetensors"
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = folder[path.name] if isinstance(folder, Mapping) else path.read_bytes()
+    except (OSError, KeyError):
         raise TrackerError(
             f"{path}: the weights that this trial began with are not there; tune again, or put the file of SHA-256 "
             f"{digest[:SHORT]}... there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class Arrays:
 
     `columns` names the features. `shape` is what the features of a row are, such as (1, 8, 8), channels, height and width of
     an image, or (8, 3), steps and channels of a sequence; empty: a row of a table. With `mask` the last channel of a sequence
-    is 1 for each step that is there, else 0. `parents` is the folder of the weights that runs may begin with.
+    is 1 for each step that is there, else 0. `parents` is the folder of the weights that runs may begin with, or its files by
+    name.
     """
 
     x_train: np.ndarray
@@ -31,7 +33,7 @@ class Arrays:
     columns: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     mask: bool = False
-    parents: Path | None = None
+    parents: Path | Mapping[str, bytes] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
