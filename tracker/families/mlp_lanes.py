@@ -7,7 +7,7 @@ equal activations are runs of neighbours. Shapes below: lanes K, rows of a padde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
