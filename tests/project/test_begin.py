@@ -194,6 +194,10 @@ def test_studies_suit_the_size(rows: int, tmp_path: Path) -> None:
     small, large = configs
     assert small.training.epochs >= large.training.epochs
     assert small.hyperparameters["batch_size"] <= large.hyperparameters["batch_size"]
+    again = [
+        (one.compare.confirm.top + 3) * one.compare.confirm.seeds for one in configs
+    ]  # trainings of the confirmation
+    assert {100: [160, 160], 5_001: [30, 15], 10**6: [15, 15]}[rows] == again
     assert SIZES[-1][0] > 10**12
 
 

@@ -19,11 +19,12 @@ CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 NO_SCM = "    no_scm = True\n"
 PLOTS = "[plots]\n    html_template = plots/page.html\n"  # DVC's own page asks the internet for its scripts
 PLOT_FILES = {"page.html": "plots.html", "by_study.json": "by_study.json"}  # in .dvc/plots, by the names of templates
-# rows up to which a size is meant; epochs, batch size, batch sizes to search, random and tpe trials
+# rows up to which a size is meant; epochs, batch size, batch sizes to search, random and tpe trials, what is confirmed: many
+# rows leave less to the luck of a seed, and each further training costs more
 SIZES = (
-    (5_000, 200, 32, (32, 64), 24, 48),
-    (50_000, 200, 128, (64, 128, 256), 16, 32),
-    (2**63, 100, 256, (256, 512), 16, 0),
+    (5_000, 200, 32, (32, 64), 24, 48, (5, 20)),
+    (50_000, 200, 128, (64, 128, 256), 16, 32, (3, 5)),
+    (2**63, 100, 256, (256, 512), 16, 0, (2, 3)),
 )
 SMALLER = {  # what the baseline is compared with, by family
     "mlp": ("network half as deep", "{hidden_layers: 1}"),
@@ -54,7 +55,7 @@ def params_text(
     chosen by average precision, and a threshold on validation. Images (a `shape` of three numbers) get a convolutional
     network, sequences a recurrent one.
     """
-    _, epochs, batch, batches, random, tpe = next(size for size in SIZES if rows <= size[0])
+    _, epochs, batch, batches, random, tpe, (top, seeds) = next(size for size in SIZES if rows <= size[0])
     studies = [f"  random: {{sampler: random, trials: {random}}}"]
     studies += [f"  tpe: {{sampler: tpe, trials: {tpe}, generation: 8}}   # learns from each 8 trials"] * bool(tpe)
     method = "stratified            # or group, time, column" if group is None else f"group\n  group: {scalar(group)}"
@@ -64,6 +65,8 @@ def params_text(
         "epochs": epochs,
         "batch": batch,
         "batches": list(batches),
+        "top": top,
+        "seeds": seeds,
         **_for_classes(labels or {}, positive),
         "studies": "\n".join(studies),
         "experiment": scalar(Path(data.source.removeprefix("sklearn:")).stem),
