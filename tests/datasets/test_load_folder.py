@@ -52,7 +52,15 @@ def test_init_begins_a_project_from_a_folder(tmp_path: Path) -> None:
     begin(Wishes(table=str(tmp_path / "images"), target="animal"), tmp_path, None)
     text = (tmp_path / "params.yaml").read_text()
     assert "source: images" in text
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "images", RNG.integers(0, 256, (40, 6, 6), dtype=np.uint8))
+    begin(Wishes(table=str(tmp_path / "other" / "images")), tmp_path / "other", None)  # the folders name the classes
+    assert "target: target" in (tmp_path / "other" / "params.yaml").read_text()
     assert "family: cnn" in text
+
+
+def linked_class(folder: Path) -> None:
+    (folder / "cow").symlink_to(folder / "cat")
 
 
 def other_size(folder: Path) -> None:
@@ -84,7 +92,8 @@ def objects(folder: Path) -> None:
 WRONG: list[tuple[Callable[[Path], object], str]] = [
     (other_size, "images/dog/9.png: is 5 x 5 with 1 channel, cat/0.png is 5 x 4 with 1 channel; all must be alike"),
     (transparent, "images/dog/9.png: is of mode RGBA; save it as grey .L. or RGB"),
-    (one_class, "images: has 1 folders of classes; expected one per class: NAME_OF_CLASS/IMAGE.png"),
+    (linked_class, "images/cow: is a link; links are not followed; put what it points to in its place"),
+    (one_class, "images: has 1 folder of classes; expected one per class: NAME_OF_CLASS/IMAGE.png"),
     (large, "images/cat/0.png: has 10100 numbers .101 x 100.; at most 10000 are read; make images smaller"),
     (linked, "images/dog/9.png: cannot be read .*; links are not followed"),
     (objects, r"images/dog/9.npy: cannot be read as .npy \(Object arrays cannot be loaded"),

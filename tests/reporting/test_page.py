@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.golden_project import unpack
-from tracker.config import Config, load_config
+from tracker.config import Config, load_config, parse_config
 from tracker.errors import NotFoundError
 from tracker.evaluation.details import Called, detail
 from tracker.paths import Paths
@@ -21,6 +21,7 @@ from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
 from tracker.reporting.sure_words import curves_of, marks
+from tracker.reporting.words import checklist
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
@@ -112,6 +113,14 @@ def test_equal_reports_give_equal_bytes(paths: Paths, config: Config, page: Page
     assert len(first[0]) < 400_000
     assert "Derived again with" in first[1].decode()
     assert page.text
+
+
+def test_spaces_of_studies_are_told_without_a_common_one(paths: Paths, config: Config) -> None:
+    """A project in which each study has its own space, or none has one, has a page too."""
+    study = {"sampler": "random", "trials": 3, "search_space": {"dropout": [0.1, 0.2]}}
+    own = parse_config({"seed": 1, "hyperparameters": {"units": 8}, "studies": {"g": study}}, "params.yaml")
+    told = dict(checklist(replace(collect(paths, config), config=own)))
+    assert {"g": {"dropout": {"choices": [0.1, 0.2]}}} == json.loads(told["Bounds of each hyperparameter"])
 
 
 def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import SpaceError
 from tracker.search.entries import Constant, Interval, Options
+from tracker.search.optuna_border import suggest
 from tracker.search.space import Space, assemble, space_from
 
 
@@ -340,3 +343,18 @@ def test_assemble_refuses_what_does_not_fit(make_space, searched, fault):
     with pytest.raises(SpaceError) as caught:
         assemble(make_space({"batch_size": [8]}, {"hidden_layers": 2}), searched)
     assert caught.value.faults[0].startswith(fault)
+
+
+class AtTheEdge(optuna.samplers.RandomSampler):
+    """Draws what Optuna's own crossover gives where it meets the upper end of a range: a number of NumPy."""
+
+    def sample_independent(self, *_: object) -> np.float64:
+        return np.nextafter(np.float64(0.5), 0.0)
+
+
+def test_a_number_of_numpy_becomes_a_plain_one(make_space) -> None:
+    """NSGA-II's crossover gives one at the end of a range, which no record could hold."""
+    [entry] = [one for one in make_space({"dropout": {"low": 0.0, "high": 0.5}}).entries if one.name == "dropout"]
+    drawn = suggest(optuna.create_study(sampler=AtTheEdge()).ask(), "dropout", entry)
+    assert float is type(drawn)
+    assert 0.5 > drawn > 0.4999

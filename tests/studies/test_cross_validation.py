@@ -29,6 +29,9 @@ from tracker.execution.executor import InlineExecutor
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import train
 from tracker.records import Trial, TrialOutcome
+from tracker.reporting.facts import collect
+from tracker.reporting.sure_words import baselines, chosen_on
+from tracker.reporting.words import headline, methods
 from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies, read_study
 from tracker.studies.plan import plan_study, propose_trial
@@ -295,6 +298,15 @@ def test_a_refit_is_told_and_derived_again(refitted: SmallProject, tmp_path: Pat
     ranking = json.loads((refitted.paths.reports / "ranking.json").read_text())
     assert ranking["refit"]["key"] == json.loads((refitted.paths.reports / "final.json").read_text())["key"]
     lines = "\n".join(describe_final(read_final(refitted.paths)))
+    assert "first " not in lines  # no curve of rows that it was trained on
+    facts = collect(refitted.paths, refitted.config)
+    epochs = facts.ranking["refit"]["epochs"]
+    assert f"on {facts.scored_on}" in headline(facts)[0]
+    assert facts.scored_on.endswith("folds of train and validation")
+    assert f"trained once more on train and validation for {epochs} epochs" in facts.kept
+    assert "chosen on the same rows: 3 folds of train and validation" in chosen_on(facts)
+    assert f"was trained once more on train and validation, for {epochs} epochs" in methods(facts)
+    assert "validation rows" not in dict(baselines(facts)).get(facts.ranked[0].name, "")
     assert "over folds, f1" in lines
     assert "model     reports/confirm/model" in lines
     found = list(api.verify(refitted.config, sample=1, pipeline=True, project=here(refitted)))

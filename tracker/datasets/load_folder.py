@@ -59,9 +59,15 @@ def parse_folder(folder: Path, name: str, target: str) -> pd.DataFrame:
 
 def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
     """The class and path of each image, sorted. Raises DataError where the folder is laid out in another way."""
+    if links := sorted(
+        entry.name for entry in folder.iterdir() if entry.is_symlink() and not entry.name.startswith(".")
+    ):
+        raise DataError(f"{name}/{links[0]}: is a link; links are not followed; put what it points to in its place")
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
-        raise DataError(f"{name}: has {len(classes)} folders of classes; expected one per class: {_LAYOUT}")
+        raise DataError(
+            f"{name}: has {len(classes)} folder{'s' * (len(classes) != 1)} of classes; expected one per class: {_LAYOUT}"
+        )
     for one in classes:
         entries = sorted(entry for entry in one.iterdir() if not entry.name.startswith("."))
         others = [entry.name for entry in entries if entry.suffix.lower() not in {*IMAGES, ARRAY}]

@@ -60,7 +60,7 @@ def baseline_lines(paths: Paths, sure: Sureness) -> list[str]:
 
 def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
     """Whether the first trial is better than the best simple model, by the rule that makes ties; None where it is not known."""
-    if sure.interval is None or metric_of(told) != sure.metric:
+    if sure.interval is None or metric_of(told) != sure.metric or not sure.on_validation:
         return None
     scores = {model["name"]: model["metrics"].get(sure.metric) for model in told["models"]}
     known = {name: value for name, value in scores.items() if value is not None}

@@ -15,6 +15,7 @@ from tracker.paths import Paths
 from tracker.search.space import assemble, compile_space
 
 Row = Mapping[str, Any]
+ELSEWHERE = "; another run of it is scored: `tracker show final`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Sureness:
             lines.append(f"          {self._ties()}")
         if self.defaults is not None:
             lines.append(f"          {self._defaults()}")
-        if len(self.scored_on) > 1:
-            lines.append(f"          {self._other_rows()}")
+        if other := self.other_rows():
+            lines.append(f"          {other}")
         if (told := self.confirmation) is not None:
             lines += [*self._confirmed(told), *([] if self.refit else [self._served(told)])]
         if (told := self.refit) is not None:
@@ -137,7 +138,7 @@ class Sureness:
             )
         elif len(self.rows) > 1:
             words = self.line()
-        return f"{words}; another run of it is scored: `tracker show final`" if self._chose(row) else words
+        return f"{words}{ELSEWHERE}" if self._chose(row) else words
 
     def _chose(self, row: Row) -> bool:
         """Whether a confirmation chose this trial."""
@@ -168,8 +169,10 @@ class Sureness:
         """Whether the first was scored on validation, and not on folds."""
         return not self.scored_on or self.rows[0]["study"] in self.scored_on.get("validation", ())
 
-    def _other_rows(self) -> str:
-        """Which studies were scored on which rows."""
+    def other_rows(self) -> str:
+        """Which studies were scored on which rows; empty where all were scored on the same."""
+        if len(self.scored_on) < 2:
+            return ""
         told = "; ".join(f"{', '.join(names)} on {rows}" for rows, names in self.scored_on.items())
         same = "" if self.confirmation else "; compare.confirm trains the best of all of them alike"
         return f"their values are of other rows: {told}{same}"

@@ -70,6 +70,8 @@ def complete(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Wi
             raise InputError(ASK)
         wishes = replace(wishes, table=ask("Table (a .csv, .parquet, .npz or .ts file, or a folder of images)"))
     assert wishes.table is not None
+    if wishes.target is None and (root / wishes.table).is_dir():  # its folders name the classes
+        return replace(wishes, target=Data.model_fields["target"].default)
     if wishes.target is None:
         if ask is None:
             raise require_target(wishes.table, root)

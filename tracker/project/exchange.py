@@ -57,7 +57,8 @@ def import_optuna(
     if not taken:
         why = f"; {notes[0]}" if notes else ": it has no completed trial"
         raise NotFoundError(f"{source}: nothing of {name} can be taken over{why}")
-    lines = [f"# what {name} tried, best first by its own scores; put it under studies.{wanted or 'NAME'}"]
+    called = canonical_json(name[:100]).decode()  # a newline in it would end the comment
+    lines = [f"# what {called} tried, best first by its own scores; put it under studies.{wanted or 'NAME'}"]
     return [*lines, "enqueue:", *(f"  - {canonical_json(one).decode()}" for one in taken[:limit])], notes
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tracker.aggregation import resampling_words
 from tracker.canonical import parse_canonical
 from tracker.config import Config
 from tracker.errors import InputError, NotFoundError
@@ -102,6 +103,38 @@ class Facts:
         """The first of the ranking, or what its confirmation chose."""
         told = self.ranking["chosen"]
         return next(row for row in self.ranked if (row.study, row.number) == (told["study"], told["trial"]))
+
+    @property
+    def scored_on(self) -> str:
+        """The rows that chose: `validation`, or folds, of the trials of the study that has the choice."""
+        return self.scored_on_of(self.chosen.study)
+
+    def scored_on_of(self, study: str) -> str:
+        """The same of a study."""
+        return resampling_words(self.studies[study].get("runs") or {})
+
+    @property
+    def kept(self) -> str:
+        """How long the choice was trained, as found: its epochs, those of each fold, or what its refit has."""
+        if (refit := self.ranking.get("refit")) is not None:
+            return f"trained once more on train and validation for {refit['epochs']} epochs, the median of its folds"
+        if self.scored_on != "validation":
+            return "a training per fold; the model is that of the first"
+        best = "?" if self.chosen.best_epoch is None else self.chosen.best_epoch
+        found = " as found; the scored run is another one" if self.ranking.get("confirmation") else ""
+        return f"kept at epoch {best} of {self.chosen.epochs}{found}"
+
+    @property
+    def criterion(self) -> str:
+        """By what the choice was chosen."""
+        direction = "highest" if self.direction == "maximize" else "lowest"
+        told = self.ranking.get("confirmation")
+        if told is None:
+            return f"the {direction} {self.metric} on {self.scored_on}"
+        return (
+            f"the {direction} mean {self.metric} on validation over {told['seeds']} further seeds, of "
+            f"{len(told['contenders'])} configurations"
+        )
 
     @property
     def ties(self) -> Sequence[str] | None:

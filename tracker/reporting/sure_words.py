@@ -19,6 +19,8 @@ RATIOS = ("precision", "recall", "f1")
 def chosen_on(facts: Facts) -> str:
     """Which rows chose the epoch, and which the configuration, in a sentence."""
     rows = f"the {facts.splits['validation']['rows']} validation rows" if facts.splits else "the validation rows"
+    if facts.scored_on != "validation":
+        rows = facts.scored_on
     known = facts.chosen.study in facts.config.studies
     training = facts.config.training_of(facts.chosen.study) if known else facts.config.training
     if training.early_stopping is None:
@@ -76,6 +78,8 @@ def baselines(facts: Facts) -> list[tuple[str, str]]:
         for model in facts.baselines["models"]
     ]
     told = facts.ranking["indistinguishable"]
+    if facts.scored_on_of(facts.ranked[0].study) != "validation":  # a score on other rows
+        return lines
     return [*lines, (facts.ranked[0].name, _with(facts.ranked[0].value, None if told is None else told["interval"]))]
 
 

@@ -23,9 +23,7 @@ LOOK_ANYWAY = "tracker compare --test --anyway"
 def headline(facts: Facts) -> list[str]:
     """The answer in sentences: what was chosen, and what it scored."""
     chosen, final = facts.chosen, facts.final
-    told = [
-        f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {_validated(facts)} on validation."
-    ]
+    told = [f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {_validated(facts)}."]
     if final is None and facts.withheld:
         return [*told, f"No look at the test rows was spent: {facts.withheld}. To look all the same: `{LOOK_ANYWAY}`."]
     if final is None:
@@ -43,9 +41,9 @@ def _validated(facts: Facts) -> str:
     """The validation score of what was chosen: the mean over further seeds where it was confirmed."""
     confirmed, found = facts.ranking.get("confirmation"), score(facts.chosen.value)
     if confirmed is None or confirmed["measured"]["choice"]["mean"] is None:
-        return found
+        return f"{found} on {facts.scored_on}"
     mean = score(confirmed["measured"]["choice"]["mean"])
-    return f"{mean} (mean over {confirmed['seeds']} more seeds; {found} as found)"
+    return f"{mean} (mean over {confirmed['seeds']} more seeds on validation; {found} as found on {facts.scored_on})"
 
 
 def asked(facts: Facts) -> list[tuple[str, str]]:
@@ -92,9 +90,11 @@ def certainty(facts: Facts) -> list[str]:
     if ties is not None:
         low, high = facts.ranking["indistinguishable"]["interval"]
         told.append(
-            f"The validation rows are few: the 95 % interval of its score is {score(low)} to {score(high)}, and "
+            f"The rows that score are few: the 95 % interval of its score is {score(low)} to {score(high)}, and "
             f"{len(ties)} of the other {len(ranked) - 1} trials lie inside. These are ties."
         )
+    if others := Sureness.of(facts.ranking, None).other_rows():
+        told.append(f"{others[0].upper()}{others[1:]}.")
     if (default := facts.defaults) is not None and default.name != chosen.name:
         tie = " It is one of the ties." if ties and default.name in ties else ""
         told.append(f"The fixed hyperparameters as they are ({default.name}) score {score(default.value)}.{tie}")
@@ -171,6 +171,7 @@ def commands(facts: Facts) -> list[tuple[str, str]]:
 def methods(facts: Facts) -> str:
     """A paragraph for a paper's section on methods."""
     config, total = facts.config, len(facts.rows)
+    folds = "" if facts.scored_on == "validation" else f" on {facts.scored_on}"
     samplers = "; ".join(f"{one['name']}: {one['sampler']}, {one['trials']} trials" for one in studies(facts))
     stopping = config.training.early_stopping
     ends = (
@@ -183,10 +184,12 @@ def methods(facts: Facts) -> str:
     sentence = (
         f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, split by "
         f"{config.split.method}; preprocessing fitted on training rows only). {total} configurations "
-        f"({samplers}) were {lengths}, each with a seed of its own derived from "
-        f"the root seed {config.seed}. Searched: {space}. The configuration with the best {facts.metric} on validation "
-        "was chosen."
+        f"({samplers}) were {lengths}{folds}, each with a seed of its own derived from "
+        f"the root seed {config.seed}. Searched: {space}. The configuration with "
+        f"{facts.criterion} was chosen."
     )
+    if (refit := facts.ranking.get("refit")) is not None:
+        sentence += f" It was trained once more on train and validation, for {refit['epochs']} epochs."
     if facts.final is None:
         return f"{sentence} The test rows were not opened."
     final, test = facts.final, facts.final["test"]
@@ -219,7 +222,7 @@ def checklist(facts: Facts) -> list[tuple[str, str]]:
         ("Values of the chosen configuration", json.dumps(dict(facts.chosen.params), ensure_ascii=False)),
         (
             "Criterion of selection",
-            f"{facts.direction} {facts.metric} on validation; ties: lower val_loss, study, number",
+            f"{facts.criterion}; ties: lower val_loss, study, number",
         ),
         ("Seeds", f"root seed {config.seed}; each trial's seed is derived from it, its study and its number"),
         ("Uncertainty", "95 % intervals over rows; trials that cannot be told apart are named"),
@@ -230,7 +233,10 @@ def checklist(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _space(config: Config) -> Any:
-    return json.loads(config.model_dump_json(include={"search_space"}, exclude_unset=True))["search_space"]
+    """The common space, and that of each study that has its own, as they are written."""
+    told = json.loads(config.model_dump_json(include={"search_space", "declared"}, exclude_unset=True, by_alias=True))
+    own = {name: study["search_space"] for name, study in told.get("studies", {}).items() if "search_space" in study}
+    return told.get("search_space", {}) | own
 
 
 def is_number(value: Any) -> bool:

@@ -80,6 +80,6 @@ def _reading(storage: str) -> Iterator[None]:
         yield
     except TrackerError:
         raise
-    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{storage}: Optuna cannot read this storage ({reason})") from None

@@ -39,7 +39,7 @@ def suggest(trial: optuna.trial.Trial, name: str, entry: Entry) -> Value:
     elif domain.whole:
         value = trial.suggest_int(name, domain.low, domain.high, step=domain.step or 1, log=domain.log)
     else:
-        drawn = trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        drawn = float(trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log))
         value = _put_on_step(trial, name, entry, domain.on_step(drawn), drawn)
     return value
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.deriving.find_trial import find_final
 from tracker.evaluation.final import SEEDS, seeds_line
-from tracker.evaluation.sureness import place
+from tracker.evaluation.sureness import ELSEWHERE, place
 from tracker.paths import Paths
 from tracker.records import record_json
 from tracker.terminal.leaderboard import describe_trial, read_trial
@@ -28,7 +28,9 @@ def read_final(paths: Paths) -> dict[str, Any]:
         own = found | {name: told[name] for name in ("key", "epochs", "best_epoch", "metrics", "history", "weights")}
         own |= {"seed": recorded.spec.seed, "found": found, "value": own["metrics"].get(found["objective"]["metric"])}
         if (recorded.spec.data.get("rows") or {}).get("all"):  # it has seen validation: its folds tell its score
-            own |= {"value": found["value"], "metrics": found["metrics"], "refit": True}
+            own |= {"value": found["value"], "metrics": found["metrics"], "refit": True, "history": []}
+        if "place" in own:
+            own["place"] = own["place"].removesuffix(ELSEWHERE)
     folder = paths.models / final["study"] if own is found else paths.confirmed / MODEL
     model = None if final["stale"] else str(folder.relative_to(paths.root))  # that of another trial may lie there now
     scores = {name: final[name] for name in ("test", "test_rows", SEEDS) if name in final}
