@@ -31,6 +31,7 @@ TRAINING = {
     "numerics": "native",
     "metrics": [],
     "threshold": "argmax",
+    "hypergradients": [],
 }
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}
