@@ -89,10 +89,12 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         for name, study in config.studies.items()
         if isinstance(study, Refinement)
     )
-    if entry is not None:
-        yield f"these times leave out the training itself: how long {entry} takes is not known beforehand"
+    alone = not dearest.met  # no run has a shape that tells what it costs
+    if alone:
+        what = entry or f"a network of family {config.model.family}"
+        yield f"these times leave out the training itself: how long {what} takes is not known beforehand"
     total = sum(plan.trials for plan in plans.values())
-    usual = "" if entry is not None else f"about {_duration(likely)} and "
+    usual = "" if alone else f"about {_duration(likely)} and "
     fits = sum(plan.trials * runs_per_trial(plan.spec.runs) for plan in plans.values())
     trained = "" if fits == total else f" ({fits} trainings)"
     took = f"{usual}at most about {_duration(seconds)}"
