@@ -17,6 +17,7 @@ from tracker.config import Config, load_config, parse_config
 from tracker.errors import NotFoundError
 from tracker.evaluation.details import Called, detail
 from tracker.paths import Paths
+from tracker.reporting.charts import factor
 from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
@@ -113,6 +114,16 @@ def test_equal_reports_give_equal_bytes(paths: Paths, config: Config, page: Page
     assert len(first[0]) < 400_000
     assert "Derived again with" in first[1].decode()
     assert page.text
+
+
+def test_an_axis_is_logarithmic_where_the_search_was() -> None:
+    """Not where values are far apart: a dropout near 0 is no reason; long fractions are told in four digits."""
+    values = [0.001, 0.01, 0.02, 0.1, 0.2, 0.3, 0.4, 0.5]
+    scores = [0.5] * len(values)
+    straight, logged = (factor("x", values, scores, "f1", 0, log=log) for log in (False, True))
+    assert ">0.001<" not in straight
+    assert ">0.001<" in logged
+    assert ">0.06971<" in factor("x", [0.06971355151110359, 0.1], [0.5, 0.6], "f1", None)
 
 
 def test_spaces_of_studies_are_told_without_a_common_one(paths: Paths, config: Config) -> None:

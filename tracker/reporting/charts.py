@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -27,7 +27,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
 WIDE, NARROW = (7.2, 3.0), (3.5, 2.4)  # inches
 FEW = 6  # values of a hyperparameter that stand side by side like names
-LOG_FROM = 50.0  # a hyperparameter whose largest value is so many times its smallest one stands on a log axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +64,23 @@ def learning_curves(curves: Sequence[Line], metric: str) -> str:
         return svg_of(figure, f"{metric} by epoch of {_names(curves)}")
 
 
-def factor(name: str, values: Sequence[Any], scores: Sequence[float], metric: str, best: int | None) -> str:
-    """The score by one hyperparameter, a point per trial; the trial at place `best` is ringed, where it has the name."""
+def factor(
+    name: str, values: Sequence[Any], scores: Sequence[float], metric: str, best: int | None, *, log: bool = False
+) -> str:
+    """The score by one hyperparameter, a point per trial; the trial at place `best` is ringed, where it has the name.
+
+    The axis is a `log` one where the hyperparameter was searched so.
+    """
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     with open_figure(NARROW) as (figure, axes):
         if numbers and len(set(values)) > FEW:
             places: Sequence[float] = [float(value) for value in values]
-            if min(places) > 0 and max(places) / min(places) >= LOG_FROM:
+            if log and min(places) > 0:
                 _log_axis(axes)
         else:
-            kinds = sorted({str(value) for value in values}, key=_natural)
-            places = [kinds.index(str(value)) + _spread(number) for number, value in enumerate(values)]
+            told = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+            kinds = sorted(set(told), key=_natural)
+            places = [kinds.index(one) + _spread(number) for number, one in enumerate(told)]
             axes.set_xticks(range(len(kinds)), kinds, rotation=30 if max(map(len, kinds)) > 8 else 0)
             axes.set_xlim(-0.6, len(kinds) - 0.4)
         _scatter(axes, places, scores, 0, scores)
@@ -99,11 +104,20 @@ def importance(shares: Mapping[str, float]) -> str:
         return svg_of(figure, f"importance of hyperparameters: {told}")
 
 
-def parallel_coordinates(names: Sequence[str], rows: Sequence[Sequence[Any]], good: Sequence[bool], metric: str) -> str:
-    """A line per trial through its hyperparameters and its score; `good` trials stand out. `rows` have the score last."""
+def parallel_coordinates(
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    good: Sequence[bool],
+    metric: str,
+    logged: Collection[str] = (),
+) -> str:
+    """A line per trial through its hyperparameters and its score; `good` trials stand out. `rows` have the score last.
+
+    Names that are `logged` stand on a log axis.
+    """
     from matplotlib.collections import LineCollection
 
-    columns = [_scaled([row[place] for row in rows]) for place in range(len(names) + 1)]
+    columns = [_scaled([row[place] for row in rows], name in logged) for place, name in enumerate([*names, metric])]
     with open_figure((7.2, 3.4)) as (figure, axes):
         for wanted, colour, width, alpha in ((False, FAINT, 0.6, 0.45), (True, SERIES[0], 1.2, 0.9)):
             trials = [row for row, is_good in enumerate(good) if is_good == wanted]
@@ -240,12 +254,12 @@ def _best_so_far(values: Sequence[float], direction: str) -> list[float]:
     return best
 
 
-def _scaled(values: Sequence[Any]) -> tuple[list[float], str, str]:
+def _scaled(values: Sequence[Any], log: bool) -> tuple[list[float], str, str]:
     """Values of one axis on [0, 1], and what stands at its ends; texts are spread in order, gaps are put at 0."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         low, high = min(known), max(known)
-        log = low > 0 and high / low >= LOG_FROM
+        log = log and low > 0
         ends = (math.log(low), math.log(high)) if log else (low, high)
         span = (ends[1] - ends[0]) or 1.0
         places = [0.0 if value is None else ((math.log(value) if log else value) - ends[0]) / span for value in values]

@@ -154,6 +154,11 @@ class Facts:
         result = self.results.get(row.study)
         return None if result is None else next((one for one in result.trials if one.number == row.number), None)
 
+    def is_logged(self, name: str) -> bool:
+        """Whether a study searches a hyperparameter on a log scale."""
+        spaces = (self.config.space_of(study) for study in self.studies)
+        return any(bool(getattr(space.get(name), "log", False)) for space in spaces)
+
     def searched(self) -> Sequence[str]:
         """The hyperparameters that take more than one value among the ranked trials, in the order of the reports."""
         names = dict.fromkeys(name for row in self.ranked for name in row.params)

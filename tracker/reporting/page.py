@@ -108,7 +108,9 @@ def _charts(facts: Facts) -> dict[str, str]:
     if names:
         rows = [[*(_place(row.params.get(name)) for name in names), row.value] for row in facts.ranked]
         good = [place < max(1, round(GOOD * len(rows))) for place in range(len(rows))]
-        charts["parallel"] = parallel_coordinates(names, rows, good, facts.metric)
+        charts["parallel"] = parallel_coordinates(
+            names, rows, good, facts.metric, [name for name in names if facts.is_logged(name)]
+        )
     return charts
 
 
@@ -150,7 +152,7 @@ def _factors(facts: Facts) -> Iterator[dict[str, Any]]:
         best = next((place for place, row in enumerate(rows) if row.name == facts.chosen.name), None)
         yield {
             "name": name,
-            "chart": factor(name, values, scores, facts.metric, best),
+            "chart": factor(name, values, scores, facts.metric, best, log=facts.is_logged(name)),
             "groups": group_by(rows, name, facts.direction),
         }
 
