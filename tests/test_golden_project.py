@@ -41,8 +41,8 @@ def as_recorded(here: api.Project, monkeypatch: pytest.MonkeyPatch) -> str:
         [digest] = {spec.environment for _, spec in store.studies()}
     real = surroundings.environment
 
-    def same(numerics: str = "native") -> tuple[str, dict]:
-        return digest, real(numerics)[1]
+    def same(*asked: str) -> tuple[str, dict]:
+        return digest, real(*asked)[1]
 
     for module in ("surroundings.environment", "surroundings.provenance", "execution.trainer"):
         monkeypatch.setattr(f"tracker.{module}.environment", same)
