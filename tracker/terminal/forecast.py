@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,22 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         seconds, likely, size = seconds + time_s, likely + _likely(usual_s, STUDY_S, config), size + bytes_
         rows.append(("compare.confirm", "manual", runs, "2", _duration(time_s)))
     yield from align(rows)
+    yield from _remarks(plans, config)
+    alone = not dearest.met  # no run has a shape that tells what it costs
+    if alone:
+        what = entry or f"a network of family {config.model.family}"
+        yield f"these times leave out the training itself: how long {what} takes is not known beforehand"
+    total = sum(plan.trials for plan in plans.values())
+    usual = "" if alone else f"about {_duration(likely)} and "
+    fits = sum(plan.trials * runs_per_trial(plan.spec.runs) for plan in plans.values())
+    trained = "" if fits == total else f" ({fits} trainings)"
+    took = f"{usual}at most about {_duration(seconds)}"
+    yield f"{total} trials{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
+    yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
+
+
+def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
+    """What is to be said of studies: configurations that repeat, spaces that are not known yet."""
     yield from (
         f"warning: {name}: {plan.trials} trials, {plan.distinct} distinct configuration{'s' if plan.distinct > 1 else ''}: the "
         "others repeat them with other seeds; search more, or say repeats, which gives each configuration several"
@@ -89,17 +105,6 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         for name, study in config.studies.items()
         if isinstance(study, Refinement)
     )
-    alone = not dearest.met  # no run has a shape that tells what it costs
-    if alone:
-        what = entry or f"a network of family {config.model.family}"
-        yield f"these times leave out the training itself: how long {what} takes is not known beforehand"
-    total = sum(plan.trials for plan in plans.values())
-    usual = "" if alone else f"about {_duration(likely)} and "
-    fits = sum(plan.trials * runs_per_trial(plan.spec.runs) for plan in plans.values())
-    trained = "" if fits == total else f" ({fits} trainings)"
-    took = f"{usual}at most about {_duration(seconds)}"
-    yield f"{total} trials{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
-    yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
 
 
 def class_warnings(config: Config, report: DataReport) -> Iterator[str]:
