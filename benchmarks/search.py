@@ -1,65 +1,31 @@
-"""Which search for which budget: python -m benchmarks.search [--seeds 10] [--trials 64] [--only sphere,mixed,table,sizes]
+"""Which search for which budget: python -m benchmarks.search [--seeds 10] [--trials 64] [--only sphere,mixed,sizes,asks]
 
-What is left to the best value after so many trials, median over seeds: on two functions whose best value is known, and on a
-table of real scores (every configuration of a grid, trained once by our engine), of which a search reads one row a trial.
-`sizes`: TPE in generations of 1, 8 and 16, beside Optuna's TPE told after every trial.
+What is left to the best value after so many trials, median and quartiles over seeds: on two functions whose best value is
+known, and, with `--tables FILE`, on the real scores that `python -m benchmarks.tabulated build FILE` wrote, of which a search
+reads one configuration a trial. `sizes`: TPE in generations of 1, 8 and 16, beside Optuna's TPE told after every trial.
+`asks`: seconds of gp for a generation of 8 after 24, 48 and 104 trials.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
-from sklearn.datasets import load_breast_cancer
 
+from benchmarks.tabulated import GRID, SHOWN, quartiles, read
 from tests.search.conftest import build_spec
 from tests.search.toys import MIXED, SPHERE, mixed, plainly, run_study, sphere
-from tests.studies.project import SmallProject
-from tracker.canonical import canonical_json
 from tracker.sampler_table import SAMPLERS
 from tracker.search.optuna_border import optuna_border, suggest
+from tracker.search.samplers import Told, open_sampler
 from tracker.search.space import space_from
 
 Objective = Callable[[Mapping[str, Any]], float]
-SHOWN = (8, 16, 32, 48, 64, 96, 128)
-GRID = {
-    "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
-    "units": [4, 16, 64],
-    "hidden_layers": [1, 2, 3],
-    "activation": ["relu", "tanh"],
-    "dropout": [0.0, 0.25, 0.5],
-}
-
-
-def tabulated(folder: Path) -> Objective:
-    """The loss that is left to the best configuration of the grid, from one training of each."""
-    frame = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "kind"})
-    frame["kind"] = frame["kind"].map({0: "malignant", 1: "benign"})
-    frame.insert(0, "who", [f"w{row}" for row in range(len(frame))])
-    project = SmallProject.made(folder / "project", frame)
-    early = {"monitor": "val_loss", "patience": 5}
-    changes: dict[str, Any] = {
-        "studies__grid": {"sampler": "grid", "search_space": GRID},
-        "training": {"epochs": 20, "early_stopping": early},
-        "objective": {"metric": "val_loss"},
-    }
-    found = project.run(project.plan("grid", **changes), folder / "store")
-    scores = {canonical_json(dict(trial.proposal.searched)): trial.value for trial in found.trials}
-    known = [value for value in scores.values() if value is not None]
-    best, worst = min(known), max(known)
-    print(f"table: {len(scores)} configurations, loss {best:.4f} to {worst:.4f}", flush=True)
-
-    def left(searched: Mapping[str, Any]) -> float:
-        value = scores[canonical_json(dict(searched))]
-        return best - (worst if value is None else value)
-
-    return left
 
 
 def best_so_far(objective: Objective, proposals: list[dict[str, Any]]) -> list[float]:
@@ -85,12 +51,12 @@ def one_by_one(entries: Mapping[str, Any], objective: Objective, trials: int, se
 
 
 def show(name: str, objective: Objective, seeds: int, search: Callable[[int], list[dict[str, Any]]]) -> None:
-    """A row: medians over seeds, CPU seconds of one study."""
+    """A row: medians and quartiles over seeds, CPU seconds of one study."""
     started = time.process_time()
     runs = [best_so_far(objective, search(seed)) for seed in range(seeds)]
     seconds = (time.process_time() - started) / seeds
     shown = [count for count in SHOWN if count <= len(runs[0])]
-    medians = " | ".join(f"{statistics.median(run[count - 1] for run in runs):.4f}" for count in shown)
+    medians = " | ".join(quartiles([run[count - 1] for run in runs]) for count in shown)
     print(f"| {name} | {medians} | {seconds:.2f} |", flush=True)
 
 
@@ -100,42 +66,64 @@ def header(title: str, trials: int) -> None:
     print(f"\n{title}\n| sampler | {' | '.join(map(str, shown))} | CPU s |\n{'| --- ' * (len(shown) + 2)}|", flush=True)
 
 
+def told_by(entries: Mapping[str, Any], objective: Objective) -> Callable[[int, Mapping[str, Any]], Told]:
+    """How a trial ends; of a table, which knows its own points alone, without slopes."""
+    return (lambda number, one: Told(number, (objective(one),))) if entries is GRID else plainly(objective)
+
+
+def asks(trials: int = 104) -> None:
+    """Wall and CPU seconds of gp for a generation of 8, medians of three, on numbers alone and with choices."""
+    for title, entries, objective in (("4 numbers", SPHERE, sphere), ("7 names, 2 choices", MIXED, mixed)):
+        taken: dict[int, list[tuple[float, float]]] = {}
+        for seed in range(3):
+            sampler = open_sampler(build_spec("gp", entries, seed=seed))
+            for generation in range(trials // 8 + 1):
+                wall, used = time.perf_counter(), time.process_time()
+                proposed = sampler.propose(generation, 8, 8 * generation)
+                taken.setdefault(8 * generation, []).append((time.perf_counter() - wall, time.process_time() - used))
+                sampler.tell([Told(8 * generation + i, (objective(one),)) for i, one in enumerate(proposed)])
+        for count in (24, 48, 104):
+            wall, used = (statistics.median(column) for column in zip(*taken[count], strict=True))
+            print(f"gp, {title}, {count} trials told: 8 asked in {wall:.3f} s, {used:.3f} CPU s", flush=True)
+
+
 def main() -> None:
     """Prints the tables one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--only", default="sphere,mixed,table,sizes")
+    parser.add_argument("--only", default="sphere,mixed,sizes,asks")
+    parser.add_argument("--tables", type=Path)
     given = parser.parse_args()
     only, trials = given.only.split(","), given.trials
-    cases: dict[str, tuple[Mapping[str, Any], Objective]] = {"sphere": (SPHERE, sphere), "mixed": (MIXED, mixed)}
-    with tempfile.TemporaryDirectory() as folder:
-        if "table" in only:
-            cases["table"] = GRID, tabulated(Path(folder))
-        for title, (entries, objective) in cases.items():
-            if title not in only:
-                continue
-            header(title, trials)
-            for name in (row.name for row in SAMPLERS.values() if row.needs_trials):
+    known: dict[str, tuple[Mapping[str, Any], Objective]] = {"sphere": (SPHERE, sphere), "mixed": (MIXED, mixed)}
+    cases = {title: case for title, case in known.items() if title in only}
+    cases |= {title: (GRID, table.left) for title, table in (read(given.tables) if given.tables else {}).items()}
+    for title, (entries, objective) in cases.items():
+        header(title, trials)
+        for name in (row.name for row in SAMPLERS.values() if row.needs_trials):
 
-                def search(
-                    seed: int, name: str = name, entries: Any = entries, objective: Any = objective
-                ) -> list[dict[str, Any]]:
-                    return run_study(build_spec(name, entries, seed=seed), trials, plainly(objective))
+            def search(
+                seed: int, name: str = name, entries: Any = entries, objective: Any = objective
+            ) -> list[dict[str, Any]]:
+                return run_study(build_spec(name, entries, seed=seed), trials, told_by(entries, objective))
 
+            if not SAMPLERS[name].hypergradients or title in known:
                 show(name, objective, given.seeds, search)
-        if "sizes" in only:
-            header("TPE on mixed, by generation", trials)
-            show("Optuna, one by one", mixed, given.seeds, lambda seed: one_by_one(MIXED, mixed, trials, seed))
-            for size in (1, 8, 16):
-                show(
-                    f"generations of {size}",
-                    mixed,
-                    given.seeds,
-                    lambda seed, size=size: run_study(
-                        build_spec("tpe", MIXED, seed=seed, generation=size), trials, plainly(mixed)
-                    ),
-                )
+    if "sizes" in only:
+        header("TPE on mixed, by generation", trials)
+        show("Optuna, one by one", mixed, given.seeds, lambda seed: one_by_one(MIXED, mixed, trials, seed))
+        for size in (1, 8, 16):
+            show(
+                f"generations of {size}",
+                mixed,
+                given.seeds,
+                lambda seed, size=size: run_study(
+                    build_spec("tpe", MIXED, seed=seed, generation=size), trials, plainly(mixed)
+                ),
+            )
+    if "asks" in only:
+        asks()
 
 
 if __name__ == "__main__":
