@@ -91,6 +91,7 @@ def test_neutral_values_are_fixed_for_ever():
         "weight_decay": 0.0,
         "dropout": 0.0,
         "batch_norm": False,
+        "layer_norm": False,
         "weight_init": "default",
         "class_weights": "none",
     } == {name: entry.neutral for name, entry in MLP.items() if entry.neutral is not None}

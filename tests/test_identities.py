@@ -54,6 +54,7 @@ NEUTRAL_KNOBS = {
     "mlp": {
         "dropout": 0.0,
         "batch_norm": False,
+        "layer_norm": False,
         "weight_init": "default",
         "momentum": 0.0,
         "weight_decay": 0.0,
@@ -63,6 +64,7 @@ NEUTRAL_KNOBS = {
     "cnn": {
         "stride": 1,
         "batch_norm": False,
+        "layer_norm": False,
         "residual": False,
         "readout": "flatten",
         "dropout": 0.0,
@@ -75,6 +77,7 @@ NEUTRAL_KNOBS = {
     },
     "rnn": {
         "bidirectional": False,
+        "layer_norm": False,
         "readout": "last",
         "dropout": 0.0,
         "weight_init": "default",

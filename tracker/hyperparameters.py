@@ -189,6 +189,13 @@ MLP: Mapping[str, Hyperparameter] = {
         source="Srivastava et al. 2014, JMLR 15: hidden units are kept with probability 0.5 to 0.8",
     ),
     "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", neutral=False),
+    "layer_norm": Hyperparameter(
+        "bool",
+        "normalise the hidden units of every row before their activation",
+        when=("batch_norm", (False,)),
+        neutral=False,
+        since=5,
+    ),
     "weight_init": Hyperparameter(
         "choice",
         "initialisation of weights; default: what torch.nn.Linear does",
@@ -220,6 +227,13 @@ CNN: Mapping[str, Hyperparameter] = {
     "pooling": Hyperparameter("choice", "what pools maps after a block", "max", choices=("none", "max", "average")),
     "pool_size": Hyperparameter("int", "side of a pool", 2, low=2, high=255, when=("pooling", ("max", "average"))),
     "batch_norm": Hyperparameter("bool", "normalise maps before their activation", neutral=False),
+    "layer_norm": Hyperparameter(
+        "bool",
+        "normalise all maps of a row before their activation",
+        when=("batch_norm", (False,)),
+        neutral=False,
+        since=5,
+    ),
     "residual": Hyperparameter(
         "bool", "add the input of a block to its convolution", neutral=False, when=("padding", ("same",))
     ),
@@ -237,6 +251,7 @@ RNN: Mapping[str, Hyperparameter] = {
     "layers": Hyperparameter("int", "recurrent layers", 1, low=1, high=16),
     "units": Hyperparameter("int", "width of every recurrent layer, per direction", 64, low=1, high=16384),
     "bidirectional": Hyperparameter("bool", "read sequences from both ends", neutral=False),
+    "layer_norm": Hyperparameter("bool", "normalise what the head reads", neutral=False, since=5),
     "readout": Hyperparameter(
         "choice",
         "what the head reads: the last step, or the mean over all",

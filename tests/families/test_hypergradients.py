@@ -99,6 +99,9 @@ def _logits(p: dict[str, Any], t: dict[str, torch.Tensor], x: torch.Tensor, *, m
         if p["batch_norm"]:
             norm = [t[f"norm_{index}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
             h = torch.nn.functional.batch_norm(h, *norm, training=training, momentum=0.1, eps=1e-5)
+        elif p.get("layer_norm"):
+            weight, bias = t[f"norm_{index}.weight"], t[f"norm_{index}.bias"]
+            h = torch.nn.functional.layer_norm(h, weight.shape, weight, bias, eps=1e-5)
         h = getattr(torch.nn.functional, p["activation"])(h)
         h = h if masks is None else h * masks[index][:, : h.shape[1]]
     return torch.nn.functional.linear(h, t["output.weight"], t["output.bias"])
@@ -137,7 +140,7 @@ def settings_of_runs(draw: Any) -> TrialSpec:
         hidden_layers=draw(st.integers(0, 2)),
         units=draw(st.sampled_from([5, 8])),
         activation=draw(st.sampled_from(ACTIVATIONS)),
-        batch_norm=draw(st.booleans()),
+        **draw(st.sampled_from([{}, {"batch_norm": True}, {"layer_norm": True}])),
         dropout=draw(st.sampled_from([0.0, 0.3])),
         batch_size=draw(st.sampled_from([8, 20])),
         **own,
@@ -149,7 +152,7 @@ def settings_of_runs(draw: Any) -> TrialSpec:
 )  # where a gradient is 0 but for rounding, adam has no derivative
 @given(one=settings_of_runs())
 def test_hypergradients_are_finite_differences_of_training(one: TrialSpec) -> None:
-    """Through all steps, schedules, dropout, batch norm, clipping and weights: those of a training in float64, to rounding."""
+    """Through all steps, schedules, dropout, norms, clipping and weights: those of a training in float64, to rounding."""
     data = replace(DATA, labels=("a", "b", "c"))
     row = train(asked(one), data).outcome.history[-1]
     expected = differences(one, data)

@@ -11,18 +11,23 @@ from sklearn.utils.class_weight import compute_class_weight
 from tests.training.cases import arrays, spec
 from tracker.canonical import digest_arrays
 from tracker.families.family import train, train_cohort
-from tracker.families.mlp_lanes import MlpLanes, Rows
+from tracker.families.mlp_lanes import MlpLanes
 from tracker.families.mlp_layout import initial_tensors, lane_sizes, shape_of
+from tracker.families.mlp_norms import Rows
 from tracker.hyperparameters import ACTIVATIONS, WEIGHT_INITS
+from tracker.records import TrialSpec
 from tracker.standalone.mlp import load_module, padded_width, probabilities
+from tracker.training.draws import draw_batches
 from tracker.training.losses import class_weights
 
+NORMS = {"none": {}, "batch": {"batch_norm": True}, "layer": {"layer_norm": True}}
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_are_those_of_automatic_differentiation(activation: str, batch_norm: bool) -> None:
+def test_gradients_are_those_of_automatic_differentiation(activation: str, norm: str) -> None:
     """Loss gradients of a padded, short batch with dropout equal PyTorch's own, to rounding."""
-    one = spec(3, units=[9, 6], activation=activation, batch_norm=batch_norm, dropout=0.4, batch_size=16)
+    one = spec(3, units=[9, 6], activation=activation, dropout=0.4, batch_size=16, **NORMS[norm])
     lanes = MlpLanes([one], shape_of(one, 5, 3))
     lanes.initialise()
     rows, padded = 13, 16
@@ -40,14 +45,48 @@ def test_gradients_are_those_of_automatic_differentiation(activation: str, batch
     h = x
     for index, mask in enumerate(masks):
         h = torch.nn.functional.linear(h, leaves[f"hidden_{index}.weight"], leaves.get(f"hidden_{index}.bias"))
-        if batch_norm:
+        if norm == "batch":
             weight, bias = leaves[f"norm_{index}.weight"], leaves[f"norm_{index}.bias"]
             h = torch.nn.functional.batch_norm(h, None, None, weight, bias, training=True)
+        elif norm == "layer":
+            weight, bias = leaves[f"norm_{index}.weight"], leaves[f"norm_{index}.bias"]
+            h = torch.nn.functional.layer_norm(h, weight.shape, weight, bias)
         h = getattr(torch.nn.functional, activation)(h) * mask[0, :rows, : h.shape[1]]
     logits = torch.nn.functional.linear(h, leaves["output.weight"], leaves["output.bias"])
     torch.nn.functional.cross_entropy(logits, y).backward()
     for name, leaf in leaves.items():
         torch.testing.assert_close(mine[name], leaf.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_ten_steps_are_those_of_a_plain_module(norm: str) -> None:
+    """Five epochs of two batches with adamw give the weights that torch's module and optimizer come to from the same ones."""
+    data = arrays(rows=23, features=4)
+    one = spec(
+        3, 5, units=[9, 6], activation="gelu", learning_rate=0.02, weight_decay=0.01, batch_size=16, **NORMS[norm]
+    )
+    net = load_module(one.params, initial_tensors_of_torch(one)).train()
+    steps = torch.optim.AdamW(net.parameters(), lr=0.02, weight_decay=0.01)
+    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+    for epoch in range(1, 6):
+        for batch in draw_batches(one.seed, epoch, len(y), 16, 16):
+            rows = torch.from_numpy(batch[batch < len(y)])
+            steps.zero_grad()
+            torch.nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+            steps.step()
+    found = train(one, data).weights
+    assert found is not None
+    ours, theirs = load(found), net.state_dict()
+    assert set(ours) == set(theirs)
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+
+
+def initial_tensors_of_torch(one: TrialSpec) -> dict[str, torch.Tensor]:
+    """Initial weights of four features and three classes, with what a plain batch norm counts besides."""
+    tensors = initial_tensors(one, 4, 3)
+    counts = [name.replace("running_mean", "num_batches_tracked") for name in tensors if "running_mean" in name]
+    return {**tensors, **{name: torch.tensor(0) for name in counts}}
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -112,11 +151,11 @@ def test_losses_are_told_without_weights() -> None:
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_model_that_travels_gives_the_recorded_probabilities(activation: str, batch_norm: bool, depth: int) -> None:
+def test_the_model_that_travels_gives_the_recorded_probabilities(activation: str, norm: str, depth: int) -> None:
     """The standalone forward pass repeats the validation predictions bit for bit, a plain torch module to rounding."""
-    one = spec(4, units=33, hidden_layers=depth, activation=activation, batch_norm=batch_norm)
+    one = spec(4, units=33, hidden_layers=depth, activation=activation, **NORMS[norm])
     data = arrays()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -141,12 +180,13 @@ def test_initial_weights_come_from_the_seed_alone(kind: str) -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_padding_never_learns() -> None:
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_padding_never_learns(norm: str) -> None:
     """Padded weights stay zero through training, whatever the activation."""
     from tests.training.cases import any_spec
 
     rng = np.random.default_rng(0)
-    one = any_spec(rng, 1, 12, 8, True, 0)
+    one = any_spec(rng, 1, 12, 8, norm, 0)
     lanes = MlpLanes([one], shape_of(one, 5, 3))
     lanes.initialise()
     x, truth = torch.ones(1, 8, 8), torch.zeros(1, 8, 8)

@@ -151,6 +151,9 @@ def by_hand(x: torch.Tensor, params: dict[str, Any], tensors: dict[str, torch.Te
         if params["batch_norm"]:
             norm = [tensors[f"{name}.norm.{entry}"] for entry in ("running_mean", "running_var", "weight", "bias")]
             z = functional.batch_norm(z, *norm)
+        if params.get("layer_norm"):
+            weight, bias = tensors[f"{name}.norm.weight"], tensors[f"{name}.norm.bias"]
+            z = functional.layer_norm(z, z.shape[1:]) * weight[:, None, None] + bias[:, None, None]
         if params.get("residual"):
             weight = tensors.get(f"{name}.shortcut.weight")
             z = z + (x if weight is None else functional.conv2d(x, weight, tensors[f"{name}.shortcut.bias"], stride))
@@ -172,6 +175,7 @@ def by_hand(x: torch.Tensor, params: dict[str, Any], tensors: dict[str, torch.Te
         {"residual": True, "kernel_size": 4, "stride": 2, "pooling": "none", "filters": 4},
         {"residual": True, "filters": 1, "batch_norm": True, "weight_init": "orthogonal"},
         {"padding": "valid", "kernel_size": 2, "pooling": "none", "weight_init": "kaiming_normal"},
+        {"layer_norm": True, "kernel_size": 2},
     ],
     ids=str,
 )
@@ -189,13 +193,15 @@ def test_the_network_is_what_its_hyperparameters_say(knobs: dict[str, Any]) -> N
 @pytest.mark.parametrize("readout", ["last", "average"])
 def test_a_recurrent_network_reads_steps_in_order(cell: str, readout: str) -> None:
     """Two layers, both directions: what the head reads is what torch's layer says at both ends, or its mean."""
-    params = active("rnn", {**SMALL["rnn"], "cell": cell, "layers": 2, "bidirectional": True, "readout": readout})
+    knobs = {"cell": cell, "layers": 2, "bidirectional": True, "readout": readout, "layer_norm": cell == "gru"}
+    params = active("rnn", {**SMALL["rnn"], **knobs})
     net = rnn.network(params, SEQUENCE, 3).eval()
     x = torch.randn(4, *SEQUENCE)
     with torch.no_grad():
         outputs, _ = net.recurrent(x)
         ends = torch.cat([outputs[:, -1, :5], outputs[:, 0, 5:]], 1)
-        expected = net.head(ends if readout == "last" else outputs.mean(1))
+        read = ends if readout == "last" else outputs.mean(1)
+        expected = net.head(torch.nn.functional.layer_norm(read, [10]) if cell == "gru" else read)
         torch.testing.assert_close(net(x), expected)
 
 

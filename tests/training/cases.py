@@ -25,9 +25,7 @@ def arrays(rows: int = 67, features: int = 5, classes: int = 3, seed: int = 0, v
     return Arrays(x[:rows], y[:rows], x[rows:], y[rows:], classes, 1 if classes == 2 else None)
 
 
-def any_spec(
-    rng: np.random.Generator, seed: int, cap: int, batch_size: int, batch_norm: bool, features: int
-) -> TrialSpec:
+def any_spec(rng: np.random.Generator, seed: int, cap: int, batch_size: int, norm: str, features: int) -> TrialSpec:
     """A trial with random knobs whose widths pad to the width of `cap`."""
     depth = int(rng.integers(0, 4)) if features > cap else int(rng.integers(1, 4))
     units = [int(rng.integers(cap // 2 + 1, cap + 1)) for _ in range(depth)]
@@ -39,7 +37,8 @@ def any_spec(
         units=units or 8,
         activation=str(rng.choice(ACTIVATIONS)),
         dropout=float(rng.choice([0.0, 0.1, 0.5])),
-        batch_norm=batch_norm,
+        batch_norm=norm == "batch",
+        layer_norm=norm == "layer",
         optimizer=str(rng.choice(OPTIMIZERS)),
         momentum=float(rng.choice([0.0, 0.9])),
         learning_rate=float(10 ** rng.uniform(-4, 1)),

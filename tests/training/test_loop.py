@@ -45,7 +45,7 @@ def test_lanes_equal_solo_training_bit_for_bit(seed: int) -> None:
     features, classes = int(rng.integers(1, 60)), int(rng.choice([2, 3, 7, 37]))
     data = arrays(int(rng.integers(classes, 150)), features, classes, seed, int(rng.integers(1, 70)))
     cap, size = int(rng.choice([7, 16, 33, 64])), int(rng.choice([1, 3, 8, 31, 64, 200]))
-    specs = [any_spec(rng, lane, cap, size, seed % 3 == 0, 0) for lane in range(6)]
+    specs = [any_spec(rng, lane, cap, size, ("batch", "layer", "none")[seed % 3], 0) for lane in range(6)]
     groups: dict = {}
     for one in specs:
         groups.setdefault(shape_of(one, features, classes), []).append(one)
@@ -70,6 +70,7 @@ def test_pausing_and_going_on_gives_the_same_bits(until: int) -> None:
             optimizer=o,
             momentum=0.5,
             batch_norm=i > 1,
+            layer_norm=i < 2,
         )
         for i, o in enumerate(["sgd", "adam", "adamw", "rmsprop"])
     ]

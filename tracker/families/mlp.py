@@ -14,8 +14,9 @@ from torch import Tensor
 
 from tracker.errors import ConfigError
 from tracker.families.family import OwnFunction
-from tracker.families.mlp_lanes import MlpLanes, Rows
+from tracker.families.mlp_lanes import MlpLanes
 from tracker.families.mlp_layout import Shape, lane_order, shape_of
+from tracker.families.mlp_norms import Rows
 from tracker.families.mlp_tangents import Batch, open_tangents
 from tracker.records import HYPERGRADIENT, TrialSpec
 from tracker.seeds import bit_generator
@@ -43,7 +44,7 @@ class MlpFamily:
     """See `tracker.families.family.Family`."""
 
     def shape(self, spec: TrialSpec, features: int, classes: int) -> Shape:
-        """Features, classes, padded width, batch size, batch norm or not."""
+        """Features, classes, padded width, batch size, kind of norm."""
         return shape_of(spec, features, classes)
 
     def start(self, specs: Sequence[TrialSpec], arrays: Arrays, own: OwnFunction | None = None) -> MlpEngine:

@@ -17,11 +17,19 @@ import torch
 from torch import Tensor
 
 from tracker.families.mlp_layout import Buffer, LayerPlan, Shape, initial_tensors, lane_sizes, plan_layers
+from tracker.families.mlp_norms import Norm, Rows, own_gradients, slope_of_rows, slope_of_units, standard_of_rows
 from tracker.families.transfer import adopt, read_parent
 from tracker.records import TrialSpec
-from tracker.standalone.mlp import ACTIVATIONS, BATCH_NORM_EPS, LEAKY_SLOPE, NO_CLASS, ROWS_AT_ONCE
+from tracker.standalone.mlp import (
+    ACTIVATIONS,
+    LEAKY_SLOPE,
+    NO_CLASS,
+    NORM_EPS,
+    ROWS_AT_ONCE,
+    standard_of_units,
+    units_of,
+)
 
-BATCH_NORM_MOMENTUM = 0.1
 _aten = torch.ops.aten
 
 # gradient of the activation from the gradient of its output g, its input z and its output a
@@ -32,24 +40,6 @@ _BACKWARD: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "leaky_relu": lambda g, z, _: _aten.leaky_relu_backward(g, z, LEAKY_SLOPE, False),
     "gelu": lambda g, z, _: _aten.gelu_backward(g, z),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Which rows of a padded batch are real: `valid` (1, B, 1) of 0 and 1, and their number."""
-
-    valid: Tensor
-    count: int
-
-    @property
-    def share(self) -> Tensor:
-        """What each row counts in the mean over the real ones, (1, B, 1)."""
-        return self.valid / self.count
-
-    @classmethod
-    def of(cls, count: int, padded: int) -> Rows:
-        """The first `count` of `padded` rows."""
-        return cls((torch.arange(padded) < count).float()[None, :, None], count)
 
 
 class MlpLanes:
@@ -67,12 +57,13 @@ class MlpLanes:
         self.values, self.gradients, self.first, self.second, self.best = (Buffer(self.plan) for _ in range(5))
         self.decays = {lane: decay for lane, spec in enumerate(specs) if (decay := spec.params.get("weight_averaging"))}
         self.means = Buffer(self.plan) if self.decays else None
-        self.statistics = [_fresh_statistics(layer) for layer in self.hidden if layer.norm]
+        self.statistics = [_fresh_statistics(layer) for layer in self.hidden if layer.norm == "batch"]
         self.best_statistics = [tensor.clone() for tensor in self.statistics]
         self.runs = [_activation_runs(self.specs[: layer.lanes]) for layer in self.hidden]
         self.gap = torch.zeros(1, 1, self.plan[-1].outputs)
         self.gap[..., shape.classes :] = NO_CLASS
         self.unit = self._unit_masks()
+        self.units = [self._units_of(index, layer) for index, layer in enumerate(self.hidden) if layer.norm == "layer"]
 
     @property
     def lanes(self) -> int:
@@ -161,7 +152,7 @@ class MlpLanes:
             outputs, h = [], part
             for index, layer in enumerate(self.hidden):
                 z = self._affine(index, h[: layer.lanes])
-                h = self._activate(index, self._normalise_fixed(index, z) if layer.norm else z)
+                h = self._activate(index, self._normalise(index, z, None)[0])
                 outputs.append(h)
             parts.append(torch.log_softmax(self._logits(self._gather(outputs, part)), -1))
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
@@ -209,9 +200,7 @@ class MlpLanes:
         h = x
         for index, layer in enumerate(self.hidden):
             z = self._affine(index, h[: layer.lanes])
-            norm = None
-            if layer.norm:
-                z, norm = self._normalise_batch(index, z, rows)
+            z, norm = self._normalise(index, z, rows)
             a = self._activate(index, z)
             h = a if masks is None else a * masks[index]
             saved.append(_Saved(z, a, h, norm))
@@ -291,44 +280,41 @@ class MlpLanes:
             masks.append(mask if any(spec.params["activation"] == "sigmoid" for spec in specs) else None)
         return masks
 
+    def _units_of(self, index: int, layer: LayerPlan) -> tuple[Tensor, Tensor]:
+        """Which padded units of a hidden layer are real, and how many; see `standalone.mlp.units_of`."""
+        widths = [[lane_sizes(spec, self.shape)[index + 1]] for spec in self.specs[: layer.lanes]]
+        return units_of(torch.tensor(widths), layer.outputs)
+
     def _norm_of(self, index: int) -> tuple[Tensor, Tensor]:
         norm = self.values.norm[index]
         assert norm is not None
         return norm
 
-    def _normalise_batch(self, index: int, z: Tensor, rows: Rows) -> tuple[Tensor, _Norm]:
+    def _normalise(self, index: int, z: Tensor, rows: Rows | None) -> tuple[Tensor, Norm | None]:
+        """What the activation reads; without rows in evaluation mode."""
+        kind = self.hidden[index].norm
+        if kind == "none":
+            return z, None
         weight, bias = self._norm_of(index)
-        mean = (z * rows.valid).sum(1, keepdim=True) / rows.count
-        centred = (z - mean) * rows.valid
-        variance = (centred * centred).sum(1, keepdim=True) / rows.count
-        inverse = torch.rsqrt(variance + BATCH_NORM_EPS)
-        unbiased = variance * (rows.count / max(1, rows.count - 1))
-        self.statistics[index].lerp_(torch.cat([mean, unbiased], 1), BATCH_NORM_MOMENTUM)
-        standard = centred * inverse
-        return standard * weight + bias, _Norm(standard, inverse)
+        if kind == "layer":
+            norm = Norm(*standard_of_units(z, *self.units[index]))
+        elif rows is None:
+            statistics = self.statistics[index]
+            scale = torch.rsqrt(statistics[:, 1:] + NORM_EPS)
+            return (z - statistics[:, :1]) * scale * weight + bias, None
+        else:
+            norm = standard_of_rows(z, rows, self.statistics[index])
+        return norm.standard * weight + bias, norm
 
-    def _normalise_fixed(self, index: int, z: Tensor) -> Tensor:
-        weight, bias = self._norm_of(index)
-        statistics = self.statistics[index]
-        scale = torch.rsqrt(statistics[:, 1:] + BATCH_NORM_EPS)
-        return (z - statistics[:, :1]) * scale * weight + bias
-
-    def _normalise_slope(self, index: int, slope: Tensor, norm: _Norm, rows: Rows) -> Tensor:
+    def _normalise_slope(self, index: int, slope: Tensor, norm: Norm, rows: Rows) -> Tensor:
         weight, _ = self._norm_of(index)
-        gradients = self.gradients.norm[index]
+        gradients, own = self.gradients.norm[index], own_gradients(slope, norm)
         assert gradients is not None
-        d_weight = (slope * norm.standard).sum(1, keepdim=True)
-        d_bias = slope.sum(1, keepdim=True)
-        gradients[0].copy_(d_weight)
-        gradients[1].copy_(d_bias)
-        centred = slope * rows.count - d_bias - norm.standard * d_weight
-        return centred * (weight * norm.inverse / rows.count) * rows.valid
-
-
-@dataclass(frozen=True, slots=True)
-class _Norm:
-    standard: Tensor
-    inverse: Tensor
+        for target, value in zip(gradients, own, strict=True):
+            target.copy_(value)
+        if self.hidden[index].norm == "layer":
+            return slope_of_units(slope, weight, norm, *self.units[index])
+        return slope_of_rows(slope, weight, norm, rows, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +322,7 @@ class _Saved:
     z: Tensor
     a: Tensor
     h: Tensor
-    norm: _Norm | None
+    norm: Norm | None
 
 
 def _fresh_statistics(layer: LayerPlan) -> Tensor:

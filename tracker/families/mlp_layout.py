@@ -1,7 +1,7 @@
 """Fully connected networks as stacked lanes: which share a shape, initial weights, where each number lies in memory.
 
 A layer that batch norm follows has no bias: the norm takes any constant away again, so the gradient of such a bias is
-rounding noise, which adaptive optimizers would blow up.
+rounding noise, which adaptive optimizers would blow up. In front of layer norm a bias counts, and stays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from tracker.records import TrialSpec
 from tracker.seeds import torch_generator
 from tracker.standalone.layers import SPREAD
-from tracker.standalone.mlp import hidden_sizes, multiple_of_8, padded_width
+from tracker.standalone.mlp import hidden_sizes, multiple_of_8, norm_of, padded_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Shape:
     classes: int
     width: int
     batch_size: int
-    batch_norm: bool
+    norm: str  # see `tracker.standalone.mlp.norm_of`
 
     @property
     def numbers(self) -> int:
@@ -41,7 +41,7 @@ def shape_of(spec: TrialSpec, features: int, classes: int) -> Shape:
     """The shape of a trial's network on data of so many features and classes; it depends on the spec alone."""
     hidden = hidden_sizes(spec.params)
     width = padded_width(max(hidden)) if hidden else 0
-    return Shape(features, classes, width, spec.params["batch_size"], bool(hidden) and spec.params["batch_norm"])
+    return Shape(features, classes, width, spec.params["batch_size"], norm_of(spec.params) if hidden else "none")
 
 
 def lane_order(spec: TrialSpec) -> tuple[int, str]:
@@ -57,12 +57,13 @@ def initial_tensors(spec: TrialSpec, features: int, classes: int) -> dict[str, T
     for index in range(len(sizes) - 1):
         name = "output" if index == len(sizes) - 2 else f"hidden_{index}"
         inputs, outputs = sizes[index], sizes[index + 1]
-        norm = spec.params["batch_norm"] and name != "output"
-        weight, bias = torch.empty(outputs, inputs), None if norm else torch.zeros(outputs)
+        norm = "none" if name == "output" else norm_of(spec.params)
+        weight, bias = torch.empty(outputs, inputs), None if norm == "batch" else torch.zeros(outputs)
         _initialise(spec.params["weight_init"], weight, bias, generator)
         tensors |= {f"{name}.weight": weight} if bias is None else {f"{name}.weight": weight, f"{name}.bias": bias}
-        if norm:
+        if norm != "none":
             tensors |= {f"norm_{index}.weight": torch.ones(outputs), f"norm_{index}.bias": torch.zeros(outputs)}
+        if norm == "batch":
             tensors |= {
                 f"norm_{index}.running_mean": torch.zeros(outputs),
                 f"norm_{index}.running_var": torch.ones(outputs),
@@ -99,12 +100,18 @@ class LayerPlan:
     lanes: int
     inputs: int
     outputs: int
-    norm: bool
+    norm: str
+
+    @property
+    def rows(self) -> tuple[bool, bool]:
+        """Whether there is a bias, and weight and bias of a norm."""
+        return self.norm != "batch", self.norm != "none"
 
     @property
     def numbers(self) -> int:
         """Trainable numbers of a lane in this layer, rounded up so that every layer starts on a 64-byte boundary."""
-        numbers = self.inputs * self.outputs + (2 if self.norm else 1) * self.outputs
+        has_bias, has_norm = self.rows
+        numbers = (self.inputs + has_bias + 2 * has_norm) * self.outputs
         return -(-numbers // 16) * 16
 
 
@@ -116,9 +123,9 @@ def plan_layers(specs: Sequence[TrialSpec], shape: Shape) -> list[LayerPlan]:
     for index in range(depths[0]):
         lanes = sum(depth > index for depth in depths)
         size = inputs if index == 0 else shape.width
-        layers.append(LayerPlan(f"hidden_{index}", lanes, size, shape.width, shape.batch_norm))
+        layers.append(LayerPlan(f"hidden_{index}", lanes, size, shape.width, shape.norm))
     last = shape.width if depths[0] else inputs
-    return [*layers, LayerPlan("output", len(specs), last, outputs, False)]
+    return [*layers, LayerPlan("output", len(specs), last, outputs, "none")]
 
 
 class Buffer:
@@ -134,19 +141,18 @@ class Buffer:
         self.blocks = [torch.zeros(count, widths[count]) for count in counts]
         offsets = dict.fromkeys(counts, 0)
         self.weight: list[Tensor] = []
-        self.bias: list[Tensor | None] = []  # None where a norm follows
+        self.bias: list[Tensor | None] = []  # None where batch norm follows
         self.norm: list[tuple[Tensor, Tensor] | None] = []
         for layer in plan:
             block = self.blocks[counts.index(layer.lanes)]
             offset = offsets[layer.lanes]
             area = layer.inputs * layer.outputs
             self.weight.append(block[:, offset : offset + area].view(-1, layer.inputs, layer.outputs))
-            ends = range(offset + area, offset + area + 2 * layer.outputs, layer.outputs)
-            rows = [
-                block[:, end : end + layer.outputs].view(-1, 1, layer.outputs) for end in ends[: 2 if layer.norm else 1]
-            ]
-            self.bias.append(None if layer.norm else rows[0])
-            self.norm.append((rows[0], rows[1]) if layer.norm else None)
+            has_bias, has_norm = layer.rows
+            ends = range(offset + area, offset + area + (has_bias + 2 * has_norm) * layer.outputs, layer.outputs)
+            rows = [block[:, end : end + layer.outputs].view(-1, 1, layer.outputs) for end in ends]
+            self.bias.append(rows[0] if has_bias else None)
+            self.norm.append((rows[-2], rows[-1]) if has_norm else None)
             offsets[layer.lanes] += layer.numbers
 
     def keep(self, other: Buffer, lanes: Sequence[int]) -> None:
@@ -159,9 +165,9 @@ class Buffer:
                 mine.copy_(theirs[rows])
 
     def rows_of(self, index: int) -> tuple[Tensor, ...]:
-        """The bias of a layer, or the weight and bias of its norm, each (lanes, 1, outputs)."""
+        """The bias of a layer, the weight and bias of its norm, as far as there are any, each (lanes, 1, outputs)."""
         bias, norm = self.bias[index], self.norm[index]
-        return norm if norm is not None else () if bias is None else (bias,)
+        return (*(() if bias is None else (bias,)), *(norm or ()))
 
     def read(self, lane: int, sizes: Sequence[int]) -> dict[str, Tensor]:
         """Copies of one lane's numbers in true sizes, under the names of the weights file."""
@@ -183,7 +189,8 @@ class Buffer:
             last = layer.name == "output"
             inputs, outputs = sizes[-2 if last else index], sizes[-1 if last else index + 1]
             views.append((f"{layer.name}.weight", self.weight[index][lane, :inputs, :outputs]))
-            names = [f"norm_{index}.weight", f"norm_{index}.bias"] if layer.norm else [f"{layer.name}.bias"]
+            has_bias, has_norm = layer.rows
+            names = [f"{layer.name}.bias"] * has_bias + [f"norm_{index}.weight", f"norm_{index}.bias"] * has_norm
             views += [(name, row[lane, 0, :outputs]) for name, row in zip(names, self.rows_of(index), strict=True)]
         return views
 

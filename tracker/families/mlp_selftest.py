@@ -10,7 +10,13 @@ from tracker.records import TrialSpec
 from tracker.seeds import bit_generator
 from tracker.training.arrays import Arrays
 
-CASES = ((7, 31, 3, False), (33, 8, 2, False), (16, 16, 10, True), (100, 32, 3, False))
+CASES = (
+    (7, 31, 3, "none"),
+    (33, 8, 2, "none"),
+    (16, 16, 10, "batch"),
+    (100, 32, 3, "none"),
+    (21, 32, 3, "layer"),
+)
 
 
 def lanes_agree() -> bool:
@@ -18,14 +24,14 @@ def lanes_agree() -> bool:
     return all(_case_agrees(index, *case) for index, case in enumerate(CASES))
 
 
-def _case_agrees(index: int, units: int, batch_size: int, classes: int, batch_norm: bool) -> bool:
-    specs = [_spec(index * 10 + lane, lane, units, batch_size, batch_norm) for lane in range(len(ACTIVATIONS))]
+def _case_agrees(index: int, units: int, batch_size: int, classes: int, norm: str) -> bool:
+    specs = [_spec(index * 10 + lane, lane, units, batch_size, norm) for lane in range(len(ACTIVATIONS))]
     arrays = _arrays(index, classes)
     together = train_cohort(specs, arrays)
     return all(result.outcome == train(spec, arrays).outcome for spec, result in zip(specs, together, strict=True))
 
 
-def _spec(seed: int, lane: int, units: int, batch_size: int, batch_norm: bool) -> TrialSpec:
+def _spec(seed: int, lane: int, units: int, batch_size: int, norm: str) -> TrialSpec:
     params = active(
         "mlp",
         {
@@ -33,7 +39,8 @@ def _spec(seed: int, lane: int, units: int, batch_size: int, batch_norm: bool) -
             "units": units,
             "activation": ACTIVATIONS[lane],
             "dropout": 0.25 * (lane % 2),
-            "batch_norm": batch_norm,
+            "batch_norm": norm == "batch",
+            "layer_norm": norm == "layer",
             "optimizer": OPTIMIZERS[seed % len(OPTIMIZERS)],
             "momentum": 0.9,
             "learning_rate": 0.01,

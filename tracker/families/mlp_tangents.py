@@ -18,14 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.families.mlp_lanes import BATCH_NORM_MOMENTUM, MlpLanes, Rows
+from tracker.families.mlp_lanes import MlpLanes
 from tracker.families.mlp_layout import Buffer, Shape, plan_layers
+from tracker.families.mlp_norms import BATCH_NORM_MOMENTUM, Rows
 from tracker.records import TrialSpec
-from tracker.standalone.mlp import ACTIVATIONS, BATCH_NORM_EPS, LEAKY_SLOPE, ROWS_AT_ONCE
+from tracker.standalone.mlp import ACTIVATIONS, LEAKY_SLOPE, NORM_EPS, ROWS_AT_ONCE
 from tracker.training.optimizer_tangents import StepTangents, differentiable
 
 BUFFERS = ("values", "first", "second")
 Dual = tuple[Tensor, Tensor]  # a tensor, and its tangents, with the names in front
+Units = tuple[Tensor, Tensor]  # which padded units are real (1, W), and how many (1, 1)
 
 
 def _gelu(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +88,9 @@ class Tangents:
         self._decay = spec.params.get("weight_averaging", 0.0)
         self._carried = (*BUFFERS, *(["means"] if self._decay else []))
         self._tangents = {name: Buffer(wide) for name in (*self._carried, "gradients")}
-        self._statistics = [torch.zeros(len(names), 2, layer.outputs) for layer in self._hidden if layer.norm]
+        self._statistics = [
+            torch.zeros(len(names), 2, layer.outputs) for layer in self._hidden if layer.norm == "batch"
+        ]
         self._step = StepTangents(spec.params, self.names)
         self._smooths = torch.tensor([[[float(name == "label_smoothing")]] for name in self.names])
 
@@ -162,8 +166,10 @@ class Tangents:
             below = h, d_h
             z, d_z = self._affine(index, h, d_h)
             norm = None
-            if layer.norm:
+            if layer.norm == "batch":
                 z, d_z, norm = self._normalise_batch(index, z, d_z, batch.rows)
+            elif layer.norm == "layer":
+                z, d_z, norm = self._normalise_units(index, z, d_z, _units(lanes, lane, index))
             h, d_h, slope, bend = self._activate(lanes, lane, index, z, d_z)
             if batch.masks is not None:
                 h, d_h = h * batch.masks[index], d_h * batch.masks[index]
@@ -183,7 +189,8 @@ class Tangents:
             bent = entry.slope * d_g
             g, d_g = g * entry.slope, bent if entry.bend is None else bent + g * entry.bend * entry.d_z
             if entry.norm is not None:
-                g, d_g = self._normalise_slope(index, g, d_g, entry.norm, batch.rows)
+                units = _units(lanes, lane, index) if self._hidden[index].norm == "layer" else None
+                g, d_g = self._normalise_slope(index, g, d_g, entry.norm, batch.rows, units)
             g, d_g = self._write(index, entry.below, g, d_g)
 
     def _affine(self, index: int, h: Tensor, d_h: Tensor | None) -> Dual:
@@ -228,37 +235,43 @@ class Tangents:
         assert tangents is not None
         return point[0][0], point[1][0], tangents[0], tangents[1]
 
-    def _normalise_batch(self, index: int, z: Tensor, d_z: Tensor, rows: Rows) -> tuple[Tensor, Tensor, _Norm]:
+    def _scaled(self, index: int, standard: Dual) -> Dual:
         weight, bias, d_weight, d_bias = self._norm_of(index)
-        valid, count = rows.valid[0], rows.count
-        mean, d_mean = (z * valid).sum(0, keepdim=True) / count, (d_z * valid).sum(1, keepdim=True) / count
-        centred, d_centred = (z - mean) * valid, (d_z - d_mean) * valid
-        variance = (centred * centred).sum(0, keepdim=True) / count
-        d_variance = 2 * (centred * d_centred).sum(1, keepdim=True) / count
-        new = torch.cat([d_mean, d_variance * (count / max(1, count - 1))], 1)
-        self._statistics[index].lerp_(new, BATCH_NORM_MOMENTUM)
-        inverse = torch.rsqrt(variance + BATCH_NORM_EPS)
-        d_inverse = -0.5 * inverse**3 * d_variance
-        standard, d_standard = centred * inverse, d_centred * inverse + centred * d_inverse
-        out = standard * weight + bias
-        d_out = d_standard * weight + standard * d_weight + d_bias
-        return out, d_out, _Norm((standard, d_standard), (inverse, d_inverse))
+        return standard[0] * weight + bias, standard[1] * weight + standard[0] * d_weight + d_bias
 
-    def _normalise_slope(self, index: int, g: Tensor, d_g: Tensor, norm: _Norm, rows: Rows) -> Dual:
+    def _normalise_batch(self, index: int, z: Tensor, d_z: Tensor, rows: Rows) -> tuple[Tensor, Tensor, _Norm]:
+        norm, d_mean, d_variance = _standardise((z, d_z), rows.valid[0], rows.count, -2)
+        new = torch.cat([d_mean, d_variance * (rows.count / max(1, rows.count - 1))], 1)
+        self._statistics[index].lerp_(new, BATCH_NORM_MOMENTUM)
+        return *self._scaled(index, norm.standard), norm
+
+    def _normalise_units(self, index: int, z: Tensor, d_z: Tensor, units: Units) -> tuple[Tensor, Tensor, _Norm]:
+        norm, _, _ = _standardise((z, d_z), *units, -1)
+        return *self._scaled(index, norm.standard), norm
+
+    def _normalise_slope(
+        self, index: int, g: Tensor, d_g: Tensor, norm: _Norm, rows: Rows, units: Units | None
+    ) -> Dual:
+        """The gradient in front of a norm, given the one behind it; layer norm has `units`. Writes down the norm's own."""
         weight, _, d_weight, _ = self._norm_of(index)
-        (standard, d_standard), (inverse, d_inverse) = norm.standard, norm.inverse
-        of_weight, of_bias = (g * standard).sum(0, keepdim=True), g.sum(0, keepdim=True)
-        d_of_weight = (d_g * standard + g * d_standard).sum(1, keepdim=True)
-        d_of_bias = d_g.sum(1, keepdim=True)
+        sums = _sums((g, d_g), norm.standard, -2)
         point, tangents = self._point["gradients"].norm[index], self._tangents["gradients"].norm[index]
         assert point is not None
         assert tangents is not None
-        for target, value in zip((*point, *tangents), (of_weight, of_bias, d_of_weight, d_of_bias), strict=True):
-            target.copy_(value.view_as(target))
-        centred = g * rows.count - of_bias - standard * of_weight
-        d_centred = d_g * rows.count - d_of_bias - d_standard * of_weight - standard * d_of_weight
-        factor = weight * inverse / rows.count * rows.valid[0]
-        d_factor = (d_weight * inverse + weight * d_inverse) / rows.count * rows.valid[0]
+        for pair, (value, d_value) in zip(zip(point, tangents, strict=True), sums, strict=True):
+            pair[0].copy_(value.view_as(pair[0]))
+            pair[1].copy_(d_value.view_as(pair[1]))
+        inverse, d_inverse = norm.inverse
+        if units is None:
+            centred, d_centred = _off_means((g, d_g), norm.standard, sums, rows.count)
+            factor = weight * inverse / rows.count * rows.valid[0]
+            d_factor = (d_weight * inverse + weight * d_inverse) / rows.count * rows.valid[0]
+        else:
+            real, count = units
+            weighted = g * weight, d_g * weight + g * d_weight
+            sums = _sums(weighted, norm.standard, -1)
+            centred, d_centred = _off_means(weighted, norm.standard, sums, count)
+            factor, d_factor = inverse / count * real, d_inverse / count * real
         return centred * factor, d_centred * factor + centred * d_factor
 
     def _evaluate(self, lanes: MlpLanes, lane: int, x: Tensor) -> Dual:
@@ -266,14 +279,50 @@ class Tangents:
         h, d_h = x, None
         for index, layer in enumerate(self._hidden):
             z, d_z = self._affine(index, h, d_h)
-            if layer.norm:
-                weight, bias, d_weight, d_bias = self._norm_of(index)
-                mean, variance = lanes.statistics[index][lane, :1], lanes.statistics[index][lane, 1:]
-                d_mean, d_variance = self._statistics[index][:, :1], self._statistics[index][:, 1:]
-                inverse = torch.rsqrt(variance + BATCH_NORM_EPS)
-                d_inverse = -0.5 * inverse**3 * d_variance
-                standard, d_standard = (z - mean) * inverse, (d_z - d_mean) * inverse + (z - mean) * d_inverse
-                z, d_z = standard * weight + bias, d_standard * weight + standard * d_weight + d_bias
+            if layer.norm == "batch":
+                z, d_z = self._normalised(lanes, lane, index, z, d_z)
+            elif layer.norm == "layer":
+                z, d_z, _ = self._normalise_units(index, z, d_z, _units(lanes, lane, index))
             h, d_h, _, _ = self._activate(lanes, lane, index, z, d_z)
         logits, d_logits = self._affine(self._output, h, d_h)
         return logits + lanes.gap[0], d_logits
+
+    def _normalised(self, lanes: MlpLanes, lane: int, index: int, z: Tensor, d_z: Tensor) -> Dual:
+        """Batch norm in evaluation mode."""
+        mean, variance = lanes.statistics[index][lane, :1], lanes.statistics[index][lane, 1:]
+        d_mean, d_variance = self._statistics[index][:, :1], self._statistics[index][:, 1:]
+        inverse = torch.rsqrt(variance + NORM_EPS)
+        d_inverse = -0.5 * inverse**3 * d_variance
+        standard, d_standard = (z - mean) * inverse, (d_z - d_mean) * inverse + (z - mean) * d_inverse
+        return self._scaled(index, (standard, d_standard))
+
+
+def _units(lanes: MlpLanes, lane: int, index: int) -> Units:
+    real, count = lanes.units[index]
+    return real[lane], count[lane]
+
+
+def _standardise(z: Dual, valid: Tensor, count: int | Tensor, dim: int) -> tuple[_Norm, Tensor, Tensor]:
+    """What is `valid` with mean 0 and variance 1 along a dimension; and the tangents of that mean and variance."""
+    mean, d_mean = ((part * valid).sum(dim, keepdim=True) / count for part in z)
+    centred, d_centred = (z[0] - mean) * valid, (z[1] - d_mean) * valid
+    variance = (centred * centred).sum(dim, keepdim=True) / count
+    d_variance = 2 * (centred * d_centred).sum(dim, keepdim=True) / count
+    inverse = torch.rsqrt(variance + NORM_EPS)
+    d_inverse = -0.5 * inverse**3 * d_variance
+    standard = centred * inverse, d_centred * inverse + centred * d_inverse
+    return _Norm(standard, (inverse, d_inverse)), d_mean, d_variance
+
+
+def _sums(g: Dual, standard: Dual, dim: int) -> tuple[Dual, Dual]:
+    """Sums along a dimension: of g times what is standard, and of g."""
+    along, d_along = g[0] * standard[0], g[1] * standard[0] + g[0] * standard[1]
+    first = along.sum(dim, keepdim=True), d_along.sum(dim, keepdim=True)
+    return first, (g[0].sum(dim, keepdim=True), g[1].sum(dim, keepdim=True))
+
+
+def _off_means(g: Dual, standard: Dual, sums: tuple[Dual, Dual], count: int | Tensor) -> Dual:
+    """`count` times g, less its mean and its part along what is standard."""
+    (along, d_along), (total, d_total) = sums
+    centred = g[0] * count - total - standard[0] * along
+    return centred, g[1] * count - d_total - standard[1] * along - standard[0] * d_along

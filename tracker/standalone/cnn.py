@@ -75,7 +75,7 @@ def _written(size: Size) -> str:
 
 
 class Block(torch.nn.Module):
-    """Convolution, batch norm where wanted, the block's input added where wanted, activation, pooling, dropout."""
+    """Convolution, a norm where wanted, the block's input added where wanted, activation, pooling, dropout."""
 
     def __init__(self, channels: int, filters: int, size: Size, params: Mapping[str, Any]) -> None:
         super().__init__()
@@ -88,6 +88,8 @@ class Block(torch.nn.Module):
         norm = params["batch_norm"]
         self.convolution = _CONVOLUTIONS[dims](channels, filters, kernel, stride, padding, bias=not norm)
         self.norm = _NORMS[dims](filters) if norm else torch.nn.Identity()
+        if params.get("layer_norm", False):
+            self.norm = torch.nn.GroupNorm(1, filters)  # layer norm over channels and places, a weight per channel
         is_residual, is_same = params.get("residual", False), channels == filters and stride == 1
         self.shortcut: torch.nn.Module | None = None
         if is_residual:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BATCH_NORM_EPS = 1e-5
+NORM_EPS = 1e-5
 LEAKY_SLOPE = 0.01
 NO_CLASS = -1e30  # the logit of a padded class: its probability is exactly 0
 ROWS_AT_ONCE = 4096
@@ -32,6 +32,7 @@ MODULES: dict[str, type[torch.nn.Module]] = {
     "leaky_relu": torch.nn.LeakyReLU,
     "gelu": torch.nn.GELU,
 }
+NORMS: dict[str, Callable[..., torch.nn.Module]] = {"batch": torch.nn.BatchNorm1d, "layer": torch.nn.LayerNorm}
 
 
 def multiple_of_8(size: int) -> int:
@@ -50,16 +51,21 @@ def hidden_sizes(params: Mapping[str, Any]) -> list[int]:
     return list(units) if isinstance(units, list) else [units] * layers
 
 
-def module(sizes: Sequence[int], activation: str, batch_norm: bool, dropout: float) -> torch.nn.Sequential:
+def norm_of(params: Mapping[str, Any]) -> str:
+    """What stands between a hidden layer and its activation: `batch` norm, `layer` norm, or `none`."""
+    return "batch" if params["batch_norm"] else "layer" if params.get("layer_norm", False) else "none"
+
+
+def module(sizes: Sequence[int], activation: str, norm: str, dropout: float) -> torch.nn.Sequential:
     """The network as a plain torch module in evaluation mode; `sizes` are features, hidden widths, classes.
 
     Its state dict has the names of the weights file: `hidden_0.weight` (out, in), `norm_0.weight`, `output.weight`.
     """
     net = torch.nn.Sequential()
     for index, (inputs, outputs) in enumerate(pairwise(sizes[:-1])):
-        net.add_module(f"hidden_{index}", torch.nn.Linear(inputs, outputs, bias=not batch_norm))
-        if batch_norm:
-            net.add_module(f"norm_{index}", torch.nn.BatchNorm1d(outputs, eps=BATCH_NORM_EPS))
+        net.add_module(f"hidden_{index}", torch.nn.Linear(inputs, outputs, bias=norm != "batch"))
+        if norm != "none":
+            net.add_module(f"norm_{index}", NORMS[norm](outputs, eps=NORM_EPS))
         net.add_module(f"activation_{index}", MODULES[activation]())
         net.add_module(f"dropout_{index}", torch.nn.Dropout(dropout))
     net.add_module("output", torch.nn.Linear(sizes[-2], sizes[-1]))
@@ -71,9 +77,24 @@ def load_module(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tor
     output = tensors["output.weight"]
     hidden = hidden_sizes(params)
     features = tensors["hidden_0.weight"].shape[1] if hidden else output.shape[1]
-    net = module([features, *hidden, output.shape[0]], params["activation"], params["batch_norm"], params["dropout"])
+    net = module([features, *hidden, output.shape[0]], params["activation"], norm_of(params), params["dropout"])
     net.load_state_dict(dict(tensors))
     return net
+
+
+def units_of(widths: Tensor, padded: int) -> tuple[Tensor, Tensor]:
+    """Which of the padded units are real, 1 or 0 (lanes, 1, padded), and how many (lanes, 1, 1), of widths (lanes, 1)."""
+    return (torch.arange(padded) < widths).float()[:, None], widths.float()[:, None]
+
+
+def standard_of_units(z: Tensor, real: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Layer norm before its weight and bias: units (lanes, rows, padded) of mean 0 and variance 1, and 1 / deviation.
+
+    Units that are none are 0 before and after.
+    """
+    centred = (z - z.sum(-1, keepdim=True) / count) * real
+    inverse = torch.rsqrt((centred * centred).sum(-1, keepdim=True) / count + NORM_EPS)
+    return centred * inverse, inverse
 
 
 class MlpNetwork:
@@ -121,13 +142,13 @@ def probabilities(params: Mapping[str, Any], tensors: Mapping[str, Tensor], x: n
 
 def _forward(params: Mapping[str, Any], tensors: Mapping[str, Tensor], x: np.ndarray) -> np.ndarray:
     hidden = hidden_sizes(params)
-    width = padded_width(max(hidden)) if hidden else 0
+    width, norm = padded_width(max(hidden)) if hidden else 0, norm_of(params)
     rows = torch.zeros(1, multiple_of_8(len(x)), multiple_of_8(x.shape[1]))
     rows[0, : len(x), : x.shape[1]] = torch.from_numpy(np.ascontiguousarray(x))
     for index in range(len(hidden)):
         z = _affine(tensors, f"hidden_{index}", rows, width, 0.0)
-        if params["batch_norm"]:
-            z = _normalise(tensors, f"norm_{index}", z)
+        if norm != "none":
+            z = _normalise(tensors, f"norm_{index}", z, norm)
         rows = ACTIVATIONS[params["activation"]](z)
         if params["activation"] == "sigmoid":
             rows[..., hidden[index] :] = 0.0
@@ -147,12 +168,15 @@ def _affine(tensors: Mapping[str, Tensor], name: str, rows: Tensor, width: int, 
     return torch.baddbmm(bias, rows, weight)
 
 
-def _normalise(tensors: Mapping[str, Tensor], name: str, z: Tensor) -> Tensor:
+def _normalise(tensors: Mapping[str, Tensor], name: str, z: Tensor, norm: str) -> Tensor:
     def wide(entry: str, gap: float) -> Tensor:
         row = torch.full((1, 1, z.shape[2]), gap)
         true = tensors[f"{name}.{entry}"]
         row[0, 0, : true.shape[0]] = true
         return row
 
-    scale = torch.rsqrt(wide("running_var", 1.0) + BATCH_NORM_EPS)
+    if norm == "layer":
+        real = torch.tensor([[tensors[f"{name}.weight"].shape[0]]])
+        return standard_of_units(z, *units_of(real, z.shape[2]))[0] * wide("weight", 0.0) + wide("bias", 0.0)
+    scale = torch.rsqrt(wide("running_var", 1.0) + NORM_EPS)
     return (z - wide("running_mean", 0.0)) * scale * wide("weight", 0.0) + wide("bias", 0.0)

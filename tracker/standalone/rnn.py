@@ -34,12 +34,14 @@ class RecurrentNetwork(torch.nn.Module):
         )
         self.is_averaged = params["readout"] == "average"
         self.directions = 2 if both else 1
+        is_normed = params.get("layer_norm", False)
+        self.norm = torch.nn.LayerNorm(units * self.directions) if is_normed else torch.nn.Identity()
         self.head = head(units * self.directions, params, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows (rows, steps, channels) or (rows, channels, height, width), whose height is the steps, to logits."""
         steps = x if x.dim() == 3 else x.transpose(1, 2).flatten(2)
-        found: Tensor = self.head(self._masked(steps) if self.is_masked else self._whole(steps))
+        found: Tensor = self.head(self.norm(self._masked(steps) if self.is_masked else self._whole(steps)))
         return found
 
     def _whole(self, steps: Tensor) -> Tensor:
