@@ -17,7 +17,11 @@ def rows_of_runs(runs: Mapping[str, Any]) -> Iterator[Mapping[str, Any] | None]:
     """What the data of each run says under `rows`, by a study's `runs`; None: train and validation as they are.
 
     A run is scored on one fold of several, from 1, as they are dealt out in a repeat, from 1, by a rule; or trained on all.
+    Where each trial has a split of its own, the number `reshuffle` stands for that of the trial.
     """
+    if "reshuffle" in runs:
+        yield {"reshuffle": 0, "rule": int(runs["rule"])}
+        return
     if "all" in runs:
         yield {"all": True, "rule": int(runs["rule"])}
         return
@@ -35,6 +39,8 @@ def runs_per_trial(runs: Mapping[str, Any]) -> int:
 
 def resampling_words(runs: Mapping[str, Any]) -> str:
     """On which rows the trials of a study are scored, by its `runs`."""
+    if "reshuffle" in runs:
+        return "a part of train and validation that is another one for each trial"
     if "folds" not in runs:
         return "validation"
     repeats = "" if runs.get("repeats", 1) == 1 else f", dealt out {runs['repeats']} times"

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
 STUDY_LOCK_S = 5.0
 
-
 __all__ = [
     "Project",
     "bundle",
@@ -178,7 +177,7 @@ def _tune(
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.store.environments import refuse_other_environment
         from tracker.studies.fitting import plan_fitting
-        from tracker.studies.report import serving_of, write_reports
+        from tracker.studies.report import put_servings, serving_of, write_reports
         from tracker.studies.runner import run_study
         from tracker.studies.study import Study
 
@@ -199,7 +198,8 @@ def _tune(
         if outbox is not None:
             outbox.compare(plan.spec.key)
         with open_executor(project.workers, source, data, lanes, project.cluster) as executor:
-            result = run_study(plan, store, executor, about, _notifying(outbox, executor, on_progress))
+            told, serve = _notifying(outbox, executor, on_progress), partial(put_servings, store, data)
+            result = run_study(plan, store, executor, about, told, serve)
             write_reports(result, serving, store, paths.reports, paths.models)
         if outbox is not None:
             on_delivery(outbox.finish(DELIVERY_S))

@@ -53,8 +53,13 @@ _runs = {
     "refit": flag,
     "all": flag,
     "prune": one_of("forgiving", "aggressive"),
+    "reshuffle": one_of("per_trial"),
 }
-_fold = entries({}, {**{name: whole(1, 10**4) for name in ("fold", "folds", "repeat", "rule")}, "all": flag})
+_fold = entries(
+    {},
+    {name: whole(1, 10**4) for name in ("fold", "folds", "repeat", "rule", "outer", "outers")}
+    | {"all": flag, "reshuffle": whole(0, 2**32)},
+)
 _column = entries({"name": text, "kind": text})
 _of_rows = {"shape": many(whole(1, MOST_ROWS), at_least=2), "mask": flag}
 _state = entries({"columns": many(_column), "features": many(text)}, _of_rows)
@@ -325,6 +330,7 @@ _row = entries(
         "reason": optional(text),
         "epochs": _epochs,
         "best_epoch": optional(_epochs),
+        "rows": _fold,
         "runs": many(entries({"metrics": _metrics}, {"seed": whole(), "value": optional(number), "rows": _fold})),
     },
 )

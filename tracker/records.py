@@ -157,9 +157,8 @@ class StudySpec:
 
     @property
     def served_data(self) -> Mapping[str, Any]:
-        """The data of the first run of each trial, whose model is the trial's."""
-        rows = next(rows_of_runs(self.runs))
-        return self.data if rows is None else {**self.data, "rows": rows}
+        """The data of the first run of each trial, whose model is the trial's; not where each trial has rows of its own."""
+        return with_rows(self.data, next(rows_of_runs(self.runs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +236,11 @@ class Trial:
         """Failed where a run failed, pruned where it was stopped at a rung."""
         states = {outcome.state for outcome in self.outcomes}
         return "failed" if "failed" in states else "pruned" if "paused" in states else "complete"
+
+
+def with_rows(data: Mapping[str, Any], rows: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The data of a study with what a run says of its rows; of rows of both, such as those outside of an outer fold."""
+    return data if rows is None else {**data, "rows": {**data.get("rows", {}), **rows}}
 
 
 def untrained(key: str) -> TrialOutcome:

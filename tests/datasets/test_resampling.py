@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tracker.canonical import digest
-from tracker.datasets.resampling import choose_rows, deal_folds, pick_frames
+from tracker.datasets.resampling import choose_rows, deal_folds, held_out, pick_frames
 from tracker.errors import DataError
 
 FOLDS = 5
@@ -115,3 +115,31 @@ def test_what_cannot_be_dealt_is_refused() -> None:
     assert all("no row of class 'b' among those that are scored; take fewer folds" in fault for fault in faults)
     with pytest.raises(DataError, match="does not know; upgrade repro-tracker"):
         choose_rows(frame, schema(), {**entry(1), "rule": 2})
+
+
+def test_rows_divided_anew_keep_shares_and_belong_together() -> None:
+    """A quarter of each class is scored, rows of one id together; another number divides otherwise; the rule is pinned."""
+    frame = pd.concat([table(200), table(40)], ignore_index=True)
+    first, second = (choose_rows(frame, schema(), {"reshuffle": number, "rule": 1}, 0.25) for number in (7, 8))
+    counts = frame["kind"].iloc[first.scored].value_counts()
+    assert np.allclose([160 / 4, 80 / 4], [counts["a"], counts["b"]], atol=2)
+    assert not {*frame["who"].iloc[first.scored]} & {*frame["who"].iloc[first.train]}
+    assert 0.1 < np.isin(first.scored, second.scored).mean() < 0.5
+    assert "51a4052d" == digest("folds", first.scored.tolist())[:8]
+    with pytest.raises(DataError, match="in time"):
+        choose_rows(table(80).assign(day="2024-01-01"), schema(("day", "time", "text")), {"reshuffle": 7, "rule": 1})
+
+
+def test_an_outer_fold_takes_no_part() -> None:
+    """Outer folds divide the rows; inside each, folds and reshuffled rows are those of the table without it."""
+    frame, seen = table(), []
+    for outer in (1, 2, 3):
+        rows = {"outer": outer, "outers": 3, "rule": 1}
+        out = held_out([frame.iloc[:150], frame.iloc[150:]], schema(), rows)
+        seen += [*out["who"]]
+        rest = frame[~frame["who"].isin(out["who"])].reset_index(drop=True)
+        for own in ({}, {"fold": 2, "folds": 4, "repeat": 1}, {"reshuffle": 5}):
+            chosen, alone = choose_rows(frame, schema(), rows | own), choose_rows(rest, schema(), {**own, "rule": 1})
+            assert [*rest["who"].iloc[alone.scored]] == [*frame["who"].iloc[chosen.scored]]
+            assert [*rest["who"].iloc[alone.train]] == [*frame["who"].iloc[chosen.train]]
+    assert sorted(frame["who"]) == sorted(seen)

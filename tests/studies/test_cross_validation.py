@@ -208,7 +208,7 @@ def test_the_ranking_says_what_is_of_other_rows(base: SmallProject, truth: Study
     assert any(
         "of other rows: folds on 3 folds of train and validation; manual on validation" in line for line in lines
     )
-    with pytest.raises(InputError, match="folds/0 was scored on folds, so its models have seen validation rows"):
+    with pytest.raises(InputError, match="folds/0 was scored on other rows, so its models have seen validation rows"):
         compare_trials(config_of(base), ["folds/0", "manual/0"], base.paths)
 
 

@@ -246,6 +246,7 @@ class Study(Part):
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
     cross_validation: CrossValidation | None = None
+    reshuffle: Literal["per_trial"] | None = None
     refit: bool = False
     pruner: Pruner | None = None
     stop: Stop | None = None

@@ -41,6 +41,12 @@ def run_faults(study: Any) -> Mapping[str, bool]:
             folds and study.pruner is not None
         ),
         "refit trains once more after folds; give cross_validation": study.refit and not folds,
+        "reshuffle and cross_validation cannot go together: all trials share the folds": (
+            folds and study.reshuffle is not None
+        ),
+        "reshuffle and repeats cannot go together: each trial has one split; give cross_validation": (
+            study.repeats > 1 and study.reshuffle is not None
+        ),
         "repeats and cross_validation cannot go together; say cross_validation.repeats, which deals the folds anew": (
             folds and study.repeats > 1
         ),
@@ -50,6 +56,8 @@ def run_faults(study: Any) -> Mapping[str, bool]:
 def runs_of(study: Any, rule: int) -> dict[str, Any]:
     """What a study's spec says of the runs of its trials; nothing where each has one. `rule` says how rows become folds."""
     if study.cross_validation is None:
+        if study.reshuffle is not None:
+            return {"reshuffle": study.reshuffle, "rule": rule}
         return {} if study.repeats == 1 else {"repeats": study.repeats, "aggregate": study.aggregate}
     folds = study.cross_validation
     told = {"folds": folds.folds, "repeats": folds.repeats, "rule": rule, "aggregate": study.aggregate}

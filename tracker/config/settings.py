@@ -213,6 +213,8 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
     yield from space_faults(".search_space", table, study.search_space or {})
     for index, configuration in enumerate(study.configurations or ()):
         yield from value_faults(f".configurations[{index}]", table, configuration, config.hyperparameters)
+    if study.reshuffle is not None and config.split.method == "time":
+        yield ".reshuffle: with split.method time validation comes after train; take it out, or give cross_validation"
     if study.pruner is not None:
         yield from pruner_faults(".pruner", study.pruner)
     if (

@@ -1,7 +1,9 @@
-"""Which of the rows of train and validation a run trains on, and which it is scored on: folds. No test row is among them.
+"""Which of the rows of train and validation a run trains on, and which it is scored on. No test row is among them.
 
-A run says so in the entry `rows` of its data. Rows follow from both tables and that entry alone: never from where a row
-stands, nor from a seed. Without the entry a run trains on train and is scored on validation.
+A run says so in the entry `rows` of its data. Rows follow from both tables and that entry alone, never from where a row
+stands. Without the entry a run trains on train and is scored on validation. With it, it is scored on a `fold` of `folds`; or
+both are divided anew, in the same shares, by the number `reshuffle`. `outer` of `outers` is a fold that takes no part in
+either, so that a whole study can be scored on it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.aggregation import RULE
 from tracker.config import Preprocessing
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+
+Places = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,25 +92,56 @@ def pick_frames(
     if rows.get("all"):
         _require_rule(rows)
         return frame, parts[1]
-    chosen = choose_rows(frame, schema, rows)
+    chosen = choose_rows(frame, schema, rows, len(parts[1]) / len(frame))
     return frame.iloc[chosen.train].reset_index(drop=True), frame.iloc[chosen.scored].reset_index(drop=True)
 
 
-def choose_rows(frame: pd.DataFrame, schema: Mapping[str, Any], rows: Mapping[str, Any]) -> Chosen:
-    """The rows that an entry `rows` names, of train and validation, one below the other. Raises DataError."""
+def held_out(parts: Sequence[pd.DataFrame], schema: Mapping[str, Any], rows: Mapping[str, Any]) -> pd.DataFrame:
+    """The raw rows of the outer fold that an entry `rows` names. Raises DataError."""
     _require_rule(rows)
-    columns = [Column(**entry) for entry in schema["columns"]]
-    time = next((column for column in columns if column.role == "time"), None)
-    codes = label_codes(frame, schema)
-    fold, folds = rows["fold"], rows["folds"]
-    if time is None:
-        places = deal_folds(frame, schema, folds, rows["repeat"])
-        chosen = Chosen(np.flatnonzero(places != fold), np.flatnonzero(places == fold))
+    frame = join_parts(parts)
+    return frame.iloc[_outer(frame, schema, rows)].reset_index(drop=True)
+
+
+def choose_rows(frame: pd.DataFrame, schema: Mapping[str, Any], rows: Mapping[str, Any], share: float = 0.2) -> Chosen:
+    """The rows that an entry `rows` names, of train and validation, one below the other.
+
+    `share` is how many of them are scored where they are no folds. Raises DataError.
+    """
+    _require_rule(rows)
+    if "outer" in rows:
+        inside = np.setdiff1d(np.arange(len(frame)), _outer(frame, schema, rows))
+        own = {name: value for name, value in rows.items() if name not in {"outer", "outers"}}
+        chosen = choose_rows(frame.iloc[inside].reset_index(drop=True), schema, own, share)
+        return Chosen(inside[chosen.train], inside[chosen.scored])
+    time = _time_of(schema)
+    if "fold" not in rows:
+        if time is not None:
+            raise DataError(f"rows {dict(rows)}: in time, what is scored comes last; such rows cannot be divided anew")
+        before, of = _places(frame, schema, derive_seed(0, "reshuffle", rows.get("reshuffle", 0)))
+        scored = before < share * of
+        chosen = Chosen(np.flatnonzero(~scored), np.flatnonzero(scored))
+    elif time is None:
+        places = deal_folds(frame, schema, rows["folds"], rows["repeat"])
+        chosen = Chosen(np.flatnonzero(places != rows["fold"]), np.flatnonzero(places == rows["fold"]))
     else:
-        chosen = _before(_blocks(frame, time, folds), _contents(frame, columns), fold)
-    if faults := list(_absent(schema["labels"], codes, chosen, rows)):
+        contents = _contents(frame, [Column(**entry) for entry in schema["columns"]])
+        chosen = _before(_blocks(frame, time, rows["folds"]), contents, rows["fold"])
+    if faults := list(_absent(schema["labels"], label_codes(frame, schema), chosen, rows)):
         raise DataError(faults)
     return chosen
+
+
+def _outer(frame: pd.DataFrame, schema: Mapping[str, Any], rows: Mapping[str, Any]) -> Codes:
+    """The places of the rows of an outer fold; they are dealt out otherwise than those of a study's own folds."""
+    if _time_of(schema) is not None:
+        raise DataError("nested cross-validation would choose by rows that come later than those it scores; take folds")
+    placed = _fold_of(_places(frame, schema, derive_seed(0, "outer")), rows["outers"])
+    return np.flatnonzero(placed == rows["outer"])
+
+
+def _time_of(schema: Mapping[str, Any]) -> Column | None:
+    return next((column for column in (Column(**entry) for entry in schema["columns"]) if column.role == "time"), None)
 
 
 def _require_rule(rows: Mapping[str, Any]) -> None:
@@ -118,20 +155,33 @@ def deal_folds(frame: pd.DataFrame, schema: Mapping[str, Any], folds: int, repea
     Rows of one group stay together; where there are none, rows of one id and rows of equal features. A row that joins the
     table moves those few others whose hash lies beside the border of two folds.
     """
+    return _fold_of(_places(frame, schema, derive_seed(0, "folds", repeat)), folds)
+
+
+def _fold_of(places: Places, folds: int) -> Codes:
+    before, of = places
+    placed: Codes = np.floor(folds * before / of).astype(np.int64) + 1  # in this order: another one rounds otherwise
+    return placed
+
+
+def _places(frame: pd.DataFrame, schema: Mapping[str, Any], seed: int) -> Places:
+    """Of every row, how many rows of its class stand before it in the order of hashes, and of how many.
+
+    Rows of a cluster share a place, which is their middle.
+    """
     columns = [Column(**entry) for entry in schema["columns"]]
     clusters = _clusters(frame, columns)
     lowest = np.full(int(clusters.of_name.max()) + 1, 2.0)
-    np.minimum.at(lowest, clusters.of_name, uniform(clusters.names, derive_seed(0, "folds", repeat)))
+    np.minimum.at(lowest, clusters.of_name, uniform(clusters.names, seed))
     counts = np.zeros((len(lowest), len(schema["labels"])), dtype=np.int64)
     np.add.at(counts, (clusters.of_row, label_codes(frame, schema)), 1)
-    sizes, of_cluster = counts.sum(axis=1), np.zeros(len(lowest), dtype=np.int64)
+    sizes, before, of = counts.sum(axis=1), np.zeros(len(lowest)), np.ones(len(lowest))
     for label in range(counts.shape[1]):
         members = np.flatnonzero(counts.argmax(axis=1) == label)  # of rows of several classes: the most frequent one
         ordered = members[np.argsort(lowest[members], kind="stable")]
-        middle = np.cumsum(sizes[ordered]) - sizes[ordered] / 2
-        of_cluster[ordered] = np.floor(folds * middle / max(1, sizes[ordered].sum())).astype(np.int64)
-    placed: Codes = of_cluster[clusters.of_row] + 1
-    return placed
+        before[ordered] = np.cumsum(sizes[ordered]) - sizes[ordered] / 2
+        of[ordered] = max(1, sizes[ordered].sum())
+    return before[clusters.of_row], of[clusters.of_row]
 
 
 def clusters_of(frame: pd.DataFrame, schema: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -167,9 +217,12 @@ def _absent(labels: list[str], codes: Codes, chosen: Chosen, rows: Mapping[str, 
     for part, places in (("trained", chosen.train), ("scored", chosen.scored)):
         counts = np.bincount(codes[places], minlength=len(labels))
         for label in (label for label, count in zip(labels, counts, strict=True) if count == 0):
+            absent = f"no row of class {label!r} among those that are {part}"
+            if "fold" not in rows:
+                yield f"rows {dict(rows)}: {absent}; have more rows of that class, or a larger split.validation"
+                continue
             yield (
-                f"fold {rows['fold']} of {rows['folds']}: no row of class {label!r} among those that are {part}; "
-                "take fewer folds: studies.NAME.cross_validation.folds"
+                f"fold {rows['fold']} of {rows['folds']}: {absent}; take fewer folds: studies.NAME.cross_validation.folds"
             )
 
 

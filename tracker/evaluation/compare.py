@@ -44,7 +44,7 @@ from tracker.evaluation.ledger import Ledger, Look, count_words, join_looks, mar
 from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
-from tracker.evaluation.scored_rows import read_labelled, read_scored
+from tracker.evaluation.scored_rows import chosen_where, read_labelled, read_scored
 from tracker.evaluation.scoring import as_told, score_labels
 from tracker.evaluation.stale import changes, last_result
 from tracker.evaluation.worth import Unworthy, find_unworthy
@@ -194,10 +194,10 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
     try:
         first = ranking.rows[0]
-        if first.rows is not None:
+        if first.rows is not None and first.values:
             return fold_interval(first.values)
         model = load_chosen(case.paths.models / first.study, first, case.paths, case.trust)
-        scored = read_scored(case.paths.splits, None)
+        scored = read_scored(case.paths.splits, first.rows)
         return validation_interval(model, ranking.objective["metric"], scored.frame, scored.actual, scored.clusters)
     except CodeNotTrusted:
         raise
@@ -360,7 +360,7 @@ def _score(
 def _chosen_on(case: _Case, chosen: RankedTrial) -> dict[str, str | None]:
     """Which rows chose what: the configuration, the kept epoch, the threshold; None where the records are not here."""
     training = read_training(case.paths.models / chosen.study / "trials.jsonl")
-    where = "validation" if chosen.rows is None else "folds of train and validation"
+    where = chosen_where(chosen.rows)
     stopped = None if training is None else where if training.get("early_stopping") else "none: the last epoch"
     found = where if THRESHOLD in chosen.metrics else "none: it is fixed"
     return {"configuration": where, "epoch": stopped, "threshold": found}

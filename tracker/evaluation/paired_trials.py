@@ -83,8 +83,8 @@ def compare_trials(
     for one, name in zip(found, names, strict=True):
         if one.row.rows is not None:
             raise InputError(
-                f"{name} was scored on folds, so its models have seen validation rows; with compare.confirm in params.yaml "
-                "`tracker compare` trains the best configurations of all studies alike, and these can be compared"
+                f"{name} was scored on other rows, so its models have seen validation rows; with compare.confirm in "
+                "params.yaml `tracker compare` trains the best configurations of all studies alike, and these can be compared"
             )
     frame = read_split(paths.splits, "validation")
     schema = read_document(paths.splits / "schema.json", "schema", run_again(paths.splits, "split"))

@@ -284,7 +284,7 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
         best_epoch=trial.get("best_epoch"),
         metrics=trial["metrics"],
         first_run=runs[0]["metrics"] if runs else None,
-        rows=runs[0].get("rows") if runs else None,
+        rows=runs[0].get("rows") if runs else trial.get("rows"),
         values=tuple(run.get("value") for run in runs),
         params=trial["params"],
     )

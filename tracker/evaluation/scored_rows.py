@@ -42,6 +42,17 @@ def read_scored(splits: Path, rows: Mapping[str, Any] | None) -> ScoredRows:
     return ScoredRows(frame, labels_of(frame, splits), clusters_of(frame, schema))
 
 
+def chosen_where(rows: Mapping[str, Any] | None) -> str:
+    """In words, the rows that chose a trial whose first run has these."""
+    if rows is None:
+        return "validation"
+    return (
+        "a part of train and validation, another one for each trial"
+        if "reshuffle" in rows
+        else "folds of train and validation"
+    )
+
+
 def labels_of(frame: pd.DataFrame, splits: Path) -> list[str]:
     """The label name of every row."""
     target = read_document(splits / "schema.json", "schema", run_again(splits))["target"]

@@ -46,9 +46,11 @@ def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[
     about = provenance
     if (folder / "model.json").is_file():
         description = _described(folder / "model.json")
-        if store.serving(spec.served_data) is None:
+        best = result.best
+        of_model = spec.served_data if best is None else best.spec.data
+        if store.serving(of_model) is None:
             serving = {name: description[name] for name in ("labels", "positive", "columns", "preprocessing")}
-            store.put_serving(spec.served_data, serving | {"example": description.get("example", [])})
+            store.put_serving(of_model, serving | {"example": description.get("example", [])})
         if "code" in description:  # of the user's own, without which no model of these trials can be opened
             about = {**provenance, "code": description["code"]}
     timing = Timing(now, now)

@@ -49,8 +49,9 @@ def list_changes(last: StudySpec, spec: StudySpec) -> list[str]:
             parts = ", ".join(part for part, _, _ in _pairs(was or {}, now or {}))
             found.append(f"{name} ({parts})")
         elif name == "runs":
-            folded = any(part in {"folds", "rule", "refit", "prune"} for part, _, _ in _pairs(was or {}, now or {}))
-            found.append("cross_validation" if folded else "repeats")
+            differing = {part for part, _, _ in _pairs(was or {}, now or {})}
+            folded = differing & {"folds", "refit", "prune"}
+            found.append("cross_validation" if folded else "reshuffle" if "reshuffle" in differing else "repeats")
         else:
             found.append(WORDS.get(name, name))
     return found

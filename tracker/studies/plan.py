@@ -15,7 +15,7 @@ from tracker.config.runs import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
 from tracker.metrics import ASKED
-from tracker.records import Proposal, StudySpec, TrialSpec
+from tracker.records import Proposal, StudySpec, TrialSpec, with_rows
 from tracker.remedies import run_again
 from tracker.sampler_table import GENERATION, SAMPLERS
 from tracker.search.enqueued import searched_from
@@ -252,6 +252,9 @@ class Planner:
             seeds = [derive_seed(spec.seed, "training", number)]
             seeds += [derive_seed(spec.seed, "training", number, "repeat", run) for run in range(1, len(rows))]
         params = assemble(self._space, searched)
+        if "reshuffle" in spec.runs:
+            shuffle = derive_seed(spec.seed, "reshuffle", number) % 2**32  # short, because people read it
+            rows = [own and {**own, "reshuffle": shuffle} for own in rows]
         runs = tuple(self.run(params, seed, own) for seed, own in zip(seeds, rows, strict=True))
         return Proposal(number, generation, dict(searched), runs)
 
@@ -263,7 +266,7 @@ class Planner:
             params=params,
             training=spec.training,
             seed=seed,
-            data=spec.data if rows is None else {**spec.data, "rows": rows},
+            data=with_rows(spec.data, rows),
             environment=spec.environment,
             numerics=max(spec.numerics, numerics_of(spec.family, params)),
             code=spec.code,

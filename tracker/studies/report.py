@@ -12,7 +12,7 @@ from tracker.canonical import canonical_json
 from tracker.durable import sync_folder, write_whole
 from tracker.errors import StoreError
 from tracker.metrics import CURVES
-from tracker.records import Trial, TrialOutcome, TrialSpec, record_json, run_value
+from tracker.records import Proposal, Trial, TrialOutcome, TrialSpec, record_json, run_value
 from tracker.search.stopping import stopped
 from tracker.store.environments import earlier_environments
 from tracker.store.model_folder import describe_model, remove_model, write_model
@@ -37,6 +37,7 @@ def write_reports(result: StudyResult, serving: Mapping[str, Any], store: Store,
         remove_model(folder)  # an earlier study's model is not this one's
     else:
         weights = store.weights(best.outcome.weights)
+        serving = store.serving(best.spec.data) or serving  # its own, where each trial has rows of its own
         code = store.provenance(best.spec.key).get("code")
         write_model(folder, describe_model(best.spec, best.outcome, serving, code), weights)
     for path, text in study_files(result, reports, models, earlier_environments(store, result.spec)).items():
@@ -123,6 +124,14 @@ def serving_of(of_spec: Mapping[str, Any], data: TrainingData) -> dict[str, Any]
     return describe_serving(resampling.load(rows), resampling.frames(rows)[0].head(2))
 
 
+def put_servings(store: Store, data: TrainingData, proposals: Sequence[Proposal]) -> None:
+    """Stores what the models of trials need that have rows of their own each; before they train, so that MLflow can have it."""
+    own = [proposal.spec.data for proposal in proposals if "reshuffle" in proposal.spec.data.get("rows", {})]
+    for of_spec in own:
+        if store.serving(of_spec) is None:
+            store.put_serving(of_spec, serving_of(of_spec, data))
+
+
 def _plain_cell(cell: Any) -> Any:
     """A table's cell as JSON has it; a gap is null."""
     import pandas as pd
@@ -148,6 +157,8 @@ def trial_row(trial: Trial, values: Sequence[float | None]) -> dict[str, Any]:
         "metrics": dict(trial.metrics),
         "weights": outcome.weights,
     }
+    if len(trial.outcomes) == 1 and "rows" in spec.data:
+        row |= {"rows": dict(spec.data["rows"])}
     if len(trial.outcomes) > 1:
         row |= {"spread": spread(values), "runs": list(map(_run_row, trial.proposal.runs, trial.outcomes, values))}
     return row if trial.reason is None else row | {"reason": trial.reason}

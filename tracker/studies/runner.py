@@ -49,16 +49,19 @@ def run_study(
     executor: Executor,
     provenance: Mapping[str, Any],
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_proposed: Callable[[Sequence[Proposal]], None] = lambda _: None,
 ) -> StudyResult:
     """Runs what is missing of a study and returns it whole.
 
     Raises ReplayError where the sampler no longer proposes what the store holds. A generation that the store holds whole
-    is not proposed again where the sampler can be given it back; `verify` proposes everything again.
+    is not proposed again where the sampler can be given it back; `verify` proposes everything again. `on_proposed` hears of
+    each generation before it is trained.
     """
     run = _Run(plan, store, executor, provenance, on_progress)
     sampler, pruner, stopping = open_sampler(plan.spec), pruner_of(plan.spec), Stopping(plan.spec)
     for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
         proposals = run.propose(sampler, generation, count, start)
+        on_proposed(proposals)
         trials = run.settle(proposals, generation) if pruner is None else run.prune(proposals, generation, pruner)
         if stopping.after(trials):
             break

@@ -105,9 +105,9 @@ class StudyTrial:
                 executor = InlineExecutor(self.source.load(), 1, self.source.root)
                 regain_weights(store, self.study_key, self.trial.spec, executor, {})
             code = store.provenance(self.trial.spec.key).get("code") if self.trial.spec.code else None
-            weights = store.weights(digest)
+            weights, serving = store.weights(digest), store.serving(self.trial.spec.data) or self.serving
             target = Path(folder) / "model"
-            write_model(target, describe_model(self.trial.spec, self.trial.outcome, self.serving, code), weights)
+            write_model(target, describe_model(self.trial.spec, self.trial.outcome, serving, code), weights)
             try:
                 return load_model(target)
             except ValueError:

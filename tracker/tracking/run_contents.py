@@ -103,6 +103,7 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "generation": spec.generation,
         "pruner": spec.pruner.get("name"),
         "repeats": spec.runs.get("repeats"),
+        "reshuffle": spec.runs.get("reshuffle"),
         "refines": spec.refines.get("study"),
         "keep": spec.refines.get("keep"),
         **{f"stop_{name}": value for name, value in spec.stop.items()},
