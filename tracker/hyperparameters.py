@@ -262,6 +262,7 @@ RNN: Mapping[str, Hyperparameter] = {
 }
 DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
 RNN_SIZES = ("layers", "freeze")
+COUNTED = ("mlp", "cnn", "rnn")  # families whose networks are ours, so that their parameters can be counted
 ESTIMATOR = ("scikit-learn", "scipy", "skops")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.bundling.archive import NAME, write_archive
 from tracker.bundling.made_up import make_rows
-from tracker.canonical import canonical_json, digest_bytes, parse_canonical
+from tracker.canonical import canonical_json, digest_bytes
 from tracker.deriving.compare_models import describe_again
 from tracker.deriving.find_trial import Recorded, recorded_key
 from tracker.deriving.judge_final import scored_row
@@ -27,7 +27,7 @@ from tracker.fields import final_report
 from tracker.loading import loading
 from tracker.paths import Paths
 from tracker.remedies import run_again
-from tracker.store.model_folder import write_model
+from tracker.store.model_folder import model_key, write_model
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _model_folder(paths: Paths, recorded: Recorded) -> Iterator[Path]:
     """The folder of the scored model: of the confirmation, of its study, or made again of the weights in the store."""
     key, study = recorded.outcome.key, recorded.name.partition("/")[0]
     for folder in (paths.confirmed / MODEL, paths.models / study):
-        if _key_of(folder) == key:
+        if model_key(folder) == key:
             yield folder
             return
     with TemporaryDirectory(prefix="tracker-") as scratch, Store.opened_if_there(paths.store) as store:
@@ -135,13 +135,6 @@ def _model_folder(paths: Paths, recorded: Recorded) -> Iterator[Path]:
         folder = Path(scratch) / MODEL
         write_model(folder, describe_again(recorded, paths), store.weights(digest))
         yield folder
-
-
-def _key_of(folder: Path) -> str | None:
-    try:
-        return str(parse_canonical((folder / "model.json").read_bytes())["key"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _predictions(model: ChosenModel, on_test: np.ndarray) -> dict[str, bytes]:

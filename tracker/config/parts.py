@@ -298,12 +298,14 @@ class Confirm(Part):
 class Compare(Part):
     """How many candidates (a configuration with its seed) may ever be scored on the test split; what is confirmed.
 
-    Two configurations whose scores differ by no more than `margin` are as good as each other.
+    Two configurations whose scores differ by no more than `margin` are as good as each other. `prefer` says which is chosen of
+    the best and its ties.
     """
 
     test_looks: int = Field(default=1, ge=1)
     margin: float | None = Field(default=None, ge=0, lt=1)
     confirm: Confirm | None = None
+    prefer: Literal["best", "simplest", "cheapest"] = "best"
 
 
 class BestModels(Part):

@@ -27,7 +27,7 @@ from tracker.config.parts import (
 )
 from tracker.config.refinements import Refinement, in_chain_order, refinement_faults
 from tracker.errors import ConfigError
-from tracker.hyperparameters import FAMILIES, table_of
+from tracker.hyperparameters import COUNTED, FAMILIES, table_of
 from tracker.knobs import Hyperparameter
 from tracker.metrics import CURVES, name_fault
 from tracker.sampler_table import SAMPLERS
@@ -165,6 +165,11 @@ def _name_faults(config: Config) -> Iterator[str]:
         yield from fitted_once_faults(config)
     elif stopping := config.training.early_stopping:
         yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
+    if config.compare.prefer != "best" and config.model.family not in COUNTED:
+        yield (
+            f"compare.prefer: {config.compare.prefer} counts the parameters of {', '.join(COUNTED)}; those of family "
+            f"{config.model.family} are known to its code alone; take it out"
+        )
     if not config.declared:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
     if config.model.transfer is None and "freeze" in FAMILIES[config.model.family].knobs:

@@ -114,15 +114,11 @@ def rank_again(
     return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None, superseded, None, confirm))
 
 
-def _chosen(case: _Case) -> Ranking:
+def _rank(case: _Case) -> Ranking:
     """The ranking with its choice."""
     ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
+    ranking = dataclasses.replace(ranking, interval=_interval(case, ranking))
     return ranking if case.confirm is None else case.confirm.complete(ranking)
-
-
-def _rank(case: _Case) -> Ranking:
-    ranking = _chosen(case)
-    return dataclasses.replace(ranking, interval=_interval(case, ranking))
 
 
 def known_looks(paths: Paths) -> Ledger:
@@ -191,7 +187,7 @@ def _looked_at(paths: Paths, scored: RankedTrial, test_digest: str) -> tuple[Sea
 
 
 def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
-    """None also where the model is not at hand: the ranking alone needs none, and `.test()` says what is wrong."""
+    """None also where the model is not at hand: a ranking without a preference needs none, and `.test()` says what is wrong."""
     try:
         first = ranking.rows[0]
         if first.rows is not None and first.values:
@@ -202,6 +198,8 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     except CodeNotTrusted:
         raise
     except TrackerError:
+        if case.confirm is not None and case.confirm.preferring is not None:
+            raise
         return None
 
 
@@ -220,7 +218,7 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
             superseded_note(ranking.superseded, case.paths.root, "no look before each study is as it says")
         )
     identity = test_identity(case.paths.sealed)
-    own = ranking.confirmation is None and ranking.refit is None
+    own = ranking.confirmation is None and ranking.refit is None and ranking.preference is None
     folder = case.paths.models / chosen.study if own else case.paths.confirmed / MODEL
     model = _checked_model(case, folder, chosen, identity)
     others = (

@@ -7,27 +7,29 @@ with seeds that chose nothing: its mean, spread and probability are not those of
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tracker.canonical import canonical_json
 from tracker.config import Config, Confirm
 from tracker.errors import InputError, NotFoundError, StoreCorrupt
-from tracker.evaluation.certainty import mean, probability_better
+from tracker.evaluation.certainty import mean
 from tracker.evaluation.chosen_model import load_chosen
 from tracker.evaluation.confirm_scores import SeedModel
 from tracker.evaluation.confirm_training import ConfirmTraining
+from tracker.evaluation.confirmation import Confirmation, Confirmed, run_row
 from tracker.evaluation.contenders import Contender, StudyRecords
 from tracker.evaluation.files import write_durably
+from tracker.evaluation.prefer import Preference, Preferring, with_preference
 from tracker.evaluation.ranking import RankedTrial, Ranking
 from tracker.evaluation.refit import REFIT, Refit, plan_refit, refit_of
 from tracker.evaluation.sureness import Defaults
 from tracker.ordering import Standing, best_first
 from tracker.paths import Paths
-from tracker.records import StudySpec, Trial, TrialOutcome, TrialSpec, run_spread, run_value
+from tracker.records import StudySpec, TrialOutcome, TrialSpec
 from tracker.remedies import run_again
 from tracker.search.samplers import versions
 from tracker.seeds import derive_seed
@@ -55,82 +57,11 @@ class Trains(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """What a round says of a contender: the trial that has a run per seed, in the study that it belongs to."""
-
-    row: RankedTrial
-    study: StudySpec
-    trial: Trial
-
-    @property
-    def values(self) -> list[float | None]:
-        """The objective of each seed."""
-        return [run_value(self.study, outcome) for outcome in self.trial.outcomes]
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """What a report says of it; a mean is null where a seed failed."""
-        values = self.values
-        told = {"study": self.row.study, "trial": self.row.trial, "found": self.row.value}
-        told |= {"mean": mean(values), "sd": run_spread(self.study, self.trial)}
-        failed = sum(value is None for value in values)
-        return told | ({"failed": failed} if failed else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """The contenders, the best mean first; the choice and the defaults as measured; which run of the choice is served."""
-
-    seeds: int
-    contenders: tuple[Confirmed, ...]
-    choice: Confirmed
-    defaults: Confirmed | None
-    served: int
-    digests: Mapping[str, str]
-
-    @property
-    def probability(self) -> float | None:
-        """That the choice beats the defaults (`probability_better`); None where it is the defaults, or there are none."""
-        if self.defaults is None or self.defaults.row is self.choice.row:
-            return None
-        direction = self.choice.study.objective["direction"]
-        return probability_better(self.choice.values, self.defaults.values, direction)
-
-    @property
-    def scored(self) -> RankedTrial:
-        """The choice as it is scored on the test split: with the model of its served run."""
-        trial, value = self.choice.trial, self.choice.values[self.served]
-        assert value is not None
-        row = run_row(self.choice.row, trial.proposal.runs[self.served], trial.outcomes[self.served])
-        return replace(row, value=value)
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The entry `confirmation` of `reports/ranking.json`."""
-        scored = self.scored
-        return {
-            "seeds": self.seeds,
-            "contenders": [contender.json for contender in self.contenders],
-            "measured": {
-                "choice": self.choice.json,
-                "defaults": None if self.defaults is None else self.defaults.json,
-                "probability": self.probability,
-                "method": "Welch's t over seeds that chose nothing, on the same validation rows",
-            },
-            "served": {
-                "seed": self.choice.trial.proposal.runs[self.served].seed,
-                "key": scored.key,
-                "value": scored.value,
-            },
-            "digests": dict(self.digests),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Confirming:
     """Confirms rankings of one project; without `trains` it reads what was recorded, and trains nothing.
 
-    Without `settings` it confirms none; the choice of a study that says `refit` is trained on all rows either way.
+    Without `settings` it confirms none; the choice of a study that says `refit` is trained on all rows either way. With
+    `preferring` what is as good as the best may be chosen in its place.
     """
 
     settings: Confirm | None
@@ -138,12 +69,26 @@ class Confirming:
     defaults: Defaults
     paths: Paths
     trains: Trains | None = None
+    preferring: Preferring | None = None
 
     def complete(self, ranking: Ranking) -> Ranking:
-        """The ranking with its confirmation and its refit, where they are wanted. Raises as a call does."""
+        """The ranking with its preference, confirmation and refit, where they are wanted. Raises as a call does."""
+        ranking = with_preference(ranking, self.preferring)
         if self.settings is not None:
-            ranking = replace(ranking, confirmation=self(ranking))
-        return replace(ranking, refit=self._refit(ranking))
+            confirmation = self(ranking)
+            ranking = replace(ranking, confirmation=confirmation, preference=confirmation.preference)
+        ranking = replace(ranking, refit=self._refit(ranking))
+        if self.trains is not None and ranking.preference and not (ranking.confirmation or ranking.refit):
+            self._serve(ranking.chosen)
+        return ranking
+
+    def _serve(self, row: RankedTrial) -> None:
+        """Writes the model of a trial that is perhaps not the best of its study."""
+        assert self.trains is not None
+        result = StudyRecords(self.paths.models).study(row)
+        trial = result.trials[row.trial]
+        self._remove_others({MODEL})
+        self.trains.write_model(self.paths.confirmed / MODEL, result.spec.key, trial.spec, trial.outcome)
 
     def _refit(self, ranking: Ranking) -> Refit | None:
         """The choice trained on all rows, where its study says so; its model takes the place of the others'."""
@@ -173,7 +118,9 @@ class Confirming:
                 "none of the configurations to confirm has a value with every seed; their reasons are in the records of "
                 f"{CHOOSE}; set compare.confirm: null to choose without"
             )
-        best = next(contender for contender in rows if contender.row is ordered[0].row)
+        preference = self._preferred(ranking, ordered)
+        chosen_row = ordered[0].row if preference is None else preference.row
+        best = next(contender for contender in rows if contender.row is chosen_row)
         pair = [best] if own is None or own is best else [best, own]
         measured, more = self._round(MEASURE, pair, ranking.objective)
         choice = measured[0]
@@ -185,6 +132,7 @@ class Confirming:
             defaults=None if own is None else measured[-1],
             served=_median_run(choice),
             digests={**digests, **more},
+            preference=preference,
         )
         if self.trains is not None:
             self._leave_only(found)
@@ -204,8 +152,15 @@ class Confirming:
                     models.append(SeedModel(spec.key, load_chosen(folder, row, self.paths, trust)))
         return models
 
+    def _preferred(self, ranking: Ranking, ordered: Sequence[Confirmed]) -> Preference | None:
+        """What the rule takes of the contenders whose means are as good as the best."""
+        if self.preferring is None:
+            return None
+        means = [(one.row, value) for one in ordered if (value := mean(one.values)) is not None]
+        return self.preferring.among_means(ranking, means)
+
     def _contenders(self, ranking: Ranking) -> tuple[list[Contender], Contender | None]:
-        """The best distinct configurations, and that of the defaults, which may be one of them."""
+        """The best distinct configurations, the preferred one, and that of the defaults, which may be one of them."""
         records = StudyRecords(self.paths.models)
         assert self.settings is not None
         found: dict[str, Contender] = {}
@@ -213,6 +168,9 @@ class Confirming:
             if len(found) == self.settings.top:
                 break
             contender = records.contender(row)
+            found.setdefault(contender.spec.configuration, contender)
+        if ranking.preference is not None:
+            contender = records.contender(ranking.preference.row)
             found.setdefault(contender.spec.configuration, contender)
         places = [{"study": row.study, "trial": row.trial, "params": dict(row.params)} for row in ranking.rows]
         default = self.defaults.find(places)
@@ -286,27 +244,16 @@ class Confirming:
         """Writes the served model, and takes away what another confirmation has left."""
         assert self.trains is not None
         folder = self.paths.confirmed / MODEL
-        for path in self.paths.confirmed.iterdir():
-            if path.is_dir() and path.name not in {MODEL, REFIT, *found.digests}:
-                shutil.rmtree(path)
+        self._remove_others({MODEL, REFIT, *found.digests})
         spec, outcome = found.choice.trial.proposal.runs[found.served], found.choice.trial.outcomes[found.served]
         if outcome.weights is not None:
             self.trains.write_model(folder, found.choice.study.key, spec, outcome)
 
-
-def run_row(row: RankedTrial, spec: TrialSpec, outcome: TrialOutcome) -> RankedTrial:
-    """A row of the ranking with another run of the same configuration in its place."""
-    return replace(
-        row,
-        key=spec.key,
-        candidate=spec.candidate,
-        weights=outcome.weights,
-        best_epoch=outcome.best_epoch,
-        metrics=dict(outcome.metrics),
-        first_run=None,
-        rows=spec.data.get("rows"),
-        values=(),
-    )
+    def _remove_others(self, kept: Collection[str]) -> None:
+        self.paths.confirmed.mkdir(parents=True, exist_ok=True)
+        for path in self.paths.confirmed.iterdir():
+            if path.is_dir() and path.name not in kept:
+                shutil.rmtree(path)
 
 
 def open_confirming(
@@ -316,7 +263,7 @@ def open_confirming(
     on_progress: Callable[[Progress], None] | None = None,
     cluster: Cluster | None = None,
 ) -> Confirming | None:
-    """What completes the rankings of a configuration, training what lacks; None without `compare.confirm` and any `refit`.
+    """What completes the rankings of a configuration, training what lacks; None where the first is chosen as it is.
 
     Without `on_progress` it reads what was recorded, and trains nothing.
     """
@@ -326,18 +273,22 @@ def open_confirming(
     if on_progress is not None:
         trains = ConfirmTraining(config, paths, workers, on_progress, cluster)
         trains.pin()
-    return Confirming(config.compare.confirm, config.seed, Defaults.of(config), paths, trains)
+    rule, preferring = config.compare.prefer, None
+    if rule != "best":
+        preferring = Preferring(rule, paths.models, StudyRecords(paths.models))
+    return Confirming(config.compare.confirm, config.seed, Defaults.of(config), paths, trains, preferring)
 
 
 def confirming_studies(config: Config, paths: Paths) -> list[str]:
-    """The studies whose records lie beside the report, where `compare.confirm` is on or a study says `refit`."""
+    """The studies whose records lie beside the report, where something completes the ranking."""
     if not _completes(config):
         return []
     return sorted(path.parent.name for path in paths.confirmed.glob("*/trials.jsonl"))
 
 
 def _completes(config: Config) -> bool:
-    return config.compare.confirm is not None or any(study.refit for study in config.studies.values())
+    refit = any(study.refit for study in config.studies.values())
+    return refit or config.compare.confirm is not None or config.compare.prefer != "best"
 
 
 def _by_training(contenders: Sequence[Contender]) -> dict[int, list[Contender]]:

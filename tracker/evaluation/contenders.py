@@ -38,7 +38,7 @@ class StudyRecords:
         if row.study not in self._read:
             if not path.is_file():
                 raise InputError(
-                    f"{path}: is not there, so {row.study}/{row.trial} cannot be confirmed; {run_again(path)}"
+                    f"{path}: is not there, so nothing more is known of {row.study}/{row.trial}; {run_again(path)}"
                 )
             self._read[row.study] = read_study(path)
         trials = (found := self._read[row.study]).trials

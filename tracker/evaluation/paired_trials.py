@@ -18,8 +18,9 @@ from tracker.datasets.training_data import read_clusters, read_split
 from tracker.design_effects import SIZES
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
-from tracker.evaluation.confirm import CHOOSE, MEASURE, Trains, run_row
+from tracker.evaluation.confirm import CHOOSE, MEASURE, Trains
 from tracker.evaluation.confirm_training import ConfirmTraining
+from tracker.evaluation.confirmation import run_row
 from tracker.evaluation.paired import EQUIVALENT, UNKNOWN, Answer, Question, compare_pair
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels

@@ -23,8 +23,9 @@ from tracker.studies.superseded import superseded_note
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tracker.evaluation.confirm import Confirmation
+    from tracker.evaluation.confirmation import Confirmation
     from tracker.evaluation.final import Final
+    from tracker.evaluation.prefer import Preference
     from tracker.evaluation.refit import Refit
 
 
@@ -91,7 +92,7 @@ class Ranking:
         ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
     because `params.yaml` describes another one of that name now, with what differs. `scored_on` says which studies were scored
     on which rows, where not all were on validation: values on other rows are not of one kind. A `confirmation` chooses among
-    the first few by further seeds.
+    the first few by further seeds; a `preference` takes the simplest or the cheapest of what is as good as the best.
     """
 
     objective: Mapping[str, str]
@@ -105,19 +106,22 @@ class Ranking:
     scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     confirmation: Confirmation | None = None
     refit: Refit | None = None
+    preference: Preference | None = None
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
     @property
     def chosen(self) -> RankedTrial:
-        """The first of the ranking, or what its confirmation chose: the only one that may be scored on the test split."""
-        return self.rows[0] if self.confirmation is None else self.confirmation.choice.row
+        """The first of the ranking, what its confirmation chose, or what is preferred: the only one that may be scored."""
+        if self.confirmation is not None:
+            return self.confirmation.choice.row
+        return self.rows[0] if self.preference is None else self.preference.row
 
     @property
     def scored(self) -> RankedTrial:
         """The chosen trial as it is scored: with the model of its refit, or its confirmation's served run, if there is one."""
         if self.refit is not None:
             return self.refit.scored
-        return self.rows[0] if self.confirmation is None else self.confirmation.scored
+        return self.chosen if self.confirmation is None else self.confirmation.scored
 
     @property
     def indistinguishable(self) -> tuple[RankedTrial, ...]:
@@ -202,13 +206,14 @@ def write_ranking(path: Path, ranking: Ranking) -> None:
 def ranking_json(ranking: Ranking) -> dict[str, Any]:
     """The content of `reports/ranking.json`."""
     over = "validation rows" if ranking.rows[0].rows is None else "folds (corrected resampled t)"
-    whose = "chosen" if ranking.confirmation is None else "first"
+    whose = "chosen" if ranking.confirmation is None and ranking.preference is None else "first"
     confirmed = {} if ranking.confirmation is None else {"confirmation": ranking.confirmation.json}
     return {
         "objective": dict(ranking.objective),
         "chosen": ranking.chosen.place,
         **confirmed,
         **({} if ranking.refit is None else {"refit": ranking.refit.json}),
+        **({} if ranking.preference is None else {"preferred": ranking.preference.json}),
         "indistinguishable": None
         if ranking.interval is None
         else {

@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.config import Config, load_config
 from tracker.errors import TrackerError
+from tracker.evaluation.prefer import preferred_lines, preferred_words
 from tracker.evaluation.ranking import Ranking, ranking_json
 from tracker.paths import Paths
 from tracker.search.space import assemble, compile_space
@@ -54,6 +55,7 @@ class Sureness:
     confirmation: Mapping[str, Any] | None = None
     scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     refit: Mapping[str, Any] | None = None
+    preferred: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, ranking: Mapping[str, Any], defaults: Defaults | None) -> Sureness:
@@ -62,7 +64,7 @@ class Sureness:
         own = defaults.find(rows) if defaults else None
         ties = None if alike is None else frozenset((row["study"], row["trial"]) for row in alike["trials"])
         interval = None if alike is None else (alike["interval"][0], alike["interval"][1])
-        told = ranking.get("confirmation"), ranking.get("scored_on", {}), ranking.get("refit")
+        told = ranking.get("confirmation"), ranking.get("scored_on", {}), ranking.get("refit"), ranking.get("preferred")
         return cls(ranking["objective"]["metric"], rows, interval, ties, own, *told)
 
     def lines(self) -> list[str]:
@@ -76,6 +78,8 @@ class Sureness:
             lines.append(f"          {self._defaults()}")
         if other := self.other_rows():
             lines.append(f"          {other}")
+        if self.preferred is not None:
+            lines += preferred_lines(self.preferred, self.metric)
         if (told := self.confirmation) is not None:
             lines += [*self._confirmed(told), *([] if self.refit else [self._served(told)])]
         if (told := self.refit) is not None:
@@ -96,7 +100,8 @@ class Sureness:
         if defaults is None:
             return [*lines, f"{words}; there is no trial of the defaults to compare with"]
         if place(defaults) == place(choice):
-            return [*lines, f"{words}; it has the defaults, unchanged: no other configuration has a better mean"]
+            why = "no other configuration has a better mean" if place(best) == place(choice) else "the preferred ones"
+            return [*lines, f"{words}; it has the defaults, unchanged: {why}"]
         lines.append(f"{words}, the defaults {place(defaults)} {_spread(defaults)} (mean ± sd)")
         if probability is None:
             return [*lines, "           which is better is not known: a seed failed"]
@@ -120,9 +125,9 @@ class Sureness:
         return f"{place(first)} leads by {self.lead}; {ties}{told}{self._chosen()}"
 
     def _chosen(self) -> str:
-        """What the confirmation chose, in short."""
+        """What the confirmation chose, in short, or else what was preferred."""
         if self.confirmation is None:
-            return ""
+            return "" if self.preferred is None else f"; {preferred_words(self.preferred)}"
         choice = self.confirmation["measured"]["choice"]
         return f"; confirmed: {place(choice)} {_spread(choice)} over {self.confirmation['seeds']} more seeds"
 
@@ -134,7 +139,7 @@ class Sureness:
         words = f"{row['rank']} of {len(self.rows)}"
         if row is not self.rows[0]:
             words += (
-                f", {self._tied(row)} of the first, {place(self.rows[0])}{self._chosen() if self._chose(row) else ''}"
+                f", {self._tied(row)} of the first, {place(self.rows[0])}{self._chosen() if self._took(row) else ''}"
             )
         elif len(self.rows) > 1:
             words = self.line()
@@ -143,6 +148,10 @@ class Sureness:
     def _chose(self, row: Row) -> bool:
         """Whether a confirmation chose this trial."""
         return self.confirmation is not None and place(self.confirmation["measured"]["choice"]) == place(row)
+
+    def _took(self, row: Row) -> bool:
+        """Whether a confirmation or a rule chose this trial."""
+        return self._chose(row) or (self.preferred is not None and place(self.preferred["row"]) == place(row))
 
     @property
     def lead(self) -> str:

@@ -100,7 +100,7 @@ class Facts:
 
     @property
     def chosen(self) -> Row:
-        """The first of the ranking, or what its confirmation chose."""
+        """The first of the ranking, or what its confirmation or its preference chose."""
         told = self.ranking["chosen"]
         return next(row for row in self.ranked if (row.study, row.number) == (told["study"], told["trial"]))
 
@@ -128,13 +128,17 @@ class Facts:
     def criterion(self) -> str:
         """By what the choice was chosen."""
         direction = "highest" if self.direction == "maximize" else "lowest"
-        told = self.ranking.get("confirmation")
+        told, preferred = self.ranking.get("confirmation"), self.ranking.get("preferred")
         if told is None:
-            return f"the {direction} {self.metric} on {self.scored_on}"
-        return (
-            f"the {direction} mean {self.metric} on validation over {told['seeds']} further seeds, of "
-            f"{len(told['contenders'])} configurations"
-        )
+            best = f"the {direction} {self.metric} on {self.scored_on}"
+        else:
+            best = (
+                f"the {direction} mean {self.metric} on validation over {told['seeds']} further seeds, of "
+                f"{len(told['contenders'])} configurations"
+            )
+        if preferred is None:
+            return best
+        return f"the fewest {preferred['least']} of those that these rows cannot tell from the one with {best}"
 
     @property
     def ties(self) -> Sequence[str] | None:

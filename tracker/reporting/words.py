@@ -10,6 +10,7 @@ from typing import Any
 from tracker.config import Config
 from tracker.evaluation.baselines_report import versus
 from tracker.evaluation.final import SEEDS, seeds_line
+from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import TEST
@@ -100,6 +101,9 @@ def certainty(facts: Facts) -> list[str]:
         told.append(f"The fixed hyperparameters as they are ({default.name}) score {score(default.value)}.{tie}")
     simple = None if facts.baselines is None else versus(facts.baselines, Sureness.of(facts.ranking, None))
     told += [f"Beside simple models: {simple}."] if simple else []
+    if preferred := facts.ranking.get("preferred"):
+        words = " ".join(line.strip() for line in preferred_lines(preferred, facts.metric))
+        told.append(f"{words[0].upper()}{words[1:]}.")
     if first is chosen:
         told.append(
             "Its validation score, as found, is the best of many, and therefore too good. The test score is not."
@@ -107,7 +111,7 @@ def certainty(facts: Facts) -> list[str]:
     else:
         told.append(
             f"The best of many scores is too good. {chosen.name} is place {ranked.index(chosen) + 1} as found, and was chosen "
-            "for its mean over further seeds."
+            f"{'by that rule' if preferred else 'for its mean over further seeds'}."
         )
     return told if facts.ranking.get("confirmation") is None else [*told, *confirmed(facts.ranking["confirmation"])]
 
@@ -116,11 +120,13 @@ def confirmed(told: Mapping[str, Any]) -> list[str]:
     """What further seeds said, in sentences."""
     measured, seeds = told["measured"], told["seeds"]
     choice, defaults = measured["choice"], measured["defaults"]
-    name = f"{choice['study']}/{choice['trial']}"
+    best = told["contenders"][0]
+    name = f"{best['study']}/{best['trial']}"
+    is_choice = (best["study"], best["trial"]) == (choice["study"], choice["trial"])
     served = f"{score(told['served']['value'])} with seed {told['served']['seed']}"
     lines = [
         f"{len(told['contenders'])} configurations were trained with {seeds} further seeds each; {name} has the best mean.",
-        f"With {seeds} more seeds, that chose nothing, it has {_over_seeds(choice)}.",
+        f"With {seeds} more seeds, that chose nothing, {'it' if is_choice else 'the preferred one'} has {_over_seeds(choice)}.",
         f"The run whose score is their median, {served}, is scored and served: its model is in reports/confirm/model.",
     ]
     if defaults is not None and (defaults["study"], defaults["trial"]) != (choice["study"], choice["trial"]):

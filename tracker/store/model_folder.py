@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker.canonical import canonical_json, digest_bytes
+from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.durable import folders_replaced
 from tracker.errors import StoreError
 from tracker.records import TrialOutcome, TrialSpec, record_json, threshold_of
@@ -67,6 +67,14 @@ def write_model(folder: Path, description: Mapping[str, Any], weights: bytes) ->
             f"{folder}: the model cannot be written ({error.strerror}); "
             "free disk space or make it writable, then run the same command again"
         ) from None
+
+
+def model_key(folder: Path) -> str | None:
+    """The key of the run whose model a folder holds; None where it holds none that can be read."""
+    try:
+        return str(parse_canonical((folder / "model.json").read_bytes())["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def remove_model(folder: Path) -> None:

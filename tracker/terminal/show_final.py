@@ -10,6 +10,7 @@ from tracker.evaluation.final import SEEDS, seeds_line
 from tracker.evaluation.sureness import ELSEWHERE, place
 from tracker.paths import Paths
 from tracker.records import record_json
+from tracker.store.model_folder import model_key
 from tracker.terminal.leaderboard import describe_trial, read_trial
 
 MODEL = "model"  # below reports/confirm
@@ -31,7 +32,9 @@ def read_final(paths: Paths) -> dict[str, Any]:
             own |= {"value": found["value"], "metrics": found["metrics"], "refit": True, "history": []}
         if "place" in own:
             own["place"] = own["place"].removesuffix(ELSEWHERE)
-    folder = paths.models / final["study"] if own is found else paths.confirmed / MODEL
+    folder = paths.confirmed / MODEL
+    if own is found and model_key(folder) != final["key"]:
+        folder = paths.models / final["study"]
     model = None if final["stale"] else str(folder.relative_to(paths.root))  # that of another trial may lie there now
     scores = {name: final[name] for name in ("test", "test_rows", SEEDS) if name in final}
     return {**own, **scores, "stale": final["stale"], "model": model}

@@ -40,7 +40,8 @@ class ProjectFiles:
         chosen = ranking.get("chosen")
         if not (isinstance(chosen, dict) and isinstance(tied, dict) and isinstance(rows, list)):
             return None
-        return (len(tied["trials"]), len(rows)) if chosen.get("key") == key and "trials" in tied else None
+        first = rows[0].get("key") if rows and isinstance(rows[0], dict) else None  # whose ties they are
+        return (len(tied["trials"]), len(rows)) if chosen.get("key") == key == first and "trials" in tied else None
 
     def _seen(self, data: Mapping[str, Any]) -> Iterator[Dataset]:
         splits = _read(self.splits / "manifest.json").get("splits", {})

@@ -1,0 +1,136 @@
+"""Which of several trials that cannot be told apart is taken: by a declared rule the simplest or the cheapest, not the best.
+
+The rule needs what every study has on disk: records, and the description of its model. No clock and no score decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tracker.evaluation.contenders import StudyRecords
+from tracker.evaluation.files import read_report
+from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.fields import model as model_shape
+from tracker.remedies import run_again
+
+RULES = {"simplest": "parameters", "cheapest": "multiplications"}  # what is least
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a trial is held against: numbers that its training set, and multiplications that training it took."""
+
+    parameters: int
+    multiplications: int
+
+    @property
+    def json(self) -> dict[str, int]:
+        """As `ranking.json` has it."""
+        return {"parameters": self.parameters, "multiplications": self.multiplications}
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """The preferred trial, the best one, and how many could have been taken, these two among them.
+
+    `alike` is 1, and `row` the best one, where none is known to be as good: there, too, where no interval is to be had.
+    """
+
+    rule: str
+    row: RankedTrial
+    best: RankedTrial
+    alike: int
+    weights: Mapping[str, Weight]  # by key
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The entry `preferred` of `reports/ranking.json`."""
+        told = {
+            name: {**row.place, **self.weights[row.key].json} for name, row in (("row", self.row), ("best", self.best))
+        }
+        return {"rule": self.rule, "least": RULES[self.rule], "alike": self.alike, **told}
+
+
+@dataclass(frozen=True, slots=True)
+class Preferring:
+    """Applies a rule to the trials of one project; `records` are read once."""
+
+    rule: str
+    models: Path
+    records: StudyRecords
+
+    def among_ties(self, ranking: Ranking) -> Preference:
+        """The preferred one of the first of a ranking and its ties. Raises InputError where a record or model is missing."""
+        return self.among([ranking.rows[0], *ranking.indistinguishable])
+
+    def among_means(self, ranking: Ranking, means: Sequence[tuple[RankedTrial, float]]) -> Preference:
+        """The preferred one of contenders, the best mean over further seeds first.
+
+        As good as the first is what lies within the reach of the ranking's interval towards the worse: the same rows score, so
+        they tell means no better apart than they told the trials as found.
+        """
+        (_, best), first = means[0], ranking.rows[0].value
+        worse = 0 if ranking.objective["direction"] == "maximize" else 1
+        reach = 0.0 if ranking.interval is None else abs(first - ranking.interval[worse])
+        return self.among([row for row, mean in means if abs(best - mean) <= reach])
+
+    def among(self, rows: Sequence[RankedTrial]) -> Preference:
+        """The one that the rule prefers, the first of them where several have the least."""
+        weights = {row.key: self._weight(row) for row in rows}
+        preferred = min(rows, key=lambda row: getattr(weights[row.key], RULES[self.rule]))
+        return Preference(self.rule, preferred, rows[0], len(rows), weights)
+
+    def _weight(self, row: RankedTrial) -> Weight:
+        """Of all runs of a trial together: forward passes alone, as the passes back cost each network alike."""
+        from tracker.families.size import network_size
+        from tracker.standalone.transform import shape_of
+
+        trial = self.records.study(row).trials[row.trial]
+        folder = self.models / row.study
+        described = read_report(folder / "model.json", run_again(folder), model_shape)
+        state = described["preprocessing"]
+        shape = shape_of(state) or (len(state["features"]),)
+        size = network_size(
+            trial.spec.family,
+            trial.spec.params,
+            shape,
+            len(described["labels"]),
+            mask=bool(state.get("mask")),
+        )
+        epochs = sum(outcome.epochs for outcome in trial.outcomes)
+        return Weight(size.parameters, size.multiplications * epochs)
+
+
+def with_preference(ranking: Ranking, preferring: Preferring | None) -> Ranking:
+    """The ranking with the trial that the rule prefers among its first and the ties of that."""
+    return ranking if preferring is None else replace(ranking, preference=preferring.among_ties(ranking))
+
+
+def preferred_lines(told: Mapping[str, Any], metric: str) -> list[str]:
+    """What the rule took and what it passed over, for people, from the entry `preferred` of `ranking.json`."""
+    row, best, least = told["row"], told["best"], told["least"]
+    name = f"{row['study']}/{row['trial']}"
+    if told["alike"] == 1:
+        return [f"preferred: {name}, the best: no other is as good as far as these rows tell ({told['rule']})"]
+    of, count = f"{told['alike']} that rows cannot tell apart", f"{row[least]:,} {least}"
+    if row["key"] == best["key"]:
+        return [f"preferred: {name}, the best, is also the {told['rule']} of {of}: {count}"]
+    found = f"{metric} as found {_digits(row)} and {_digits(best)}"
+    return [
+        f"preferred: {name}, the {told['rule']} of {of}: {count}",
+        f"           the best of them, {best['study']}/{best['trial']}: {best[least]:,}; {found}",
+    ]
+
+
+def preferred_words(told: Mapping[str, Any]) -> str:
+    """The same in short."""
+    row = told["row"]
+    return f"preferred: {row['study']}/{row['trial']}, the {told['rule']} of {told['alike']}"
+
+
+def _digits(row: Mapping[str, Any]) -> str:
+    return f"{row['value']:.4f}" if math.isfinite(row["value"]) else "undefined"

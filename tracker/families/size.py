@@ -1,0 +1,69 @@
+"""How large a network is: its parameters, and the multiplications that one row costs it. Nothing is trained or drawn for it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracker.hyperparameters import COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Numbers that training sets, and multiplications with weights when one row goes through."""
+
+    parameters: int
+    multiplications: int
+
+
+def network_size(
+    family: str, params: Mapping[str, Any], shape: Sequence[int], classes: int, *, mask: bool = False
+) -> Size:
+    """The size of the network of these hyperparameters on rows of that shape (`(features,)` of a table).
+
+    Of a recurrent network every step of a sequence counts, though short ones stop early. Raises KeyError for a family whose
+    networks are not ours.
+    """
+    if family not in COUNTED:
+        raise KeyError(f"the networks of family {family} cannot be counted")
+    written = importlib.import_module(f"tracker.standalone.{family}")
+    with torch.device("meta"):
+        if family == "mlp":
+            sizes = [prod(shape), *written.hidden_sizes(params), classes]
+            net = written.module(sizes, params["activation"], params["batch_norm"], params["dropout"])
+        else:
+            kinds = {"cnn": "ConvolutionalNetwork", "rnn": "RecurrentNetwork"}
+            masked = (mask,) if family == "rnn" else ()
+            net = getattr(written, kinds[family])(params, shape, classes, *masked)
+    return Size(sum(one.numel() for one in net.parameters()), _multiplications(net.eval(), family, shape))
+
+
+def _multiplications(net: nn.Module, family: str, shape: Sequence[int]) -> int:
+    """Each weight of a dense layer once, of a recurrent one once a step, of a convolution once for each place on the map."""
+    if family != "cnn":
+        steps = shape[0] if len(shape) == 2 else shape[1] if len(shape) == 3 else 1
+        return sum(
+            weight.numel() * (steps if isinstance(part, nn.RNNBase) else 1)
+            for part in net.modules()
+            for name, weight in part.named_parameters(recurse=False)
+            if isinstance(part, nn.Linear | nn.RNNBase) and "weight" in name
+        )
+    counts: list[int] = []
+
+    def count(part: nn.Module, _: Any, out: Tensor) -> None:
+        weight = part.get_parameter("weight")
+        counts.append(weight.numel() * prod(out.shape[2:]))
+
+    hooks = [part.register_forward_hook(count) for part in net.modules()
+             if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d)]  # fmt: skip
+    with torch.no_grad():
+        net(torch.empty((1, *shape), device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
