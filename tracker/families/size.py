@@ -35,8 +35,7 @@ def network_size(
     written = importlib.import_module(f"tracker.standalone.{family}")
     with torch.device("meta"):
         if family == "mlp":
-            sizes = [prod(shape), *written.hidden_sizes(params), classes]
-            net = written.module(sizes, params["activation"], params["batch_norm"], params["dropout"])
+            net = written.network(params, prod(shape), classes)
         else:
             kinds = {"cnn": "ConvolutionalNetwork", "rnn": "RecurrentNetwork"}
             masked = (mask,) if family == "rnn" else ()

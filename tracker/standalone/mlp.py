@@ -72,12 +72,17 @@ def module(sizes: Sequence[int], activation: str, norm: str, dropout: float) -> 
     return net.eval()
 
 
+def network(params: Mapping[str, Any], features: int, classes: int) -> torch.nn.Sequential:
+    """The network of hyperparameters as a plain torch module; its initial weights are torch's own, not those of training."""
+    sizes = [features, *hidden_sizes(params), classes]
+    return module(sizes, params["activation"], norm_of(params), params["dropout"])
+
+
 def load_module(params: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> torch.nn.Sequential:
     """The trained network as a plain torch module, from hyperparameters and the tensors of its weights file."""
     output = tensors["output.weight"]
-    hidden = hidden_sizes(params)
-    features = tensors["hidden_0.weight"].shape[1] if hidden else output.shape[1]
-    net = module([features, *hidden, output.shape[0]], params["activation"], norm_of(params), params["dropout"])
+    features = tensors["hidden_0.weight"].shape[1] if hidden_sizes(params) else output.shape[1]
+    net = network(params, features, output.shape[0])
     net.load_state_dict(dict(tensors))
     return net
 
