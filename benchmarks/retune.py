@@ -1,36 +1,47 @@
 """Retuning in figures: how often an equal or worse challenger is promoted, what a warm start saves, what nothing to do costs.
 
     python -m benchmarks.retune promotions [--pairs 200]
-    python -m benchmarks.retune warm [--seeds 10]
+    python -m benchmarks.retune exchangeable [--times 200] [--metric val_f1]
+    python -m benchmarks.retune warm [--seeds 10] [--sampler random tpe] [--before 24 96]
     python -m benchmarks.retune idle
 
-`promotions` judges pairs of models on the same rows, as `tracker retune` does. `warm` tunes on the first rows of a table, then
-on all of them (grown) or on rows of another kind (drifted), cold and warm, and counts trials until the cold
-start's final validation score. `idle` times `tracker retune` with nothing to do beside `dvc status`.
+`promotions` judges pairs of models on the same rows, as `tracker retune` does. `exchangeable` retunes whole small projects
+whose table grew by rows of the same kind, and asks 20,000 further rows which of champion and challenger is worse. `warm` tunes
+on the first rows of a table, then on all of them (grown) or on rows of another kind (drifted), cold and warm, and counts trials
+and seconds until the cold start's final validation score; `before` is how many trials the first study had, `kept` the best of
+them trained once more and nothing else. `idle` times `tracker retune` with nothing to do beside `dvc status`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.metrics import f1_score
 
+from tests.retuning.year import PARAMS, Year, month, table
 from tracker import api
 from tracker.config import Config, parse_config
 from tracker.config.parts import Promote
+from tracker.evaluation.scoring import index_labels
 from tracker.paths import Paths
 from tracker.remedies import find_dvc
+from tracker.retuning.champion import open_model
 from tracker.retuning.decide import Side, judge
+from tracker.retuning.retune import retune
 from tracker.retuning.warm import best_configurations
 from tracker.seeds import bit_generator
 from tracker.store.store import Store
@@ -50,7 +61,6 @@ TREE: dict[str, Any] = {
     "training": {"epochs": 15},
     "search_space": SPACE,
     "objective": {"metric": "val_loss"},
-    "studies": {"study": {"sampler": "random", "trials": TRIALS}},
 }
 
 
@@ -80,42 +90,117 @@ def _pair(number: int, rows: int, worse: float, metric: str) -> bool:
     return found.promotes(settings)
 
 
-def warm(seeds: int) -> None:
-    """Trials of a warm start until the cold start's best, on grown and on drifted data; medians over seeds."""
-    for table in (_breast_cancer, _digits):
-        for kind in ("grown", "drifted"):
-            told = [_warm(table, kind, seed) for seed in range(seeds)]
-            trials, shares = (statistics.median(column) for column in zip(*told, strict=True))
+def exchangeable(times: int, metric: str) -> None:
+    """In how many retunings a challenger is promoted that is worse on 20,000 rows than the champion it replaces."""
+    worse = better = decided = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(times):
+            lead = _retuned(Path(scratch) / f"{number}", number, metric)
+            decided += lead is not None
+            worse += lead is not None and lead < 0
+            better += lead is not None and lead >= 0
+    print(
+        f"{metric}: {times} retunings on exchangeable data: {decided} promotions, {better} of a better challenger, "
+        f"{worse} of a worse one ({worse / times:.1%})"
+    )
+
+
+def _retuned(root: Path, number: int, metric: str) -> float | None:
+    """How far a promoted challenger leads the champion before it on 20,000 rows; None where none was promoted."""
+    year = Year(root, PARAMS.replace("seed: 7", f"seed: {number}") + f"objective: {{metric: {metric}}}\n")
+    year.config = year.config.with_("retune.promote.confidence", Promote().confidence)
+    first = 100 * number
+    year.write(table(first + 1, first + 2, first + 3))
+    before = retune(year.job()).champion
+    year.write(table(first + 1, first + 2, first + 3, first + 4))
+    after = retune(year.job())
+    lead = None
+    if after.decision == "promoted" and before is not None and after.champion is not None:
+        rows = month(10**6 + number, rows=20_000)
+        with Store.open(year.paths.store) as store:
+            old, new = (
+                _score(year, store, one, rows, root / str(place), metric)
+                for place, one in enumerate((before, after.champion))
+            )
+        lead = new - old
+    shutil.rmtree(root)
+    return lead
+
+
+def _score(year: Year, store: Store, told: Mapping[str, Any], rows: pd.DataFrame, folder: Path, metric: str) -> float:
+    """A model's score on labelled rows; more is better."""
+    model = open_model(store, told, year.paths, None, folder)
+    probabilities = model.probabilities(rows)
+    truth = np.array([list(model.labels).index(label) for label in rows["kind"]])
+    if metric == "val_loss":
+        return float(np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-300)).mean())
+    return float(f1_score(truth, index_labels(model.decided(probabilities), model.labels), pos_label=1))
+
+
+class Begun(NamedTuple):
+    """Trials and seconds until the cold start's best value, cold and warm; whether one refit had it, and the gap."""
+
+    cold: int
+    warm: int
+    cold_s: float
+    warm_s: float
+    kept: bool
+    gap: float
+
+
+def warm(seeds: int, samplers: list[str], before: list[int]) -> None:
+    """Trials and seconds of a warm start until the cold start's best, on grown and on drifted data; medians over seeds."""
+    for sampler, trials in itertools.product(samplers, before):
+        for rows, kind in itertools.product((_breast_cancer, _digits), ("grown", "drifted")):
+            told = [_warm(rows, kind, seed, sampler, trials) for seed in range(seeds)]
+            shares = statistics.median(one.warm / one.cold for one in told)
+            seconds = statistics.median(one.warm_s / one.cold_s for one in told)
+            cold, begun = (statistics.median(column) for column in zip(*((o.cold, o.warm) for o in told), strict=True))
+            half, never = sum(2 * one.warm <= one.cold for one in told), sum(one.warm > TRIALS for one in told)
+            kept, gap = sum(one.kept for one in told), statistics.median(one.gap for one in told)
             print(
-                f"{table.__name__[1:]}, {kind}: cold reaches its best after {trials:g} of {TRIALS} trials (median of {seeds}); "
-                f"warm after {shares:.2f} of that"
+                f"{sampler}, {trials} trials before, {rows.__name__[1:]}, {kind}: cold {cold:g} of {TRIALS} trials, "
+                f"warm {begun:g}: {shares:.2f} of its trials, {seconds:.2f} of its seconds (medians of {seeds}); "
+                f"at most half in {half}; never in {never}; kept: as good in {kept}, {gap:+.4f} behind",
+                flush=True,
             )
 
 
-def _warm(table: Any, kind: str, seed: int) -> tuple[float, float]:
-    old, new = table(kind, seed)
+def _warm(parts: Any, kind: str, seed: int, sampler: str, before: int) -> Begun:
+    old, new = parts(kind, seed)
+    study = {"sampler": sampler, "trials": TRIALS, **({"generation": 8} if sampler == "tpe" else {})}
+    config = parse_config({**TREE, "seed": seed, "studies": {"study": study}}, "params.yaml")
     with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        config = parse_config({**TREE, "seed": seed}, "params.yaml")
-        _tune(root, config, old)
-        with Store.open(root / ".tracker") as store:
+        _tune(Path(scratch), config.with_("studies.study.trials", before), old)
+        with Store.open(Path(scratch) / ".tracker") as store:
             first = best_configurations(config, store, {"study": store.studies("study")[0][0]})
-        cold = _tune(root, config.with_("seed", seed + 1000), new)
-        begun = _tune(root, config.with_("seed", seed + 1000).with_("warm_start", first), new)
+    later = config.with_("seed", seed + 1000)
+    cold, begun = (_fresh(one, new)[0] for one in (later, later.with_("warm_start", first)))
     best = min(cold)
-    needed = 1 + next(place for place, value in enumerate(cold) if value <= best)
-    warm_needed = 1 + next((place for place, value in enumerate(begun) if value <= best), TRIALS)
-    return needed, warm_needed / needed
+    needed, warm_needed = (
+        1 + next((place for place, value in enumerate(values) if value <= best), TRIALS) for values in (cold, begun)
+    )
+    cold_s = _fresh(later.with_("studies.study.trials", needed), new)[1]
+    warm_s = _fresh(later.with_("warm_start", first).with_("studies.study.trials", min(warm_needed, TRIALS)), new)[1]
+    return Begun(needed, warm_needed, cold_s, warm_s, begun[0] <= best, begun[0] - best)
 
 
-def _tune(root: Path, config: Config, frame: pd.DataFrame) -> list[float]:
-    """The values of the study's trials in their order, on a table."""
+def _fresh(config: Config, frame: pd.DataFrame) -> tuple[list[float], float]:
+    """The values of the study's trials in an empty project, and the seconds that `tune` took."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return _tune(Path(scratch), config, frame)
+
+
+def _tune(root: Path, config: Config, frame: pd.DataFrame) -> tuple[list[float], float]:
+    """The values of the study's trials in their order, on a table; and the seconds that `tune` took."""
     frame.to_csv(root / "table.csv", index=False)
     project = api.Project(Paths.of(root, {}), "sqlite:///unused.db", 1, "benchmark")
     api.prepare(config, project)
     api.split(config, project)
+    started = time.perf_counter()
     study = api.tune(config, "study", project=project, deliver=False)
-    return [float("inf") if trial.value is None else trial.value for trial in study.trials]
+    took = time.perf_counter() - started
+    return [float("inf") if trial.value is None else trial.value for trial in study.trials], took
 
 
 def _breast_cancer(kind: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,13 +262,22 @@ def _timed(words: list[str], root: Path, environ: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Runs one of the three."""
+    """Runs one of the four."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("promotions", "warm", "idle"))
+    parser.add_argument("what", choices=("promotions", "exchangeable", "warm", "idle"))
     parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--metric", default="val_f1", choices=("val_f1", "val_loss"))
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--sampler", nargs="*", default=["random", "tpe"])
+    parser.add_argument("--before", nargs="*", type=int, default=[TRIALS], metavar="TRIALS")
     given = parser.parse_args()
-    {"promotions": lambda: promotions(given.pairs), "warm": lambda: warm(given.seeds), "idle": idle}[given.what]()
+    {
+        "promotions": lambda: promotions(given.pairs),
+        "exchangeable": lambda: exchangeable(given.times, given.metric),
+        "warm": lambda: warm(given.seeds, given.sampler, given.before),
+        "idle": idle,
+    }[given.what]()
 
 
 if __name__ == "__main__":

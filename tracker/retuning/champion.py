@@ -64,7 +64,7 @@ def meet(
     positive = None if schema["positive"] is None else schema["labels"].index(schema["positive"])
     with tempfile.TemporaryDirectory(prefix="tracker-") as scratch:
         for place, told in enumerate((champion, challenger)):
-            model = _opened(store, told, paths, trust, Path(scratch) / str(place))
+            model = open_model(store, told, paths, trust, Path(scratch) / str(place))
             if list(model.labels) != list(schema["labels"]):
                 raise InputError(f"{named(told)} knows the classes {', '.join(model.labels)}, the data has others")
             probabilities = model.probabilities(frame)
@@ -74,8 +74,8 @@ def meet(
     return judge(truth, sides[0], sides[1], config.retune.promote, metric, positive, clusters, bits)
 
 
-def _opened(store: Store, told: Mapping[str, Any], paths: Paths, trust: str | None, scratch: Path) -> ChosenModel:
-    """A trial's model from the store's weights."""
+def open_model(store: Store, told: Mapping[str, Any], paths: Paths, trust: str | None, scratch: Path) -> ChosenModel:
+    """A trial's model from the store's weights, by way of the folder `scratch`. Raises InputError, NotFoundError."""
     with loading():
         from tracker.standalone.load import load_model
 
