@@ -209,6 +209,9 @@ def work(call: Mapping[str, Any]) -> None:
     if call["do"] == "look":
         api.compare(config, project=here).test(or_stale=True, anyway=True)
         return
+    if call["do"] == "retune":
+        retune(config, here)
+        return
     api.tune(config, call["study"], project=here, deliver=call.get("deliver", False), on_progress=acknowledge)
 
 
@@ -239,6 +242,25 @@ def acknowledge(progress: Any) -> None:
     """Says on the log how many trials are finished: what was said must never be lost."""
     with contextlib.suppress(OSError):  # a test may let this call fail
         os.write(1, f"acknowledged {progress.finished}\n".encode())
+
+
+def retune(config: Any, here: Any) -> None:
+    """What `tracker retune` does, with stages and delivery in this process."""
+    from tracker import api
+    from tracker.retuning.retune import Job
+    from tracker.retuning.retune import retune as work
+
+    def stages(config: Any, root: Path, timeout_s: float | None) -> None:
+        del root, timeout_s
+        api.prepare(config, here)
+        api.split(config, here)
+        for name in config.studies:
+            api.tune(config, name, project=here, deliver=False)
+
+    try:
+        work(Job(config, here.paths, here.user, pipeline=stages))
+    finally:
+        deliver({"policy": "none"}, here)
 
 
 def deliver(call: Mapping[str, Any], here: Any) -> None:
