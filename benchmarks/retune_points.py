@@ -25,7 +25,7 @@ def main() -> None:
     total, started = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder, Nursery(*retunings.MODULES) as nursery:
         grown = retunings.make_grown(Path(folder), nursery)
-        calls = [one for one in retunings.calls_of(nursery, grown) if wanted.only in one.line]
+        calls = [one for one in grown.calls if wanted.only in one.line]
         kinds = Counter(moment.name for moment in calls)
         print(f"{len(calls)} calls: " + ", ".join(f"{count} {name}" for name, count in kinds.most_common()), flush=True)
         for fault in wanted.faults:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tests.faults import deliveries
-from tests.faults.lives import Tally, clear, copy, count_rows
+from tests.faults.lives import Tally, at, clear, copy, count_rows
 from tests.faults.nursery import Nursery
 from tests.faults.syscalls import Moment, inject, judge, list_calls, live_under_strace
 from tests.retuning.year import PARAMS, Year, table
@@ -108,10 +108,11 @@ class Grown:
     origin: SmallProject
     root: Path
     expected: Ending
+    calls: list[Moment]
 
 
 def make_grown(folder: Path, nursery: Nursery) -> Grown:
-    """The project, and what a retuning comes to that nothing disturbs: a promotion."""
+    """The project, what a retuning comes to that nothing disturbs (a promotion), and its write-type system calls in order."""
     root, log = folder / "project", folder / "project.log"
     year = Year(root, PARAMS.replace("trials: 4", "trials: 2"))
     year.write(table(1, 2, 3))
@@ -122,19 +123,13 @@ def make_grown(folder: Path, nursery: Nursery) -> Grown:
     year.write(table(1, 2, 3, 8, 9, 10, turned=(8, 9, 10)))
     root.rename(folder / "origin")
     origin = SmallProject(folder / "origin", (folder / "origin" / "params.yaml").read_text())
-    project = copy(origin, root)
-    assert nursery.run(root, log, **RETUNE) == 0, log.read_text()
-    expected = Ending.of(project)
+    calls = list_calls(nursery, origin, root, "", keep=True, **RETUNE)
+    expected = Ending.of(at(origin, root))
     clear(root, log)
     assert [one["decision"] for one in expected.decisions] == ["first", "promoted"]
     assert expected.moves == [("champion", 2)]
     assert len(expected.versions) == len(expected.runs) == 2
-    return Grown(origin, root, expected)
-
-
-def calls_of(nursery: Nursery, grown: Grown) -> list[Moment]:
-    """The write-type system calls of the retuning, in order."""
-    return list_calls(nursery, grown.origin, grown.root, "", **RETUNE)
+    return Grown(origin, root, expected, calls)
 
 
 def strike(nursery: Nursery, grown: Grown, moment: Moment, fault: str) -> Tally:

@@ -74,12 +74,15 @@ class Moment(NamedTuple):
         return f"{self.name} {self.count}: {self.line[:160]}"
 
 
-def list_calls(nursery: Nursery, origin: SmallProject, root: Path, study: str, **call: Any) -> list[Moment]:
-    """The write-type system calls of a whole life, in order."""
+def list_calls(
+    nursery: Nursery, origin: SmallProject, root: Path, study: str, *, keep: bool = False, **call: Any
+) -> list[Moment]:
+    """The write-type system calls of a whole life, in order; with `keep` what it left stays."""
     copy(origin, root)
     code, text = live_under_strace(nursery, root, study, "-e", f"trace={CALLS}", **call)
     assert code == 0, root.with_suffix(".log").read_text()
-    clear(root, root.with_suffix(".log"))
+    if not keep:
+        clear(root, root.with_suffix(".log"))
     seen: Counter[str] = Counter()
     moments = []
     for line in filter(re.compile(r"\w+\(").match, text.splitlines()):

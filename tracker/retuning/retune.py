@@ -68,15 +68,32 @@ def retune(job: Job, *, dry_run: bool = False) -> Outcome:
     """
     with _alone(job.paths):
         source, history = _source(job.config, job.paths.root), peek(job.paths.retunes)
-        last = history.last
-        if last is not None and (last["data"] or {}).get("source") == source:
-            if last["decision"] == "refused":
-                raise DataRefused(last["reasons"])
-            return Outcome("unchanged", ("the data is that of the last decision",), history.champion, False)
+        if _decided(history, source):
+            return _unchanged(job, history, dry_run)
         _require_rows_to_decide(job.config)
         with Store.open(job.paths.store, job.clock) as store:
             history = read_history(job.paths.retunes, store)
+            if _decided(
+                history, source
+            ):  # the one before was killed when the store had its decision, and the file had not
+                return _unchanged(job, history, dry_run)
             return _retune(job, store, history, source, dry_run)
+
+
+def _decided(history: History, source: str) -> bool:
+    """Whether the last decision was about this data. Raises DataRefused again where it was a refusal."""
+    last = history.last
+    if last is None or (last["data"] or {}).get("source") != source:
+        return False
+    if last["decision"] == "refused":
+        raise DataRefused(last["reasons"])
+    return True
+
+
+def _unchanged(job: Job, history: History, dry_run: bool) -> Outcome:
+    if not dry_run:
+        _drop_other_profiles(job.paths, history)
+    return Outcome("unchanged", ("the data is that of the last decision",), history.champion, False)
 
 
 def _retune(job: Job, store: Store, history: History, source: str, dry_run: bool) -> Outcome:
