@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from tracker.families.costs import Cost
 from tracker.hyperparameters import FAMILIES
 from tracker.records import TrialSpec
 from tracker.training.arrays import Arrays
@@ -45,6 +46,9 @@ class Family(Protocol):
 
     def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
         """What is wrong with a network of these hyperparameters on rows of that shape (empty: rows of a table), or None."""
+
+    def cost(self, spec: TrialSpec, features: int, classes: int, input_shape: Sequence[int]) -> Cost | None:
+        """What training a run costs on rows of that shape (empty: rows of a table); None: nobody knows beforehand."""
 
     def lanes_agree(self) -> bool:
         """Whether, on this machine, runs that train together give the bits of runs that train alone."""

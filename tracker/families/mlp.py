@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tracker.errors import ConfigError
+from tracker.families.costs import Cost, cost_of_lanes
 from tracker.families.family import OwnFunction
 from tracker.families.mlp_lanes import MlpLanes
 from tracker.families.mlp_layout import Shape, lane_order, shape_of
@@ -65,6 +66,11 @@ class MlpFamily:
     def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
         """Rows of any shape will do: they are read as flat ones. They must be such that can be augmented so."""
         return augmentation_fault(params, input_shape)
+
+    def cost(self, spec: TrialSpec, features: int, classes: int, input_shape: Sequence[int]) -> Cost:
+        """By the parameters of a lane."""
+        del input_shape
+        return cost_of_lanes(shape_of(spec, features, classes).numbers)
 
     def lanes_agree(self) -> bool:
         """See `tracker.families.mlp_selftest`."""

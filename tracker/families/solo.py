@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 
 from tracker.errors import ConfigError, TrainingError
+from tracker.families.costs import Cost, cost_of_module
 from tracker.families.family import OwnFunction
 from tracker.families.steps import Steps, Truth
 from tracker.families.transfer import adopt, frozen_layers, keep_still, layers_of, read_parent
@@ -43,6 +44,11 @@ class SoloFamily:
     def shape(self, spec: TrialSpec, features: int, classes: int) -> None:
         """They have no shape in common."""
         del spec, features, classes
+
+    def cost(self, spec: TrialSpec, features: int, classes: int, input_shape: Sequence[int]) -> Cost | None:
+        """What the user's own code would do is not known before it runs."""
+        del spec, features, classes, input_shape
+        return None
 
     def lanes_agree(self) -> bool:
         """There are no lanes."""
@@ -269,6 +275,15 @@ class ShapedFamily(SoloFamily):
             return AmbientRandomness(derive_seed(spec.seed, self._name, *purpose)).active()
 
         return ModuleEngine(spec, arrays, make, inside, own=False, rows_at_once=self._rows_at_once)
+
+    def cost(self, spec: TrialSpec, features: int, classes: int, input_shape: Sequence[int]) -> Cost | None:
+        """By the layers of the network, of which no weight is drawn; None for rows that it could not read."""
+        del features
+        if self.input_fault(spec.params, input_shape):
+            return None
+        with torch.device("meta"):
+            net = self._network(spec.params, input_shape, classes, False)
+        return cost_of_module(net, input_shape)
 
     def require(self, own: OwnFunction, entry: str) -> None:
         """There is no code of the user's own in these families."""

@@ -13,9 +13,10 @@ from tracker.config import Refinement
 from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
-from tracker.execution.cohorts import MOST_LANES, Cohort, form_cohorts
+from tracker.execution.cohorts import MOST_LANES, form_cohorts
 from tracker.execution.trainer import Segment, load_own
-from tracker.families.family import Shape, open_family
+from tracker.families.costs import Cost
+from tracker.families.family import open_family
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
@@ -27,12 +28,10 @@ from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, fore
 if TYPE_CHECKING:
     from tracker.config import Config, Confirm
 
-STEP_S = (
-    5e-4  # what a training step of a cohort costs before any arithmetic, on one core of 2022 (measured, as all here)
-)
-FLOPS = 1e10  # float32 operations a second of one such core at these sizes
 EARLY = 0.5  # share of the epochs that training takes where it may stop early
-STUDY_S = 5.0  # libraries, data and MLflow's database, before and after a study
+STUDY_S = (
+    5.0  # on one core of 2022 (measured, as all here): libraries, data and MLflow's database, before and after a study
+)
 RECORD_S = 0.03  # store and MLflow, per trial
 RECORD_BYTES = 160_000  # store, MLflow rows and files of one trial, its weights apart
 WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would tell
@@ -78,7 +77,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
         rows.append(("compare.confirm", "manual", runs, "2", _duration(time_s)))
     yield from align(rows)
     yield from _remarks(plans, config)
-    alone = not dearest.met  # no run has a shape that tells what it costs
+    alone = not dearest.met  # no run tells what it costs
     if alone:
         what = entry or f"a network of family {config.model.family}"
         yield f"these times leave out the training itself: how long {what} takes is not known beforehand"
@@ -136,17 +135,17 @@ def _unset(config: Config) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Dearest:
-    """The most that one configuration costs: training steps, seconds of arithmetic per seed, bytes of weights per seed."""
+    """The most that one configuration costs: seconds of a whole cohort, seconds and bytes of weights of each seed."""
 
-    steps: int = 0
+    cohort_s: float = 0.0
     lane_s: float = 0.0
     weights: int = 0
-    met: list[tuple[int, float, int]] = field(default_factory=list)
+    met: list[tuple[float, float, int]] = field(default_factory=list)
 
-    def meet(self, steps: int, lane_s: float, weights: int) -> None:
+    def meet(self, cohort_s: float, lane_s: float, weights: int) -> None:
         """Another configuration that is searched."""
-        self.met.append((steps, lane_s, weights))
-        self.steps, self.lane_s = max(self.steps, steps), max(self.lane_s, lane_s)
+        self.met.append((cohort_s, lane_s, weights))
+        self.cohort_s, self.lane_s = max(self.cohort_s, cohort_s), max(self.lane_s, lane_s)
         self.weights = max(self.weights, weights)
 
     @property
@@ -163,7 +162,7 @@ def _confirmation(confirm: Confirm, dearest: Dearest) -> tuple[float, int, str]:
     configurations = confirm.top + 1 + 2
     runs = configurations * confirm.seeds
     together = math.ceil(confirm.seeds / MOST_LANES)
-    training_s = configurations * together * dearest.steps * STEP_S + runs * dearest.lane_s
+    training_s = configurations * together * dearest.cohort_s + runs * dearest.lane_s
     size = runs * (2 * dearest.weights + RECORD_BYTES)
     return STUDY_S + training_s + RECORD_S * runs, size, f"{configurations} x {confirm.seeds}"
 
@@ -176,17 +175,18 @@ def _cost(plan: StudyPlan, report: DataReport, config: Config, dearest: Dearest)
     proposals = [planner.propose(number, 0, values) for number, values in enumerate(searched)]
     specs = [run for proposal in proposals for run in proposal.runs]
     features, classes = _features(report), len(report.labels)
-    shapes = [open_family(spec.family).shape(spec, features, classes) for spec in specs]
-    numbers = [shape.numbers for shape in shapes if shape is not None]
-    if len(numbers) < len(specs):  # runs that train alone: what they cost is not known beforehand
+    found = {spec.key: open_family(spec.family).cost(spec, features, classes, report.shape or ()) for spec in specs}
+    costs = {key: cost for key, cost in found.items() if cost is not None}
+    if len(costs) < len(found):
         return STUDY_S + RECORD_S * plan.trials, RECORD_BYTES * plan.trials
     rows = math.ceil(report.rows * _trained_share(plan, config))
-    cohorts = form_cohorts([Segment(spec) for spec in specs], features, classes)
-    seconds = sum(_cohort_s(cohort, features, classes, rows) for cohort in cohorts)
-    for spec, shape in zip(specs, shapes, strict=True):
-        assert shape is not None
-        dearest.meet(*_run_costs(spec, shape, rows), 4 * shape.numbers)
-    weights = 4 * sum(numbers)
+    seconds = 0.0
+    for cohort in form_cohorts([Segment(spec) for spec in specs], features, classes):
+        taken = [_run_costs(segment.spec, costs[segment.spec.key], rows) for segment in cohort]
+        seconds += taken[0][0] + sum(lane_s for _, lane_s in taken)
+    for spec in specs:
+        dearest.meet(*_run_costs(spec, costs[spec.key], rows), 4 * costs[spec.key].numbers)
+    weights = 4 * sum(costs[spec.key].numbers for spec in specs)
     share = plan.trials / count
     return STUDY_S + seconds * share + RECORD_S * plan.trials, int((2 * weights + RECORD_BYTES * count) * share)
 
@@ -205,18 +205,12 @@ def _trained_share(plan: StudyPlan, config: Config) -> float:
     return (1 - config.split.test) * (1 - 1 / int(folds))
 
 
-def _cohort_s(cohort: Cohort, features: int, classes: int, rows: int) -> float:
-    spec = cohort[0].spec
-    shape = open_family(spec.family).shape(spec, features, classes)
-    assert shape is not None
-    steps, lane_s = _run_costs(spec, shape, rows)
-    return steps * STEP_S + len(cohort) * lane_s
-
-
-def _run_costs(spec: TrialSpec, shape: Shape, rows: int) -> tuple[int, float]:
-    """Training steps of a run, and its seconds of arithmetic; a step costs `STEP_S` more, once for a whole cohort."""
+def _run_costs(spec: TrialSpec, cost: Cost, rows: int) -> tuple[float, float]:
+    """Seconds that a cohort pays once, and those of the run itself."""
     epochs = int(spec.training["epochs"])
-    return math.ceil(rows / shape.batch_size) * epochs, epochs * rows * 6 * shape.numbers / FLOPS
+    steps_s = math.ceil(rows / int(spec.params["batch_size"])) * epochs * cost.step_s
+    rows_s = epochs * rows * cost.row_s
+    return (steps_s, rows_s) if cost.shared else (0.0, steps_s + rows_s)
 
 
 def _features(report: DataReport) -> int:
