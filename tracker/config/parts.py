@@ -127,6 +127,21 @@ class Data(Part):
         return self
 
 
+class Window(Part):
+    """Rows whose date in `column` is before `since`, or over `days` days before the newest row, are in no split."""
+
+    column: str
+    since: Date | None = None
+    days: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_begin(self) -> Window:
+        raise_faults(
+            {"give either since (a date) or days (before the newest row)": (self.since is None) == (self.days is None)}
+        )
+        return self
+
+
 class Split(Part):
     """How rows go to train, validation and test."""
 
@@ -139,6 +154,7 @@ class Split(Part):
     test_from: Date | None = None
     duplicates: Literal["together", "free"] = "together"
     promotion: float = Field(default=0.0, ge=0, lt=1)
+    window: Window | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Split:

@@ -28,6 +28,7 @@ from tracker.datasets.keys import Keys, content_keys, text_keys
 from tracker.datasets.salts import Salt, lineage_digest, read_salts
 from tracker.datasets.schema import Column, as_text
 from tracker.datasets.shaped import shape_faults
+from tracker.datasets.window import Forgetting, forget
 from tracker.errors import ConfigError, DataError
 
 OFF = 0.05  # a split this far from the fraction asked for is worth a warning
@@ -56,13 +57,21 @@ class Table:
         """The labels in the order of their codes."""
         return list(self.schema["labels"])
 
+    def within(self, window: Forgetting | None) -> Table:
+        """The rows that a window keeps."""
+        if window is None:
+            return self
+        frame, kept = self.frame[window.kept].reset_index(drop=True), window.kept
+        return replace(self, frame=frame, codes=self.codes[kept], names=self.names[kept], contents=self.contents[kept])
+
 
 @dataclass(frozen=True, slots=True)
 class Division:
     """The split of every row (`places`, an index of SPLITS), and which rows stay together (`clusters`, a number per row).
 
     `salt` and `lineage` are None where the table itself declares its split; `known` says that the salt was there before.
-    With `split.promotion` there is a part behind the last of SPLITS: rows that would be validation.
+    With `split.promotion` there is a part behind the last of SPLITS: rows that would be validation. With `split.window` it
+    divides the rows that `window` keeps, and only those have a place in `places` and `clusters`.
     """
 
     places: Codes
@@ -72,6 +81,11 @@ class Division:
     known: bool
     warnings: tuple[str, ...]
     parts: tuple[str, ...] = SPLITS
+    window: Forgetting | None = None
+
+    def within(self, window: Forgetting) -> Division:
+        """The division of the rows that a window keeps, each where it is among all rows."""
+        return replace(self, places=self.places[window.kept], clusters=self.clusters[window.kept], window=window)
 
 
 def read_rows(settings: Split, frame: Any, schema: Mapping[str, Any]) -> Table:
@@ -101,22 +115,33 @@ def divide(settings: Split, seed: int, table: Table, salts: Path) -> Division:
         division = _by_hash(settings, seed, table, read_salts(salts), salts)
     if settings.promotion:
         division = _without_promotion(settings, seed, table, division)
+    if (
+        settings.window is not None
+    ):  # behind all else: a row that was in test because of an old equal stays out of train
+        window = forget(settings.window, table.frame, table.schema["columns"])
+        division, table = division.within(window), _with_all_classes(table, window)
+    if settings.promotion and (few := int((division.places == len(SPLITS)).sum())) < FEW_TO_JUDGE:
+        told = f"only {few} rows for promotion: champion and challenger can hardly be told apart"
+        division = replace(division, warnings=(*division.warnings, told))
     if faults := list(_absent(settings, table, division, salts)):
         raise DataError(faults)
     return division
 
 
+def _with_all_classes(table: Table, window: Forgetting) -> Table:
+    """The rows that a window keeps. Raises DataError where a class has none."""
+    young = table.within(window)
+    if missing := [label for place, label in enumerate(table.labels) if place not in young.codes]:
+        raise DataError(
+            f"split.window: no row of class {', '.join(map(repr, missing))} is left ({window.line()}); choose a wider one"
+        )
+    return young
+
+
 def _without_promotion(settings: Split, seed: int, table: Table, division: Division) -> Division:
     """The division with a share of its validation rows in a part of their own."""
     aside = set_aside(table.names, division.clusters, division.places, settings.promotion, seed)
-    places = np.where(aside, len(SPLITS), division.places)
-    few = int(aside.sum())
-    told = (
-        (f"only {few} rows for promotion: champion and challenger can hardly be told apart",)
-        if few < FEW_TO_JUDGE
-        else ()
-    )
-    return replace(division, places=places, parts=(*SPLITS, PROMOTION), warnings=(*division.warnings, *told))
+    return replace(division, places=np.where(aside, len(SPLITS), division.places), parts=(*SPLITS, PROMOTION))
 
 
 def split_column(settings: Split) -> str | None:
@@ -292,6 +317,7 @@ def _remedy(settings: Split, division: Division, salts: Path) -> str:
         "column": f"give column {settings.column!r} rows of every class for every split",
         "group": "add groups with rows of that class, merge or remove it, or raise split.validation and split.test",
     }.get(settings.method, "add rows of that class, merge or remove it, or raise split.validation and split.test")
+    remedy += "" if division.window is None else f"; or widen split.window ({division.window.line()})"
     if lineage is not None and lineage["duplicates"] == "together":
         remedy += "; where equal rows need not stay together: split.duplicates: free"
     if lineage is not None and division.known:

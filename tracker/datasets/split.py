@@ -26,13 +26,14 @@ WRITTEN = ("feature", "target", "id", "group", "time")
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """Rows per split and label, the salt and whether it was there before, warnings."""
+    """Rows per split and label, the salt and whether it was there before, warnings, what a window leaves out."""
 
     method: str
     counts: Mapping[str, Mapping[str, int]]
     salt: Salt | None
     reused: bool
     warnings: tuple[str, ...]
+    window: str | None = None
 
     def table(self) -> list[tuple[str, ...]]:
         """A header and a row per split, as text."""
@@ -46,7 +47,8 @@ class SplitReport:
     def lines(self) -> list[str]:
         """The report as lines of plain text."""
         salt = [] if self.salt is None else [f"salt {self.salt.salt}, {self._origin()}"]
-        return [*align(self.table()), *salt, *(f"warning: {warning}" for warning in self.warnings)]
+        window = [] if self.window is None else [self.window]
+        return [*align(self.table()), *salt, *window, *(f"warning: {warning}" for warning in self.warnings)]
 
     def _origin(self) -> str:
         tries = self.salt.tries if self.salt else 0
@@ -56,14 +58,15 @@ class SplitReport:
 def split(settings: Split, seed: int, prepared: Path, splits: Path, sealed: Path, salts: Path) -> SplitReport:
     """Writes train and validation into `splits`, test into `sealed`, each whole or not at all; keeps the salt in `salts`.
 
-    A row goes by the hash of its id, its group or its own features, and a salt chosen once for class balance. Nothing in
-    `splits` says anything about the content of test rows. Raises DataError, also where a split lacks a class.
+    A row goes by the hash of its id, its group or its own features, and a salt chosen once for class balance; rows outside
+    of `split.window` are counted for that, and then left out. Nothing in `splits` says anything about the content of test
+    rows. Raises DataError, also where a split lacks a class.
     """
     table = read_rows(settings, *read_prepared(prepared))
     with locked(salts.parent):
         division = divide(settings, seed, table, salts)
         with folders_replaced(sealed, splits) as (sealed_aside, splits_aside):
-            _write(settings, table, division, splits_aside, sealed_aside)
+            _write(settings, table.within(division.window), division, splits_aside, sealed_aside)
             if division.lineage is not None and division.salt is not None and not division.known:
                 keep_salt(salts, division.lineage, division.salt)
     return _report(settings, table, division)
@@ -77,8 +80,10 @@ def foresee_split(settings: Split, seed: int, frame: Any, schema: Mapping[str, A
 
 def _report(settings: Split, table: Table, division: Division) -> SplitReport:
     parts = division.parts
-    counts = _named(parts, count_classes(division.places, table.codes, len(parts)), table.labels)
-    return SplitReport(settings.method, counts, division.salt, division.known, division.warnings)
+    codes, window = table.within(division.window).codes, division.window
+    counts = _named(parts, count_classes(division.places, codes, len(parts)), table.labels)
+    told = None if window is None else window.line()
+    return SplitReport(settings.method, counts, division.salt, division.known, division.warnings, told)
 
 
 def _named(parts: Sequence[str], counts: Codes, labels: list[str]) -> dict[str, dict[str, int]]:
@@ -114,6 +119,7 @@ def _write(settings: Split, table: Table, division: Division, splits: Path, seal
         "tries": None if division.salt is None else division.salt.tries,
         "schema": schema,
         "splits": parts,
+        **({} if division.window is None else {"window": division.window.described()}),
     }
     write_document(splits / "manifest.json", "splits", manifest)
     beside = {name: part["digest"] for name, part in parts.items()}

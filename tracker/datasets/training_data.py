@@ -121,6 +121,11 @@ def read_clusters(splits: Path, name: str) -> tuple[int, ...] | None:
     return None if clusters is None else tuple(clusters)
 
 
+def read_window(splits: Path) -> dict[str, Any]:
+    """What `split.window` left out: `column`, `since`, how many rows are `forgotten`; empty where there is no window."""
+    return dict(_read_documents(splits)[0].get("window", {}))
+
+
 def label_codes(frame: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The place of every row's label in `schema["labels"]`, int64."""
     import numpy as np

@@ -123,6 +123,7 @@ def _tune_and_decide(
     job: Job, store: Store, history: History, source: str, changes: Changes | None, reasons: list[str]
 ) -> Outcome:
     from tracker.datasets.prepare import read_prepared
+    from tracker.datasets.training_data import read_window
     from tracker.retuning.champion import model_of
     from tracker.retuning.profile import profile, write_profile
 
@@ -132,13 +133,23 @@ def _tune_and_decide(
     challenger = model_of(store, _ranking(job).chosen)
     decision, champion, judged, why = _decide(job, store, history, challenger)
     write_profile(_profile_path(job.paths, kept.table), kept)
+    if window := read_window(job.paths.splits):
+        why = [
+            *why,
+            f"{window['forgotten']} rows are forgotten, their {window['column']!r} is before {window['since']}",
+        ]
     told = {
         "decision": decision,
         "reasons": [*reasons, *why],
         "champion": champion,
         "challenger": challenger,
         "table": kept.table,
-        "data": {"source": source, **({} if changes is None else changes.figures()), "rows": kept.count},
+        "data": {
+            "source": source,
+            **({} if changes is None else changes.figures()),
+            "rows": kept.count,
+            **({"window": window} if window else {}),
+        },
         "judged": judged and _figures(judged),
         "studies": {name: store.studies(name)[0][0] for name in job.config.studies},
     }
@@ -279,6 +290,8 @@ def _ranking(job: Job) -> Ranking:
 def _source(config: Config, root: Path) -> str:
     """A digest of the table's file and of everything that decides what is made of it; quick, reads no table."""
     settings = [part.model_dump(mode="json") for part in (config.data, config.preprocessing, config.split)]
+    if settings[2]["window"] is None:  # as if there were no such entry: nights after an update have nothing to do
+        del settings[2]["window"]
     if config.data.source.startswith("sklearn:"):
         from importlib.metadata import version
 
