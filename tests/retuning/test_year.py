@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.retuning.year import Year, table
@@ -173,6 +175,56 @@ def test_cleaning_keeps_every_model_that_was_ever_served(year: Year, tmp_path: P
 def _outcomes(store: Store) -> list[TrialOutcome]:
     keys = [key for study, _ in store.studies() for proposal in store.proposals(study) for key in proposal.keys]
     return list(store.outcomes(keys).values())
+
+
+def _cells(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A table in which every ninth cell of a column is another, or all are."""
+    return lambda t: t.assign(**{column: value if value in {1.0, ""} else t[column].where(t.index % 9 != 0, value)})
+
+
+def _copies(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table, *(table.assign(who=f"{turn}-" + table["who"]) for turn in range(2))])
+
+
+def _flipped(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(kind=table["kind"].map({"ham": "spam", "spam": "ham"}))
+
+
+BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame | bytes], str]] = {
+    "a column is gone": (lambda t: t.drop(columns="b"), "column 'b' is gone"),
+    "a column is new": (lambda t: t.assign(z=t["a"] * 2), "column 'z' is new"),
+    "text among numbers": (_cells("a", "high"), "column 'a'"),
+    "a constant column": (_cells("b", 1.0), "column 'b' is no feature any more: constant"),
+    "an empty column": (_cells("b", ""), "column 'b' is no feature any more: no values"),
+    "a class is new": (_cells("kind", "eggs"), "class 'eggs' is new"),
+    "a class is gone": (lambda t: t[t["kind"] == "ham"], "column 'kind'"),
+    "a flood of copies": (_copies, "rows have an equal before them"),
+    "labels flipped": (_flipped, "another label"),
+    "a table that shrank": (lambda t: t.iloc[:200], "rows are gone, more than 50%"),
+    "a file cut within a cell": (lambda t: t.to_csv(index=False).encode()[:-30] + b'"sp', "table.csv"),
+    "bytes of another file": (lambda _: b"\x89PNG\r\n\x1a\n\0\0", "table.csv"),
+    "an empty file": (lambda _: b"", "table.csv"),
+}
+
+
+def test_each_broken_table_is_refused_and_filed(year: Year, tmp_path: Path) -> None:
+    """Of each kind: exit code 8, what is wrong, one entry that says so; nothing is tuned, the champion stays."""
+    shutil.copytree(year.paths.root, tmp_path / "copy")
+    copy = Year(tmp_path / "copy")
+    whole, served = pd.read_csv(copy.paths.root / "table.csv"), peek(copy.paths.retunes).champion
+    for filed, (name, (broken, words)) in enumerate(BROKEN.items(), start=1):
+        made = broken(whole)
+        content = made if isinstance(made, bytes) else made.to_csv(index=False).encode()
+        (copy.paths.root / "table.csv").write_bytes(content)
+        for _ in range(2):
+            with pytest.raises(DataRefused) as error:
+                retune(copy.job(pipeline=lambda *_: pytest.fail("a stage runs")))
+            assert (8, True) == (error.value.exit_code, words in str(error.value)), (name, str(error.value))
+        history = peek(copy.paths.retunes)
+        assert history.last is not None
+        assert ("refused", served) == (history.last["decision"], history.champion), name
+        assert words in history.last["reasons"][0]
+        assert [one["decision"] for one in history.told.values()].count("refused") == 3 + filed, name
 
 
 def test_two_jobs_at_once(tmp_path: Path) -> None:

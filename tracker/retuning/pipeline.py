@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
-from tracker.config import Config
-from tracker.errors import OutOfTime, TrackerError
+from tracker.config import Config, read_yaml
+from tracker.errors import ConfigError, OutOfTime, TrackerError
 from tracker.remedies import find_dvc, has_dvc
 
 GRACE_S = 10.0  # between the signal that asks a stage to end and the one that ends it
@@ -24,11 +25,37 @@ def run_pipeline(config: Config, root: Path, timeout_s: float | None) -> None:
     exit code.
     """
     until = None if timeout_s is None else time.monotonic() + timeout_s
-    if has_dvc(root) and (dvc := find_dvc()):
-        _run([dvc, "repro", "tune", *(["refine"] if config.refinements else [])], root, until)
-        return
-    for words in (["prepare"], ["split"], *(["tune", name] for name in config.studies)):
-        _run([sys.executable, "-m", "tracker.cli", "stage", *words], root, until)
+    for words in commands(config, root):
+        _run(words, root, until)
+
+
+def commands(config: Config, root: Path) -> list[list[str]]:
+    """What is run, in its order.
+
+    DVC runs studies even where it knows their inputs: they also depend on warm_start.yaml, which no stage watches because a
+    project begins without it. What was trained comes from the store all the same. Refinements for which an older dvc.yaml has
+    no stage run directly.
+    """
+    stage = [sys.executable, "-m", "tracker.cli", "stage"]
+    if not has_dvc(root) or (dvc := find_dvc()) is None:
+        return [[*stage, *words] for words in (["prepare"], ["split"], *(["tune", name] for name in config.studies))]
+    anew = [dvc, "repro", "--force", "--single-item"]
+    refine = [*anew, "refine@{}"] if "refine" in _stages(root / "dvc.yaml") else [*stage, "tune", "{}"]
+    behind = [name for name in config.studies if name in config.refinements]  # each behind what it refines
+    return [
+        [dvc, "repro", "split"],
+        [*anew, "tune"],
+        *([word.format(name) if word[-2:] == "{}" else word for word in refine] for name in behind),
+    ]
+
+
+def _stages(path: Path) -> Collection[str]:
+    """The names of the stages in dvc.yaml; none where it is broken, which DVC says itself."""
+    try:
+        stages = read_yaml(path.read_bytes(), path.name).get("stages")
+    except (OSError, ConfigError, AttributeError):
+        return ()
+    return stages if isinstance(stages, dict) else ()
 
 
 def _run(words: list[str], root: Path, until: float | None) -> None:
