@@ -32,7 +32,8 @@ from tracker.deriving.verdict import EXIT_CODES, Verdict
 from tracker.execution.cohorts import form_cohorts
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
-from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, WEIGHT_INITS, active
+from tracker.hyperparameters import FAMILIES, OPTIMIZERS, active
+from tracker.network_knobs import ACTIVATIONS, WEIGHT_INITS
 from tracker.paths import Paths
 from tracker.records import Proposal, TrialSpec
 from tracker.store.stored import StoredTrial

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tracker.knobs import Hyperparameter, Value
+from tracker.network_knobs import CNN, CNN_SIZES, MLP, RNN, RNN_SIZES, TABULAR
 from tracker.neutral import is_same
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion")
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "plateau")
-WEIGHT_INITS = (
-    *("default", "uniform", "normal"),
-    *("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"),
-)
 
 
 TRAINING: Mapping[str, Hyperparameter] = {
@@ -173,95 +169,7 @@ TRANSFER: Mapping[str, Hyperparameter] = {
     ),
 }
 OURS: Mapping[str, Hyperparameter] = {**TRAINING, **AUGMENTATION}  # of all that our loop trains
-MLP: Mapping[str, Hyperparameter] = {
-    "hidden_layers": Hyperparameter("int", "number of hidden layers", 2, low=0, high=64),
-    "units": Hyperparameter(
-        "int", "width of every hidden layer, or one width per layer", 64, low=1, high=16384, per="hidden_layers"
-    ),
-    "activation": Hyperparameter("choice", "after every hidden layer", "relu", choices=ACTIVATIONS),
-    "dropout": Hyperparameter(
-        "float",
-        "probability of dropping a hidden unit",
-        low=0.0,
-        below=1.0,
-        neutral=0.0,
-        tried=(0.0, 0.5),
-        source="Srivastava et al. 2014, JMLR 15: hidden units are kept with probability 0.5 to 0.8",
-    ),
-    "batch_norm": Hyperparameter("bool", "normalise every hidden layer before its activation", neutral=False),
-    "layer_norm": Hyperparameter(
-        "bool",
-        "normalise the hidden units of every row before their activation",
-        when=("batch_norm", (False,)),
-        neutral=False,
-        since=5,
-    ),
-    "weight_init": Hyperparameter(
-        "choice",
-        "initialisation of weights; default: what torch.nn.Linear does",
-        choices=WEIGHT_INITS,
-        neutral="default",
-    ),
-}
-SHAPED: Mapping[str, Hyperparameter] = {  # of the head that convolutional and recurrent networks have
-    "head_units": Hyperparameter("int", "width of the hidden layer before the output; 0: none", 64, low=0, high=16384),
-    "activation": Hyperparameter("choice", "after each block and the head's hidden layer", "relu", choices=ACTIVATIONS),
-    "dropout": MLP["dropout"],
-    "weight_init": Hyperparameter(
-        "choice", "initialisation of weights; default: what torch's layers do", choices=WEIGHT_INITS, neutral="default"
-    ),
-}
-CNN: Mapping[str, Hyperparameter] = {
-    "blocks": Hyperparameter("int", "number of convolutional blocks", 2, low=1, high=32),
-    "filters": Hyperparameter(
-        "int", "filters of every block, or one number per block", 32, low=1, high=4096, per="blocks"
-    ),
-    "kernel_size": Hyperparameter("int", "side of each kernel", 3, low=1, high=255),
-    "stride": Hyperparameter("int", "how far a kernel moves at a time", low=1, high=255, neutral=1),
-    "padding": Hyperparameter(
-        "choice",
-        "same: zeros around, so that stride alone shrinks maps; valid: none",
-        "same",
-        choices=("same", "valid"),
-    ),
-    "pooling": Hyperparameter("choice", "what pools maps after a block", "max", choices=("none", "max", "average")),
-    "pool_size": Hyperparameter("int", "side of a pool", 2, low=2, high=255, when=("pooling", ("max", "average"))),
-    "batch_norm": Hyperparameter("bool", "normalise maps before their activation", neutral=False),
-    "layer_norm": Hyperparameter(
-        "bool",
-        "normalise all maps of a row before their activation",
-        when=("batch_norm", (False,)),
-        neutral=False,
-        since=5,
-    ),
-    "residual": Hyperparameter(
-        "bool", "add the input of a block to its convolution", neutral=False, when=("padding", ("same",))
-    ),
-    "readout": Hyperparameter(
-        "choice",
-        "what the head reads: all of the last maps, or the mean of each",
-        choices=("flatten", "average"),
-        neutral="flatten",
-    ),
-    **SHAPED,
-}
-CNN_SIZES = ("blocks", "kernel_size", "stride", "padding", "pooling", "pool_size", "freeze")
-RNN: Mapping[str, Hyperparameter] = {
-    "cell": Hyperparameter("choice", "what remembers", "gru", choices=("lstm", "gru")),
-    "layers": Hyperparameter("int", "recurrent layers", 1, low=1, high=16),
-    "units": Hyperparameter("int", "width of every recurrent layer, per direction", 64, low=1, high=16384),
-    "bidirectional": Hyperparameter("bool", "read sequences from both ends", neutral=False),
-    "layer_norm": Hyperparameter("bool", "normalise what the head reads", neutral=False, since=5),
-    "readout": Hyperparameter(
-        "choice",
-        "what the head reads: the last step, or the mean over all",
-        choices=("last", "average"),
-        neutral="last",
-    ),
-    **SHAPED,
-}
 DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
-RNN_SIZES = ("layers", "freeze")
 COUNTED = ("mlp", "cnn", "rnn")  # families whose networks are ours, so that their parameters can be counted
 ESTIMATOR = ("scikit-learn", "scipy", "skops")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
@@ -291,6 +199,7 @@ FAMILIES: Mapping[str, FamilyRow] = {
     "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **OURS}, hypergradients=DIFFERENTIABLE),
     "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **OURS, **TRANSFER}, sizes=CNN_SIZES),
     "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS, **TRANSFER}, sizes=RNN_SIZES),
+    "tabular": FamilyRow("tracker.families.tabular", 1, {**TABULAR, **OURS}),
     "build": FamilyRow("tracker.families.build", 1, {**OURS, **TRANSFER}, entry="function"),
     "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
     "estimator": FamilyRow("tracker.families.estimator", 1, {}, entry="function", fitted_once=True, packages=ESTIMATOR),

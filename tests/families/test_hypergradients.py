@@ -17,7 +17,8 @@ from tracker.families.family import train, train_cohort
 from tracker.families.mlp import Dropout
 from tracker.families.mlp_lanes import MlpLanes
 from tracker.families.mlp_layout import initial_tensors, shape_of
-from tracker.hyperparameters import ACTIVATIONS, DIFFERENTIABLE
+from tracker.hyperparameters import DIFFERENTIABLE
+from tracker.network_knobs import ACTIVATIONS
 from tracker.records import HYPERGRADIENT, TrialSpec
 from tracker.standalone.mlp import multiple_of_8
 from tracker.training.arrays import Arrays

@@ -14,7 +14,7 @@ from tracker.families.family import train, train_cohort
 from tracker.families.mlp_lanes import MlpLanes
 from tracker.families.mlp_layout import initial_tensors, lane_sizes, shape_of
 from tracker.families.mlp_norms import Rows
-from tracker.hyperparameters import ACTIVATIONS, WEIGHT_INITS
+from tracker.network_knobs import ACTIVATIONS, WEIGHT_INITS
 from tracker.records import TrialSpec
 from tracker.standalone.mlp import load_module, padded_width, probabilities
 from tracker.training.draws import draw_batches

@@ -19,7 +19,8 @@ from tracker.config import parse_config, read_yaml
 from tracker.datasets.preprocess import fit_preprocessing
 from tracker.errors import TrackerError
 from tracker.families.family import open_family, start_training, train
-from tracker.hyperparameters import FAMILIES, WEIGHT_INITS, active
+from tracker.hyperparameters import FAMILIES, active
+from tracker.network_knobs import WEIGHT_INITS
 from tracker.records import TrialSpec
 from tracker.standalone import cnn, rnn
 from tracker.standalone.load import load_model

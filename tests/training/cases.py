@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, active
+from tracker.hyperparameters import FAMILIES, OPTIMIZERS, active
+from tracker.network_knobs import ACTIVATIONS
 from tracker.records import TrialSpec
 from tracker.training.arrays import Arrays
 

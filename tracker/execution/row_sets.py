@@ -6,6 +6,7 @@ from tracker.canonical import canonical_json
 from tracker.datasets.resampling import Resampling
 from tracker.datasets.training_data import TrainingData
 from tracker.records import TrialSpec
+from tracker.standalone.transform import blocks_of
 from tracker.training.arrays import Arrays
 
 MOST = 32  # choices of rows whose arrays are held at once
@@ -45,5 +46,5 @@ def arrays_of(data: TrainingData) -> Arrays:
     labels = tuple(data.labels)
     columns = tuple(data.preprocessing["features"])
     x_train, y_train, x_validation, y_validation = data.x_train, data.y_train, data.x_validation, data.y_validation
-    about = labels, columns, data.shape, data.mask, data.parents
+    about = labels, columns, data.shape, data.mask, data.parents, blocks_of(data.preprocessing)
     return Arrays(x_train, y_train, x_validation, y_validation, len(labels), positive, *about)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tracker.standalone.tabular import PerColumn
+
 STEP_S = 5e-4  # of a cohort of fully connected networks, before any arithmetic
 FLOPS = 1e10  # float32 operations a second at their sizes
 ALONE_STEP_S = 1.5e-3  # of a module that trains alone: automatic differentiation and the optimizer
@@ -63,6 +65,8 @@ class _Count:
         """A layer that was called with one row."""
         if isinstance(layer, torch.nn.Linear):
             self.products += layer.weight.numel() * (output.numel() // layer.out_features)
+        elif isinstance(layer, PerColumn):
+            self.products += layer.weight.numel()
         elif isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d):
             self.products += layer.weight.numel() * math.prod(output.shape[2:])
             self.maps += output.numel()

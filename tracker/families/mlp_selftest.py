@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tracker.families.family import train, train_cohort
-from tracker.hyperparameters import ACTIVATIONS, FAMILIES, OPTIMIZERS, active
+from tracker.hyperparameters import FAMILIES, OPTIMIZERS, active
+from tracker.network_knobs import ACTIVATIONS
 from tracker.records import TrialSpec
 from tracker.seeds import bit_generator
 from tracker.training.arrays import Arrays

@@ -246,8 +246,28 @@ class ModuleEngine(SoloEngine):
         return class_probabilities(module, x, self._arrays.classes, self._rows_at_once)
 
 
-class ShapedFamily(SoloFamily):
-    """A family of our own networks that read rows with a shape (`data.shape`), each trained alone.
+class PlainFamily(SoloFamily):
+    """A family of our own networks, each trained alone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def engine(self, spec: TrialSpec, arrays: Arrays, make: Make, rows_at_once: int) -> ModuleEngine:
+        """One run of the network that `make` builds."""
+
+        def inside(*purpose: str | int) -> AbstractContextManager[None]:
+            return AmbientRandomness(derive_seed(spec.seed, self._name, *purpose)).active()
+
+        return ModuleEngine(spec, arrays, make, inside, own=False, rows_at_once=rows_at_once)
+
+    def require(self, own: OwnFunction, entry: str) -> None:
+        """There is no code of the user's own in these families."""
+        del own
+        raise ConfigError(f"model.entry: family {self._name} runs no code of your own, found {entry}")
+
+
+class ShapedFamily(PlainFamily):
+    """A family of our own networks that read rows with a shape (`data.shape`).
 
     `network(params, shape, classes, mask)` is the module with its initial weights, `fault(params, shape)` what does not fit.
     """
@@ -259,7 +279,8 @@ class ShapedFamily(SoloFamily):
         fault: Callable[[Mapping[str, Any], Sequence[int]], str | None] | None,
         rows_at_once: int,
     ) -> None:
-        self._name, self._network, self._fault, self._rows_at_once = name, network, fault, rows_at_once
+        super().__init__(name)
+        self._network, self._fault, self._rows_at_once = network, fault, rows_at_once
 
     def start(self, specs: Sequence[TrialSpec], arrays: Arrays, own: OwnFunction | None = None) -> ModuleEngine:
         """The network of one run, not built yet. Raises ValueError where it cannot read such rows."""
@@ -271,10 +292,7 @@ class ShapedFamily(SoloFamily):
         def make() -> torch.nn.Module:
             return self._network(spec.params, arrays.shape, arrays.classes, arrays.mask)
 
-        def inside(*purpose: str | int) -> AbstractContextManager[None]:
-            return AmbientRandomness(derive_seed(spec.seed, self._name, *purpose)).active()
-
-        return ModuleEngine(spec, arrays, make, inside, own=False, rows_at_once=self._rows_at_once)
+        return self.engine(spec, arrays, make, self._rows_at_once)
 
     def cost(self, spec: TrialSpec, features: int, classes: int, input_shape: Sequence[int]) -> Cost | None:
         """By the layers of the network, of which no weight is drawn; None for rows that it could not read."""
@@ -284,11 +302,6 @@ class ShapedFamily(SoloFamily):
         with torch.device("meta"):
             net = self._network(spec.params, input_shape, classes, False)
         return cost_of_module(net, input_shape)
-
-    def require(self, own: OwnFunction, entry: str) -> None:
-        """There is no code of the user's own in these families."""
-        del own
-        raise ConfigError(f"model.entry: family {self._name} runs no code of your own, found {entry}")
 
     def input_fault(self, params: Mapping[str, Any], input_shape: Sequence[int]) -> str | None:
         """Rows need a shape, and what the network does with it must leave something."""

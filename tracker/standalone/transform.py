@@ -82,6 +82,22 @@ def shape_of(state: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(state.get("shape", ()))
 
 
+NUMBER = 0  # of `blocks_of`: one feature, which is a number
+
+
+def blocks_of(state: Mapping[str, Any]) -> tuple[int, ...]:
+    """What the features are, in their order: NUMBER for one, n for n features of 0 and 1 that say which category a cell is."""
+    return tuple(width for entry in state["columns"] for width in _blocks(entry))
+
+
+def _blocks(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    if entry["kind"] == "numeric":
+        return (NUMBER, 1) if entry.get("indicator") else (NUMBER,)
+    if entry["kind"] == "date":
+        return (NUMBER,) * len(entry["parts"])
+    return (1,) if entry["kind"] == "boolean" else (len(entry["categories"]),)
+
+
 def _numeric(entry: Mapping[str, Any], cells: pd.Series[Any]) -> Matrix:
     values = _floats(entry, cells)
     block = _scale(_fill(values, entry), entry)[:, None]

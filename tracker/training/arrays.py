@@ -17,10 +17,11 @@ from tracker.standalone.mlp import multiple_of_8
 class Arrays:
     """Training and validation rows, float32 (rows, features), and class indices, int64 (rows,), places in `labels`.
 
-    `columns` names the features. `shape` is what the features of a row are, such as (1, 8, 8), channels, height and width of
-    an image, or (8, 3), steps and channels of a sequence; empty: a row of a table. With `mask` the last channel of a sequence
-    is 1 for each step that is there, else 0. `parents` is the folder of the weights that runs may begin with, or its files by
-    name.
+    `columns` names the features. `blocks` says which are numbers and which belong to one column of categories, see
+    `tracker.standalone.transform.blocks_of`; empty: all are numbers. `shape` is what the features of a row are, such as
+    (1, 8, 8), channels, height and width of an image, or (8, 3), steps and channels of a sequence; empty: a row of a table.
+    With `mask` the last channel of a sequence is 1 for each step that is there, else 0. `parents` is the folder of the
+    weights that runs may begin with, or its files by name.
     """
 
     x_train: np.ndarray
@@ -34,6 +35,7 @@ class Arrays:
     shape: tuple[int, ...] = ()
     mask: bool = False
     parents: Path | Mapping[str, bytes] | None = None
+    blocks: tuple[int, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
