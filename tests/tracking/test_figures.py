@@ -102,6 +102,12 @@ def test_the_result_of_a_confirmed_choice_has_its_model(delivered: MemoryRecorde
     [final] = [run for run in delivered.runs() if run.tags["tracker.kind"] == "final"]
     assert finished(proposal(7, "confirm.measure")).outcome.weights == final.tags[MODEL_TAG]
     assert "model/MLmodel" in final.files
+    [entry] = delivered.entries.values()  # the policy keeps no model of the study's best
+    assert ("scored on the test rows", final.tags["tracker.key"]) == (
+        entry.tags["tracker.role"],
+        entry.tags["tracker.key"],
+    )
+    assert {("test_f1", 0.9, "test")} == {(p.name, p.value, rows.context) for p, rows in entry.points if rows}
 
 
 def test_runs_name_the_experiment_of_dvc(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tracker.errors import NotFoundError, StoreError
 from tracker.store.queue import Item
 from tracker.store.store import Store
 from tracker.tracking.figures import run_figures, study_figures
+from tracker.tracking.logged_models import entry_of, list_model
 from tracker.tracking.names import told_apart
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles, data_params, seen_without_files
@@ -89,6 +90,15 @@ class Transport:
         marked = _marked(self.trial(study, number))
         self.fill(found, marked)
         return replace(found, tags={**found.tags, **marked.tags})
+
+    def list_model(self, found: Found, run: Run, role: str) -> Found:
+        """The run with its entry among the logged models, where it has its model."""
+        key = run.tags.get("tracker.key", "")
+        if MODEL_TAG not in found.tags or not self.models.possible_run(key):
+            return found
+        return list_model(
+            self.recorder, found, entry_of(run, role), lambda folder: self.models.write_run(folder, key, found.run_id)
+        )
 
     def complete(self, found: Found, run: Run) -> Found:
         """What a run gets after its files; the end comes last, so that what has ended is whole."""
@@ -210,7 +220,7 @@ class StudyEnd:
             found = runs.trials.get(number)
             if found is not None and MODEL_TAG not in found.tags:
                 runs.trials[number] = transport.add_model(study, number, found)
-        self._add_figures(transport, study)
+        self._dress_best(transport, study)
         with transport.recorder.files(transport.parent(study)) as folder:
             _write_files(folder, replace(run, files={**run.files, **study_figures(transport.store, study)}))
         runs.parent = transport.complete(transport.parent(study), transport.with_data(run, study))
@@ -220,8 +230,8 @@ class StudyEnd:
         return item.subject in taken.ends
 
     @staticmethod
-    def _add_figures(transport: Transport, study: str) -> None:
-        """Curve and confusion matrix beside the best trial; they come before the study's end, so a kill repeats them."""
+    def _dress_best(transport: Transport, study: str) -> None:
+        """Pictures beside the best trial, and its entry among logged models; before the study's end, so a kill repeats them."""
         finish = transport.store.finish(study)
         best = None if finish is None else best_of(transport.store, study, finish[0])
         found = None if best is None else transport.presence.study(study).trials.get(best.number)
@@ -229,6 +239,10 @@ class StudyEnd:
             serving = transport.store.serving(best.spec.data) or {}
             with transport.recorder.files(found) as folder:
                 _write_all(folder, run_figures(f"{best.study}/{best.number}", best.outcome, serving.get("labels", ())))
+            run = transport.with_data(transport.trial(study, best.number), study)
+            transport.presence.study(study).trials[best.number] = transport.list_model(
+                found, run, f"best of {best.study}"
+            )
 
 
 class FinalResult:
@@ -255,6 +269,9 @@ class FinalResult:
                 if transport.models.possible_run(key):
                     transport.models.write_run(folder / "model", key, found.run_id)
                     run = _marked(run)
+            found = transport.list_model(
+                replace(found, tags={**found.tags, **run.tags}), run, "scored on the test rows"
+            )
             runs[item.subject] = transport.complete(found, run)
 
     def came(self, taken: Taken, item: Item) -> bool:

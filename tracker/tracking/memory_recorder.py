@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker.canonical import digest
 from tracker.errors import TrackingError
 from tracker.tracking.delivered import destination
+from tracker.tracking.logged_models import LOGGED_TAG, Entry
 from tracker.tracking.recorder import MOST_BYTES, PAGE, Found, cut
 from tracker.tracking.run_contents import Dataset, Point, Run
 
@@ -66,6 +67,7 @@ class MemoryRecorder:
         self._tags: dict[str, str] = {}
         self.versions: dict[str, dict[str, tuple[str, dict[str, str]]]] = {}
         self.aliases: dict[tuple[str, str], str] = {}
+        self.entries: dict[str, Entry] = {}
 
     def fail(self, after: int, error: BaseException | None = None, *, answer_lost: bool = False) -> None:
         """The call after the next `after` ones fails with `error`, TrackingError if None; None later than that."""
@@ -184,6 +186,15 @@ class MemoryRecorder:
         """Sets a tag of the experiment."""
         with self._call(f"set tag {name} of the experiment"):
             self._tags[name] = value
+
+    def list_model(self, found: Found, entry: Entry, write: Callable[[Path], None]) -> str:
+        """The entry of a run, made the first time."""
+        with self._call(f"list the model of {found.name}"):
+            self.entries.setdefault(found.run_id, entry)
+            with tempfile.TemporaryDirectory() as folder:
+                write(Path(folder))
+            self._active(found).tags[LOGGED_TAG] = f"m-{found.run_id}"
+            return f"m-{found.run_id}"
 
     def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
         """The version of a registered model that is a run's, made the first time."""

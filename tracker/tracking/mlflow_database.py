@@ -67,7 +67,7 @@ def beside(location: str, path: Path) -> str:
 
 
 def move_locations(path: Path, experiment_id: str, location: str) -> None:
-    """Writes into a copied or moved database that the files of an experiment and its runs are beside it."""
+    """Writes into a copied or moved database that the files of an experiment, its runs and its models are beside it."""
     present = beside(location, path)
     if present == location:
         return
@@ -81,6 +81,11 @@ def move_locations(path: Path, experiment_id: str, location: str) -> None:
         link.execute(
             "UPDATE runs SET artifact_uri = :present || substr(artifact_uri, :length) "
             "WHERE experiment_id = :experiment AND substr(artifact_uri, 1, :length) = :location || '/'",
+            values,
+        )
+        link.execute(
+            "UPDATE logged_models SET artifact_location = :present || substr(artifact_location, :length) "
+            "WHERE experiment_id = :experiment AND substr(artifact_location, 1, :length) = :location || '/'",
             values,
         )
         link.execute("UPDATE experiments SET artifact_location = :present WHERE experiment_id = :experiment", values)

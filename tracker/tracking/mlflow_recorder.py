@@ -10,22 +10,21 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset as MlflowDataset
-from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from tracker.canonical import canonical_json
 from tracker.errors import TrackerError, TrackingError
 from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
 from tracker.tracking.delivered import destination
 from tracker.tracking.download import download, read_file
+from tracker.tracking.logged_models import Entry, input_of, record_entry
 from tracker.tracking.mlflow_database import (
     RUNS,
     beside,
@@ -38,11 +37,10 @@ from tracker.tracking.mlflow_database import (
     require_opens,
 )
 from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
-from tracker.tracking.run_contents import Dataset, Run
+from tracker.tracking.run_contents import Run
 from tracker.tracking.upload import upload
 
 MOST_VERSIONS = 1000  # of a registered model, that are searched for a run's
-NAME_LIMIT, DIGEST_LIMIT = 500, 36  # characters that MLflow keeps of a data set
 
 
 class MlflowRecorder:
@@ -107,7 +105,7 @@ class MlflowRecorder:
         points = [Metric(point.name, point.value, point.time_ms, point.step) for point in reversed(run.points)]
         with self._translated(f"fill run {run.name}"):
             if run.inputs:
-                client.log_inputs(found.run_id, [_input(seen) for seen in run.inputs])
+                client.log_inputs(found.run_id, [input_of(seen) for seen in run.inputs])
             client.log_batch(found.run_id, points, params, tags)
 
     @contextlib.contextmanager
@@ -195,6 +193,12 @@ class MlflowRecorder:
         client, experiment_id = self._client()
         with self._translated(f"set tag {name} of the experiment"):
             client.set_experiment_tag(experiment_id, name, value)
+
+    def list_model(self, found: Found, entry: Entry, write: Callable[[Path], None]) -> str:
+        """The id of a run's entry among the logged models, made the first time; `write` fills its folder."""
+        client, experiment_id = self._client()
+        with self._translated(f"list the model of run {found.name}"):
+            return record_entry(client, self._uri, experiment_id, found, entry, write)
 
     def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
         """The version of a registered model that is the artifact `model` of a run; a run has one version of a model."""
@@ -318,11 +322,3 @@ def _found(run: Any) -> Found:
     times = (info.start_time or 0, info.end_time or 0)
     name, data = info.run_name or "", run.data
     return Found(info.run_id, info.status, dict(data.tags), info.artifact_uri, name, *times, dict(data.params))
-
-
-def _input(seen: Dataset) -> DatasetInput:
-    """A data set as MLflow takes it: 36 characters of the digest, which is whole in the profile and the source."""
-    profile = canonical_json({**seen.profile, "sha256": seen.digest}).decode()
-    source = canonical_json({"source": seen.source, "sha256": seen.digest}).decode()
-    entity = MlflowDataset(seen.name[:NAME_LIMIT], seen.digest[:DIGEST_LIMIT], "tracker", source, None, profile)
-    return DatasetInput(entity, [InputTag("mlflow.data.context", seen.context)])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tracker.tracking.run_contents import Run
+
+if TYPE_CHECKING:
+    from tracker.tracking.logged_models import Entry
 
 PAGE = 1000  # runs per answer of a search
 MOST_PAGES = 1000  # of one search
@@ -87,6 +90,9 @@ class Recorder(Protocol):
 
     def tag_experiment(self, name: str, value: str) -> None:
         """Sets a tag of the experiment, as long as it is."""
+
+    def list_model(self, found: Found, entry: Entry, write: Callable[[Path], None]) -> str:
+        """The id of a run's entry among the logged models, made the first time; `write` fills its folder."""
 
     def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
         """The version of a registered model that is the artifact `model` of a run, made the first time, with these tags."""
