@@ -155,6 +155,7 @@ class Split(Part):
     duplicates: Literal["together", "free"] = "together"
     promotion: float = Field(default=0.0, ge=0, lt=1)
     window: Window | None = None
+    selection: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _complete(self) -> Split:

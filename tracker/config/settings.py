@@ -165,11 +165,7 @@ def _name_faults(config: Config) -> Iterator[str]:
         yield from fitted_once_faults(config)
     elif stopping := config.training.early_stopping:
         yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
-    if config.compare.prefer != "best" and config.model.family not in COUNTED:
-        yield (
-            f"compare.prefer: {config.compare.prefer} counts the parameters of {', '.join(COUNTED)}; those of family "
-            f"{config.model.family} are known to its code alone; take it out"
-        )
+    yield from _counted_faults(config)
     if not config.declared:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
     if config.model.transfer is None and "freeze" in FAMILIES[config.model.family].knobs:
@@ -189,6 +185,24 @@ def _name_faults(config: Config) -> Iterator[str]:
         else:
             own = table_of(config.model.family, *names, study.search_space or {}, *(study.configurations or ()))
             yield from (f"{config.place(name)}{fault}" for fault in _study_faults(config, name, study, own))
+
+
+def _counted_faults(config: Config) -> Iterator[str]:
+    """What only networks of ours allow, whose size and predictions follow from records alone."""
+    rule, share, family = config.compare.prefer, config.split.selection, config.model.family
+    if rule != "best" and family not in COUNTED:
+        yield (
+            f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}; those of family {family} are known to its "
+            "code alone; take it out"
+        )
+    if share and family not in COUNTED:
+        yield (
+            f"split.selection: scores networks of {', '.join(COUNTED)} on rows that only rank; family {family} has code of your "
+            "own; take it out"
+        )
+    for name, study in config.studies.items():
+        if share and (study.cross_validation is not None or study.reshuffle is not None):
+            yield f"{config.place(name)}: is scored on rows of its own, not on those of split.selection; take one of them out"
 
 
 def _free_faults(config: Config) -> Iterator[str]:

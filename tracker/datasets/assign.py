@@ -11,6 +11,7 @@ from tracker.datasets.keys import Keys, uniform
 from tracker.seeds import derive_seed
 
 SPLITS = ("train", "validation", "test")
+SELECTION = "selection"  # validation rows that rank trials and stop none
 PROMOTION = "promotion"  # validation rows that take no part in tuning: champion and challenger meet on them
 TRIES = 1000
 _WORK = 20_000_000  # names hashed in all; beyond 20,000 rows fewer salts are tried
@@ -66,15 +67,15 @@ def place_rows(clusters: Clusters, salt: int, validation: float, test: float) ->
 
 
 def set_aside(
-    names: Keys, together: Codes, places: Codes, share: float, seed: int
+    names: Keys, together: Codes, places: Codes, share: float, seed: int, purpose: str = PROMOTION
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which validation rows take no part in tuning: a share by the hash of their names, rows that stay `together` as one.
+    """Which validation rows are kept for a purpose: a share by the hash of their names, rows that stay `together` as one.
 
     What the rest of the table holds changes nothing. Rows that are added can only lower what they join, so a row may move
     from validation to those set aside, never back.
     """
     lowest = np.full(int(together.max()) + 1, 2.0)
-    np.minimum.at(lowest, together, uniform(names, derive_seed(seed, PROMOTION)))
+    np.minimum.at(lowest, together, uniform(names, derive_seed(seed, purpose)))
     aside: np.ndarray[Any, np.dtype[np.bool_]] = (places == 1) & (lowest < share)[together]
     return aside
 

@@ -12,6 +12,7 @@ import numpy as np
 from tracker.config import Split
 from tracker.datasets.assign import (
     PROMOTION,
+    SELECTION,
     SPLITS,
     Clusters,
     Codes,
@@ -71,7 +72,8 @@ class Division:
 
     `salt` and `lineage` are None where the table itself declares its split; `known` says that the salt was there before.
     With `split.promotion` there is a part behind the last of SPLITS: rows that would be validation. With `split.window` it
-    divides the rows that `window` keeps, and only those have a place in `places` and `clusters`.
+    divides the rows that `window` keeps, and only those have a place in `places` and `clusters`. With `split.selection` some
+    validation rows only rank (a truth value per row); None: all of them do everything.
     """
 
     places: Codes
@@ -82,10 +84,13 @@ class Division:
     warnings: tuple[str, ...]
     parts: tuple[str, ...] = SPLITS
     window: Forgetting | None = None
+    selection: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
     def within(self, window: Forgetting) -> Division:
         """The division of the rows that a window keeps, each where it is among all rows."""
-        return replace(self, places=self.places[window.kept], clusters=self.clusters[window.kept], window=window)
+        kept = window.kept
+        ranking = None if self.selection is None else self.selection[kept]
+        return replace(self, places=self.places[kept], clusters=self.clusters[kept], window=window, selection=ranking)
 
 
 def read_rows(settings: Split, frame: Any, schema: Mapping[str, Any]) -> Table:
@@ -115,9 +120,10 @@ def divide(settings: Split, seed: int, table: Table, salts: Path) -> Division:
         division = _by_hash(settings, seed, table, read_salts(salts), salts)
     if settings.promotion:
         division = _without_promotion(settings, seed, table, division)
-    if (
-        settings.window is not None
-    ):  # behind all else: a row that was in test because of an old equal stays out of train
+    if settings.selection:
+        rows = set_aside(table.names, division.clusters, division.places, settings.selection, seed, SELECTION)
+        division = replace(division, selection=rows)
+    if settings.window is not None:  # behind all else: a row in test because of an old equal stays out of train
         window = forget(settings.window, table.frame, table.schema["columns"])
         division, table = division.within(window), _with_all_classes(table, window)
     if settings.promotion and (few := int((division.places == len(SPLITS)).sum())) < FEW_TO_JUDGE:
@@ -300,6 +306,20 @@ def _absent(settings: Split, table: Table, division: Division, salts: Path) -> I
                 f"class {label!r} ({_held(settings, table, label)}) is absent from {name}; {remedy}"
                 for label in missing
             )
+    if division.selection is not None:
+        yield from _absent_from_selection(table, division, division.selection)
+
+
+def _absent_from_selection(
+    table: Table, division: Division, selection: np.ndarray[Any, np.dtype[np.bool_]]
+) -> Iterator[str]:
+    for words, rows in (("rank", selection), ("stop", ~selection)):
+        held = np.bincount(table.codes[(division.places == 1) & rows], minlength=len(table.labels))
+        yield from (
+            f"class {label!r} is absent from the validation rows that {words}; change split.selection, or take it out"
+            for label, count in zip(table.labels, held, strict=True)
+            if not count
+        )
 
 
 def _held(settings: Split, table: Table, label: str) -> str:

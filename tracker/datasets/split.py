@@ -26,7 +26,10 @@ WRITTEN = ("feature", "target", "id", "group", "time")
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """Rows per split and label, the salt and whether it was there before, warnings, what a window leaves out."""
+    """Rows per split and label, the salt and whether it was there before, warnings, what a window leaves out.
+
+    `selection` is how many validation rows only rank.
+    """
 
     method: str
     counts: Mapping[str, Mapping[str, int]]
@@ -34,6 +37,7 @@ class SplitReport:
     reused: bool
     warnings: tuple[str, ...]
     window: str | None = None
+    selection: int | None = None
 
     def table(self) -> list[tuple[str, ...]]:
         """A header and a row per split, as text."""
@@ -48,7 +52,9 @@ class SplitReport:
         """The report as lines of plain text."""
         salt = [] if self.salt is None else [f"salt {self.salt.salt}, {self._origin()}"]
         window = [] if self.window is None else [self.window]
-        return [*align(self.table()), *salt, *window, *(f"warning: {warning}" for warning in self.warnings)]
+        ranking = [] if self.selection is None else [f"of validation {self.selection} rows only rank (split.selection)"]
+        warned = (f"warning: {warning}" for warning in self.warnings)
+        return [*align(self.table()), *ranking, *salt, *window, *warned]
 
     def _origin(self) -> str:
         tries = self.salt.tries if self.salt else 0
@@ -83,7 +89,8 @@ def _report(settings: Split, table: Table, division: Division) -> SplitReport:
     codes, window = table.within(division.window).codes, division.window
     counts = _named(parts, count_classes(division.places, codes, len(parts)), table.labels)
     told = None if window is None else window.line()
-    return SplitReport(settings.method, counts, division.salt, division.known, division.warnings, told)
+    ranking = None if division.selection is None else int(division.selection.sum())
+    return SplitReport(settings.method, counts, division.salt, division.known, division.warnings, told, ranking)
 
 
 def _named(parts: Sequence[str], counts: Codes, labels: list[str]) -> dict[str, dict[str, int]]:
@@ -105,6 +112,8 @@ def _write(settings: Split, table: Table, division: Division, splits: Path, seal
         parts[name] = {"rows": len(part), "classes": classes, "digest": digest_table(part)}
         if name != "train":
             parts[name] |= _clusters(division.clusters[rows])
+        if name == "validation" and division.selection is not None:
+            parts[name] |= {"selection": np.flatnonzero(division.selection[rows]).tolist()}
         keys[name] = hex_keys(table.names[rows])
     about = {"target": table.schema["target"], "labels": table.labels, "positive": table.schema["positive"]}
     columns = [c.described("name", "role", "kind") for c in table.columns if c.role in WRITTEN]

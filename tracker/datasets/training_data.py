@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,8 @@ class TrainingData:
 
     `positive` is the class of binary metrics, None for macro averages; `preprocessing` is the fitted state that
     `tracker.standalone.transform` applies; `digests` has `train`, `validation`, `schema`, and
-    the settings of `preprocessing`. `splits` is the folder that they came from.
+    the settings of `preprocessing`. `splits` is the folder that they came from. With `split.selection` the validation rows that
+    rank are in `x_selection` and `y_selection`, those that stop in `x_validation` and `y_validation`.
     """
 
     x_train: np.ndarray[Any, np.dtype[np.float32]]
@@ -49,6 +50,15 @@ class TrainingData:
     preprocessing: dict[str, Any]
     digests: dict[str, Any]
     splits: Path
+    x_selection: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    y_selection: np.ndarray[Any, np.dtype[np.int64]] | None = None
+
+    @property
+    def ranking(self) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.int64]]]:
+        """The rows that rank trials, and their labels: those for selection, or all of validation."""
+        if self.x_selection is None or self.y_selection is None:
+            return self.x_validation, self.y_validation
+        return self.x_selection, self.y_selection
 
     @property
     def parents(self) -> Path:
@@ -78,7 +88,14 @@ def load_training_data(splits: Path, settings: Preprocessing) -> TrainingData:
     manifest, schema = _read_documents(splits)
     train = _read_split(splits, "train", manifest)
     validation = _read_split(splits, "validation", manifest)
-    return make_arrays(train, validation, schema, settings, _digests(manifest, settings), splits)
+    data = make_arrays(train, validation, schema, settings, _digests(manifest, settings), splits)
+    rows = _selection(manifest)
+    if rows is None:
+        return data
+    import numpy as np
+
+    x, y, chosen = data.x_validation, data.y_validation, np.isin(np.arange(len(data.y_validation)), rows)
+    return replace(data, x_validation=x[~chosen], y_validation=y[~chosen], x_selection=x[chosen], y_selection=y[chosen])
 
 
 def make_arrays(
@@ -113,6 +130,32 @@ def make_arrays(
 def read_split(splits: Path, name: str) -> pd.DataFrame:
     """The raw columns of `train` or `validation`, verified. Raises DataError where the file has changed."""
     return _read_split(splits, name, _read_documents(splits)[0])
+
+
+def read_ranking(splits: Path) -> tuple[pd.DataFrame, tuple[int, ...] | None]:
+    """The validation rows that rank trials, raw columns, and which of them stay together: all rows without `split.selection`.
+
+    Raises DataError where a file has changed.
+    """
+    manifest, _ = _read_documents(splits)
+    frame, clusters = _read_split(splits, "validation", manifest), read_clusters(splits, "validation")
+    rows = _selection(manifest)
+    if rows is None:
+        return frame, clusters
+    return frame.iloc[rows].reset_index(drop=True), None if clusters is None else tuple(clusters[row] for row in rows)
+
+
+def count_ranking(splits: Path) -> tuple[int, int] | None:
+    """How many validation rows only rank, and how many there are; None where all do everything."""
+    validation = _read_documents(splits)[0]["splits"]["validation"]
+    rows = validation.get("selection")
+    return None if rows is None else (len(rows), validation["rows"])
+
+
+def _selection(manifest: Mapping[str, Any]) -> list[int] | None:
+    """Which rows of validation only rank; None where all do everything."""
+    rows: list[int] | None = manifest["splits"]["validation"].get("selection")
+    return rows
 
 
 def read_clusters(splits: Path, name: str) -> tuple[int, ...] | None:
@@ -160,7 +203,16 @@ def _digests(manifest: Mapping[str, Any], settings: Preprocessing) -> dict[str, 
         "validation": manifest["splits"]["validation"]["digest"],
         "schema": manifest["schema"],
         "preprocessing": settings.model_dump(mode="json"),
+        **_selection_digest(manifest),
     }
+
+
+def _selection_digest(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What says in keys which validation rows rank: nothing where all do."""
+    from tracker.canonical import digest
+
+    rows = _selection(manifest)
+    return {} if rows is None else {"selection": digest("selection", rows)}
 
 
 def _transform(state: Mapping[str, Any], frame: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tracker.config import Preprocessing
+from tracker.datasets.assign import SELECTION
 from tracker.datasets.training_data import identify_data, read_split
 from tracker.deriving.derive import Rows
 from tracker.errors import ConfigError, DataError
@@ -57,6 +58,9 @@ def _other_rows(spec: TrialSpec, splits: Path, settings: Preprocessing) -> Itera
             yield Cause.of(f"data.{name}", f"{words} of {splits}", spec.data.get(name), present[name])
         elif name != "schema":
             yield from _altered(splits, name, present[name])
+    if present.get(SELECTION) != spec.data.get(SELECTION):
+        words = f"the validation rows of {splits} that only rank"
+        yield Cause.of(f"data.{SELECTION}", words, spec.data.get(SELECTION), present.get(SELECTION))
 
 
 def _altered(splits: Path, name: str, digest: str) -> Iterator[Cause]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import Config
-from tracker.datasets.training_data import load_training_data, read_clusters
+from tracker.datasets.training_data import load_training_data, read_ranking
 from tracker.evaluation.details import Called
 from tracker.evaluation.files import write_report
 from tracker.metrics import ASKED, count_confusion, scores, separation_intervals, separation_scores
@@ -30,12 +30,12 @@ DIGITS = 4
 def write_baselines(paths: Paths, config: Config) -> dict[str, Any]:
     """Fits the baselines on the training rows, scores them on the validation rows, writes `reports/baselines.json`."""
     data = load_training_data(paths.splits, config.preprocessing)
-    clusters = read_clusters(paths.splits, "validation")
+    _, clusters = read_ranking(paths.splits)
     told = {
         "objective": {"metric": config.objective.metric, "direction": config.objective.direction},
         "data": {name: data.digests[name] for name in ("train", "validation")},
         "train_rows": len(data.y_train),
-        "validation_rows": len(data.y_validation),
+        "validation_rows": len(data.ranking[1]),
         "models": [_scored(name, fit, most, data, clusters) for name, (fit, most) in FITS.items()],
     }
     write_report(paths.reports / "baselines.json", told)
@@ -46,8 +46,9 @@ def _scored(name: str, fit: Fit, most: int, data: TrainingData, clusters: tuple[
     """A baseline's scores and intervals on validation, by the names that trials have; why, where it cannot be fitted."""
     step = max(1, -(-data.x_train.size // most))  # every so many rows: which rows they are is a matter of their keys
     x, y = data.x_train[::step].astype(np.float64), data.y_train[::step]
+    others, truth = data.ranking
     try:
-        probabilities = _full(*fit(x, y, data.x_validation.astype(np.float64)), len(data.labels))
+        probabilities = _full(*fit(x, y, others.astype(np.float64)), len(data.labels))
     except ValueError as error:
         return {
             "name": name,
@@ -57,7 +58,7 @@ def _scored(name: str, fit: Fit, most: int, data: TrainingData, clusters: tuple[
             "reason": str(error).split("\n")[0],
         }
     place = None if data.positive is None else data.labels.index(data.positive)
-    rows = Called(data.y_validation, probabilities.argmax(axis=1), probabilities, clusters)
+    rows = Called(truth, probabilities.argmax(axis=1), probabilities, clusters)
     found = scores(count_confusion(rows.truth, rows.call, len(data.labels)), place)
     found |= separation_scores(rows.truth, probabilities, place, ASKED)
     ends = rows.intervals(len(data.labels), place)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import canonical_json, digest_table, parse_canonical
 from tracker.config import Compare
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
-from tracker.datasets.training_data import read_split
+from tracker.datasets.training_data import count_ranking, read_split
 from tracker.errors import (
     CodeNotTrusted,
     InputError,
@@ -358,10 +358,10 @@ def _score(
 def _chosen_on(case: _Case, chosen: RankedTrial) -> dict[str, str | None]:
     """Which rows chose what: the configuration, the kept epoch, the threshold; None where the records are not here."""
     training = read_training(case.paths.models / chosen.study / "trials.jsonl")
-    where = chosen_where(chosen.rows)
+    where, ranked = chosen_where(chosen.rows, count_ranking(case.paths.splits))
     stopped = None if training is None else where if training.get("early_stopping") else "none: the last epoch"
     found = where if THRESHOLD in chosen.metrics else "none: it is fixed"
-    return {"configuration": where, "epoch": stopped, "threshold": found}
+    return {"configuration": ranked, "epoch": stopped, "threshold": found}
 
 
 def _validation_called(case: _Case, model: ChosenModel, chosen: RankedTrial) -> Called | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.config import Config
 from tracker.datasets.storage import read_document
-from tracker.datasets.training_data import read_clusters, read_split
+from tracker.datasets.training_data import read_ranking
 from tracker.design_effects import SIZES
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
@@ -87,7 +87,7 @@ def compare_trials(
                 f"{name} was scored on other rows, so its models have seen validation rows; with compare.confirm in "
                 "params.yaml `tracker compare` trains the best configurations of all studies alike, and these can be compared"
             )
-    frame = read_split(paths.splits, "validation")
+    frame, clusters = read_ranking(paths.splits)
     schema = read_document(paths.splits / "schema.json", "schema", run_again(paths.splits, "split"))
     called: list[NDArray[np.int64]] = []
     model = None
@@ -100,7 +100,7 @@ def compare_trials(
         called.append(np.array(runs))
     assert model is not None
     truth = index_labels([str(label) for label in frame[schema["target"]]], model.labels)
-    clusters, metric = read_clusters(paths.splits, "validation"), config.objective.metric.removeprefix("val_")
+    metric = config.objective.metric.removeprefix("val_")
     metric = metric if metric in SIZES else "f1"
     question = Question(
         metric,

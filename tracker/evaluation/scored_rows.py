@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.aggregation import resampling_words
 from tracker.datasets.storage import read_document
-from tracker.datasets.training_data import read_clusters, read_split
+from tracker.datasets.training_data import read_ranking, read_split
 from tracker.remedies import run_again
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def read_labelled(splits: Path, name: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_scored(splits: Path, rows: Mapping[str, Any] | None) -> ScoredRows:
-    """The rows that a run was scored on whose data say `rows`. Raises DataError."""
+    """The rows that ranked a run whose data say `rows`: with `split.selection` a part of validation. Raises DataError."""
     if rows is None:
-        return ScoredRows(*read_labelled(splits, "validation"), read_clusters(splits, "validation"))
+        frame, clusters = read_ranking(splits)
+        return ScoredRows(frame, labels_of(frame, splits), clusters)
     from tracker.datasets.resampling import clusters_of, pick_frames
 
     schema = read_document(splits / "schema.json", "schema", run_again(splits))
@@ -42,15 +43,22 @@ def read_scored(splits: Path, rows: Mapping[str, Any] | None) -> ScoredRows:
     return ScoredRows(frame, labels_of(frame, splits), clusters_of(frame, schema))
 
 
-def chosen_where(rows: Mapping[str, Any] | None) -> str:
-    """In words, the rows that chose a trial whose first run has these."""
+def chosen_where(rows: Mapping[str, Any] | None, ranking: tuple[int, int] | None) -> tuple[str, str]:
+    """In words, the rows that chose the epoch and those that ranked a trial whose first run has `rows`.
+
+    `ranking` are how many validation rows only rank and how many there are (None: all do everything).
+    """
+    if rows is None and ranking is not None:
+        only, all_ = ranking
+        return f"{all_ - only} rows of validation", f"the other {only} rows of validation"
     if rows is None:
-        return "validation"
-    return (
+        return "validation", "validation"
+    told = (
         "a part of train and validation, another one for each trial"
         if "reshuffle" in rows
         else "folds of train and validation"
     )
+    return told, told
 
 
 def labels_of(frame: pd.DataFrame, splits: Path) -> list[str]:

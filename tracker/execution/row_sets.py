@@ -46,5 +46,6 @@ def arrays_of(data: TrainingData) -> Arrays:
     labels = tuple(data.labels)
     columns = tuple(data.preprocessing["features"])
     x_train, y_train, x_validation, y_validation = data.x_train, data.y_train, data.x_validation, data.y_validation
-    about = labels, columns, data.shape, data.mask, data.parents, blocks_of(data.preprocessing)
+    blocks, ranking = blocks_of(data.preprocessing), (data.x_selection, data.y_selection)
+    about = labels, columns, data.shape, data.mask, data.parents, blocks, *ranking
     return Arrays(x_train, y_train, x_validation, y_validation, len(labels), positive, *about)

@@ -56,8 +56,9 @@ class Trainee:
 
     def _copied(self, arrays: Arrays) -> Arrays:
         """The same in memory of its own, which can be written to, unlike Ray's store, with the parents that came along."""
-        names = ("x_train", "y_train", "x_validation", "y_validation")
-        own: dict[str, Any] = {name: getattr(arrays, name).copy() for name in names}
+        names = ("x_train", "y_train", "x_validation", "y_validation", "x_selection", "y_selection")
+        there = {name: rows for name in names if (rows := getattr(arrays, name)) is not None}
+        own: dict[str, Any] = {name: rows.copy() for name, rows in there.items()}
         return replace(arrays, **own, parents=self._parents)
 
 

@@ -26,6 +26,12 @@ def chosen_on(facts: Facts) -> str:
     if training.early_stopping is None:
         return f"The configuration was chosen on {rows}; the last epoch is kept, so no rows chose it."
     also = ", and the threshold" if facts.config.decision.threshold == "validation" else ""
+    if facts.splits and facts.scored_on == "validation" and "selection" in facts.splits["validation"]:
+        whole, only = facts.splits["validation"]["rows"], len(facts.splits["validation"]["selection"])
+        return (
+            f"The kept epoch{also} {'were' if also else 'was'} chosen on {whole - only} of {rows}, the configuration on the "
+            f"other {only}, which took no part in training."
+        )
     return f"The kept epoch{also} and the configuration were chosen on the same rows: {rows}."
 
 

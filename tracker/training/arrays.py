@@ -21,7 +21,8 @@ class Arrays:
     `tracker.standalone.transform.blocks_of`; empty: all are numbers. `shape` is what the features of a row are, such as
     (1, 8, 8), channels, height and width of an image, or (8, 3), steps and channels of a sequence; empty: a row of a table.
     With `mask` the last channel of a sequence is 1 for each step that is there, else 0. `parents` is the folder of the
-    weights that runs may begin with, or its files by name.
+    weights that runs may begin with, or its files by name. Where rows of validation only rank (`x_selection`), all that
+    happens in training sees the others alone.
     """
 
     x_train: np.ndarray
@@ -36,6 +37,8 @@ class Arrays:
     mask: bool = False
     parents: Path | Mapping[str, bytes] | None = None
     blocks: tuple[int, ...] = ()
+    x_selection: np.ndarray | None = None
+    y_selection: np.ndarray | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from tracker.standalone.decision import decide
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Epoch, Kept
 from tracker.training.losses import probability_row
+from tracker.training.selection import selection_metrics
 
 MATRIX = "confusion_matrix"
 TOLERANCE = 1 / 200  # share of rows that a loop may have called otherwise than its model does here; one always may
@@ -99,6 +100,7 @@ class Keeper:
         if kept.tensors is not None:
             content = save(dict(kept.tensors))
             weights = digest_bytes(content)
+            metrics = selection_metrics(self.spec, kept.tensors, metrics, arrays)
         outcome = TrialOutcome(
             key=self.spec.key,
             state="complete",
