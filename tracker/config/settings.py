@@ -197,8 +197,8 @@ def _counted_faults(config: Config) -> Iterator[str]:
         )
     if share and family not in COUNTED:
         yield (
-            f"split.selection: scores networks of {', '.join(COUNTED)} on rows that only rank; family {family} has code of your "
-            "own; take it out"
+            f"split.selection: scores networks of {', '.join(COUNTED)} on rows that only rank; family {family} has code of "
+            "your own; take it out"
         )
     for name, study in config.studies.items():
         if share and (study.cross_validation is not None or study.reshuffle is not None):
