@@ -8,12 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from tests.tracking.browser import column_names, fresh_page, rows, tracker_ui
+from tests.tracking.runs_in_mlflow import run_named
 from tests.tracking.studies import DATA, EXPERIMENT, PROVENANCE, SERVING, STARTED, run_trials, study_spec
 from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.mlflow_recorder import MlflowRecorder
+from tracker.tracking.views import VIEW
 
 SPACE = {
     "entries": [
@@ -27,7 +30,10 @@ STUDIES = {"manual": (4, 3), "grid": (3, 2), "random": (8, 7), "tpe": (6, 5)}  #
 
 @pytest.mark.slow
 def test_the_first_address_shows_the_answer(tmp_path: Path, uri: str) -> None:
-    """Every current study and the final result, objective first and sorted, no JSON, model training; then a study's own."""
+    """Every current study and the final result, objective first and sorted, no JSON, model training; then a study's own.
+
+    What a person changed there is as they left it after the next delivery, and in the browser.
+    """
     _fill(tmp_path / ".tracker", uri)
     with fresh_page() as page, tracker_ui(tmp_path, uri, EXPERIMENT) as address:
         page.goto(address)
@@ -50,6 +56,33 @@ def test_the_first_address_shows_the_answer(tmp_path: Path, uri: str) -> None:
         page.locator(".ag-row", has_text="random/0").first.wait_for()
         trials = [row["attributes.`Run Name`"] for row in rows(page)]
         assert [f"random/{number}" for number in range(7, -1, -1)] == trials, trials
+        _change(uri)
+        _fill(tmp_path / ".tracker", uri)  # as a second `dvc repro` delivers: what it finds is not written again
+        page.reload()
+        page.locator(".ag-row", has_text="the good one").first.wait_for()
+        shown = [row["attributes.`Run Name`"] for row in rows(page)]
+        assert ["the good one", *(f"random/{number}" for number in range(6, 0, -1))] == shown, shown
+        page.goto(address.replace("tracker-studies", "mine"))
+        page.reload()
+        page.locator(".ag-row", has_text="grid/0").first.wait_for()
+        assert {f"grid/{number}" for number in range(3)} == {row["attributes.`Run Name`"] for row in rows(page)}
+    client = MlflowClient(uri)
+    tags = client.get_experiment_by_name(EXPERIMENT).tags
+    assert "not before Monday" == tags["mlflow.note.content"]
+    assert "yes" == run_named(uri, "the good one").data.tags["reviewed"]
+
+
+def _change(uri: str) -> None:
+    """What a person does: a view and a note of their own, a tag, another name, a run deleted."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    own = experiment.tags[f"{VIEW}tracker-study-grid"]
+    client.set_experiment_tag(experiment.experiment_id, f"{VIEW}mine", own.replace('"grid', '"mine', 1))
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "not before Monday")
+    best = run_named(uri, "random/7").info.run_id
+    client.set_tag(best, "reviewed", "yes")
+    client.update_run(best, name="the good one")
+    client.delete_run(run_named(uri, "random/0").info.run_id)
 
 
 def _fill(folder: Path, uri: str) -> None:
