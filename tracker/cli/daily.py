@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated
 
 import typer
 
-from tracker.cli.app import Address, Executor, Quiet, Trust, Verbose, Workers, app, find_paths, read_config
+from tracker.cli.app import Address, Executor, OneFormat, Quiet, Trust, Verbose, Workers, app, find_paths, read_config
 from tracker.errors import LookWithheld, NotFoundError, TestLooksSpent
 from tracker.loading import loading
 from tracker.terminal.lists import Format, say
@@ -170,3 +171,41 @@ def compare(
         say("\n".join(summarize(final)))
         if fail_if_stale and final.stale:
             raise typer.Exit(TestLooksSpent.exit_code)
+
+
+@app.command()
+def nested(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A study of params.yaml.")],
+    outer: Annotated[int, typer.Option(min=2, max=100, help="How many outer folds; the study runs once for each.")] = 5,
+    workers: Workers = None,
+    output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    trust: Trust = None,
+) -> None:
+    """Score a study without a test split: it runs on the rows outside of each outer fold and is scored on the fold."""
+    from functools import partial
+
+    from tracker import api
+    from tracker.evaluation.nested import nested as score
+    from tracker.terminal.show import deliver_waiting, study_progress
+    from tracker.tracking.fetch_model import fetch_model
+
+    config, project = read_config(), api.Project.now(workers=workers)
+    fetch = partial(fetch_model, project.tracking_uri)
+    with study_progress(quiet, verbose) as on_progress:
+        found = score(
+            config,
+            name,
+            outer,
+            project.paths,
+            fetch,
+            workers=project.workers,
+            trust=trust,
+            on_progress=on_progress,
+        )
+    deliver_waiting(config)
+    if output == OneFormat.json:
+        say(json.dumps(found.content, indent=1))
+    else:
+        say("" if quiet else "\n".join(found.lines()))

@@ -11,7 +11,6 @@ from tracker.cli.app import OneFormat, Trust, Workers, app, find_paths, read_con
 from tracker.terminal.lists import say
 
 if TYPE_CHECKING:
-    from tracker.config import Config
     from tracker.retuning.retune import Outcome
 
 RETUNING = "When data changes"
@@ -36,6 +35,7 @@ def retune(
     from tracker import api
     from tracker.retuning.retune import Job
     from tracker.retuning.retune import retune as work
+    from tracker.terminal.show import deliver_waiting
 
     config, project = read_config(), api.Project.now(workers=workers)
     if workers is not None:
@@ -46,7 +46,7 @@ def retune(
         found = work(job, dry_run=dry_run)
     finally:
         if not dry_run:
-            _deliver(config)
+            deliver_waiting(config)
     _tell(found)
 
 
@@ -56,10 +56,11 @@ def rollback() -> None:
     from tracker.retuning.retune import Job
     from tracker.retuning.retune import rollback as work
     from tracker.surroundings.provenance import user_name
+    from tracker.terminal.show import deliver_waiting
 
     config = read_config()
     found = work(Job(config, find_paths(), user_name()))
-    _deliver(config)
+    deliver_waiting(config)
     _tell(found)
 
 
@@ -85,20 +86,6 @@ def retunes(
         served = "-" if champion is None else f"{champion['study']}/{champion['trial']}"
         rows.append((str(one["number"]), one["time"], one["decision"], served, one_line("; ".join(one["reasons"]))))
     say("\n".join(align(rows)))
-
-
-def _deliver(config: Config) -> None:
-    """Brings what was recorded to MLflow; what it does not take waits, and the decision stands all the same."""
-    from tracker import api
-    from tracker.paths import Paths
-    from tracker.terminal.show import say_delivered
-    from tracker.tracking.outbox import waiting
-
-    project = api.Project.now()
-    paths: Paths = project.paths
-    if paths.store.is_dir() and waiting(paths.store, project.tracking_uri, config.tracking.experiment):
-        with api.delivering(config, project) as finish:
-            say_delivered(finish())
 
 
 def _tell(found: Outcome) -> None:

@@ -15,6 +15,7 @@ from tracker.config import Config
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.find_study import find_study
 from tracker.deriving.judge_final import reproduce_final
+from tracker.deriving.judge_nested import outer_studies, verify_nested
 from tracker.deriving.judge_pinned import verify_pinned
 from tracker.deriving.judge_study import FreshProcesses, OnStep, verify_recorded
 from tracker.deriving.verdict import Verdict, cannot
@@ -75,12 +76,14 @@ def verify_pipeline(
 ) -> Iterator[Verdict]:
     """The verdict on each study, then on the ranking, on the looks, on the final result, where there are any.
 
-    The studies that confirm a choice are among the studies.
+    The studies that confirm a choice, and those of outer folds, are among the studies.
     """
     unsound = []
-    for found in verify_studies([*names, *confirming_studies(config, paths)], paths, processes, sample, on_step):
+    others = [*confirming_studies(config, paths), *outer_studies(paths)]
+    for found in verify_studies([*names, *others], paths, processes, sample, on_step):
         yield found
         unsound += [] if found.is_sound else [found.name]
+    yield from verify_nested(paths, config, unsound)
     yield _verify_ranking(paths, config, list(names), unsound)
     if looks := verify_looks(paths):
         yield looks

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tracker.deriving.compare_outcomes import EQUIVALENT_WITHIN, Difference
 from tracker.surroundings.changes import Cause
 
-Kind = Literal["trial", "study", "store", "ranking", "looks", "final", "bundle"]
+Kind = Literal["trial", "study", "store", "ranking", "looks", "final", "bundle", "nested"]
 State = Literal["identical", "equivalent", "differs", "cannot"]
 EXIT_CODES: Mapping[State, int] = {"identical": 0, "differs": 10, "cannot": 11, "equivalent": 12}
 

@@ -60,7 +60,7 @@ class ConfirmTraining:
                 return found
             self._refuse_others(plan.spec)
             plan = replace(plan, spec=replace(plan.spec, environment=self._here(plan.spec)[0]))
-            store.put_serving(plan.spec.served_data, serving_of(plan.spec.served_data, self._data))
+            store.put_serving(plan.spec.served_data, serving_of(plan.spec.served_data, self.data))
             with self._executor(store, plan.spec) as executor:
                 about = self._about(plan.spec)
                 return run_study(
@@ -76,7 +76,7 @@ class ConfirmTraining:
         with Store.open(self.paths.store) as store:
             self._regain(store, study_key, spec, outcome)
             code = store.provenance(spec.key).get("code")
-            serving = serving_of(spec.data, self._data) if "rows" in spec.data else self._serving
+            serving = serving_of(spec.data, self.data) if "rows" in spec.data else self._serving
             write_model(folder, describe_model(spec, outcome, serving, code), store.weights(outcome.weights))
 
     def _regain(self, store: Store, study_key: str, spec: TrialSpec, outcome: TrialOutcome) -> None:
@@ -93,16 +93,22 @@ class ConfirmTraining:
 
         source = DataSource(self.paths.splits, self.config.preprocessing, self.paths.root)
         lanes = lanes_allowed(store, self._here(spec)[0], spec.family)
-        with open_executor(self.workers, source, self._data, lanes, self.cluster) as executor:
+        with open_executor(self.workers, source, self.data, lanes, self.cluster) as executor:
             yield executor
 
     def _refuse_others(self, spec: StudySpec) -> None:
-        code = self._code
-        if dict(spec.data) != dict(self._data.digests) or dict(spec.code) != (dict(code.identity) if code else {}):
+        code, tables = self.code, {name: value for name, value in spec.data.items() if name != "rows"}
+        if tables != dict(self.data.digests) or dict(spec.code) != (dict(code.identity) if code else {}):
             raise InputError(
                 "the trials to confirm are of other data, preprocessing or code than lie here now; "
                 f"{run_again(self.paths.root)}"
             )
+
+    def environment_of(self, numerics: str, family: str) -> str:
+        """The digest of the environment in which a family trains here."""
+        from tracker.surroundings.provenance import trained_with
+
+        return trained_with(sys.argv, self.paths.root, numerics, family)[0]
 
     def _here(self, spec: StudySpec | TrialSpec) -> tuple[str, dict[str, Any]]:
         from tracker.surroundings.provenance import trained_with
@@ -112,16 +118,18 @@ class ConfirmTraining:
 
     def _about(self, spec: StudySpec | TrialSpec) -> Mapping[str, Any]:
         about = self._here(spec)[1]
-        return {**about, "code": self._code.texts} if self._code else about
+        return {**about, "code": self.code.texts} if self.code else about
 
     @cached_property
-    def _data(self) -> TrainingData:
+    def data(self) -> TrainingData:
+        """The arrays of train and validation, and the digests of both."""
         from tracker.datasets.training_data import load_training_data
 
         return load_training_data(self.paths.splits, self.config.preprocessing)
 
     @cached_property
-    def _code(self) -> OwnCode | None:
+    def code(self) -> OwnCode | None:
+        """The user's own code, where the family has such."""
         from tracker.execution.trainer import load_own
 
         model = self.config.model
@@ -131,7 +139,7 @@ class ConfirmTraining:
     def _serving(self) -> Mapping[str, Any]:
         from tracker.studies.report import serving_of
 
-        return serving_of(self._data.digests, self._data)
+        return serving_of(self.data.digests, self.data)
 
 
 def _stored(store: Store, plan: StudyPlan) -> StudyResult | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tracker.evaluation.final import Final
     from tracker.evaluation.prefer import Preference
     from tracker.evaluation.refit import Refit
+    from tracker.records import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +293,25 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
         rows=runs[0].get("rows") if runs else trial.get("rows"),
         values=tuple(run.get("value") for run in runs),
         params=trial["params"],
+    )
+
+
+def rank_alone(study: str, trial: Trial) -> RankedTrial:
+    """A trial that was not ranked among others, as its first run, whose model it has."""
+    spec, outcome = trial.spec, trial.outcome
+    return RankedTrial(
+        rank=0,
+        study=study,
+        trial=trial.number,
+        key=spec.key,
+        candidate=spec.candidate,
+        weights=outcome.weights,
+        value=trial.value or 0.0,
+        best_epoch=outcome.best_epoch,
+        metrics=trial.metrics,
+        params=spec.params,
+        first_run=outcome.metrics,
+        rows=spec.data.get("rows"),
     )
 
 

@@ -12,6 +12,7 @@ from tracker.ordering import first_reason
 from tracker.remedies import stage_command
 
 if TYPE_CHECKING:
+    from tracker.config import Config
     from tracker.records import Trial
     from tracker.studies.pull import Pulled
     from tracker.studies.result import StudyResult
@@ -149,6 +150,18 @@ def say_delivered(delivered: Delivered) -> None:
             f"nobody knows whether MLflow has every record: {delivered.problem}\n"
             "nothing is lost: `tracker sync` compares again\n"
         )
+
+
+def deliver_waiting(config: Config) -> None:
+    """Brings what was recorded to MLflow; what it does not take waits, and what was decided stands all the same."""
+    from tracker import api
+    from tracker.tracking.outbox import waiting
+
+    project = api.Project.now()
+    paths = project.paths
+    if paths.store.is_dir() and waiting(paths.store, project.tracking_uri, config.tracking.experiment):
+        with api.delivering(config, project) as finish:
+            say_delivered(finish())
 
 
 def sync_summary(delivered: Delivered, address: str) -> str:

@@ -43,6 +43,8 @@ def _counted(found: Verdict) -> str:
         return ""
     if found.kind in {"store", "looks", "bundle"}:
         return f" ({found.counted} {COUNTED[found.name]})"
+    if found.kind == "nested":
+        return f" ({found.counted} outer folds scored again)"
     if found.kind == "ranking":
         return f" ({found.counted} trials, digest {found.digest[:12]})"
     which = f": {', '.join(map(str, found.sample))}" if found.sample else ""

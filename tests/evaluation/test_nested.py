@@ -1,0 +1,163 @@
+"""Nested cross-validation: a study per outer fold, scored on rows that chose nothing; kept, resumed and derived again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from tests.studies.project import SmallProject
+from tracker.config import Config
+from tracker.datasets.resampling import Resampling, held_out
+from tracker.deriving.judge_nested import outer_studies, verify_nested
+from tracker.deriving.judge_study import FreshProcesses, verify_study
+from tracker.errors import ConfigError, NotFoundError
+from tracker.evaluation.nested import Nested, nested, report_path
+from tracker.store.store import Store
+from tracker.terminal.verdicts import verdict_lines
+
+STUDY: dict[str, Any] = {"sampler": "random", "trials": 4}
+PARTS: dict[str, Any] = {
+    "plain": STUDY,
+    "folds": {**STUDY, "trials": 2, "cross_validation": {"folds": 3}},
+    "own": {**STUDY, "trials": 2, "reshuffle": "per_trial"},
+}
+
+
+def config_of(project: SmallProject) -> Config:
+    return project.config.with_("studies", PARTS)
+
+
+def score(project: SmallProject, name: str = "plain", outer: int = 3, **options: Any) -> Nested:
+    return nested(config_of(project), name, outer, project.paths, lambda *_: None, **options)
+
+
+@pytest.fixture(scope="module")
+def base(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    """A project with the nested score of a study; only for tests that change nothing of it."""
+    project = small_project.copy(tmp_path_factory.mktemp("nested") / "project")
+    score(project)
+    return project
+
+
+def test_a_fold_is_scored_by_what_was_chosen_without_it(base: SmallProject) -> None:
+    """Each row is held out once, no run of the study has it, and the score is scikit-learn's of the chosen model."""
+    told = json.loads(report_path(base.paths, "plain").read_text())
+    rows, scores, seen = Resampling.of(base.data), [], list[str]()
+    for fold in told["folds"]:
+        with Store.open(base.paths.store) as store:
+            trials = [store.trial(fold["key"], number) for number in range(4)]
+            weights = store.weights(fold["weights"])
+        values = [trial.outcomes[0].metrics["val_f1"] for trial in trials]
+        assert max(values) == fold["value"] == values[fold["trial"]]
+        chosen = trials[fold["trial"]].proposal.spec
+        out = held_out([base.rows("train"), base.rows()], rows.schema, chosen.data["rows"])
+        for trial in trials:
+            assert not {*out["who"]} & {
+                who for frame in rows.frames(trial.proposal.spec.data["rows"]) for who in frame["who"]
+            }
+        verdict = opened(base, chosen, trials[fold["trial"]].outcomes[0], weights)
+        called = verdict.predict(out)["label"]
+        scores.append(f1_score(out["kind"], called, pos_label=base.data.positive))
+        assert np.isclose(scores[-1], fold["scores"]["f1"])
+        assert len(out) == fold["rows"]
+        seen += [*out["who"]]
+    assert sorted(rows.frame["who"]) == sorted(seen)
+    assert np.isclose(np.mean(scores), told["mean"])
+    assert told["interval"][0] < told["mean"] < told["interval"][1]
+
+
+def opened(project: SmallProject, spec: Any, outcome: Any, weights: bytes) -> Any:
+    """The model of a run, written and opened by hand."""
+    from tracker.standalone.load import load_model
+    from tracker.store.model_folder import describe_model, write_model
+    from tracker.studies.report import serving_of
+
+    folder = project.paths.root / "by_hand" / spec.key
+    write_model(folder, describe_model(spec, outcome, serving_of(spec.data, project.data), None), weights)
+    return load_model(folder)
+
+
+def test_it_is_resumed_and_derived_again(base: SmallProject, tmp_path: Path) -> None:
+    """What is kept is not trained again and gives the same bytes; a fresh store gives them too; a study is verified."""
+    report = report_path(base.paths, "plain")
+    before = report.read_bytes()
+    heard: list[Any] = []
+    score(base, on_progress=heard.append)
+    assert before == report.read_bytes()
+    assert [] == heard  # nothing ran
+    other = base.copy(tmp_path / "other")
+    for part in sorted((other.paths.store).rglob("*"), reverse=True):
+        part.unlink() if part.is_file() else part.rmdir()
+    score(other)
+    assert before == report_path(other.paths, "plain").read_bytes()
+    with FreshProcesses() as processes:
+        assert "identical" == verify_study("nested.plain.2of3", base.paths, processes, sample=1).state
+
+
+def test_a_report_that_was_altered_is_found(base: SmallProject, tmp_path: Path) -> None:
+    """Scored again from the recorded studies; another score, and a report that is none, are told."""
+    project, config = base.copy(tmp_path / "project"), config_of(base)
+    assert [f"nested.plain.{fold}of3" for fold in (1, 2, 3)] == outer_studies(project.paths)
+    [found] = verify_nested(project.paths, config, [])
+    assert ["nested.plain: identical (3 outer folds scored again)"] == verdict_lines(found)
+    [found] = verify_nested(project.paths, config, ["nested.plain.2of3"])
+    assert ("cannot", "it rests on nested.plain.2of3, see above") == (found.state, found.causes[0].words)
+    report = report_path(project.paths, "plain")
+    told = json.loads(report.read_text())
+    report.write_text(json.dumps({**told, "mean": 0.99}))
+    [found] = verify_nested(project.paths, config, [])
+    assert "differs" == found.state
+    assert found.first_difference.words.startswith("reports/nested/plain.json: mean is 0.99 there")
+    report.write_text("[]")
+    [found] = verify_nested(project.paths, config, [])
+    assert "cannot" == found.state
+
+
+def test_studies_of_folds_and_of_reshuffled_rows_are_nested_too(base: SmallProject, tmp_path: Path) -> None:
+    """Their runs divide the rows outside of the outer fold; what was chosen is told line by line."""
+    project = base.copy(tmp_path / "project")
+    for name, own in (("folds", {"fold", "folds", "repeat"}), ("own", {"reshuffle"})):
+        found = score(project, name, 2)
+        with Store.open(project.paths.store) as store:
+            runs = [run for proposal in store.proposals(found.content["folds"][0]["key"]) for run in proposal.runs]
+        assert {"outer", "outers", "rule", *own} == {*runs[0].data["rows"]}
+        lines = found.lines()
+        assert lines[0].startswith(f"nested: {name} over 2 outer folds: f1 0.")
+        assert f"nested.{name}.1of2/" in lines[2]
+
+
+def test_what_cannot_be_nested_is_refused(base: SmallProject) -> None:
+    """A name that is no study, a refinement, rows in time, one fold."""
+    with pytest.raises(NotFoundError, match=r"studies\.none"):
+        score(base, "none")
+    with pytest.raises(ConfigError, match="expected 2 folds or more"):
+        score(base, outer=1)
+    config = config_of(base)
+    fine = config.with_("refinements", {"fine": {"refine": "plain", "sampler": "random", "trials": 2}})
+    with pytest.raises(ConfigError, match="nest the study that it refines"):
+        nested(fine, "fine", 3, base.paths, lambda *_: None)
+    time = {"method": "time", "column": "day", "validation_from": "2024-01-01", "test_from": "2024-02-01"}
+    plain = config.with_("studies", {"plain": STUDY}).with_("split", time)
+    with pytest.raises(ConfigError, match="forward in time"):
+        nested(plain, "plain", 3, base.paths, lambda *_: None)
+
+
+def test_the_command_says_the_score(base: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tracker nested plain --outer 3` prints the report's lines from what is kept."""
+    import yaml
+    from typer.testing import CliRunner
+
+    from tracker.cli import app
+
+    monkeypatch.chdir(base.paths.root)
+    base.paths.params.write_text(yaml.safe_dump(config_of(base).model_dump(mode="json", exclude_unset=True)))
+    monkeypatch.setattr("tracker.terminal.show.deliver_waiting", lambda _: None)
+    found = CliRunner().invoke(app, ["nested", "plain", "--outer", "3", "--quiet"])
+    assert 0 == found.exit_code, found.output
+    found = CliRunner().invoke(app, ["nested", "plain", "--outer", "3"])
+    assert found.output.startswith("nested: plain over 3 outer folds: f1 0.")
