@@ -337,7 +337,7 @@ _row = entries(
 # The report of a study, as `reports/studies/NAME.json` has it.
 report: Check = entries(
     {"study": text, "objective": _objective, "trials": many(_row)},
-    {"key": text, "environment": text, "mixed": many(text)},
+    {"key": text, "environment": text, "mixed": many(text), "cut_off": text},
 )
 # The description in a model's folder.
 model: Check = entries(

@@ -267,6 +267,7 @@ class Study(Part):
     refit: bool = False
     pruner: Pruner | None = None
     stop: Stop | None = None
+    timeout: int | None = Field(default=None, ge=1, le=10**9)
     max_failed_trials: int | None = Field(default=8, ge=1)
 
     @model_validator(mode="after")

@@ -118,7 +118,7 @@ def outer_plan(plan: StudyPlan, fold: int, outer: int) -> StudyPlan:
         seed=derive_seed(spec.seed, "outer", fold),
         data=with_rows(spec.data, {"outer": fold, "outers": outer, "rule": RULE}),
     )
-    return replace(plan, spec=own)
+    return replace(plan, spec=own, timeout=None)  # a score of an unfinished study would be of chance
 
 
 def _training(

@@ -41,8 +41,11 @@ def check_study_report(report: Mapping[str, Any], path: Path, models: Path) -> N
 
 
 def other_entry(report: Mapping[str, Any], derived: str) -> tuple[str, Any, Any] | None:
-    """The first entry of a report that is not as in the derived text; `mixed` tells of other studies, so it is left out."""
-    told = {name: value for name, value in report.items() if name != "mixed"}
+    """The first entry of a report that is not as in the derived text.
+
+    Left out are `mixed`, which tells of other studies, and `cut_off`, which tells of wall time.
+    """
+    told = {name: value for name, value in report.items() if name not in {"mixed", "cut_off"}}
     return first_difference(told, json.loads(derived))
 
 

@@ -67,7 +67,8 @@ def studies(facts: Facts) -> list[dict[str, Any]]:
         {
             "name": name, "sampler": _searched_by(report), "trials": len(report["trials"]),
             "states": ", ".join(f"{count} {state}" for state, count in report["states"].items() if count)
-            + (f"; stopped: {report['stopped']}" if report.get("stopped") else ""),
+            + (f"; stopped: {report['stopped']}" if report.get("stopped") else "")
+            + (f"; cut off by its {report['cut_off']}" if report.get("cut_off") else ""),
             "best": None if report["best"] is None else f"{name}/{report['best']}", "value": report["best_value"],
         }
         for name, report in facts.studies.items()

@@ -36,11 +36,15 @@ WEIGHTED = {name for name, row in FAMILIES.items() if "class_weights" in row.kno
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """A study, how many trials of it are wanted, and after how many first ones that fail alike it ends (None: never)."""
+    """A study, how many trials of it are wanted, and after how many first ones that fail alike it ends (None: never).
+
+    `timeout` is after how many seconds of wall time a command that runs it stops (None: never).
+    """
 
     spec: StudySpec
     trials: int
     max_failed: int | None = None
+    timeout: int | None = None
 
     @property
     def distinct(self) -> int | None:
@@ -77,7 +81,7 @@ def plan_study(
     study = config.studies[name]
     trials = study.trials if total is None else total
     assert trials is not None
-    return StudyPlan(spec, trials, study.max_failed_trials)
+    return StudyPlan(spec, trials, study.max_failed_trials, study.timeout)
 
 
 def study_spec(

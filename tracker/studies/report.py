@@ -96,6 +96,8 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
     report |= {name: dict(value) for name, value in own.items() if value}
     if end := stopped(spec, result.trials):
         report["stopped"] = end[1]
+    if result.cut_off:
+        report["cut_off"] = result.cut_off
     return report | {"mixed": list(mixed)} if mixed else report
 
 

@@ -15,11 +15,12 @@ from tracker.search.stopping import stopped
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """A finished study: its spec and its trials in order."""
+    """A finished study: its spec and its trials in order; `cut_off` says why wall time ended it early, where it did."""
 
     spec: StudySpec
     trials: tuple[Trial, ...]
     replayed: int
+    cut_off: str | None = None
 
     @property
     def best(self) -> Trial | None:
@@ -53,4 +54,6 @@ def summarise_study(result: StudyResult) -> dict[str, Any]:
         "trials": len(result.trials),
         "number": best.number if best else None,
         "value": best.value if best else None,
-    } | ({} if end is None else {"stopped": end[1]})
+        **({} if end is None else {"stopped": end[1]}),
+        **({} if result.cut_off is None else {"cut_off": result.cut_off}),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from tracker.execution.executor import Executor, Whereabouts
 from tracker.execution.trainer import Segment
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.pruners import Pruner
-from tracker.search.samplers import Sampler, open_sampler, plan_generations, row_of
+from tracker.search.samplers import Sampler, open_sampler, row_of
 from tracker.search.stopping import Stopping
 from tracker.store.conflicts import refuse_other_proposal
 from tracker.store.store import Store
@@ -21,6 +22,7 @@ from tracker.studies.fold_rungs import FoldRace
 from tracker.studies.plan import Planner, StudyPlan
 from tracker.studies.result import StudyResult, best_trial, summarise_study
 from tracker.studies.rungs import Race, pruner_of, told
+from tracker.studies.timeout import Deadline, parts_of
 from tracker.training.early_stopping import DIVERGED
 from tracker.training.loop import Checkpoint, Result
 
@@ -50,23 +52,28 @@ def run_study(
     provenance: Mapping[str, Any],
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_proposed: Callable[[Sequence[Proposal]], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> StudyResult:
     """Runs what is missing of a study and returns it whole.
 
     Raises ReplayError where the sampler no longer proposes what the store holds. A generation that the store holds whole
     is not proposed again where the sampler can be given it back; `verify` proposes everything again. `on_proposed` hears of
-    each generation before it is trained.
+    each generation before it is trained. Where the plan has a `timeout`, the study may be cut off after a generation, by the
+    seconds that `clock` tells.
     """
-    run = _Run(plan, store, executor, provenance, on_progress)
-    sampler, pruner, stopping = open_sampler(plan.spec), pruner_of(plan.spec), Stopping(plan.spec)
-    for generation, (start, count) in enumerate(plan_generations(plan.spec, plan.trials)):
+    run, deadline = _Run(plan, store, executor, provenance, on_progress), Deadline(plan, clock)
+    sampler, pruner, stopping, cut_off = open_sampler(plan.spec), pruner_of(plan.spec), Stopping(plan.spec), None
+    for generation, start, count in parts_of(plan):
         proposals = run.propose(sampler, generation, count, start)
         on_proposed(proposals)
+        known = run.replayed
         trials = run.settle(proposals, generation) if pruner is None else run.prune(proposals, generation, pruner)
         if stopping.after(trials):
             break
         sampler.tell([told(plan.spec, trial) for trial in trials])
-    return run.finish()
+        if cut_off := deadline.after(start + count, run.replayed - known < count):
+            break
+    return run.finish(cut_off)
 
 
 def regain_weights(
@@ -234,10 +241,14 @@ class _Run:
             Progress(self.plan.spec.name, len(self.trials), self.plan.trials, self.replayed, best, self.change)
         )
 
-    def finish(self) -> StudyResult:
+    def finish(self, cut_off: str | None) -> StudyResult:
         trials = tuple(self.trials[number] for number in sorted(self.trials))
-        result = StudyResult(self.plan.spec, trials, self.replayed)
+        result = StudyResult(self.plan.spec, trials, self.replayed, cut_off)
         if result.best is not None:
             regain_weights(self.store, self.key, result.best.spec, self.executor, self.provenance)
-        self.store.finish_study(self.key, summarise_study(result))
+        before = self.store.finish(self.key)
+        summary = summarise_study(result)
+        if cut_off is None and before is not None and "cut_off" in before[0]:
+            summary["cut_off"] = "no more: it went on to its end"  # a tag of MLflow that was set can only be set again
+        self.store.finish_study(self.key, summary)
         return result

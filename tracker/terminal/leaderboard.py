@@ -106,6 +106,7 @@ def notes_of(paths: Paths, name: str | None, without: Collection[str] = ()) -> l
         except TrackerError as error:
             notes.append(str(error))
     sure = read_sureness(paths, reports)
+    notes += [f"{one['study']} was cut off by its {one['cut_off']}" for one in reports if one.get("cut_off")]
     return [
         *notes,
         *environment_notes(*environments_of(reports)),

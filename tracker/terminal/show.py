@@ -98,6 +98,8 @@ def study_summary(study: Study) -> str:
     parts += [f"{count} {state}" for state, count in counts.items() if count]
     if end := stopped(study.result.spec, trials):
         parts.append(f"stopped: {end[1]}")
+    if study.result.cut_off:
+        parts.append(f"cut off by its {study.result.cut_off}; the same command goes on")
     metric = study.result.spec.objective["metric"]
     undefined = sum(trial.state == "complete" and trial.value is None for trial in trials)
     if undefined:
