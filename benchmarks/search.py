@@ -32,7 +32,7 @@ def best_so_far(objective: Objective, proposals: list[dict[str, Any]]) -> list[f
     """What is left after each trial."""
     left, least = [], float("inf")
     for searched in proposals:
-        least = min(least, -objective(searched))
+        least = min(least, 0.0 - objective(searched))
         left.append(least)
     return left
 

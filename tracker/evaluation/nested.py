@@ -171,7 +171,7 @@ def score_results(
         "metric": metric,
         "mean": mean(scores),
         "spread": spread(scores),
-        "interval": None if interval is None else list(interval),
+        "interval": None if interval is None else [interval[0], _at_most_one(interval[1], metric)],
         "inside": fmean(inside) if inside else None,
         "folds": folds,
     }
@@ -231,6 +231,11 @@ def _scores(
         own = probabilities[np.arange(len(truth)), truth].tolist()
         scores["loss"] = math.fsum(-math.log(max(p, 1e-300)) for p in own) / len(own)
     return len(frame), scores
+
+
+def _at_most_one(end: float, metric: str) -> float:
+    """The upper end of an interval; t knows nothing of the best possible score, which is 1 of all but the loss."""
+    return end if metric == "loss" else min(end, 1.0)
 
 
 def _short(value: Any) -> str:
