@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.retuning.year import Year, table
+from tests.retuning.year import PARAMS, Year, table
 from tracker.config import Config, load_config
 from tracker.durable import lock_file
 from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime
 from tracker.paths import Paths
 from tracker.project.clean import clean
 from tracker.records import TrialOutcome
+from tracker.retuning.champion import configuration_of
 from tracker.retuning.history import peek, read_history
 from tracker.retuning.retune import retune, rollback
 from tracker.store.store import Store
@@ -225,6 +226,24 @@ def test_each_broken_table_is_refused_and_filed(year: Year, tmp_path: Path) -> N
         assert ("refused", served) == (history.last["decision"], history.champion), name
         assert words in history.last["reasons"][0]
         assert [one["decision"] for one in history.told.values()].count("refused") == 3 + filed, name
+
+
+def test_a_champion_is_refitted_where_that_is_declared(tmp_path: Path) -> None:
+    """No challenger leads by the margin; the champion's configuration, trained on the new rows, is no worse and is served."""
+    text = PARAMS.replace("promote: {confidence: 0.9}", "promote: {margin: 0.3}, otherwise: refit").replace(
+        "s: 4}", "s: 2}"
+    )
+    year = Year(tmp_path, text)
+    year.write(table(1, 2, 3))
+    first = retune(year.job()).champion
+    year.write(table(1, 2, 3, 4))
+    found = retune(year.job())
+    assert ("refitted", True) == (found.decision, found.reasons[-1].endswith(": as good, and trained on this data"))
+    assert first is not None is not found.champion
+    with Store.open(year.paths.store) as store:
+        assert configuration_of(store, first) == configuration_of(store, found.champion)
+        old, new = (store.proposal(one["study_key"], one["trial"]).spec for one in (first, found.champion))
+    assert old.data["train"] != new.data["train"]
 
 
 def test_two_jobs_at_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def model_of(store: Store, row: RankedTrial) -> dict[str, Any]:
 
 def configuration_of(store: Store, model: Mapping[str, Any]) -> str:
     """The digest of a model's configuration: hyperparameters and training, without seed and data."""
-    return store.proposal(model["study_key"], model["trial"]).spec.configuration
+    return replace(store.proposal(model["study_key"], model["trial"]).spec, data={}).configuration
 
 
 def meet(
