@@ -10,7 +10,7 @@ import pytest
 
 from tracker.datasets.storage import locked
 from tracker.durable import lock_folder
-from tracker.errors import DataError, StoreBusy
+from tracker.errors import StoreBusy, StoreError
 
 HOLDER = """
 import sys
@@ -44,5 +44,5 @@ def test_a_held_folder_names_its_holder(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_a_data_error(tmp_path: Path) -> None:
     """A file in its place is told by its name."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file: cannot be used"), locked(tmp_path / "file", 0.0):
+    with pytest.raises(StoreError, match="file: cannot be used"), locked(tmp_path / "file", 0.0):
         pytest.fail("held a file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.retuning.year import PARAMS, Year, table
 from tracker.config import Config, load_config
 from tracker.durable import lock_file
-from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime
+from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime, StoreError
 from tracker.paths import Paths
 from tracker.project.clean import clean
 from tracker.records import TrialOutcome
@@ -244,6 +245,24 @@ def test_a_champion_is_refitted_where_that_is_declared(tmp_path: Path) -> None:
         assert configuration_of(store, first) == configuration_of(store, found.champion)
         old, new = (store.proposal(one["study_key"], one["trial"]).spec for one in (first, found.champion))
     assert old.data["train"] != new.data["train"]
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_table(year: Year, tmp_path: Path) -> None:
+    """What is prepared cannot be written: exit code 4, no refusal is filed, and the next night the table is read again."""
+    shutil.copytree(year.paths.root, tmp_path / "copy")
+    copy = Year(tmp_path / "copy")
+    before = copy.paths.retunes.read_bytes()
+    copy.write(table(1, 2, 3, 4, 6, 7).drop(columns="b"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # no file may grow beyond 100 bytes
+    try:
+        with pytest.raises(StoreError, match=r"prepared.*: cannot be written .*free disk space") as error:
+            retune(copy.job())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (4, before) == (error.value.exit_code, copy.paths.retunes.read_bytes())
+    with pytest.raises(DataRefused, match="column 'b' is gone"):
+        retune(copy.job())
 
 
 def test_two_jobs_at_once(tmp_path: Path) -> None:

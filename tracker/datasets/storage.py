@@ -10,43 +10,44 @@ from typing import TYPE_CHECKING, Any
 from tracker import durable
 from tracker.canonical import canonical_json, digest, parse_canonical
 from tracker.durable import lock_folder, sync_folder, write_whole
-from tracker.errors import DataError
+from tracker.errors import DataError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MEND = "free disk space or make it writable, then run the same command again"
 WAIT_S = 5.0  # for another command that writes the same folder
 
 
 @contextmanager
 def locked(folder: Path, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Holds `folder` for one process at a time; the lock ends with the process, so none is ever stale. Raises StoreBusy."""
+    """Holds `folder` for one process at a time; the lock ends with the process, so none is ever stale. Raises StoreError."""
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock_folder(folder, wait_s))
         except OSError as error:
-            raise DataError(f"{folder}: cannot be used ({error.strerror})") from None
+            raise StoreError(f"{folder}: cannot be used ({error.strerror}); {_MEND}") from None
         yield
 
 
 @contextmanager
 def folders_replaced(*folders: Path) -> Iterator[Sequence[Path]]:
-    """`tracker.durable.folders_replaced`, for the holder of a lock. Raises DataError."""
+    """`tracker.durable.folders_replaced`, for the holder of a lock. Raises StoreError: a full disk is no fault of a table."""
     try:
         with durable.folders_replaced(*folders) as asides:
             yield asides
     except OSError as error:
-        raise DataError(f"{error.filename or folders[0]}: cannot be written ({error.strerror})") from None
+        raise StoreError(f"{error.filename or folders[0]}: cannot be written ({error.strerror}); {_MEND}") from None
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replaces one file as a whole. Raises DataError."""
+    """Replaces one file as a whole. Raises StoreError."""
     try:
         write_whole(path, content)
         sync_folder(path.parent)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); {_MEND}") from None
 
 
 def write_document(path: Path, kind: str, value: Mapping[str, Any]) -> str:
