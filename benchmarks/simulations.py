@@ -17,12 +17,13 @@ from scipy.stats import hypergeom
 
 from tests.studies.project import SmallProject
 from tracker.config import Compare
+from tracker.confusion import count_confusion
 from tracker.design_effects import design_effects
 from tracker.evaluation.compare import compare
 from tracker.evaluation.optimism import difference_interval
 from tracker.evaluation.paired import Question, compare_pair
 from tracker.evaluation.tuning_curve import level_band, tuning_curve
-from tracker.metrics import SCORES, count_confusion, score_intervals, scores
+from tracker.metrics import SCORES, score_intervals, scores
 
 SETS, PAIRS, PIPELINES = 2000, 500, 200
 MODELS = [  # share of each class, how often each is called right, the positive class, rows

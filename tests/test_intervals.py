@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
+from tracker.confusion import count_confusion, wilson
 from tracker.design_effects import SIZES, design_effects
-from tracker.metrics import METRICS, SCORES, count_confusion, score_intervals, scores, wilson
+from tracker.metrics import METRICS, SCORES, score_intervals, scores
 
 SETS = 2000
 
@@ -42,11 +43,11 @@ def test_intervals_cover_the_truth(prior, right, positive, rows):
 
     Means over classes, whose method is approximate, and small counts are allowed 92 to 97.5 %.
     """
-    cells = population(prior, right, 7)
-    truth = scores(np.round(cells * 10**12).astype(np.int64), positive)
-    covered = {name: [] for name in SCORES}
+    cells, names = population(prior, right, 7), (*SCORES, "fbeta_2", "fbeta_0.5")
+    truth = scores(np.round(cells * 10**12).astype(np.int64), positive, names)
+    covered = {name: [] for name in names}
     for counts in np.random.default_rng(11).multinomial(rows, cells.ravel(), size=SETS):
-        for name, ends in score_intervals(counts.reshape(cells.shape), positive).items():
+        for name, ends in score_intervals(counts.reshape(cells.shape), positive, names=names).items():
             if ends is not None:
                 covered[name].append(ends[0] <= truth[name] <= ends[1])
     shares = {name: sum(hits) / len(hits) for name, hits in covered.items()}
@@ -59,7 +60,8 @@ def test_intervals_cover_the_truth(prior, right, positive, rows):
 def test_an_interval_holds_its_score_and_is_none_where_that_is(cells, positive):
     """Every interval lies in [0, 1] around its score; an undefined score has none."""
     counts = np.array(cells, dtype=np.int64).reshape(3, 3)
-    values, ends = scores(counts, positive), score_intervals(counts, positive)
+    names = (*SCORES, "fbeta_2", "fbeta_0.1")
+    values, ends = scores(counts, positive, names), score_intervals(counts, positive, names=names)
     assert [value is None for value in values.values()] == [ends[name] is None for name in values]
     for name, value in values.items():
         if value is not None:

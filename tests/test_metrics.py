@@ -13,11 +13,26 @@ from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
     confusion_matrix,
+    log_loss,
     multilabel_confusion_matrix,
     precision_recall_fscore_support,
 )
 
-from tracker.metrics import CURVES, METRICS, SCORES, count_confusion, direction_of, scores
+from tracker.confusion import count_confusion
+from tracker.evaluation.scikit_learn import OF_LABELS, OF_PROBABILITIES, by_scikit_learn
+from tracker.metrics import (
+    CURVES,
+    METRICS,
+    SCORES,
+    TEST,
+    asked_of,
+    asked_scores,
+    direction_of,
+    in_order,
+    metric_of,
+    needs_number,
+    scores,
+)
 
 RATIOS = ("precision", "recall", "f1")
 
@@ -148,9 +163,74 @@ def test_the_direction_of_a_metric_is_that_of_its_row():
 
 def test_the_table_says_all_that_each_metric_needs():
     """A metric of labels has a formula, one of probabilities another, and an epoch's names come in the order of the table."""
-    for metric in METRICS.values():
-        given = {"confusion": metric.formula, "probabilities": metric.separates}
+    for metric in [*METRICS.values(), metric_of("fbeta_2"), metric_of("top_k_accuracy_3")]:
+        given = {"confusion": metric.formula, "probabilities": metric.separates or metric.judges}
         assert [metric.needs] * (metric.needs != "loss") == [name for name, formula in given.items() if formula]
         assert (metric.separates is None) == (metric.rows is None)
     assert all(metric.name == name for name, metric in METRICS.items())
     assert ["train_loss", *(f"val_{name}" for name in METRICS)] == list(CURVES)
+
+
+ASKED_FOR = [
+    *(name for name in TEST if metric_of(name).asked),
+    "fbeta_2",
+    "fbeta_0.5",
+    "top_k_accuracy_1",
+    "top_k_accuracy_2",
+]
+
+
+@given(st.integers(2, 5), st.integers(1, 40), st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_what_is_asked_for_is_scikit_learns(classes, rows, seed, sure):
+    """Every metric that a study may ask for equals scikit-learn's to 1e-9, of two classes and more, also with ties."""
+    rng = np.random.default_rng(seed)
+    given = rng.dirichlet(np.full(classes, 0.3 if sure else 3.0), rows)
+    probabilities = given if sure else np.round(given, 1)
+    truth, call = rng.integers(0, classes, rows), probabilities.argmax(1)
+    positive = 1 if classes == 2 else None
+    found = asked_scores(truth, call, probabilities, positive, ASKED_FOR)
+    assert set(found) == set(ASKED_FOR)
+    for name, value in found.items():
+        if name == "neg_log_loss":
+            theirs = -log_loss(truth, given.astype(np.float32), labels=range(classes)) if sure else None
+        else:
+            theirs = None if value is None else by_scikit_learn(name, truth, call, probabilities, positive)
+        if theirs is not None:
+            assert math.isclose(value, theirs, abs_tol=1e-5 if name == "neg_log_loss" else 1e-9), name
+
+
+def test_what_is_asked_for_is_undefined_without_what_it_compares():
+    """A correlation with a constant, agreement by chance alone and probabilities of no rows are None, never 0."""
+    one, none = np.zeros(4, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    shares = np.tile([0.7, 0.3], (4, 1))
+    names = ["matthews_corrcoef", "cohen_kappa", "neg_log_loss", "neg_brier_score", "top_k_accuracy_1", "fbeta_2"]
+    found = asked_scores(one, one, shares, 1, names)
+    assert {"matthews_corrcoef": None, "cohen_kappa": None, "fbeta_2": None} == {
+        n: found[n] for n in found if found[n] is None
+    }
+    assert dict.fromkeys(names) == asked_scores(none, none, shares[:0], 1, names)
+    assert math.isclose(found["neg_log_loss"], math.log(0.7))
+    assert (found["neg_brier_score"], found["top_k_accuracy_1"]) == (-0.09, 1.0)
+
+
+def test_a_name_may_end_in_the_number_of_its_metric():
+    """A number in its shortest writing names a metric; another one, or none, is no name, and what is missing is said."""
+    assert all(metric_of(name) for name in ("fbeta_2", "fbeta_0.5", "fbeta_10", "top_k_accuracy_3"))
+    assert not any(
+        metric_of(name) for name in ("fbeta", "fbeta_0", "fbeta_2.0", "fbeta_02", "fbeta_x", "top_k_accuracy_1.5")
+    )
+    assert needs_number("fbeta_2.0") == "fbeta wants its beta at its end, as in fbeta_2"
+    assert needs_number("fbeta_2") is needs_number("f1") is None
+    assert asked_of(["val_fbeta_3", "val_f1", "fbeta_2", "val_fbeta_0.5", "val_roc_auc"]) == [
+        "roc_auc",
+        "fbeta_0.5",
+        "fbeta_3",
+    ]
+    assert in_order(["top_k_accuracy_2", "f1", "mine", "loss"]) == ["loss", "f1", "top_k_accuracy_2"]
+
+
+def test_every_metric_of_a_test_result_is_compared_with_scikit_learn():
+    """What a study may ask for is either computed by scikit-learn too before it is told of test rows, or its log loss."""
+    asked = {name.rpartition("_")[0] if name[-1].isdigit() else name for name in ASKED_FOR}
+    assert asked == {*OF_LABELS, *OF_PROBABILITIES, "neg_log_loss"}

@@ -2,27 +2,24 @@
 
 Everybody who lists metrics, sorts by one or computes one reads it, so a new metric is one row and its formula, here.
 
-A score of labels is a ratio of counts of a confusion matrix, or a mean of such ratios over classes. 0/0 is None, never 0:
-precision of a class that is never predicted, recall of a class that is absent, F1 of one that is both; and a mean is
-None as soon as one class is. A ratio of counts is correctly rounded; a mean is so up to 1 ulp, whatever the order of classes.
-
-An interval is Wilson's score interval of a proportion, or of a monotone function of one (Wilson 1927). A mean over classes
-gets Wilson's interval of its effective sample size m (1 - m) / variance (Korn and Graubard 1998, Survey Methodology 24),
-the variance by the delta method on the multinomial counts, smoothed by one row spread over all cells. Simulated coverage:
-tests/test_intervals.py. Where rows come in clusters, that of fewer rows, by the design effect (`tracker.design_effects`). A
-score of class probabilities (`tracker.separation`) needs a sort of all rows, so it is computed where a study asks for it,
-and nowhere else; over more classes it is the mean of each class against the rest, without an interval. An interval speaks of
-other rows of the same kind, not of other trainings, and it knows nothing of choosing among trials.
+Scores of labels and their intervals follow from a confusion matrix (`tracker.confusion`); where rows come in clusters it is
+that of fewer rows, by the design effect (`tracker.design_effects`). What is `asked` is computed where a study asks for it,
+and nowhere else. A score of the order of class probabilities (`tracker.separation`) over more classes is the mean of each
+class against the rest, without an interval. A name may end in a number: `fbeta_2` is F-beta with beta 2. An interval speaks
+of other rows of the same kind, not of other trainings, and it knows nothing of choosing among trials.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Literal
 
+from tracker import confusion
+from tracker.confusion import Confusion, Interval, count_confusion, mean_of, wilson
+from tracker.probability_scores import neg_brier_score, neg_log_loss, top_k_accuracy
 from tracker.separation import Cuts, average_precision, average_precision_rows, roc_auc, roc_auc_rows
 
 if TYPE_CHECKING:
@@ -30,38 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Direction = Literal["maximize", "minimize"]
-Interval = tuple[float, float]
-Z = 1.959963984540054  # 97.5 % point of the normal distribution
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """A confusion matrix and its margins, which are counted once for all formulas.
-
-    `cells` (classes, classes), rows: truth, columns: prediction. Of each class, `truths` counts the rows that are of it,
-    `calls` those that are predicted so, `hits` those that are both. `scored` holds the classes that a score of single
-    classes speaks about: the positive one, or all of them.
-    """
-
-    cells: NDArray[Any]
-    hits: Sequence[float]
-    truths: Sequence[float]
-    calls: Sequence[float]
-    scored: Sequence[int]
-
-    @classmethod
-    def of(cls, cells: NDArray[np.int64], positive: int | None) -> Confusion:
-        """The matrix with its margins; `positive` is the place of the class that scores speak about, None for all."""
-        hits = cells.diagonal().tolist()
-        scored = range(len(hits)) if positive is None else (positive,)
-        return cls(cells, hits, cells.sum(axis=1).tolist(), cells.sum(axis=0).tolist(), scored)
-
-    def thinned(self, effect: float) -> Confusion:
-        """The matrix of so many times fewer rows; itself for 1."""
-        if effect == 1.0:
-            return self
-        hits, truths, calls = ([n / effect for n in counts] for counts in (self.hits, self.truths, self.calls))
-        return replace(self, cells=self.cells / effect, hits=hits, truths=truths, calls=calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +35,10 @@ class Metric:
 
     `needs` says what it is computed from: the training's own loss, or a confusion matrix, for which there is a `formula`
     and, where an honest one is known, an `interval`, or the class probabilities: then `separates` gives the score of one
-    class against the rest, and `rows` what its interval rests on. One that is `per_class` is of the positive class, or the
-    mean over classes, and reports tell it of each class too. `test` says whether it is part of a test result. `added` marks
-    what came to the table later: only such a metric may be absent from what an earlier release recorded.
+    class against the rest, and `rows` what its interval rests on, or `judges` takes truth, probabilities and positive class.
+    One that is `per_class` is of the positive class, or the mean over classes, and reports tell it of each class too. `test`
+    says whether it is part of a test result, `asked` whether it is there only where a study asks for it. `added` marks what
+    came to every study later: only such a metric may be absent from what an earlier release recorded.
     """
 
     name: str
@@ -82,38 +48,90 @@ class Metric:
     interval: Callable[[Confusion], Interval | None] | None = None
     per_class: bool = False
     test: bool = False
+    asked: bool = False
     added: bool = False
     separates: Callable[[Cuts], float | None] | None = None
     rows: Callable[[Cuts, Sequence[int] | None], float | None] | None = None
+    judges: Callable[[NDArray[np.int64], NDArray[np.floating], int | None], float | None] | None = None
 
 
-def count_confusion(actual: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts (classes, classes), rows: truth, columns: prediction, from two arrays of class indices (rows,)."""
-    import numpy as np
+@cache
+def metric_of(name: str) -> Metric | None:
+    """The metric of that name, `f1` or, with its number, `fbeta_2`; None where the table has none."""
+    stem, _, number = name.rpartition("_")
+    if name in METRICS or stem not in WITH_NUMBER or not re.fullmatch(WITH_NUMBER[stem].numbers, number):
+        return METRICS.get(name)
+    return WITH_NUMBER[stem].make(name, number)
 
-    cells = np.bincount(np.asarray(actual) * classes + np.asarray(predicted), minlength=classes * classes)
-    return cells.astype(np.int64).reshape(classes, classes)
+
+def is_asked(name: str) -> bool:
+    """Whether it is a metric of the table that is there only where a study asks for it."""
+    metric = metric_of(name)
+    return metric is not None and metric.asked
 
 
-def scores(cells: NDArray[np.int64], positive: int | None) -> dict[str, float | None]:
-    """Every metric of a confusion matrix (rows: truth, columns: prediction) by name; None where it is undefined.
+def asked_of(names: Iterable[str]) -> list[str]:
+    """The metrics that somebody asked for, in the order in which they are shown, from names such as `val_roc_auc`."""
+    return in_order(bare for name in names if name.startswith("val_") and is_asked(bare := name.removeprefix("val_")))
 
-    Those of single classes are of class `positive`, or the unweighted mean over all classes where it is None.
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Those of the names that are metrics of the table, each once, in the order in which they are shown."""
+    places = {name: place for place, name in enumerate([*METRICS, *WITH_NUMBER])}
+
+    def place(name: str) -> tuple[int, float]:
+        stem, _, number = name.rpartition("_")
+        return (places[name], 0.0) if name in places else (places[stem], float(number))
+
+    return sorted({name for name in names if metric_of(name)}, key=place)
+
+
+def tested(names: Iterable[str]) -> list[str]:
+    """Those of the names that are metrics of a test result, in the order in which they are shown."""
+    return [metric.name for metric in _rows_of(in_order(names)) if metric.test]
+
+
+def how_asked() -> str:
+    """The metrics that a study may ask for, in words."""
+    return ", ".join([*ASKED, *(f"{stem}_{one.example} ({one.words})" for stem, one in WITH_NUMBER.items())])
+
+
+def needs_number(name: str) -> str | None:
+    """What is wrong with the name of a metric that wants a number and has none that fits; None where nothing is."""
+    stem = next((stem for stem in WITH_NUMBER if name == stem or name.startswith(f"{stem}_")), None)
+    if stem is None or metric_of(name):
+        return None
+    return f"{stem} wants {WITH_NUMBER[stem].words} at its end, as in {stem}_{WITH_NUMBER[stem].example}"
+
+
+def scores(
+    cells: NDArray[np.int64], positive: int | None, names: Iterable[str] | None = None
+) -> dict[str, float | None]:
+    """Metrics of a confusion matrix (rows: truth, columns: prediction) by name; None where one is undefined.
+
+    Without `names` those that every study has. Those of single classes are of class `positive`, or the unweighted mean over
+    all classes where it is None.
     """
     confusion = Confusion.of(cells, positive)
-    return {metric.name: metric.formula(confusion) for metric in METRICS.values() if metric.formula}
+    return {metric.name: metric.formula(confusion) for metric in _rows_of(names) if metric.formula}
 
 
 def score_intervals(
-    cells: NDArray[np.int64], positive: int | None, effects: Mapping[str, float | None] | None = None
+    cells: NDArray[np.int64],
+    positive: int | None,
+    effects: Mapping[str, float | None] | None = None,
+    names: Iterable[str] | None = None,
 ) -> dict[str, Interval | None]:
     """95 % intervals of what `scores` gives for the same arguments; None where the score is, or no interval is known.
 
     `effects` are the design effects of rows that come in clusters (`tracker.design_effects`): so many rows count as one.
     """
     confusion = Confusion.of(cells, positive)
-    scored = [metric for metric in METRICS.values() if metric.formula]
-    return {metric.name: _interval(metric, confusion, effects) for metric in scored}
+    return {metric.name: _interval(metric, confusion, effects) for metric in _rows_of(names) if metric.formula}
+
+
+def _rows_of(names: Iterable[str] | None) -> list[Metric]:
+    return [metric for name in (SCORES if names is None else names) if (metric := metric_of(name)) is not None]
 
 
 def _interval(metric: Metric, confusion: Confusion, effects: Mapping[str, float | None] | None) -> Interval | None:
@@ -125,9 +143,28 @@ def separation_scores(
     truth: NDArray[np.int64], probabilities: NDArray[np.floating], positive: int | None, names: Iterable[str]
 ) -> dict[str, float | None]:
     """These metrics of class probabilities (rows, classes) and true places (rows,), of a class or the mean over all."""
-    cuts = _cuts(truth, probabilities, positive)
-    formulas = {name: METRICS[name].separates for name in names}
-    return {name: _mean([formula(one) for one in cuts]) for name, formula in formulas.items() if formula}
+    found, cuts = dict[str, float | None](), list[Cuts]()
+    for metric in _rows_of(names):
+        if metric.separates is not None:
+            cuts = cuts or _cuts(truth, probabilities, positive)
+            found[metric.name] = mean_of([metric.separates(one) for one in cuts])
+        elif metric.judges is not None:
+            found[metric.name] = metric.judges(truth, probabilities, positive)
+    return found
+
+
+def asked_scores(
+    truth: NDArray[np.int64],
+    call: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    positive: int | None,
+    names: Iterable[str],
+) -> dict[str, float | None]:
+    """These metrics, of labels or of probabilities, from true and called places (rows,) and probabilities (rows, classes)."""
+    wanted = in_order(names)
+    cells = count_confusion(truth, call, probabilities.shape[1])
+    found = scores(cells, positive, wanted) | separation_scores(truth, probabilities, positive, wanted)
+    return {name: found[name] for name in wanted if name in found}
 
 
 def separation_intervals(
@@ -141,8 +178,9 @@ def separation_intervals(
 
     Where rows come in `clusters` (a number per row) they count these, and there is none where a class is in one alone.
     """
-    cuts = _cuts(truth, probabilities, positive)
-    return {name: _separation_interval(cuts[0], METRICS[name], clusters) if len(cuts) == 1 else None for name in names}
+    told = [metric for metric in _rows_of(names) if metric.separates or metric.judges]
+    cuts = _cuts(truth, probabilities, positive) if any(metric.separates for metric in told) else []
+    return {metric.name: _separation_interval(cuts[0], metric, clusters) if len(cuts) == 1 else None for metric in told}
 
 
 def _cuts(truth: NDArray[np.int64], probabilities: NDArray[np.floating], positive: int | None) -> list[Cuts]:
@@ -151,8 +189,8 @@ def _cuts(truth: NDArray[np.int64], probabilities: NDArray[np.floating], positiv
 
 
 def _separation_interval(cuts: Cuts, metric: Metric, clusters: Sequence[int] | None) -> Interval | None:
-    assert metric.separates is not None
-    assert metric.rows is not None
+    if metric.separates is None or metric.rows is None:
+        return None
     score = metric.separates(cuts)
     rows = None if score is None else metric.rows(cuts, clusters)
     return None if score is None or rows is None else wilson(score * rows, rows)
@@ -174,7 +212,7 @@ def name_fault(name: str) -> str | None:
 
 def direction_of(name: str) -> Direction:
     """Whether a metric is to be high or low, `f1` or `val_f1`; of any other that a user's loop yields, a loss is to be low."""
-    if known := METRICS.get(re.sub("^(train|val|test)_", "", name)):
+    if known := metric_of(re.sub("^(train|val|test)_", "", name)):
         return known.direction
     return "minimize" if name.endswith("loss") else "maximize"
 
@@ -188,139 +226,77 @@ def told_once(one: Iterable[str], other: Iterable[str]) -> set[str]:
     return (set(one) ^ set(other)) & later
 
 
-def wilson(part: float, whole: float) -> Interval | None:
-    """Wilson's 95 % interval for the proportion part / whole; None where whole is 0."""
-    if not whole:
-        return None
-    share, weight = part / whole, Z * Z / whole
-    centre = (share + weight / 2) / (1 + weight)
-    spread = math.sqrt(share * (1 - share) * weight + weight * weight / 4) / (1 + weight)
-    return (0.0 if part == 0 else centre - spread, 1.0 if part == whole else centre + spread)
-
-
-def _accuracy(confusion: Confusion) -> float | None:
-    return _ratio(sum(confusion.hits), sum(confusion.truths))
-
-
-def _accuracy_interval(confusion: Confusion) -> Interval | None:
-    return wilson(sum(confusion.hits), sum(confusion.truths))
-
-
-def _balanced_accuracy(confusion: Confusion) -> float | None:
-    """The mean of the recalls of all classes, also where there is a positive one (Brodersen et al. 2010, ICPR)."""
-    return _recall(_of_all_classes(confusion))
-
-
-def _balanced_accuracy_interval(confusion: Confusion) -> Interval | None:
-    return _recall_interval(_of_all_classes(confusion))
-
-
-def _of_all_classes(confusion: Confusion) -> Confusion:
-    return replace(confusion, scored=range(len(confusion.hits)))
-
-
-def _precision(confusion: Confusion) -> float | None:
-    return _mean([_ratio(confusion.hits[c], confusion.calls[c]) for c in confusion.scored])
-
-
-def _precision_interval(confusion: Confusion) -> Interval | None:
-    if len(confusion.scored) == 1:
-        c = confusion.scored[0]
-        return wilson(confusion.hits[c], confusion.calls[c])
-    return _mean_interval(confusion, _precision(confusion), by_call=1.0, by_truth=0.0)
-
-
-def _recall(confusion: Confusion) -> float | None:
-    return _mean([_ratio(confusion.hits[c], confusion.truths[c]) for c in confusion.scored])
-
-
-def _recall_interval(confusion: Confusion) -> Interval | None:
-    if len(confusion.scored) == 1:
-        c = confusion.scored[0]
-        return wilson(confusion.hits[c], confusion.truths[c])
-    return _mean_interval(confusion, _recall(confusion), by_call=0.0, by_truth=1.0)
-
-
-def _f1(confusion: Confusion) -> float | None:
-    """2tp / (2tp + fp + fn), so 0 where a class that is there is never found."""
-    hits, truths, calls = confusion.hits, confusion.truths, confusion.calls
-    return _mean([_ratio(2 * hits[c], truths[c] + calls[c]) for c in confusion.scored])
-
-
-def _f1_interval(confusion: Confusion) -> Interval | None:
-    """F1 is 2J / (1 + J), J = tp / (tp + fp + fn): given how many rows are not true negatives, tp is binomial."""
-    if len(confusion.scored) > 1:
-        return _mean_interval(confusion, _f1(confusion), by_call=0.5, by_truth=0.5)
-    c = confusion.scored[0]
-    ends = wilson(confusion.hits[c], confusion.truths[c] + confusion.calls[c] - confusion.hits[c])
-    return ends and (2 * ends[0] / (1 + ends[0]), 2 * ends[1] / (1 + ends[1]))
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return math.fsum(defined) / len(values) if len(defined) == len(values) else None
-
-
-def _mean_interval(confusion: Confusion, score: float | None, by_call: float, by_truth: float) -> Interval | None:
-    """The interval of a mean over all classes, each of which scores hits / (by_call * calls + by_truth * truths)."""
-    if score is None:
-        return None
-    rows = _effective_rows(confusion.cells, by_call, by_truth)
-    return wilson(score * rows, rows)
-
-
-def _effective_rows(cells: NDArray[Any], by_call: float, by_truth: float) -> float:
-    """How many independent rows would give a proportion of this size the variance of the mean over classes.
-
-    Sums are exact, so that every machine gives the same bits.
-    """
-    import numpy as np
-
-    classes = len(cells)
-    hits = np.diagonal(cells) + classes**-2
-    size = by_call * cells.sum(axis=0) + by_truth * cells.sum(axis=1) + 1 / classes
-    slopes = np.diag(1 / size) - by_call * (hits / size**2)[None, :] - by_truth * (hits / size**2)[:, None]
-    rows: float = cells.sum().item() + 1
-    shares = (cells + classes**-2) / rows
-    mean = math.fsum((slopes * shares).ravel()) / classes
-    variance = math.fsum((slopes * slopes * shares).ravel()) / classes**2 - mean**2
-    score = math.fsum(hits / size) / classes
-    return score * (1 - score) / (variance * rows)
-
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _TABLE = (
     Metric("loss", "minimize", needs="loss"),
-    Metric("accuracy", "maximize", "confusion", _accuracy, _accuracy_interval, test=True),
+    Metric("accuracy", "maximize", "confusion", confusion.accuracy, confusion.accuracy_interval, test=True),
     Metric(
         "balanced_accuracy",
         "maximize",
         "confusion",
-        _balanced_accuracy,
-        _balanced_accuracy_interval,
+        confusion.balanced_accuracy,
+        confusion.balanced_accuracy_interval,
         test=True,
         added=True,
     ),
-    Metric("precision", "maximize", "confusion", _precision, _precision_interval, per_class=True, test=True),
-    Metric("recall", "maximize", "confusion", _recall, _recall_interval, per_class=True, test=True),
-    Metric("f1", "maximize", "confusion", _f1, _f1_interval, per_class=True, test=True),
+    Metric(
+        "precision",
+        "maximize",
+        "confusion",
+        confusion.precision,
+        confusion.precision_interval,
+        per_class=True,
+        test=True,
+    ),
+    Metric("recall", "maximize", "confusion", confusion.recall, confusion.recall_interval, per_class=True, test=True),
+    Metric("f1", "maximize", "confusion", confusion.f1, confusion.f1_interval, per_class=True, test=True),
     Metric(
         "average_precision",
         "maximize",
         "probabilities",
         test=True,
+        asked=True,
         separates=average_precision,
         rows=average_precision_rows,
     ),
-    Metric("roc_auc", "maximize", "probabilities", test=True, separates=roc_auc, rows=roc_auc_rows),
+    Metric("roc_auc", "maximize", "probabilities", test=True, asked=True, separates=roc_auc, rows=roc_auc_rows),
+    Metric("matthews_corrcoef", "maximize", "confusion", confusion.matthews_corrcoef, test=True, asked=True),
+    Metric("cohen_kappa", "maximize", "confusion", confusion.cohen_kappa, test=True, asked=True),
+    Metric("neg_log_loss", "maximize", "probabilities", test=True, asked=True, judges=neg_log_loss),
+    Metric("neg_brier_score", "maximize", "probabilities", test=True, asked=True, judges=neg_brier_score),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class WithNumber:
+    """Metrics of one formula whose name ends in a number: which `numbers` (a pattern), in words, one of them, the row."""
+
+    numbers: str
+    words: str
+    example: str
+    make: Callable[[str, str], Metric]
+
+
+def _with_beta(name: str, number: str) -> Metric:
+    beta = float(number)
+    formula, interval = partial(confusion.fbeta, beta=beta), partial(confusion.fbeta_interval, beta=beta)
+    return Metric(name, "maximize", "confusion", formula, interval, test=True, asked=True)
+
+
+def _with_k(name: str, number: str) -> Metric:
+    def judge(truth: NDArray[np.int64], probabilities: NDArray[np.floating], _: int | None) -> float | None:
+        return top_k_accuracy(truth, probabilities, int(number))
+
+    return Metric(name, "maximize", "probabilities", test=True, asked=True, judges=judge)
+
+
+WITH_NUMBER: Mapping[str, WithNumber] = {
+    "fbeta": WithNumber(r"[1-9]\d{0,2}|(0|[1-9]\d{0,2})\.\d{0,3}[1-9]", "its beta", "2", _with_beta),
+    "top_k_accuracy": WithNumber(r"[1-9]\d{0,5}", "its k", "3", _with_k),
+}
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _TABLE}  # in the order in which they are shown
 VALIDATION = tuple(f"val_{name}" for name in METRICS)
 CURVES = (*(f"train_{metric.name}" for metric in _TABLE if metric.needs == "loss"), *VALIDATION)  # of every epoch
-ASKED = tuple(metric.name for metric in _TABLE if metric.needs == "probabilities")  # where a study asks for them
-SCORES = tuple(metric.name for metric in _TABLE if metric.formula)
+ASKED = tuple(metric.name for metric in _TABLE if metric.asked)  # where a study asks for them
+SCORES = tuple(metric.name for metric in _TABLE if metric.formula and not metric.asked)
 TEST = tuple(metric.name for metric in _TABLE if metric.test)

@@ -14,12 +14,13 @@ from safetensors.numpy import save
 
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.config import Compare, Data, Preprocessing, Split
+from tracker.confusion import count_confusion
 from tracker.datasets.prepare import prepare
 from tracker.datasets.split import split
 from tracker.datasets.training_data import load_training_data
 from tracker.evaluation.compare import compare
 from tracker.evaluation.ranking import Ranking
-from tracker.metrics import count_confusion, scores
+from tracker.metrics import scores
 from tracker.paths import Paths
 
 F1 = {"metric": "val_f1", "direction": "maximize"}

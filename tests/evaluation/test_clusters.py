@@ -11,12 +11,12 @@ import pytest
 
 from tests.evaluation.project import Project
 from tracker.canonical import canonical_json, digest_bytes
+from tracker.confusion import Z
 from tracker.datasets.sealed import test_identity as identity_of_test
 from tracker.deriving.judge_project import verify_looks
 from tracker.evaluation.chosen_model import validation_interval
 from tracker.evaluation.final import summarize
 from tracker.evaluation.scoring import as_told, other_scores, score_labels
-from tracker.metrics import Z
 from tracker.paths import Paths
 from tracker.store.store import Store
 

@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, roc_curve
 
 from tests.evaluation.project import Project
+from tracker.confusion import wilson
 from tracker.evaluation.details import Called, detail
 from tracker.evaluation.final import DETAILS
 from tracker.evaluation.optimism import difference_interval, optimism
-from tracker.metrics import wilson
 
 
 def called(rows: int, classes: int, seed: int, clusters: list[int] | None = None) -> Called:

@@ -9,9 +9,10 @@ import pytest
 
 import tracker
 from tests.studies.project import SmallProject
+from tracker.confusion import count_confusion
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.paired import Question, compare_pair, verdict_of
-from tracker.metrics import METRICS, count_confusion, scores
+from tracker.metrics import METRICS, scores
 
 
 def calls(truth: np.ndarray, wrong: list[int], classes: int = 2) -> np.ndarray:

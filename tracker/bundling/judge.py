@@ -173,13 +173,13 @@ class _Case:
     def _other_by_labels(self, found: np.ndarray, calls: list[str]) -> tuple[str, Any, Any] | None:
         from tracker.datasets.storage import read_document
         from tracker.evaluation.scoring import as_told, score_labels
-        from tracker.metrics import ASKED
+        from tracker.metrics import in_order, is_asked
 
         truth = parse_canonical(self.files[LABELS])
         many(text)(truth)
         told = self.final["test"]
         clusters = read_document(self.paths.sealed / "manifest.json", "sealed", REMEDY).get("clusters")
-        asked = [name for name in ASKED if name in told]
+        asked = [name for name in in_order(told) if is_asked(name)]
         again = score_labels(truth, calls, told["labels"], told["positive"], clusters, found, asked)
         return first_difference(told, as_told(told, again))
 

@@ -21,9 +21,10 @@ from pydantic import (
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
+from tracker.config.metrics import Asked
 from tracker.config.runs import CrossValidation, looks_back, run_faults
 from tracker.config.stopping import Stop, stop_faults
-from tracker.metrics import ASKED, Direction, direction_of
+from tracker.metrics import Direction, direction_of
 from tracker.pruner_table import PRUNERS
 from tracker.sampler_table import SAMPLERS
 
@@ -205,7 +206,7 @@ class Training(Part):
     early_stopping: EarlyStopping | None = EarlyStopping()
     device: Literal["cpu"] = "cpu"
     numerics: Literal["native", "portable"] = "native"
-    metrics: tuple[Annotated[str, BeforeValidator(partial(one_of, ASKED))], ...] = Field(default=(), strict=False)
+    metrics: tuple[Asked, ...] = Field(default=(), strict=False)
 
 
 def _threshold(value: Any) -> str | float:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
+from tracker.config.metrics import metric_faults
 from tracker.config.model import Model, fitted_once_faults
 from tracker.config.parts import (
     Compare,
@@ -29,7 +30,6 @@ from tracker.config.refinements import Refinement, in_chain_order, refinement_fa
 from tracker.errors import ConfigError
 from tracker.hyperparameters import COUNTED, FAMILIES, table_of
 from tracker.knobs import Hyperparameter
-from tracker.metrics import CURVES, name_fault
 from tracker.sampler_table import SAMPLERS
 from tracker.shapes import STUDY_NAME as NAME
 
@@ -160,11 +160,11 @@ def _name_faults(config: Config) -> Iterator[str]:
     names = config.hyperparameters, config.search_space
     table = table_of(config.model.family, *names)
     yield from _free_faults(config)
-    yield from _metric_faults(config, "objective.metric", config.objective.metric)
+    yield from metric_faults(config, "objective.metric", config.objective.metric)
     if FAMILIES[config.model.family].fitted_once:
         yield from fitted_once_faults(config)
     elif stopping := config.training.early_stopping:
-        yield from _metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
+        yield from metric_faults(config, "training.early_stopping.monitor", stopping.monitor)
     yield from _counted_faults(config)
     if not config.declared:
         yield "studies: nothing to run; give it a study such as `random: {sampler: random, trials: 48}`"
@@ -219,15 +219,6 @@ def _free_faults(config: Config) -> Iterator[str]:
             yield f"hyperparameters: {name!r} is no name; it starts with a letter and has letters, digits, _ and -"
 
 
-def _metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
-    """Our own families compute a fixed set of metrics; the user's own code may yield any."""
-    if FAMILIES[config.model.family].metrics == "ours" and metric not in CURVES:
-        listed = " or ".join([", ".join(map(repr, CURVES[:-1])), repr(CURVES[-1])])
-        yield f"{place}: expected {listed}, found {metric!r}"
-    elif fault := name_fault(metric):
-        yield f"{place}: {metric!r} {fault}"
-
-
 def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, Hyperparameter]) -> Iterator[str]:
     yield from space_faults(".search_space", table, study.search_space or {})
     for index, configuration in enumerate(study.configurations or ()):
@@ -248,4 +239,4 @@ def _study_faults(config: Config, name: str, study: Study, table: Mapping[str, H
         yield from (f".training.{fault}" for fault in faults_of(error))
     else:
         if study.training and stopping:
-            yield from _metric_faults(config, ".training.early_stopping.monitor", stopping.monitor)
+            yield from metric_faults(config, ".training.early_stopping.monitor", stopping.monitor)

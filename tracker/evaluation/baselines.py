@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import Config
+from tracker.config.metrics import asked_metrics
+from tracker.confusion import count_confusion
 from tracker.datasets.training_data import load_training_data, read_ranking
 from tracker.evaluation.details import Called
 from tracker.evaluation.files import write_report
-from tracker.metrics import ASKED, count_confusion, scores, separation_intervals, separation_scores
+from tracker.metrics import asked_scores, in_order, score_intervals, scores, separation_intervals
 from tracker.paths import Paths
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 4_000_000  # of training rows by features; more rows are thinned, so that it takes a second or two
 BOOSTED_CELLS = 600_000
+ALWAYS = ("average_precision", "roc_auc")  # which every table of baselines has
 DIGITS = 4
 
 
@@ -31,18 +34,21 @@ def write_baselines(paths: Paths, config: Config) -> dict[str, Any]:
     """Fits the baselines on the training rows, scores them on the validation rows, writes `reports/baselines.json`."""
     data = load_training_data(paths.splits, config.preprocessing)
     _, clusters = read_ranking(paths.splits)
+    asked = in_order({*ALWAYS, *asked_metrics(config)})
     told = {
         "objective": {"metric": config.objective.metric, "direction": config.objective.direction},
         "data": {name: data.digests[name] for name in ("train", "validation")},
         "train_rows": len(data.y_train),
         "validation_rows": len(data.ranking[1]),
-        "models": [_scored(name, fit, most, data, clusters) for name, (fit, most) in FITS.items()],
+        "models": [_scored(name, fit, most, data, clusters, asked) for name, (fit, most) in FITS.items()],
     }
     write_report(paths.reports / "baselines.json", told)
     return told
 
 
-def _scored(name: str, fit: Fit, most: int, data: TrainingData, clusters: tuple[int, ...] | None) -> dict[str, Any]:
+def _scored(
+    name: str, fit: Fit, most: int, data: TrainingData, clusters: tuple[int, ...] | None, asked: list[str]
+) -> dict[str, Any]:
     """A baseline's scores and intervals on validation, by the names that trials have; why, where it cannot be fitted."""
     step = max(1, -(-data.x_train.size // most))  # every so many rows: which rows they are is a matter of their keys
     x, y = data.x_train[::step].astype(np.float64), data.y_train[::step]
@@ -59,10 +65,12 @@ def _scored(name: str, fit: Fit, most: int, data: TrainingData, clusters: tuple[
         }
     place = None if data.positive is None else data.labels.index(data.positive)
     rows = Called(truth, probabilities.argmax(axis=1), probabilities, clusters)
-    found = scores(count_confusion(rows.truth, rows.call, len(data.labels)), place)
-    found |= separation_scores(rows.truth, probabilities, place, ASKED)
+    confusion = count_confusion(rows.truth, rows.call, len(data.labels))
+    found = scores(confusion, place)
+    found |= asked_scores(rows.truth, rows.call, probabilities, place, asked)
     ends = rows.intervals(len(data.labels), place)
-    ends |= separation_intervals(rows.truth, probabilities, place, ASKED, clusters)
+    ends |= score_intervals(confusion, place, None if clusters is None else {}, asked)
+    ends |= separation_intervals(rows.truth, probabilities, place, asked, clusters)
     found["loss"] = -float(np.log(np.maximum(probabilities, 1e-300))[np.arange(len(rows.truth)), rows.truth].mean())
     metrics = {f"val_{metric}": None if value is None else round(value, DIGITS) for metric, value in found.items()}
     intervals = {

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.canonical import digest_file
+from tracker.confusion import Z, count_confusion
 from tracker.design_effects import design_effects
 from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
@@ -21,7 +22,7 @@ from tracker.families.trusted_code import require_trusted
 from tracker.fields import model as model_shape
 from tracker.hyperparameters import FAMILIES
 from tracker.loading import loading
-from tracker.metrics import ASKED, Z, count_confusion, score_intervals, separation_intervals
+from tracker.metrics import score_intervals, separation_intervals
 from tracker.paths import Paths
 from tracker.records import THRESHOLD, TrialSpec, record_from
 from tracker.remedies import run_again
@@ -154,11 +155,11 @@ def validation_interval(
     name, probabilities = metric.removeprefix("val_"), model.probabilities(frame)
     if metric == "val_loss":
         return _loss_interval(probabilities[np.arange(len(truth)), truth], clusters)
-    if name in ASKED:
-        return separation_intervals(truth, probabilities, model.place, [name], clusters)[name]
+    if name in (sorted_by := separation_intervals(truth, probabilities, model.place, [name], clusters)):
+        return sorted_by[name]
     call, classes = index_labels(model.decided(probabilities), model.labels), len(model.labels)
     effects = None if clusters is None else design_effects(truth, call, clusters, classes, model.place)
-    return score_intervals(count_confusion(truth, call, classes), model.place, effects).get(name)
+    return score_intervals(count_confusion(truth, call, classes), model.place, effects, [name]).get(name)
 
 
 def _loss_interval(

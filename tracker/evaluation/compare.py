@@ -48,7 +48,7 @@ from tracker.evaluation.scored_rows import chosen_where, read_labelled, read_sco
 from tracker.evaluation.scoring import as_told, score_labels
 from tracker.evaluation.stale import changes, last_result
 from tracker.evaluation.worth import Unworthy, find_unworthy
-from tracker.metrics import ASKED
+from tracker.metrics import asked_of
 from tracker.paths import Paths
 from tracker.records import THRESHOLD
 from tracker.remedies import has_dvc, run_again
@@ -325,7 +325,7 @@ def _score(
         raise SealError(f"{case.paths.sealed}: was written anew while a look was recorded; run this again")
     probabilities = model.probabilities(test.frame)
     called = model.decided(probabilities)
-    asked = [name for name in ASKED if f"val_{name}" in chosen.metrics]
+    asked = asked_of(chosen.metrics)
     seeds = {} if not others else {"seeds": score_seeds(others, test.frame, test.labels, asked)}
     return {
         "study": chosen.study,

@@ -10,7 +10,7 @@ from tracker.aggregation import spread
 from tracker.evaluation.certainty import mean
 from tracker.evaluation.chosen_model import ChosenModel
 from tracker.evaluation.scoring import score_labels
-from tracker.metrics import TEST
+from tracker.metrics import tested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def score_seeds(
     Metrics of probabilities are there where they are `asked` for, as in the result itself.
     """
     each = [_scores(one.model, frame, labels, asked) for one in models]
-    columns = {name: [scores[name] for scores in each] for name in TEST if all(name in scores for scores in each)}
+    columns = {name: [scores[name] for scores in each] for name in tested(each[0])} if each else {}
     told = {name: {"mean": mean(values), "sd": spread(values), "values": values} for name, values in columns.items()}
     return {"keys": [one.key for one in models], **told}
 

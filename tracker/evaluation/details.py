@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.confusion import count_confusion, wilson
 from tracker.design_effects import SIZES, class_influence, design_effects
 from tracker.evaluation.optimism import optimism
 from tracker.evaluation.scoring import RATIOS, index_labels
-from tracker.metrics import count_confusion, score_intervals, scores, wilson
+from tracker.metrics import score_intervals, scores
 from tracker.separation import Cuts
 
 DIGITS = 4

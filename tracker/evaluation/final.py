@@ -11,7 +11,7 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.evaluation.files import ENTRIES, write_durably, write_report
 from tracker.fields import RESULT as SHAPES
-from tracker.metrics import TEST
+from tracker.metrics import tested
 from tracker.shapes import entries
 from tracker.shown import csv_cell
 
@@ -215,7 +215,7 @@ def summarize(final: Final) -> list[str]:
     what = "mean over classes" if test["positive"] is None else f"of {test['positive']!r}"
     head = [final.message, "", "last scored, before that:"] if final.stale else []
     lines = [*head, f"{final.study}/{final.trial} on {final.result['test_rows']} test rows ({what}):"]
-    names = [name for name in TEST if name in test]
+    names = tested(test)
     width = max(map(len, names)) + 1
     lines += [f"  {name:<{width}}{_shown(test[name], final.interval(name))}" for name in names]
     if "clusters" in test:

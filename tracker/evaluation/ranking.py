@@ -15,7 +15,7 @@ from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.evaluation.scored_rows import scored_on
-from tracker.metrics import ASKED, VALIDATION
+from tracker.metrics import SCORES, asked_of, in_order
 from tracker.ordering import Standing, best_first, first_reason, ranks, why_unranked
 from tracker.remedies import run_again
 from tracker.studies.superseded import superseded_note
@@ -138,8 +138,8 @@ class Ranking:
         import pandas as pd
 
         names = list(dict.fromkeys(name for row in self.rows for name in row.params))
-        asked = {f"val_{name}" for name in ASKED}
-        metrics = [name for name in VALIDATION if name not in asked or any(name in row.metrics for row in self.rows)]
+        told = {name for row in self.rows for name in asked_of(row.metrics)}
+        metrics = [f"val_{name}" for name in in_order({"loss", *SCORES, *told})]
         return pd.DataFrame(
             {"rank": row.rank, "study": row.study, "trial": row.trial, "value": row.value}
             | {name: row.metrics.get(name) for name in metrics}

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.confusion import count_confusion
 from tracker.design_effects import design_effects
 from tracker.errors import DataError, TrackerError
+from tracker.evaluation.scikit_learn import require_agreement
 from tracker.metrics import (
-    ASKED,
     METRICS,
     TEST,
-    count_confusion,
+    is_asked,
     score_intervals,
     scores,
     separation_intervals,
     separation_scores,
+    tested,
     told_once,
 )
 from tracker.remedies import run_again
@@ -43,7 +45,7 @@ def score_labels(
     0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
     Where rows come in `clusters` (numbers from 0, one per row; None: each row stands alone), intervals count these, and the
     entries `clusters` (how many) and `design_effects` (by how much each score's rows count less) are added.
-    Those of class `probabilities` (rows, classes) are there where they are `asked` for.
+    What is `asked` is added; what of it needs class `probabilities` (rows, classes), where these are given.
     What scikit-learn computes is taken from it, other metrics of our table from there. Raises DataError for a label that
     the model does not know, TrackerError should the two computations differ.
     """
@@ -55,11 +57,13 @@ def score_labels(
     found = _checked(scores(confusion, chosen), {**theirs, "accuracy": accuracy})
     classes = [_checked(scores(confusion, place), entry) for place, entry in enumerate(each)]
     effects = None if clusters is None else design_effects(truth, call, clusters, len(labels), chosen)
-    ends = score_intervals(confusion, chosen, effects)
+    ends = score_intervals(confusion, chosen, effects) | score_intervals(confusion, chosen, effects, asked)
+    found |= scores(confusion, chosen, asked)
     if probabilities is not None:
-        found |= _separation(truth, probabilities, chosen, asked)
+        found |= separation_scores(truth, probabilities, chosen, asked)
         ends |= separation_intervals(truth, probabilities, chosen, asked, clusters)
-    names = [name for name in TEST if name in found]
+    require_agreement({name: found[name] for name in asked if name in found}, truth, call, probabilities, chosen)
+    names = tested(found)
     return {
         "positive": positive,
         "average": "macro" if positive is None else "binary",
@@ -95,11 +99,12 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """
     labels, matrix = list(test["labels"]), np.array(test["confusion_matrix"], dtype=np.int64)
     truth, call = np.divmod(np.repeat(np.arange(matrix.size), matrix.ravel()), len(labels))
-    again = score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"])
+    asked = [name for name in tested(test) if is_asked(name)]
+    again = score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"], asked=asked)
     if "design_effects" in test:  # they follow from which rows were right, and the intervals from them
         again = _with_effects({**again, "clusters": test["clusters"]}, test["design_effects"])
     again = as_told(test, again)
-    for name in (name for name in ASKED if name in test):  # they do not follow from labels
+    for name in (name for name in tested(test) if name not in again):  # they do not follow from labels
         again[name], again["intervals"][name] = test[name], test["intervals"].get(name)
     for name, ends in again["intervals"].items():
         told = test["intervals"].get(name)
@@ -113,7 +118,8 @@ def _with_effects(test: Mapping[str, Any], effects: Mapping[str, float | None] |
     kept = {name: value for name, value in test.items() if effects or name not in {"clusters", "design_effects"}}
     labels, positive = list(test["labels"]), test["positive"]
     chosen = None if positive is None else labels.index(positive)
-    ends = score_intervals(np.array(test["confusion_matrix"], dtype=np.int64), chosen, effects)
+    matrix = np.array(test["confusion_matrix"], dtype=np.int64)
+    ends = dict(test["intervals"]) | score_intervals(matrix, chosen, effects, test["intervals"])
     kept["intervals"] = {name: None if ends[name] is None else list(ends[name] or ()) for name in test["intervals"]}
     return kept | ({"design_effects": dict(effects)} if effects else {})
 
@@ -139,22 +145,6 @@ def _by_scikit_learn(
     columns = precision_recall_fscore_support(truth, call, labels=names, zero_division=np.nan)
     each = [{name: _defined(columns[i][c]) for i, name in enumerate(RATIOS)} for c in names]
     return each, float(accuracy_score(truth, call))
-
-
-def _separation(
-    truth: NDArray[np.int64], probabilities: NDArray[np.floating], chosen: int | None, asked: Sequence[str]
-) -> dict[str, float | None]:
-    """Our metrics of class probabilities; scikit-learn, which adds up in another order, must give them to 1e-9."""
-    from sklearn import metrics
-
-    found = separation_scores(truth, probabilities, chosen, asked)
-    for name in [name for name, value in found.items() if value is not None]:
-        theirs = getattr(metrics, f"{name}_score")
-        scored = range(probabilities.shape[1]) if chosen is None else [chosen]
-        mean = math.fsum(float(theirs(truth == place, probabilities[:, place])) for place in scored) / len(scored)
-        if not math.isclose(mean, found[name] or 0.0, abs_tol=1e-9):
-            raise TrackerError(f"{name}: scikit-learn gives {mean}, tracker.separation {found[name]}; report this")
-    return found
 
 
 def _defined(value: Any) -> float | None:

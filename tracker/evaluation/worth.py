@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.evaluation.ranking import RankedTrial, Ranking
 from tracker.evaluation.scoring import index_labels
-from tracker.metrics import ASKED, METRICS, count_confusion, scores, separation_scores
+from tracker.metrics import asked_scores, metric_of
 
 WON_BY_ONE_ANSWER = {"precision", "recall"}  # whoever always says the class, or once, has them; no vote to beat
 
@@ -52,9 +52,9 @@ def find_unworthy(
     """
     chosen, metric = ranking.rows[0], ranking.objective["metric"]  # whose interval it is
     name, maximize = metric.removeprefix("val_"), ranking.objective["direction"] == "maximize"
-    if name not in METRICS or metric == name:
+    if metric_of(name) is None or metric == name:
         return None
-    if maximize and chosen.value == 0:
+    if maximize and chosen.value == 0 and not name.startswith("neg_"):
         return Unworthy(chosen, metric, None, None)
     if maximize and balanced is not None and balanced[0] > 1 / len(labels):
         return None
@@ -72,9 +72,8 @@ def _vote(
 ) -> float | None:
     """What a model scores on validation that gives each row the shares of the classes among the training rows."""
     shares = np.bincount(train, minlength=classes) / len(train)
-    if METRICS[name].needs == "loss":
+    if name == "loss":
         return -float(np.log(np.maximum(shares, 1e-300))[actual].mean())
-    if name in ASKED:
-        return separation_scores(actual, np.tile(shares, (len(actual), 1)), positive, [name])[name]
     calls = np.full(len(actual), shares.argmax())
-    return scores(count_confusion(actual, calls, classes), positive)[name]
+    scored = asked_scores(actual, calls, np.tile(shares, (len(actual), 1)), positive, [name])
+    return scored[name]

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from tracker.confusion import count_confusion
 from tracker.errors import ConfigError, TrainingError
 from tracker.families.family import OwnFunction
 from tracker.families.own_code import require_arguments, running
 from tracker.families.solo import SoloEngine, SoloFamily
-from tracker.metrics import count_confusion
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
 from tracker.standalone.estimator import TENSOR, class_probabilities, pack, pinned, unpack

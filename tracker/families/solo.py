@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 
+from tracker.confusion import count_confusion
 from tracker.errors import ConfigError, TrainingError
 from tracker.families.costs import Cost, cost_of_module
 from tracker.families.family import OwnFunction
 from tracker.families.steps import Steps, Truth
 from tracker.families.transfer import adopt, frozen_layers, keep_still, layers_of, read_parent
-from tracker.metrics import count_confusion
 from tracker.records import TrialSpec
 from tracker.seeds import AmbientRandomness, derive_seed
 from tracker.standalone.network import ROWS_AT_ONCE, shaped

@@ -13,7 +13,7 @@ from tracker.evaluation.final import SEEDS, seeds_line
 from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
 from tracker.hyperparameters import FAMILIES
-from tracker.metrics import TEST
+from tracker.metrics import tested
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
 from tracker.reporting.facts import Facts
@@ -150,9 +150,7 @@ def test_rows(facts: Facts) -> list[tuple[str, str, str]]:
     if facts.final is None:
         return []
     test = facts.final["test"]
-    return [
-        (name, score(test[name]), between(test["intervals"].get(name)).strip(" ()")) for name in TEST if name in test
-    ]
+    return [(name, score(test[name]), between(test["intervals"].get(name)).strip(" ()")) for name in tested(test)]
 
 
 def over_seeds(facts: Facts) -> str:

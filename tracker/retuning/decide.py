@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config.parts import Promote
-from tracker.metrics import METRICS, direction_of, scores, separation_scores
+from tracker.metrics import METRICS, direction_of, metric_of, scores, separation_scores
 
 DRAWS = 2000
 DRAWS_SORTED = 500  # of metrics that sort all rows for each draw
@@ -104,7 +104,8 @@ def _draws(
     score: Score, generator: np.random.Generator, count: int, metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of both sides (draws, 2): of units drawn with replacement, and with the answers exchanged in half of them."""
-    sorts = METRICS[metric.removeprefix("val_")].needs == "probabilities"
+    row = metric_of(metric.removeprefix("val_"))
+    sorts = row is not None and row.needs == "probabilities"
     draws, part = DRAWS_SORTED if sorts else DRAWS, max(1, AT_ONCE // count)
     drawn, exchanged = [], []
     for start in range(0, draws, part):
@@ -124,9 +125,9 @@ def _scorer(
     count: int,
 ) -> Score:
     """A function from weights and exchanges (draws, units), 1 where the answers are exchanged, to both scores (draws, 2)."""
-    if name not in METRICS:
+    if (row := metric_of(name)) is None:
         raise ValueError(f"{name!r} is none of the metrics that a model can be scored with: {', '.join(METRICS)}")
-    needs, classes = METRICS[name].needs, sides[0].probabilities.shape[1]
+    needs, classes = row.needs, sides[0].probabilities.shape[1]
     if needs == "probabilities":
         return _of_order(name, truth, sides, positive, units)
     if needs == "loss":
@@ -173,7 +174,7 @@ def _of_order(
 def _each(name: str, counts: NDArray[np.float64], classes: int, positive: int | None) -> NDArray[np.float64]:
     """The score of every confusion matrix (draws, classes * classes); equal ones are scored once."""
     distinct, place = np.unique(counts.round().astype(np.int64), axis=0, return_inverse=True)
-    told = [scores(one.reshape(classes, classes), positive)[name] for one in distinct]
+    told = [scores(one.reshape(classes, classes), positive, [name])[name] for one in distinct]
     return np.array(told, dtype=np.float64)[place.ravel()]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from tracker.aggregation import RULE, rows_of_runs
 from tracker.canonical import canonical_json
 from tracker.config import Config, Refinement, Study, pruner_settings
+from tracker.config.metrics import asked_metrics
 from tracker.config.runs import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
-from tracker.metrics import ASKED
 from tracker.records import Proposal, StudySpec, TrialSpec, with_rows
 from tracker.remedies import run_again
 from tracker.sampler_table import GENERATION, SAMPLERS
@@ -286,14 +286,11 @@ def propose_trial(spec: StudySpec, number: int, generation: int, searched: Mappi
 def _training(config: Config, name: str, space: Space) -> dict[str, Any]:
     """What decides training, with the metrics that somebody asks for, and the rule of deciding between two classes."""
     training, threshold = config.training_of(name), config.decision.threshold
-    stopping = training.early_stopping
-    named = {metric.removeprefix("val_") for metric in (config.objective.metric, stopping.monitor if stopping else "")}
     scored = config.objective.metric.removeprefix("val_")
     if threshold == "validation":
         threshold = f"max_{scored if scored in THRESHOLD_SCORES else 'f1'}"
-    asked = [metric for metric in ASKED if metric in named.union(training.metrics)]
     slopes = moved_names(space) if SAMPLERS[config.studies[name].sampler].hypergradients else []
-    told = {"metrics": asked, "threshold": threshold, "hypergradients": slopes}
+    told = {"metrics": asked_metrics(config, name), "threshold": threshold, "hypergradients": slopes}
     return {**training.model_dump(mode="json"), **told}
 
 

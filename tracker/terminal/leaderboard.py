@@ -17,7 +17,7 @@ from tracker.evaluation.reports import check_study_report, environments_of
 from tracker.evaluation.sureness import place, read_sureness
 from tracker.fields import final_report
 from tracker.fields import report as report_shape
-from tracker.metrics import TEST, direction_of
+from tracker.metrics import direction_of, tested
 from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
@@ -228,19 +228,19 @@ def _result_lines(paths: Paths, final: Mapping[str, Any]) -> list[str]:
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     scored = chosen = f"{final['study']}/{final['trial']}"
-    scores = ", ".join(f"{name} {_text(test[name])}" for name in TEST if name in test)
-    tested = [f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows)"]
-    tested += [seeds_line(final[SEEDS])] if SEEDS in final else []
+    scores = ", ".join(f"{name} {_text(test[name])}" for name in tested(test))
+    lines = [f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows)"]
+    lines += [seeds_line(final[SEEDS])] if SEEDS in final else []
     if final["stale"]:
         now = final["stale_because"]["chosen"]
         chosen = f"{now['study']}/{now['trial']}"
         why = "the budget of looks is spent (`tracker looks`)"
-        tested = [f"not scored: {chosen}: {why}", f"last scored: {scored}, another model; {tested[0]}"]
+        lines = [f"not scored: {chosen}: {why}", f"last scored: {scored}, another model; {lines[0]}"]
     sure = read_sureness(paths)
     return [
         f"chosen on validation: {chosen}",
         *([*sure.lines(), *baseline_lines(paths, sure)] if sure else []),
-        *tested,
+        *lines,
     ]
 
 

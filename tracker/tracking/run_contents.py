@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
 from tracker.fields import trial_record as trial_shape
-from tracker.metrics import CURVES, TEST
+from tracker.metrics import CURVES, tested
 from tracker.records import (
     Proposal,
     StudySpec,
@@ -245,7 +245,7 @@ def final_run(store: Store, final_digest: str) -> Run:
     final, created = store.final(final_digest)
     test = final.get("test", {})
     kept = {f"best_{name}": value for name, value in (final.get("validation") or {}).items()}
-    numbers = {f"test_{name}": test.get(name) for name in TEST} | kept
+    numbers = {f"test_{name}": test.get(name) for name in tested(test)} | kept
     for name, told in (final.get("seeds") or {}).items():
         if name != "keys":  # over further seeds of the same configuration
             numbers |= {f"test_{name}_mean": told["mean"], f"test_{name}_sd": told["sd"]}

@@ -12,8 +12,9 @@ import numpy as np
 from safetensors.torch import save
 
 from tracker.canonical import digest_arrays, digest_bytes
+from tracker.confusion import count_confusion
 from tracker.errors import TrainingError
-from tracker.metrics import SCORES, count_confusion, direction_of, scores
+from tracker.metrics import SCORES, direction_of, scores
 from tracker.records import TrialOutcome, TrialSpec, threshold_of
 from tracker.standalone.decision import decide
 from tracker.training.arrays import Arrays

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.metrics import count_confusion, scores, separation_scores
+from tracker.confusion import count_confusion
+from tracker.metrics import asked_scores, scores
 from tracker.records import THRESHOLD
 from tracker.separation import Cuts, best_threshold
 from tracker.standalone.decision import decide
@@ -61,12 +62,12 @@ def validate(log_p: Tensor, y: Tensor, classes: int) -> tuple[list[float], np.nd
 def probability_row(training: Mapping[str, Any], probabilities: np.ndarray, arrays: Arrays) -> dict[str, Any]:
     """What of an epoch needs the class probabilities on validation (rows, classes), where the spec's `training` asks for it.
 
-    The metrics of probabilities; and with a threshold all scores of labels under it, with the threshold where it was
+    The metrics that are asked for; and with a threshold all scores of labels under it, with the threshold where it was
     chosen on these rows. Empty where nothing is asked for: see `needs_probabilities`.
     """
     y, positive = arrays.y_validation, arrays.positive
     row: dict[str, Any] = {}
-    rule = training.get("threshold", "argmax")
+    rule, threshold = training.get("threshold", "argmax"), None
     if rule != "argmax" and positive is not None:
         chosen = isinstance(rule, str)
         cuts = Cuts.of(y == positive, probabilities[:, positive]) if chosen else None
@@ -74,8 +75,11 @@ def probability_row(training: Mapping[str, Any], probabilities: np.ndarray, arra
         confusion = count_confusion(y, decide(probabilities, positive, threshold), arrays.classes)
         row |= {f"val_{name}": value for name, value in scores(confusion, positive).items()}
         row |= {"confusion_matrix": confusion.tolist()} | ({THRESHOLD: threshold} if chosen else {})
-    asked = separation_scores(y, probabilities, positive, training.get("metrics", ()))
-    return row | {f"val_{name}": value for name, value in asked.items()}
+    if names := training.get("metrics", ()):
+        call = decide(probabilities, positive, threshold)
+        asked = asked_scores(y, call, probabilities, positive, names)
+        row |= {f"val_{name}": value for name, value in asked.items()}
+    return row
 
 
 def needs_probabilities(training: Mapping[str, Any]) -> bool:
