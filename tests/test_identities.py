@@ -115,6 +115,7 @@ NEUTRAL_TRAINING = {
     "device": "cpu",
     "numerics": "native",
     "metrics": [],
+    "own_metrics": {},
     "threshold": "argmax",
     "hypergradients": [],
 }

@@ -157,8 +157,7 @@ def tune(
         Store.open(project.paths.store).close()  # a broken store is told before anything takes seconds
     pin_numerics(_numerics(config, study), os.environ, sys.modules)
     start_early(1 if project.cluster else project.workers)
-    opened = _outbox(project, config, []) if deliver else nullcontext()
-    with opened as outbox:  # MLflow loads there while torch loads here
+    with _outbox(project, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there, torch here
         accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
         return _tune(config, study, project, outbox, accept, on_progress, on_delivery)
 
@@ -176,7 +175,7 @@ def _tune(
         from tracker.datasets.training_data import load_training_data
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.store.environments import refuse_other_environment
-        from tracker.studies.fitting import plan_fitting
+        from tracker.studies.fitting import plan_fitting, texts_of
         from tracker.studies.report import put_servings, serving_of, write_reports
         from tracker.studies.runner import run_study
         from tracker.studies.study import Study
@@ -187,7 +186,7 @@ def _tune(
     code = _own_code(config, paths)
     identity, fetch = code.identity if code else None, partial(fetch_model, project.tracking_uri)
     plan = plan_fitting(config, study, data, environment_digest, identity, paths, fetch)
-    about = {**about, "code": code.texts} if code else about
+    about = {**about, **texts_of(paths.root, plan.spec), **({"code": code.texts} if code else {})}
     serving = serving_of(plan.spec.served_data, data)
     with Store.open(paths.store) as store, store.lock(f"study-{study}", STUDY_LOCK_S):
         if not accept_environment:

@@ -122,8 +122,9 @@ _params: Check = named(
         value
     )
 )
+_own = both(named(text), entries({"entry": text}, {}))  # the identity of code of the user's own
 _how_long = {"epochs": optional(whole(1, MOST_EPOCHS)), "device": text, "numerics": text}
-_training = both(named(plain), entries({}, {**_how_long, "hypergradients": many(text)}))
+_training = both(named(plain), entries({}, {**_how_long, "hypergradients": many(text), "own_metrics": named(_own)}))
 _preprocessing = entries({}, {"numeric": named(plain), "categorical": named(plain)})
 _OF_DATA: Mapping[str, Check] = {"preprocessing": _preprocessing, "rows": both(named(plain), _fold)}
 _objective = entries({"metric": text, "direction": one_of("maximize", "minimize")})

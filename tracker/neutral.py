@@ -15,6 +15,7 @@ TRAINING: dict[str, Any] = {
     "device": "cpu",
     "numerics": "native",
     "metrics": [],
+    "own_metrics": {},
     "threshold": "argmax",
     "hypergradients": [],
 }

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
+from tracker.config.model import ENTRY
 from tracker.hyperparameters import FAMILIES
-from tracker.metrics import CURVES, asked_of, how_asked, in_order, is_asked, metric_of, name_fault, needs_number
+from tracker.metrics import (
+    CURVES,
+    WITH_NUMBER,
+    asked_of,
+    how_asked,
+    in_order,
+    is_asked,
+    metric_of,
+    name_fault,
+    needs_number,
+)
 
 if TYPE_CHECKING:
     from tracker.config.settings import Config
 
 
 def _asked(value: Any) -> str:
-    if isinstance(value, str) and is_asked(value):
+    if isinstance(value, str) and (is_asked(value) or re.fullmatch(ENTRY, value)):
         return value
     missing = needs_number(value) if isinstance(value, str) else None
-    raise ValueError(f"{missing}, found {value!r}" if missing else f"expected {how_asked()}, found {value!r}")
+    raise ValueError(
+        f"{missing}, found {value!r}" if missing else f"expected {how_asked()} or module:function, found {value!r}"
+    )
 
 
 Asked = Annotated[str, BeforeValidator(_asked)]
@@ -27,6 +41,8 @@ Asked = Annotated[str, BeforeValidator(_asked)]
 def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     """Our own families compute a fixed set of metrics; the user's own code may yield any."""
     bare = metric.removeprefix("val_")
+    if bare != metric and bare in own_metrics(config):
+        return
     if FAMILIES[config.model.family].metrics == "ours" and not (
         metric in CURVES or (bare != metric and metric_of(bare))
     ):
@@ -45,3 +61,33 @@ def asked_metrics(config: Config, study: str | None = None) -> list[str]:
     stopping = training.early_stopping
     named = [config.objective.metric, stopping.monitor if stopping else ""]
     return in_order([*asked_of(named), *training.metrics])
+
+
+def own_metrics(config: Config, study: str | None = None) -> dict[str, str]:
+    """The entries `module:function` that a study (None: any) asks for, by the function's name, which is the metric's.
+
+    What decides, or stops training early, is asked for though a study has `training.metrics` of its own.
+    """
+    known = {entry.partition(":")[2]: entry for entry in _own_entries(config)}
+    if study is None:
+        return known
+    training = config.training_of(study)
+    named = {config.objective.metric, training.early_stopping.monitor if training.early_stopping else ""}
+    return {name: one for name, one in sorted(known.items()) if one in training.metrics or f"val_{name}" in named}
+
+
+def own_metric_faults(config: Config) -> Iterator[str]:
+    """Functions that could not be told from each other, or from a metric of the table, by their names."""
+    entries: dict[str, str] = {}
+    for entry in _own_entries(config):
+        name = entry.partition(":")[2]
+        if metric_of(name) is not None or name in WITH_NUMBER:
+            yield f"training.metrics: {entry}: there is a metric {name} already; give the function another name"
+        elif entries.setdefault(name, entry) != entry:
+            yield f"training.metrics: {entry} and {entries[name]} are both called {name}; give one another name"
+
+
+def _own_entries(config: Config) -> list[str]:
+    own = (study.training.get("metrics") or () for study in config.studies.values() if study.training)
+    given = [*config.training.metrics, *(metric for metrics in own for metric in metrics)]
+    return [entry for entry in given if isinstance(entry, str) and re.fullmatch(ENTRY, entry)]

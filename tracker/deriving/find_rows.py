@@ -71,17 +71,16 @@ def _altered(splits: Path, name: str, digest: str) -> Iterator[Cause]:
 
 
 def _other_code(spec: TrialSpec, root: Path) -> Iterator[Cause]:
-    """The user's own files, where the family runs them."""
-    if not spec.code:
-        return
-    try:
-        present = read_code(root, spec.code["entry"]).identity
-    except ConfigError as error:
-        yield Cause("code", dict(spec.code), None, str(error))
-        return
-    for name in sorted({*spec.code, *present}):
-        if spec.code.get(name) != present.get(name):
-            yield Cause.of(f"code.{name}", f"your file {name}", spec.code.get(name), present.get(name))
+    """The user's own files, where the family, or a metric, runs them."""
+    for code in filter(None, [spec.code, *spec.training.get("own_metrics", {}).values()]):
+        try:
+            present = read_code(root, code["entry"]).identity
+        except ConfigError as error:
+            yield Cause("code", dict(code), None, str(error))
+            continue
+        for name in sorted({*code, *present}):
+            if code.get(name) != present.get(name):
+                yield Cause.of(f"code.{name}", f"your file {name}", code.get(name), present.get(name))
 
 
 def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, Any], root: Path) -> str:
@@ -93,7 +92,8 @@ def _remedy(missing: Sequence[Cause], spec: TrialSpec, provenance: Mapping[str, 
         kept = (
             " (its text is in the trial's record.json in MLflow, under provenance.code)" if "code" in provenance else ""
         )
-        files = ", ".join(sorted(set(spec.code) - {"entry"}))
+        own = [spec.code, *spec.training.get("own_metrics", {}).values()]
+        files = ", ".join(sorted({name for code in own for name in code} - {"entry"}))
         return f"put {files} back as it was{kept}"
     commit = str(provenance.get("commit") or "")[:12]
     if not commit:

@@ -280,13 +280,15 @@ class _Link:
         return {path.name: path.read_bytes()} if path.is_file() else {}
 
     def texts(self, root: Path | None, spec: TrialSpec) -> Mapping[str, str] | None:
-        """The user's own code behind a trial, as it is read here, once. Raises ConfigError."""
-        entry = spec.code.get("entry")
-        if entry is None or root is None:
+        """The user's own code behind a trial and its metrics, as it is read here, once. Raises ConfigError."""
+        own = [spec.code, *spec.training.get("own_metrics", {}).values()]
+        entries = [code["entry"] for code in own if "entry" in code]
+        if root is None or not entries:
             return None
-        if entry not in self._texts:
-            self._texts[entry] = read_code(root, entry).texts
-        return self._texts[entry]
+        for entry in entries:
+            if entry not in self._texts:
+                self._texts[entry] = read_code(root, entry).texts
+        return {place: text for entry in entries for place, text in self._texts[entry].items()}
 
 
 def _differs(node: Mapping[str, Any]) -> str:

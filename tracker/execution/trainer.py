@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tracker.canonical import canonical_json
 from tracker.errors import ConfigError, TrackerError
 from tracker.families.family import OwnFunction, open_family, start_training
 from tracker.families.own_code import OwnCode, code_from, load, read_code
+from tracker.families.own_metrics import OwnMetric, metrics_of
 from tracker.hyperparameters import FAMILIES
 from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.surroundings.environment import environment
@@ -52,6 +54,7 @@ class Trainer:
         self._arrays, self._root, self._clock = arrays, root, clock
         self._rows_of = rows_of
         self._loaded: dict[tuple[str, str], tuple[OwnCode, OwnFunction]] = {}
+        self._metrics_read: dict[bytes, Mapping[str, OwnMetric]] = {}
         self._held: dict[str, Training] = {}
         self._environments: dict[tuple[str, str], str] = {}
 
@@ -122,6 +125,8 @@ class Trainer:
         usable = len(checkpoints) == len(segments) and len({checkpoint.epoch for checkpoint in checkpoints}) == 1
         specs = [segment.spec for segment in segments]
         arrays = self._arrays if self._rows_of is None else self._rows_of(specs[0])
+        if any(spec.training.get("own_metrics") for spec in specs):
+            arrays = replace(arrays, metrics={name: one for spec in specs for name, one in self._metrics(spec).items()})
         return start_training(specs, arrays, own, checkpoints if usable else None)
 
     def _environment(self, spec: TrialSpec) -> str:
@@ -135,6 +140,12 @@ class Trainer:
             return None, nullcontext()
         code, function = self.own_function(spec.family, spec.code)
         return function, code.importable()
+
+    def _metrics(self, spec: TrialSpec) -> Mapping[str, OwnMetric]:
+        wanted = canonical_json(spec.training.get("own_metrics", {}))
+        if wanted not in self._metrics_read:
+            self._metrics_read[wanted] = metrics_of(self._root, spec)
+        return self._metrics_read[wanted]
 
     def own_function(self, family: str, identity: Mapping[str, str]) -> tuple[OwnCode, OwnFunction]:
         """The user's function of that identity. Raises ConfigError where its files are others by now."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, TrainingError
 from tracker.families.costs import Cost, cost_of_lanes
 from tracker.families.family import OwnFunction
 from tracker.families.mlp_lanes import MlpLanes
@@ -26,7 +26,7 @@ from tracker.training.arrays import Arrays, Tables, take
 from tracker.training.augment import Augmentation, Mix
 from tracker.training.augment import fault as augmentation_fault
 from tracker.training.draws import draw_batches
-from tracker.training.engine import Epoch, Kept
+from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import (
     class_weights,
     mean_losses,
@@ -109,8 +109,8 @@ class MlpEngine:
     def prepare(self) -> None:
         """All is there from the start."""
 
-    def run_epoch(self) -> list[Epoch]:
-        """Trains every lane on all rows once and scores it on validation."""
+    def run_epoch(self) -> list[Epoch | Ended]:
+        """Trains every lane on all rows once and scores it on validation; a lane whose own metrics raise has failed."""
         losses = self._train_epoch()
         self.epoch += 1
         classes, count = self.arrays.classes, len(self.arrays.y_validation)
@@ -120,7 +120,7 @@ class MlpEngine:
         for plateau, spec, val_loss in zip(self.plateaus, self.specs, val_losses, strict=True):
             plateau.take(spec.params, val_loss)
         rows = [validation_row(*row, self.arrays.positive) for row in zip(losses, val_losses, confusions, strict=True)]
-        return [Epoch(row | self._of_probabilities(lane) | self._hypergradients(lane)) for lane, row in enumerate(rows)]
+        return [self._answer(lane, row) for lane, row in enumerate(rows)]
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Copies values and predictions of these lanes."""
@@ -176,6 +176,12 @@ class MlpEngine:
 
     def close(self) -> None:
         """Memory alone is held."""
+
+    def _answer(self, lane: int, row: dict[str, Any]) -> Epoch | Ended:
+        try:
+            return Epoch(row | self._of_probabilities(lane) | self._hypergradients(lane))
+        except TrainingError as error:
+            return Ended(str(error))
 
     def _of_probabilities(self, lane: int) -> dict[str, Any]:
         training = self.specs[lane].training

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config, Data, read_yaml
+from tracker.config.metrics import own_metrics
 from tracker.errors import ConfigError
 from tracker.remedies import find_dvc
 
@@ -148,12 +149,13 @@ def dvc_text(source: str, code: Iterable[str] = ()) -> str:
 
 
 def code_files(config: Config, root: Path) -> list[str]:
-    """The files of the user's own code that `model.entry` leads to, from the project's folder; they are part of keys."""
-    if config.model.entry is None:
+    """The files of the user's own code that `model.entry` and metrics lead to, from the project's folder; they are in keys."""
+    entries = [entry for entry in (config.model.entry, *own_metrics(config).values()) if entry is not None]
+    if not entries:
         return []
     from tracker.families.own_code import read_code
 
-    return sorted(source.place for source in read_code(root, config.model.entry).sources.values())
+    return sorted({source.place for entry in entries for source in read_code(root, entry).sources.values()})
 
 
 def write_new(root: Path, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:

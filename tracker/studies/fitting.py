@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tracker.config import Config
+from tracker.config.metrics import own_metrics
 from tracker.errors import ConfigError, TrainingError
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import open_family
+from tracker.families.own_metrics import identify_metrics, metrics_of
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
+from tracker.records import StudySpec
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import Fetch, keep_parent
 from tracker.studies.plan import Planner, StudyPlan, corners, plan_study, refuse_labels, refuse_shape
@@ -30,12 +34,20 @@ def plan_fitting(
 ) -> StudyPlan:
     """The study of that name, ready to run; a parent's weights lie where it is trained from. Raises InputError."""
     parent = keep_parent(config, paths, data.labels, fetch)
-    plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), parent)
+    metrics = identify_metrics(paths.root, own_metrics(config, study))
+    plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), parent, metrics)
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)
     if parent and FAMILIES[plan.spec.family].entry is None:
         _refuse_parent(plan, data)
     return plan
+
+
+def texts_of(root: Path, spec: StudySpec) -> dict[str, Any]:
+    """What is recorded beside the runs of a study: each file of its metrics by its place; nothing where it has none."""
+    found = metrics_of(root, spec)
+    texts = {place: text for one in found.values() for place, text in one.code.texts.items()}
+    return {"metrics": texts} if texts else {}
 
 
 def _refuse_parent(plan: StudyPlan, data: TrainingData) -> None:

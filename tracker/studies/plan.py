@@ -11,7 +11,7 @@ from typing import Any
 from tracker.aggregation import RULE, rows_of_runs
 from tracker.canonical import canonical_json
 from tracker.config import Config, Refinement, Study, pruner_settings
-from tracker.config.metrics import asked_metrics
+from tracker.config.metrics import asked_metrics, own_metrics
 from tracker.config.runs import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
@@ -63,17 +63,18 @@ def plan_study(
     code: Mapping[str, str] | None = None,
     find: Find | None = nowhere,
     parent: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Mapping[str, str]] | None = None,
 ) -> StudyPlan:
     """The study of that name; `code` is the identity of the user's own code, where the family has such.
 
-    `parent` is that of the weights that networks begin with.
+    `parent` is that of the weights that networks begin with, `metrics` those of the user's own metrics, by name.
 
     `find` finds the trials around which the space of a refinement shrinks. With None it is planned over the whole space,
     which says about how long it takes and has not the key that it will have.
 
     Raises NotFoundError, also where a refinement comes before what it refines, or SpaceError with every fault of its space.
     """
-    spec = study_spec(config, name, data, environment, code, find, parent)
+    spec = study_spec(config, name, data, environment, code, find, parent, metrics)
     try:
         total = open_sampler(spec).total
     except SpaceError as error:
@@ -92,6 +93,7 @@ def study_spec(
     code: Mapping[str, str] | None = None,
     find: Find | None = nowhere,
     parent: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Mapping[str, str]] | None = None,
 ) -> StudySpec:
     """What decides the proposals of the study of that name. Raises as `plan_study` does, but for what its sampler finds."""
     if name not in config.studies:
@@ -101,7 +103,7 @@ def study_spec(
     try:
         space, refines = compile_space(config.space_of(name), config.hyperparameters, family), dict[str, Any]()
         if isinstance(study, Refinement) and find is not None:
-            base = plan_study(config, study.refine, data, environment, code, find, parent)
+            base = plan_study(config, study.refine, data, environment, code, find, parent, metrics)
             space, refines = _refined(study, base, find)
         return StudySpec(
             name=name,
@@ -109,7 +111,7 @@ def study_spec(
             sampler=_sampler(config, name) | _enqueued(config, name, space),
             space=space.canonical(),
             fixed=without_neutral(family, space.fixed),
-            training=_training(config, name, space),
+            training=_training(config, name, space, metrics or {}),
             objective=config.objective.model_dump(mode="json"),
             generation=study.generation or default_generation(study.sampler) or _decided_in(study),
             seed=derive_seed(config.seed, "study", name),
@@ -159,13 +161,14 @@ def plan_studies(
     code: Mapping[str, str] | None = None,
     find: Find | None = nowhere,
     parent: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, StudyPlan]:
     """All studies by name; the faults of all of them together."""
     plans: dict[str, StudyPlan] = {}
     faults: list[str] = []
     for name in config.studies:
         try:
-            plans[name] = plan_study(config, name, data, environment, code, find, parent)
+            plans[name] = plan_study(config, name, data, environment, code, find, parent, metrics)
         except InputError as error:
             faults += error.faults
     if faults:
@@ -283,14 +286,22 @@ def propose_trial(spec: StudySpec, number: int, generation: int, searched: Mappi
     return Planner(spec).propose(number, generation, searched)
 
 
-def _training(config: Config, name: str, space: Space) -> dict[str, Any]:
+def _training(config: Config, name: str, space: Space, metrics: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """What decides training, with the metrics that somebody asks for, and the rule of deciding between two classes."""
     training, threshold = config.training_of(name), config.decision.threshold
     scored = config.objective.metric.removeprefix("val_")
     if threshold == "validation":
         threshold = f"max_{scored if scored in THRESHOLD_SCORES else 'f1'}"
     slopes = moved_names(space) if SAMPLERS[config.studies[name].sampler].hypergradients else []
-    told = {"metrics": asked_metrics(config, name), "threshold": threshold, "hypergradients": slopes}
+    own = {
+        one: dict(metrics[one]) for one in own_metrics(config, name)
+    }  # KeyError: a key without code would be of any code
+    told = {
+        "metrics": asked_metrics(config, name),
+        "own_metrics": own,
+        "threshold": threshold,
+        "hypergradients": slopes,
+    }
     return {**training.model_dump(mode="json"), **told}
 
 

@@ -182,7 +182,7 @@ def _curves(best: Trial | None) -> str:
     history: tuple[Mapping[str, Any], ...] = best.outcome.history if best else ()
     """A line per epoch: both losses, which the plots of `dvc` read, and what else it was told, ours before others."""
     told = {name: None for entry in history for name in entry if name not in {"epoch", "confusion_matrix"}}
-    ours = [name for name in CURVES if name in told or name.endswith("loss")]
+    ours = [name for name in CURVES if name in told or name in {"train_loss", "val_loss"}]
     names = ("epoch", *ours, *(name for name in told if name not in CURVES))
     rows = [",".join("" if entry.get(name) is None else repr(entry[name]) for name in names) for entry in history]
     return "\n".join([",".join(names), *rows]) + "\n"

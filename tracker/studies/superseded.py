@@ -9,9 +9,11 @@ from typing import Any
 
 from tracker.canonical import parse_canonical
 from tracker.config import Config, Refinement
+from tracker.config.metrics import own_metrics
 from tracker.datasets.training_data import identify_data
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
+from tracker.families.own_metrics import identify_metrics
 from tracker.paths import Paths
 from tracker.records import StudySpec, record_from
 from tracker.remedies import project_folder, stage_command
@@ -78,6 +80,7 @@ def _why(
             code,
             finished_in(paths),
             last.parent if parent is None else parent,
+            identify_metrics(paths.root, own_metrics(config, path.stem)),
         )
     except TrackerError:
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tracker.aggregation import runs_per_trial
 from tracker.columns import align
 from tracker.config import Refinement
+from tracker.config.metrics import own_metrics
 from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
@@ -17,6 +18,7 @@ from tracker.execution.cohorts import MOST_LANES, form_cohorts
 from tracker.execution.trainer import Segment, load_own
 from tracker.families.costs import Cost
 from tracker.families.family import open_family
+from tracker.families.own_metrics import identify_metrics
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
@@ -47,7 +49,8 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     plans: dict[str, StudyPlan] = {}
     try:
         look_for_parent(config, paths)
-        plans = plan_studies(config, {}, "forecast", code, None)
+        metrics = identify_metrics(paths.root, own_metrics(config))
+        plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
         refuse_labels(plans.values(), list(report.labels))
         refuse_shape(plans.values(), report.shape or ())
     except InputError as error:

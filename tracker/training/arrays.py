@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from tracker.standalone.mlp import multiple_of_8
+
+OwnMetric = Callable[[np.ndarray, np.ndarray], float | None]  # of true places and class probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Arrays:
     (1, 8, 8), channels, height and width of an image, or (8, 3), steps and channels of a sequence; empty: a row of a table.
     With `mask` the last channel of a sequence is 1 for each step that is there, else 0. `parents` is the folder of the
     weights that runs may begin with, or its files by name. Where rows of validation only rank (`x_selection`), all that
-    happens in training sees the others alone.
+    happens in training sees the others alone. `metrics` are those of the user's own that runs ask for, by name.
     """
 
     x_train: np.ndarray
@@ -39,6 +41,7 @@ class Arrays:
     blocks: tuple[int, ...] = ()
     x_selection: np.ndarray | None = None
     y_selection: np.ndarray | None = None
+    metrics: Mapping[str, OwnMetric] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -63,7 +63,8 @@ def probability_row(training: Mapping[str, Any], probabilities: np.ndarray, arra
     """What of an epoch needs the class probabilities on validation (rows, classes), where the spec's `training` asks for it.
 
     The metrics that are asked for; and with a threshold all scores of labels under it, with the threshold where it was
-    chosen on these rows. Empty where nothing is asked for: see `needs_probabilities`.
+    chosen on these rows. Empty where nothing is asked for: see `needs_probabilities`. Raises TrainingError where a metric of
+    the user's own does.
     """
     y, positive = arrays.y_validation, arrays.positive
     row: dict[str, Any] = {}
@@ -79,12 +80,15 @@ def probability_row(training: Mapping[str, Any], probabilities: np.ndarray, arra
         call = decide(probabilities, positive, threshold)
         asked = asked_scores(y, call, probabilities, positive, names)
         row |= {f"val_{name}": value for name, value in asked.items()}
-    return row
+    own = training.get("own_metrics", {})
+    return row | {f"val_{name}": arrays.metrics[name](y, probabilities) for name in own}
 
 
 def needs_probabilities(training: Mapping[str, Any]) -> bool:
     """Whether `probability_row` has anything to tell."""
-    return bool(training.get("metrics")) or training.get("threshold", "argmax") != "argmax"
+    return (
+        bool(training.get("metrics") or training.get("own_metrics")) or training.get("threshold", "argmax") != "argmax"
+    )
 
 
 def validation_row(
