@@ -161,8 +161,11 @@ def test_no_knob_is_added_without_a_neutral_value() -> None:
 
 
 def test_every_training_entry_but_epochs_has_a_neutral_value() -> None:
-    """Those of params.yaml, with the rule of `decision` and what a sampler asks for, and those of the table are the same."""
-    assert {*Training.model_fields, *Decision.model_fields, "hypergradients"} == {"epochs", *neutral.TRAINING}
+    """Those of params.yaml, with what `decision`, a sampler and own metrics add, and those of the table are the same."""
+    assert {*Training.model_fields, *Decision.model_fields, "hypergradients", "own_metrics"} == {
+        "epochs",
+        *neutral.TRAINING,
+    }
 
 
 def test_every_preprocessing_setting_has_a_neutral_value() -> None:
@@ -179,7 +182,7 @@ def test_neutral_values_are_values_that_can_be_given() -> None:
             assert knob.neutral is None or (knob.fault(knob.neutral), knob.typed(knob.neutral)) == (None, knob.neutral)
     entries = {name: value for name, value in neutral.TRAINING.items() if name in Training.model_fields}
     rule = Decision(threshold=neutral.TRAINING["threshold"]).model_dump(mode="json")
-    asked = {"hypergradients": neutral.TRAINING["hypergradients"]}
+    asked = {name: neutral.TRAINING[name] for name in ("hypergradients", "own_metrics")}
     assert neutral.TRAINING == Training(**entries).model_dump(mode="json", exclude={"epochs"}) | rule | asked
     assert neutral.PREPROCESSING == Preprocessing(**neutral.PREPROCESSING).model_dump(mode="json")
 
@@ -424,7 +427,10 @@ TRAININGS = st.builds(
     metrics=st.sampled_from([(), ("roc_auc",)]),
 )
 RULES = st.sampled_from(["argmax", "max_f1", 0.25]).map(lambda rule: {"threshold": rule})
-ASKED = st.sampled_from([[], ["learning_rate"]]).map(lambda names: {"hypergradients": names})
+OWN_METRICS = [{}, {"gain": {"entry": "costs:gain", "costs.py": "a" * 64}}]
+ASKED = st.fixed_dictionaries(
+    {"hypergradients": st.sampled_from([[], ["learning_rate"]]), "own_metrics": st.sampled_from(OWN_METRICS)}
+)
 TRAININGS = st.tuples(TRAININGS.map(lambda training: training.model_dump(mode="json")), RULES, ASKED).map(
     lambda parts: parts[0] | parts[1] | parts[2]
 )

@@ -28,6 +28,7 @@ TRAINING = {
     "metrics": [],
     "threshold": "argmax",
     "hypergradients": [],
+    "own_metrics": {},
 }
 DATA = {
     "train": "a" * 64,

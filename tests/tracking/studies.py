@@ -32,6 +32,7 @@ TRAINING = {
     "metrics": [],
     "threshold": "argmax",
     "hypergradients": [],
+    "own_metrics": {},
 }
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}
