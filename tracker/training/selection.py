@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from tracker.metrics import count_confusion
+from tracker.confusion import count_confusion
 from tracker.records import THRESHOLD, TrialSpec
 from tracker.training.arrays import Arrays
 from tracker.training.losses import probability_row, validation_row
