@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.studies.project import PARAMS, SmallProject, make_config, make_table
+from tracker.confusion import count_confusion
 from tracker.datasets.training_data import read_clusters, read_ranking
 from tracker.deriving.judge_final import reproduce_final
 from tracker.deriving.judge_project import verify_pipeline
@@ -21,7 +22,7 @@ from tracker.evaluation.compare import compare
 from tracker.evaluation.paired_trials import compare_trials
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import train
-from tracker.metrics import count_confusion, scores
+from tracker.metrics import scores
 from tracker.reporting.facts import collect
 from tracker.reporting.sure_words import chosen_on
 from tracker.standalone.load import load_model
