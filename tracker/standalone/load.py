@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ OTHERS = {
     "transform",
     "writings",
 }  # files beside this one that are no family
-FAMILIES = tuple(sorted({path.stem for path in Path(__file__).parent.glob("[a-z]*.py")} - OTHERS))
+BESIDE = pkgutil.iter_modules(importlib.import_module(str(__package__)).__path__)  # in a folder as in a zip file
+FAMILIES = tuple(sorted({module.name for module in BESIDE} - OTHERS))
 
 
 class StandaloneModel:

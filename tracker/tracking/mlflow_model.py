@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import shutil
 import warnings
+import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -59,12 +61,13 @@ class ModelTemplate:
             input_example=example_frame(serving),
             pip_requirements=requirements(family),
         )
+        archive = _zip(self._folder / "code" / package.name).relative_to(self._folder)
         self._files = {
             path.relative_to(self._folder): path.read_bytes()
             for path in sorted(self._folder.rglob("*"))
             if path.is_file() and path.name not in {"MLmodel", "model.json"}
         }
-        self._description = _with_blanks(self._folder / "MLmodel")
+        self._description = _describe(self._folder / "MLmodel", archive)
 
     def write(self, folder: Path, run_id: str, created: float, description: Mapping[str, Any], weights: bytes) -> None:
         """Writes the model of a trial; `created` are Unix seconds. Equal arguments give equal bytes."""
@@ -106,10 +109,27 @@ def _save(**model: Any) -> None:
             ) from error
 
 
-def _with_blanks(path: Path) -> str:
-    """The MLmodel file with a mark where each trial has something of its own; writing YAML anew costs a millisecond."""
+def _zip(package: Path) -> Path:
+    """The loader as one file, from which Python imports as from a folder: to a server, each file of each model is a request.
+
+    Stored, not compressed, and without times, so that equal loaders give equal bytes.
+    """
+    archive = package.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(package.iterdir()):
+            file.writestr(zipfile.ZipInfo(f"{package.name}/{path.name}"), path.read_bytes())
+    shutil.rmtree(package)
+    return archive
+
+
+def _describe(path: Path, archive: Path) -> str:
+    """The MLmodel file with its loader's place, and a mark where each trial has something of its own.
+
+    Writing YAML anew costs a millisecond, so a trial fills in the marks.
+    """
     model = Model.load(str(path))
     model.artifact_path = "model"
+    model.flavors["python_function"]["code"] = archive.as_posix()  # what MLflow puts on the path of modules
     for name, blank in _BLANKS.items():
         setattr(model, name, blank)
     model.save(str(path))
@@ -168,7 +188,7 @@ def _is_gap(cell: Any) -> bool:
 def _copy_sources(folder: Path, family: str) -> Path:
     """The loader as a package whose name tells its content, so that models of two releases open in one process.
 
-    Only what opens a model of the family goes along: to a server, each file of each model is a request.
+    Only what opens a model of the family goes along.
     """
     origin = Path(tracker.standalone.__file__).parent
     names = sorted(f"{name}.py" for name in _needed(origin, ["__init__", "load", family]))

@@ -14,7 +14,7 @@ CONNECTIONS = 8  # MLflow's client keeps ten open
 def upload(repository: ArtifactRepository, folder: Path) -> None:
     """Uploads every file below a folder; when it returns, all are there. Raises what MLflow raises for the first that is not.
 
-    A model is some fifteen files, and a server answers many at once. Other places have clients that do this themselves.
+    A model is some ten files, and a server answers many at once. Other places have clients that do this themselves.
     """
     if not isinstance(repository, HttpArtifactRepository):
         repository.log_artifacts(str(folder))
