@@ -23,7 +23,7 @@ from tracker.sampler_table import SAMPLERS
 
 DEFAULT = Path(__file__).parent.parent / "params.yaml"
 STUDIES = {"random": {"sampler": "random", "trials": 3, "search_space": {"batch_size": [16, 32]}}}
-UNKNOWN = "unknown entry; docs/reference/params.md lists those there are"
+UNKNOWN = "unknown entry; did you mean "
 
 
 def read(text: str):
@@ -170,7 +170,22 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("sections", "fault"),
     [
-        ({"sed": 1}, f"sed: {UNKNOWN}"),
+        ({"sed": 1}, f"sed: {UNKNOWN}seed?"),
+        ({"compare": {"zzz": 1}}, "compare.zzz: unknown entry; there are test_looks, "),
+        ({"search_space": {"forbid": []}}, "search_space.forbid: expected at least one value, found none"),
+        ({"search_space": {"forbid": [{"units": []}]}}, "search_space.forbid[0].units: expected at least one value"),
+        (
+            {"search_space": {"forbid": [{"units": {"above": 64, "below": 32}}]}},
+            "search_space.forbid[0].units: nothing is above 64 and below 32",
+        ),
+        (
+            {"search_space": {"class_weights": ["balanced", {"yes": 2}]}},
+            "search_space.class_weights: expected values, or combinations of values, found both; {'yes': 2} is no value",
+        ),
+        (
+            {"search_space": {"class_weights": {"yes": 2}}},
+            "search_space.class_weights: expected a value, a list of values, or {low: number, high: number}, found",
+        ),
         ({"training": {"epoch": 3}}, f"training.epoch: {UNKNOWN}"),
         ({"search_space": {"dropout": {"low": 0, "high": 0.5, "stp": 0.1}}}, f"search_space.dropout.stp: {UNKNOWN}"),
         ({"seed": "2026"}, "seed: expected a whole number, found '2026'"),
@@ -202,7 +217,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ),
         ({"hyperparameters": {"units": [8]}}, "hyperparameters.units: 1 values for 2 hidden_layers"),
         ({"search_space": {"lr": [1, 2]}}, "search_space.lr: unknown; this family knows hidden_layers, units"),
-        ({"search_space": {"dropout": []}}, "search_space.dropout.choices: expected at least one value, found none"),
+        ({"search_space": {"dropout": []}}, "search_space.dropout: expected at least one value, found none"),
         ({"search_space": {"dropout": {}}}, "search_space.dropout.value: missing"),
         ({"search_space": {"dropout": {"low": 0.1}}}, "search_space.dropout.high: missing"),
         (
@@ -290,7 +305,7 @@ def test_files_that_cannot_be_read(tmp_path):
             "studies.s.pruner.name: expected 'median', 'halving', 'hyperband', 'patient', ",
         ),
         (study(pruner={"name": "threshold"}), "studies.s.pruner: pruner threshold needs worst: a value worse than"),
-        (study(pruner="median"), "studies.s.pruner: expected entries, name: value, found 'median'"),
+        (study(pruner=3), "studies.s.pruner: expected entries, name: value, found 3"),
         (
             study(pruner={"name": "median", "patience": 3}),
             "studies.s.pruner.patience: unknown; median knows n_startup_trials, n_warmup_steps, interval_steps, n_min",
@@ -397,7 +412,7 @@ def test_with_replaces_one_entry():
     ("path", "value", "fault"),
     [
         ("studies.tpe.trials", 0, "studies.tpe.trials: expected greater than or equal to 1, found 0"),
-        ("training.epoch", 3, f"training.epoch: {UNKNOWN}"),
+        ("training.epoch", 3, f"training.epoch: {UNKNOWN}epochs?"),
         ("seed.root", 3, "seed.root: seed holds a value, not entries"),
         ("studies.new.trials", 3, "studies.new.sampler: missing"),
     ],
@@ -429,6 +444,7 @@ def test_a_pruner_is_written_out_whole():
     assert {} == settings_of() == settings_of(pruner=None)
     assert {"name": "median", **optunas} == settings_of(pruner={"name": "median"})
     given = {"name": "median", "n_warmup_steps": 3.0, "n_startup_trials": 0}
+    assert {"name": "median", **optunas} == settings_of(pruner="median")  # a name alone
     assert {**optunas, **given, "n_warmup_steps": 3} == settings_of(pruner=given)
     assert int is type(settings_of(pruner=given)["n_warmup_steps"])
 

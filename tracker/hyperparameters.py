@@ -252,6 +252,20 @@ def with_neutral(family: str, params: Mapping[str, Value]) -> dict[str, Value]:
     return {**{name: value for name, value in params.items() if name not in knobs}, **present}
 
 
+def with_unsaid(params: Mapping[str, Value], names: Iterable[str]) -> dict[str, Value]:
+    """The parameters of a trial as people read them: those of `names` that go unsaid at their neutral value are put back.
+
+    A study that searches `augment_shift` from 0 has trials whose records do not name it; a table shows a 0 there, no gap.
+    """
+    later = {name: knob for row in FAMILIES.values() for name, knob in row.knobs.items() if knob.since is not None}
+    unsaid = {
+        name: knob.neutral
+        for name in names
+        if name not in params and (knob := later.get(name)) is not None and _has_effect(knob, params)
+    }
+    return {**params, **{name: value for name, value in unsaid.items() if value is not None}}
+
+
 def numerics_of(family: str, params: Mapping[str, Any]) -> int:
     """The version of a family's arithmetic that trains these parameters: it is in their keys."""
     row = FAMILIES[family]

@@ -99,6 +99,18 @@ def test_only_what_lies_in_the_space_is_taken(ran: SmallProject, tmp_path: Path)
         import_optuna(ran.config, source, None, "tpe", 10)
 
 
+def test_their_names_become_ours(ran: SmallProject, tmp_path: Path) -> None:
+    """A name that they call otherwise is renamed as it is read, and the beginning of a study's name is enough."""
+    source = foreign(tmp_path / "other.db", **{"theirs-0123": [0.05], "others": [0.2]})
+    renamed = import_optuna(ran.config, source, "theirs", None, 10, ["learning_rate=rate"])[0]
+    assert ["enqueue:", '  - {"rate":0.05}'] == renamed[1:]
+    with pytest.raises(NotFoundError, match="theirs-0123 has no lr; it has learning_rate"):
+        import_optuna(ran.config, source, "theirs", None, 10, ["lr=rate"])
+    for wrong in ("lr", "=lr", "lr="):
+        with pytest.raises(InputError, match="expected theirs=ours"):
+            import_optuna(ran.config, source, "theirs", None, 10, [wrong])
+
+
 def test_what_is_no_storage_is_told_and_left_alone(ran: SmallProject, tmp_path: Path) -> None:
     """A file that is not there is not made; a database of something else gets no table; several studies are named."""
     absent = tmp_path / "absent.db"

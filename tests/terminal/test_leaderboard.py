@@ -79,6 +79,23 @@ def test_hyperparameters_rise_whatever_they_are(reports: Path) -> None:
     assert "grid/0" == order(leaderboard(reports, None, "momentum"))[0]
 
 
+def test_a_neutral_value_that_a_record_leaves_out_is_shown(reports: Path) -> None:
+    """Where one trial names `augment_shift`, another that leaves it out had 0 of it; without one nothing is added."""
+    assert {False} == {"augment_shift" in row for row in leaderboard(reports, None, "value")}
+    told = json.loads((reports / "tpe.json").read_text())
+    told["trials"][0]["params"]["augment_shift"] = 2
+    told["trials"][2]["params"]["optimizer"] = "adam"
+    told["trials"][2]["key"] = "0" * 64
+    told["trials"][3]["params"] |= {"nesterov": True, "optimizer": "sgd"}
+    (reports / "tpe.json").write_text(json.dumps(told))
+    rows = {f"{row['study']}/{row['trial']}": row for row in leaderboard(reports, None, "value")}
+    assert {"grid/0": 0, "grid/1": 0, "tpe/0": 2, "tpe/1": 0, "tpe/2": 0, "tpe/3": 0} == {
+        name: row["augment_shift"] for name, row in rows.items()
+    }
+    assert "nesterov" not in rows["tpe/2"]
+    assert 0 == read_trial(Paths.of(reports.parents[1], {}), "tpe/2")["params"]["augment_shift"]
+
+
 def test_what_cannot_be_listed_is_said(reports: Path) -> None:
     """Unknown names, unknown columns and files that are no reports are faults of the input."""
     with pytest.raises(InputError, match="nothing is called 'val_f2'; there are study, trial, state, value"):
@@ -104,6 +121,8 @@ def test_a_trial_is_named_by_study_and_number(reports: Path, place: str) -> None
 
 def test_a_trial_that_is_not_there(reports: Path) -> None:
     """The message says which numbers there are."""
+    with pytest.raises(NotFoundError, match="`tracker show final` shows the run"):
+        read_trial(Paths.of(reports.parents[1], {}), "confirm.refit/0")
     with pytest.raises(NotFoundError, match="tpe has no trial 9; it has 0 to 3"):
         read_trial(Paths.of(reports.parents[1], {}), "tpe/9")
 

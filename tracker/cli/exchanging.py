@@ -42,6 +42,9 @@ def import_(
     wanted: Annotated[
         str | None, typer.Option("--for", metavar="NAME", help="A study of params.yaml: only what its space has.")
     ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A name that they call otherwise; may be repeated.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, the best first.")] = 10,
 ) -> None:
     """Print what an Optuna study tried as YAML for studies.NAME.enqueue; its scores are not believed."""
@@ -49,6 +52,6 @@ def import_(
     with loading():
         from tracker.project.exchange import import_optuna
 
-    lines, notes = import_optuna(read_config(), source, study, wanted, limit)
+    lines, notes = import_optuna(read_config(), source, study, wanted, limit, rename or ())
     say("\n".join(lines))
     note(notes)

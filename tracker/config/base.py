@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 EXPECTED = {
     "bool_type": "expected true or false",
@@ -17,12 +19,36 @@ EXPECTED = {
     "string_type": "expected text, in quotes if it looks like something else",
     "tuple_type": "expected a list",
 }
+UNKNOWN = "unknown_entry"
 
 
 class Part(BaseModel):
     """Entries that belong together; none can be changed, and none is unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_names(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """What an unknown entry could have been is known here alone."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            known = [entry.alias or name for name, entry in cls.model_fields.items()]
+            told = [_told(item, known) for item in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, told) from None
+
+
+def _told(item: Any, known: Collection[str]) -> InitErrorDetails:
+    """A fault as pydantic takes it; of an entry that is not known here, with the names that are."""
+    kind, loc = item["type"], item["loc"]
+    if kind == "extra_forbidden" and len(loc) == 1:
+        close = get_close_matches(str(loc[0]), known, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        kind = PydanticCustomError(UNKNOWN, f"unknown entry; {meant}")
+    elif kind == UNKNOWN:
+        kind = PydanticCustomError(UNKNOWN, item["msg"])
+    return InitErrorDetails(type=kind, loc=loc, input=item["input"], ctx=item.get("ctx", {}))
 
 
 def raise_faults(faults: Mapping[str, bool]) -> None:
@@ -53,8 +79,8 @@ def faults_of(error: ValidationError) -> Iterator[str]:
 
 
 def _message(kind: str, message: str, found: Any) -> str:
-    if kind == "extra_forbidden":
-        return "unknown entry; docs/reference/params.md lists those there are"
+    if kind == UNKNOWN:
+        return message
     if kind == "missing":
         return "missing"
     if kind == "value_error":

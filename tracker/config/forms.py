@@ -90,6 +90,7 @@ class Fixed(Part):
 
 Form = Range | Choice | Fixed
 RULES = "<rules>"  # no place that a message would name
+FORMS = {"low", "high", "choices", "value", RULES}  # one of these names makes entries a form
 FORBID = "forbid"  # the one name of a search space that is no hyperparameter
 
 
@@ -98,9 +99,14 @@ def _test(value: Any) -> Any:
     if isinstance(value, Mapping):
         if not value or value.keys() - {"above", "below"}:
             raise ValueError(
-                f"expected a value, a list of values, {{above: number}} or {{below: number}}, found {value!r}"
+                f"expected a value, a list of values, {{above: number}}, {{below: number}} or both, found {value!r}"
             )
-        return {end: _number(number) for end, number in value.items()}
+        ends = {end: _number(number) for end, number in value.items()}
+        if ends.get("above", -math.inf) >= ends.get("below", math.inf):
+            raise ValueError(f"nothing is above {ends['above']:g} and below {ends['below']:g}")
+        return ends
+    if isinstance(value, list | tuple) and not value:
+        raise ValueError("expected at least one value, found none")
     return tuple(_scalar(one) for one in value) if isinstance(value, list | tuple) else _scalar(value)
 
 
@@ -117,10 +123,17 @@ class Forbid(Part):
 
 
 def _long_form(value: Any) -> Any:
-    if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
-        return {RULES: tuple(value)}
     if isinstance(value, list | tuple):
-        return {"choices": tuple(value)}
+        mappings = [one for one in value if isinstance(one, Mapping)]
+        if not value:
+            raise ValueError("expected at least one value, found none")
+        if mappings and len(mappings) < len(value):
+            raise ValueError(
+                f"expected values, or combinations of values, found both; {mappings[0]!r} is no value to search"
+            )
+        return {RULES: tuple(value)} if mappings else {"choices": tuple(value)}
+    if isinstance(value, Mapping) and value and not value.keys() & FORMS:
+        raise ValueError(f"expected a value, a list of values, or {{low: number, high: number}}, found {dict(value)!r}")
     return value if isinstance(value, Mapping | Part) else {"value": value}
 
 

@@ -251,6 +251,11 @@ class Pruner(Part):
         return self.model_extra or {}
 
 
+def _named(value: Any) -> Any:
+    """A pruner's name alone stands for all its defaults."""
+    return {"name": value} if isinstance(value, str) else value
+
+
 class Study(Part):
     """One study: a sampler over the common search space or its own."""
 
@@ -266,7 +271,7 @@ class Study(Part):
     cross_validation: CrossValidation | None = None
     reshuffle: Literal["per_trial"] | None = None
     refit: bool = False
-    pruner: Pruner | None = None
+    pruner: Annotated[Pruner | None, BeforeValidator(_named)] = None
     stop: Stop | None = None
     timeout: int | None = Field(default=None, ge=1, le=10**9)
     max_failed_trials: int | None = Field(default=8, ge=1)

@@ -11,7 +11,7 @@ from tracker.canonical import digest_table
 from tracker.config import Preprocessing
 from tracker.datasets.storage import read_document, read_frame
 from tracker.errors import DataError
-from tracker.remedies import run_again
+from tracker.remedies import has_dvc, run_again, stage_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,6 +179,11 @@ def label_codes(frame: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray[An
 
 def _read_documents(splits: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     again = run_again(splits, "split")
+    if not splits.is_dir():
+        first = "" if has_dvc(splits) else f"{run_again(splits, 'prepare')}, then "
+        raise DataError(
+            f"{splits}: the table is not split yet; {first}{stage_command(splits, 'split') if first else again}"
+        )
     manifest = read_document(splits / "manifest.json", "splits", again)
     schema = read_document(splits / "schema.json", "schema", again)
     from tracker.canonical import digest

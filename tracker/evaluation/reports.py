@@ -59,3 +59,8 @@ def environments_of(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, tup
         if report.get("mixed"):
             mixed[name] = len(report["mixed"])
     return found, mixed
+
+
+def named_params(reports: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The hyperparameters that any trial of these reports names, in their order."""
+    return list(dict.fromkeys(name for report in reports for trial in report["trials"] for name in trial["params"]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tracker.canonical import canonical_json
 from tracker.deriving.find_study import find_study
-from tracker.errors import NotFoundError, SpaceError
+from tracker.errors import InputError, NotFoundError, SpaceError
 from tracker.paths import Paths
 
 if TYPE_CHECKING:
@@ -31,12 +31,17 @@ def export_optuna(config: Config, paths: Paths, target: str, names: Collection[s
 
 
 def import_optuna(
-    config: Config, source: str, study: str | None, wanted: str | None, limit: int
+    config: Config,
+    source: str,
+    study: str | None,
+    wanted: str | None,
+    limit: int,
+    renamed: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
     """YAML for `studies.NAME.enqueue` of what an Optuna study tried, best first, and notes on what was left out.
 
     With `wanted`, a study of params.yaml, only what lies in its space is taken. Scores stay where they are: each
-    configuration is run again here. Raises NotFoundError, InputError.
+    configuration is run again here. `renamed` are pairs `theirs=ours` of names. Raises NotFoundError, InputError.
     """
     from tracker.search.enqueued import searched_from
     from tracker.search.foreign import foreign_configurations
@@ -44,7 +49,12 @@ def import_optuna(
 
     if wanted is not None and wanted not in config.studies:
         raise NotFoundError(f"no study {wanted} in params.yaml; there are {', '.join(config.studies)}")
+    names = _pairs(renamed)
     name, found = foreign_configurations(_address(source), study)
+    if unknown := [one for one in names if not any(one in given for given in found)]:
+        there = ", ".join(dict.fromkeys(one for given in found for one in given))
+        raise NotFoundError(f"--rename: {name} has no {', '.join(unknown)}; it has {there}")
+    found = [{names.get(one, one): value for one, value in given.items()} for given in found]
     taken, notes = [], []
     space = None
     if wanted is not None:
@@ -60,6 +70,13 @@ def import_optuna(
     called = canonical_json(name[:100]).decode()  # a newline in it would end the comment
     lines = [f"# what {called} tried, best first by its own scores; put it under studies.{wanted or 'NAME'}"]
     return [*lines, "enqueue:", *(f"  - {canonical_json(one).decode()}" for one in taken[:limit])], notes
+
+
+def _pairs(renamed: Sequence[str]) -> dict[str, str]:
+    pairs = dict(one.partition("=")[::2] for one in renamed)
+    if any(not theirs or not ours for theirs, ours in pairs.items()):
+        raise InputError(f"--rename: expected theirs=ours, for example lr=learning_rate; found {' '.join(renamed)}")
+    return pairs
 
 
 def _address(target: str) -> str:

@@ -17,8 +17,9 @@ from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import was_scored
-from tracker.evaluation.reports import read_study_report
+from tracker.evaluation.reports import named_params, read_study_report
 from tracker.fields import retune
+from tracker.hyperparameters import with_unsaid
 from tracker.paths import Paths
 from tracker.records import Trial
 from tracker.remedies import run_again
@@ -181,7 +182,8 @@ def collect(paths: Paths, config: Config) -> Facts:
     ranking = read_report(path, run_again(paths.root, "compare"))
     names = [name for name in config.studies if (paths.study_reports / f"{name}.json").is_file()]
     studies = {name: read_study_report(paths.study_reports / f"{name}.json", paths.models) for name in names}
-    rows = [_row(name, trial) for name, report in studies.items() for trial in report["trials"]]
+    params = named_params(studies.values())
+    rows = [_row(name, trial, params) for name, report in studies.items() for trial in report["trials"]]
     records = {name: paths.models / name / "trials.jsonl" for name in names}
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
     final, withheld = _final(paths.reports / "final.json")
@@ -222,8 +224,9 @@ def _ranges(told: Sequence[tuple[float, float]]) -> list[tuple[str, list[float]]
     return [(f"{part[0][0]:.3g} to {part[-1][0]:.3g}", [score for _, score in part]) for part in parts]
 
 
-def _row(study: str, trial: Mapping[str, Any]) -> Row:
-    named = {name: trial[name] for name in ("number", "state", "value", "params", "metrics", "epochs")}
+def _row(study: str, trial: Mapping[str, Any], names: Sequence[str]) -> Row:
+    named = {name: trial[name] for name in ("number", "state", "value", "metrics", "epochs")}
+    named["params"] = with_unsaid(trial["params"], names)
     return Row(study=study, best_epoch=trial.get("best_epoch"), reason=trial.get("reason"), **named)
 
 

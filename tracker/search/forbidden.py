@@ -17,6 +17,7 @@ from tracker.search.space import Space
 from tracker.seeds import bit_generator
 
 if TYPE_CHECKING:
+    from tracker.records import StudySpec
     from tracker.sampler_table import SamplerRow
     from tracker.search.samplers import Sampler, Searched, Told
 
@@ -31,8 +32,8 @@ class AllowedSampler:
     that it proposed has failed, so that it leaves that region.
     """
 
-    def __init__(self, space: Space, row: SamplerRow, seed: int, make: Callable[[], Sampler]) -> None:
-        self._space, self._row, self._seed = space, row, seed
+    def __init__(self, space: Space, row: SamplerRow, spec: StudySpec, make: Callable[[], Sampler]) -> None:
+        self._space, self._row, self._spec = space, row, spec
         self._make, self._inner = make, make()
         self.generation_size, self.total = self._inner.generation_size, self._inner.total
         self._past: list[tuple[int, Sequence[Mapping[str, Any]], Sequence[Told]]] = []
@@ -44,7 +45,11 @@ class AllowedSampler:
         proposed = self._inner.propose(generation, count, start)
         self._replaced = {place for place, one in enumerate(proposed) if self._space.forbidding(one)}
         for place in self._replaced:
-            proposed[place] = redrawn(self._space, proposed[place], self._seed, start + place, self._row.learns)
+            number = start + place
+            try:
+                proposed[place] = redrawn(self._space, proposed[place], self._spec.seed, number, self._row.learns)
+            except SpaceError as error:
+                raise SpaceError(f"studies.{self._spec.name}: {error}") from None
         if self._replaced and self._row.learns and self._row.rebuilds:
             self._replaced = set()
             self._inner = self._make()

@@ -21,14 +21,16 @@ SQLITE = "sqlite:///"
 def foreign_configurations(storage: str, name: str | None) -> tuple[str, list[dict[str, Any]]]:
     """The name of a study in an Optuna storage, and the distinct parameters of its completed trials, best first.
 
-    Without a name it is the one that there is. Several objectives are in the order of trials. Raises NotFoundError where
-    the storage or the study is not there, InputError where it cannot be read. A file is never made or changed.
+    Without a name it is the one that there is; the beginning of a name does where no other begins so. Several objectives are
+    in the order of trials. Raises NotFoundError where the storage or the study is not there, InputError where it cannot be
+    read. A file is never made or changed.
     """
     _refuse_absent(storage)
     with _reading(storage), optuna_border():
         names = optuna.get_all_study_names(storage)
-        wanted = name if name is not None else names[0] if len(names) == 1 else None
-        if wanted is None or wanted not in names:
+        alike = [one for one in names if one.startswith(name or "")]
+        wanted = name if name in names else alike[0] if len(alike) == 1 else None
+        if wanted is None:
             found = f"no study {name}" if name else f"{len(names)} studies"
             raise NotFoundError(f"{storage}: {found}; say which: {', '.join(names) or 'there are none'}")
         study = optuna.load_study(study_name=wanted, storage=storage)

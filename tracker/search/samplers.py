@@ -108,7 +108,7 @@ def open_sampler(spec: StudySpec) -> Sampler:
 
     def make() -> Sampler:
         row = row_of(spec.sampler["name"])
-        return AllowedSampler(space, row, spec.seed, bare) if space.clauses and row.space else bare()
+        return AllowedSampler(space, row, spec, bare) if space.clauses and row.space else bare()
 
     first = spec.sampler.get("enqueue")
     return EnqueuedSampler(first, make) if first else make()

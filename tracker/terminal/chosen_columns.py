@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.errors import InputError
+from tracker.evaluation.reports import named_params
 
 ALWAYS = ("study", "trial")
 EVERYTHING = "all"
@@ -32,7 +33,7 @@ def usual_columns(rows: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[s
     there = dict.fromkeys(name for row in rows for name in row)
     objectives = {report["objective"]["metric"] for report in reports}
     objective = next(iter(objectives)) if len(objectives) == 1 else "value"
-    params = {name for report in reports for trial in report["trials"] for name in trial["params"]}
+    params = set(named_params(reports))
     metrics = {name for report in reports for trial in report["trials"] for name in trial["metrics"]}
     alike = {name for name in params if len({repr(row.get(name)) for row in rows}) == 1 and len(rows) > 1}
     dull = {"state"} if all(row["state"] == "complete" for row in rows) else set()

@@ -13,10 +13,11 @@ from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import SEEDS, seeds_line, was_scored
-from tracker.evaluation.reports import check_study_report, environments_of
+from tracker.evaluation.reports import check_study_report, environments_of, named_params
 from tracker.evaluation.sureness import place, read_sureness
 from tracker.fields import final_report
 from tracker.fields import report as report_shape
+from tracker.hyperparameters import with_unsaid
 from tracker.metrics import direction_of, tested
 from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
@@ -65,7 +66,8 @@ def leaderboard(
         if not present:
             raise NotFoundError("; ".join(superseded_note(superseded, folder, "list them with `tracker runs --all`")))
         reports = present
-    rows = [_row(report, trial, whole) for report in reports for trial in report["trials"]]
+    names = named_params(reports)
+    rows = [_row(report, trial, names, whole) for report in reports for trial in report["trials"]]
     for row in rows:
         if row["study"] in superseded:
             row["superseded"] = superseded[row["study"]]
@@ -127,6 +129,8 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     Raises NotFoundError.
     """
     study, _, number = place.rpartition("/")
+    if study.startswith("confirm."):
+        raise NotFoundError(f"{place} confirms a choice; `tracker show final` shows the run of it that is scored")
     if not study or not number.isdecimal():
         raise InputError(f"expected STUDY/NUMBER, for example tpe/42, or final; found {place!r}")
     report = read_reports(paths.study_reports, study)[0]
@@ -138,7 +142,8 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     sure = read_sureness(paths, [report])
     about = sure.about(study, int(number)) if sure else None
     own = {} if about is None else {"place": about}
-    return {"study": study, **trial, **told, **own, "history": _history(paths, study, trial["key"])}
+    params = with_unsaid(trial["params"], named_params([report]))
+    return {"study": study, **trial, **told, **own, "params": params, "history": _history(paths, study, trial["key"])}
 
 
 def describe_trial(found: Mapping[str, Any]) -> list[str]:
@@ -269,12 +274,11 @@ def sparkline(values: Sequence[float | None]) -> str:
     )
 
 
-def _row(report: Mapping[str, Any], trial: Mapping[str, Any], whole: bool) -> dict[str, Any]:
+def _row(report: Mapping[str, Any], trial: Mapping[str, Any], names: Collection[str], whole: bool) -> dict[str, Any]:
     row = {"study": report["study"], "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
     row |= dict(trial["metrics"])
-    row |= {
-        name: canonical_json(v).decode() if isinstance(v, list | dict) else v for name, v in trial["params"].items()
-    }
+    params = with_unsaid(trial["params"], names)
+    row |= {name: canonical_json(v).decode() if isinstance(v, list | dict) else v for name, v in params.items()}
     why = why_unranked(trial["state"], trial["value"], report["objective"]["metric"], trial.get("reason"))
     if why is not None:
         row.setdefault("reason", why if whole or len(why) <= SHORT else f"{why[: SHORT - 1]}…")
