@@ -8,7 +8,7 @@ import io
 import pytest
 
 from tracker.datasets.load import read_table
-from tracker.shown import csv_cell, one_line, shown
+from tracker.shown import counted, csv_cell, one_line, shown
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,11 @@ def test_labels_that_are_formulas_come_from_a_table_and_go_into_one_as_text(tmp_
     read = read_table("x.csv", tmp_path)["kind"].tolist()
     assert labels == read
     assert ["'=cmd|'/c calc'!A0", "'@SUM(1+1)*cmd", "spam"] == [csv_cell(label) for label in read]
+
+
+def test_a_number_has_its_noun() -> None:
+    """One has no s; thousands are set apart."""
+    assert ["0 epochs", "1 epoch", "2 epochs", "1,200 rows"] == [
+        *(counted(number, "epoch") for number in range(3)),
+        counted(1200, "row"),
+    ]

@@ -1,4 +1,4 @@
-"""How data is shown: control characters as escapes, cells of a CSV file as no formula of a spreadsheet."""
+"""How data is shown: control characters as escapes, numbers with their noun, cells of a CSV file as no formula."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def shown(text: str) -> str:
 def one_line(text: str) -> str:
     """The same of a name, a label, a value: it is part of a line, so that it cannot end one."""
     return _BREAKS.sub(lambda found: ascii(found[0])[1:-1], shown(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, as people say it: 1 epoch, 3 epochs, 1,200 rows."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def csv_cell(text: str) -> str:

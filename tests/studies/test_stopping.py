@@ -56,10 +56,10 @@ def test_a_plateau_is_generations_without_a_better_value() -> None:
 
 def test_a_budget_is_reached_by_a_whole_generation() -> None:
     """Six epochs a generation: 12 are reached by the second, 13 by the third; the beginning of a generation ends nothing."""
-    assert [None, "12 epochs were trained of 12"] == heard([1, 2, 3, 4], epochs=12)
-    assert [None, None, "18 epochs were trained of 13"] == heard([1, 2, 3, 4, 5, 6], epochs=13)
+    assert [None, "12 of 12 epochs were trained"] == heard([1, 2, 3, 4], epochs=12)
+    assert [None, None, "18 of 13 epochs were trained"] == heard([1, 2, 3, 4, 5, 6], epochs=13)
     assert [None, None, None] == heard([1, 2, 3, 4, 5], epochs=13)
-    assert ["6 epochs were trained of 6"] == heard([1, 2], epochs=6, plateau=1)
+    assert ["6 of 6 epochs were trained"] == heard([1, 2], epochs=6, plateau=1)
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,9 @@ def test_a_study_that_is_not_there_or_short(ran: tuple[SmallProject, StudyResult
     with pytest.raises(NotFoundError, match="no study grid"):
         read_study_shown(project.paths, "grid")
     project.report(project.run(project.plan("random")))
-    lines = list(describe_study(read_study_shown(project.paths, "random")))
+    found = read_study_shown(project.paths, "random")
+    found["search_space"]["forbid"] = [{"optimizer": ["sgd", "adam"], "learning_rate": {"above": 0.1, "below": 1}}]
+    lines = list(describe_study(found))
+    assert "forbidden optimizer sgd or adam with learning_rate above 0.1 and below 1" in lines
     assert "importances need ten trials with different values" in lines
     assert ["searched", "values"] == lines[1].split()

@@ -31,6 +31,7 @@ from tracker.datasets.schema import Column, as_text
 from tracker.datasets.shaped import shape_faults
 from tracker.datasets.window import Forgetting, forget
 from tracker.errors import ConfigError, DataError
+from tracker.shown import counted
 
 OFF = 0.05  # a split this far from the fraction asked for is worth a warning
 MANY_ALIKE = 0.5  # a table in which fewer rows than this are different is worth one, too
@@ -326,8 +327,8 @@ def _held(settings: Split, table: Table, label: str) -> str:
     """How many rows a class has, and in how many groups they are."""
     held = table.codes == table.labels.index(label)
     rows, groups = int(held.sum()), len(np.unique(table.names[held]))
-    within = f", in {groups} group{'s' if groups > 1 else ''}" if settings.method == "group" else ""
-    return f"{rows} row{'s' if rows > 1 else ''} in all{within}"
+    within = f", in {counted(groups, 'group')}" if settings.method == "group" else ""
+    return f"{counted(rows, 'row')} in all{within}"
 
 
 def _remedy(settings: Split, division: Division, salts: Path) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from tracker.datasets.limits import MAX_COLUMNS, check_size
 from tracker.datasets.load_arrays import table_of
 from tracker.errors import DataError
+from tracker.shown import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,4 +139,4 @@ def _picture(content: bytes, place: str) -> np.ndarray[Any, Any]:
 
 def _size(image: np.ndarray[Any, Any]) -> str:
     channels, height, width = image.shape
-    return f"{height} x {width} with {channels} channel{'s' if channels > 1 else ''}"
+    return f"{height} x {width} with {counted(channels, 'channel')}"

@@ -14,6 +14,7 @@ from tracker.evaluation.prefer import preferred_lines, preferred_words
 from tracker.evaluation.ranking import Ranking, ranking_json
 from tracker.paths import Paths
 from tracker.search.space import assemble, compile_space
+from tracker.shown import counted
 
 Row = Mapping[str, Any]
 ELSEWHERE = "; another run of it is scored: `tracker show final`"
@@ -84,7 +85,7 @@ class Sureness:
             lines += [*self._confirmed(told), *([] if self.refit else [self._served(told)])]
         if (told := self.refit) is not None:
             lines.append(
-                f"refit:    trained on train and validation for {told['epochs']} epochs, the median of its folds"
+                f"refit:    trained on train and validation for {counted(told['epochs'], 'epoch')}, the median of its folds"
             )
             lines.append("          it is what is scored and served: `tracker show final`, reports/confirm/model")
         return lines

@@ -23,6 +23,7 @@ from tracker.hyperparameters import with_unsaid
 from tracker.paths import Paths
 from tracker.records import Trial
 from tracker.remedies import run_again
+from tracker.shown import counted
 from tracker.studies.adopt import read_study
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Facts:
     def kept(self) -> str:
         """How long the choice was trained, as found: its epochs, those of each fold, or what its refit has."""
         if (refit := self.ranking.get("refit")) is not None:
-            return f"trained once more on train and validation for {refit['epochs']} epochs, the median of its folds"
+            return f"trained once more on train and validation for {counted(refit['epochs'], 'epoch')}, the median of its folds"
         if self.scored_on != "validation":
             return "a training per fold; the model is that of the first"
         best = "?" if self.chosen.best_epoch is None else self.chosen.best_epoch

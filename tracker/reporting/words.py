@@ -17,6 +17,7 @@ from tracker.metrics import tested
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
 from tracker.reporting.facts import Facts
+from tracker.shown import counted
 
 LOOK_ANYWAY = "tracker compare --test --anyway"
 
@@ -183,7 +184,7 @@ def methods(facts: Facts) -> str:
         f"early stopping on {stopping.monitor} with patience {stopping.patience}" if stopping else "no early stopping"
     )
     once = FAMILIES[config.model.family].fitted_once
-    lengths = "fitted once" if once else f"trained for at most {config.training.epochs} epochs with {ends}"
+    lengths = "fitted once" if once else f"trained for at most {counted(config.training.epochs, 'epoch')} with {ends}"
     rows = ", ".join(f"{told['rows']} {name}" for name, told in facts.splits.items())
     space = ", ".join(facts.searched())
     sentence = (
@@ -194,7 +195,7 @@ def methods(facts: Facts) -> str:
         f"{facts.criterion} was chosen."
     )
     if (refit := facts.ranking.get("refit")) is not None:
-        sentence += f" It was trained once more on train and validation, for {refit['epochs']} epochs."
+        sentence += f" It was trained once more on train and validation, for {counted(refit['epochs'], 'epoch')}."
     if facts.final is None:
         return f"{sentence} The test rows were not opened."
     final, test = facts.final, facts.final["test"]

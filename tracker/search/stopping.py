@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from tracker.records import StudySpec, Trial
+from tracker.shown import counted
 
 
 class Stopping:
@@ -30,9 +31,9 @@ class Stopping:
         self._best = max(best, self._best)
         self._epochs += sum(outcome.epochs for trial in trials for outcome in trial.outcomes)
         if self._budget is not None and self._epochs >= self._budget:
-            return f"{self._epochs:,} epochs were trained of {self._budget:,}"
+            return f"{self._epochs:,} of {counted(self._budget, 'epoch')} were trained"
         if self._plateau is not None and self._since >= self._plateau:
-            return f"{self._since} generations brought no better value"
+            return f"{counted(self._since, 'generation')} brought no better value"
         return None
 
 

@@ -23,6 +23,7 @@ from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
+from tracker.shown import counted
 from tracker.studies.parent import look_for_parent
 from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels, refuse_shape
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
@@ -96,7 +97,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
 def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
     """What is to be said of studies: configurations that repeat, spaces that are not known yet."""
     yield from (
-        f"warning: {name}: {plan.trials} trials, {plan.distinct} distinct configuration{'s' if plan.distinct > 1 else ''}: the "
+        f"warning: {name}: {plan.trials} trials, {counted(plan.distinct, 'distinct configuration')}: the "
         "others repeat them with other seeds; search more, or say repeats, which gives each configuration several"
         for name, plan in plans.items()
         if plan.distinct

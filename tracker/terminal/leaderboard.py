@@ -23,7 +23,7 @@ from tracker.ordering import Standing, best_first, why_unranked
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
 from tracker.remedies import fetch_again, has_git, run_again, stage_command
-from tracker.shown import one_line
+from tracker.shown import counted, one_line
 from tracker.studies.superseded import superseded_note
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -87,9 +87,7 @@ def leaderboard(
 
 def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[str, int]) -> list[str]:
     """What to say below trials of several environments, or of studies whose name ran in another one before."""
-    notes = [
-        f"{name}: mixed, before in {count} other environment{'s' if count > 1 else ''}" for name, count in mixed.items()
-    ]
+    notes = [f"{name}: mixed, before in {counted(count, 'other environment')}" for name, count in mixed.items()]
     if len(environments) > 1:
         groups = "; ".join(f"{digest[:12]}: {', '.join(names)}" for digest, names in environments.items())
         notes.append(

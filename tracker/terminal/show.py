@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tracker.errors import StudyFailed
 from tracker.ordering import first_reason
 from tracker.remedies import stage_command
+from tracker.shown import counted
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -91,7 +92,7 @@ def study_summary(study: Study) -> str:
     parts = [f"{study.name}: {len(trials)} trials"]
     distinct = len({trial.spec.configuration for trial in trials})
     if StudyPlan(study.result.spec, len(trials)).distinct:
-        parts.append(f"{distinct} distinct configuration{'s' if distinct > 1 else ''}")
+        parts.append(counted(distinct, "distinct configuration"))
     if study.result.replayed:
         parts.append(f"{study.result.replayed} of them from the store")
     counts = {state: sum(trial.state == state for trial in trials) for state in ("pruned", "failed")}
@@ -108,7 +109,7 @@ def study_summary(study: Study) -> str:
         f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
     )
     if study.mixed:
-        parts.append(f"mixed: before in {len(study.mixed)} other environment{'s' if len(study.mixed) > 1 else ''}")
+        parts.append(f"mixed: before in {counted(len(study.mixed), 'other environment')}")
     why = first_reason(trial.why_unranked(metric) for trial in trials)
     lines = [", ".join(parts), *([f"  why: {why}"] if why else []), *map("  {}".format, epochs_note(study.result))]
     return "\n".join(lines)

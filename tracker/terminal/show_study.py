@@ -60,12 +60,23 @@ def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
         own = [shares[method].get(entry["name"]) for method in METHODS if shares[method]]
         rows.append((entry["name"], _values(entry), *("" if share is None else f"{share:.1%}" for share in own)))
     yield from align(rows) if len(rows) > 1 else []
-    yield from (f"forbidden {clause}" for clause in found["search_space"].get("forbid", []))
+    yield from (f"forbidden {_clause(clause)}" for clause in found["search_space"].get("forbid", []))
     yield from (f"{method:<9} {words}" for method, words in METHODS.items() if shares[method])
     if not any(shares.values()):
         yield "importances need ten trials with different values"
     yield f"key       {found['key']}"
     yield f"again     tracker verify {found['study']}"
+
+
+def _clause(clause: Mapping[str, Any]) -> str:
+    """A forbidden combination, in words."""
+    return " with ".join(f"{name} {_test(test)}" for name, test in clause.items())
+
+
+def _test(test: Any) -> str:
+    if isinstance(test, Mapping):
+        return " and ".join(f"{end} {number:g}" for end, number in test.items())
+    return " or ".join(map(str, test))
 
 
 def _values(entry: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tracker.shown import counted
+
 if TYPE_CHECKING:
     from tracker.deriving.verdict import Verdict
 
@@ -54,11 +56,11 @@ def _counted(found: Verdict) -> str:
 def _compared(found: Verdict) -> str:
     """What of a trial is the same."""
     if found.state == "identical":
-        return f" ({found.epochs} epochs, predictions, weights {str(found.weights)[:12]})"
+        return f" ({counted(found.epochs, 'epoch')}, predictions, weights {str(found.weights)[:12]})"
     if found.state != "equivalent" or found.first_difference is None:
         return ""
     reach = f"{found.first_difference.largest:.3g}, at most {found.tolerance:g}"
-    return f" ({found.epochs} epochs, kept epoch, predicted labels; the largest deviation of any metric is {reach})"
+    return f" ({counted(found.epochs, 'epoch')}, kept epoch, predicted labels; the largest deviation of any metric is {reach})"
 
 
 def _listed_causes(found: Verdict) -> list[str]:
