@@ -17,7 +17,7 @@ from tracker.config import Config, load_config, parse_config
 from tracker.errors import NotFoundError
 from tracker.evaluation.details import Called, detail
 from tracker.paths import Paths
-from tracker.reporting.charts import factor
+from tracker.reporting.charts import factor, parallel_coordinates
 from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
@@ -124,6 +124,18 @@ def test_an_axis_is_logarithmic_where_the_search_was() -> None:
     assert ">0.001<" not in straight
     assert ">0.001<" in logged
     assert ">0.06971<" in factor("x", [0.06971355151110359, 0.1], [0.5, 0.6], "f1", None)
+
+
+def test_a_zero_stands_at_the_end_of_a_log_axis() -> None:
+    """The defaults' weight decay of 0 does not press all other values into a corner; the axis says where 0 is."""
+    values, scores = [0.0, *(10.0**-place for place in range(2, 10))], [0.5 + place / 20 for place in range(9)]
+    drawn, straight = (factor("x", values, scores, "f1", 0, log=log) for log in (True, False))
+    assert {">0<", ">0.0001<", ">0.01<"} <= {f">{text}<" for text in re.findall(">([^<>]+)<", drawn)}
+    assert ">0.0001<" not in straight
+    rows, good = list(map(list, zip(values, scores, strict=True))), [True] + [False] * 8
+    lines, straight = (parallel_coordinates(["x"], rows, good, "f1", logged) for logged in (["x"], []))
+    assert lines != straight
+    assert ">0.01<" in lines
 
 
 def test_spaces_of_studies_are_told_without_a_common_one(paths: Paths, config: Config) -> None:

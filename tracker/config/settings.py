@@ -193,13 +193,12 @@ def _counted_faults(config: Config) -> Iterator[str]:
     rule, share, family = config.compare.prefer, config.split.selection, config.model.family
     if rule != "best" and family not in COUNTED:
         yield (
-            f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}; those of family {family} are known to its "
-            "code alone; take it out"
+            f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}, and not those of family {family}; take it out"
         )
     if share and family not in COUNTED:
         yield (
-            f"split.selection: scores networks of {', '.join(COUNTED)} on rows that only rank; family {family} has code of "
-            "your own; take it out"
+            f"split.selection: scores networks of {', '.join(COUNTED)} on rows that only rank, and none of family {family}; "
+            "take it out"
         )
     for name, study in config.studies.items():
         if share and (study.cross_validation is not None or study.reshuffle is not None):

@@ -75,8 +75,8 @@ def factor(
     with open_figure(NARROW) as (figure, axes):
         if numbers and len(set(values)) > FEW:
             places: Sequence[float] = [float(value) for value in values]
-            if log and min(places) > 0:
-                _log_axis(axes)
+            if log and max(places) > 0:
+                places = _log_axis(axes, places)
         else:
             told = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
             kinds = sorted(set(told), key=_natural)
@@ -135,7 +135,7 @@ def parallel_coordinates(
         for side in axes.spines.values():
             side.set_visible(False)
         axes.grid(visible=False)
-        return svg_of(figure, f"parallel coordinates of {', '.join(names)} and {metric}; the best tenth stands out")
+        return svg_of(figure, f"parallel coordinates of {', '.join(names)} and {metric}; the best stand out")
 
 
 @contextmanager
@@ -203,13 +203,22 @@ def _scatter(axes: Axes, x: Sequence[float], y: Sequence[float], series: int, ev
     axes.set_ylim(low - margin, high + margin)
 
 
-def _log_axis(axes: Axes) -> None:
-    """Powers of ten as plain numbers: formulas are not read, so that a dollar in somebody's label is one."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+def _log_axis(axes: Axes, values: Sequence[float]) -> list[float]:
+    """Where values stand on a log axis: a 0, such as the defaults have, at its left end, which says so.
 
+    Powers of ten are plain numbers: formulas are not read, so that a dollar in somebody's label is one.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    least = min(value for value in values if value > 0)
+    edge = least / 3
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if min(values) <= 0:
+        tens = range(math.ceil(math.log10(least)), math.floor(math.log10(max(values))) + 1)
+        axes.xaxis.set_major_locator(FixedLocator([edge, *(10.0**ten for ten in tens)]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if value == edge else f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    return [value if value > 0 else edge for value in values]
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -259,15 +268,21 @@ def _scaled(values: Sequence[Any], log: bool) -> tuple[list[float], str, str]:
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         low, high = min(known), max(known)
-        log = log and low > 0
-        ends = (math.log(low), math.log(high)) if log else (low, high)
-        span = (ends[1] - ends[0]) or 1.0
-        places = [0.0 if value is None else ((math.log(value) if log else value) - ends[0]) / span for value in values]
+        if log and high > 0:
+            known, values = _logarithms(known), _logarithms(values)
+        least, span = min(known), (max(known) - min(known)) or 1.0
+        places = [0.0 if value is None else (value - least) / span for value in values]
         return places, f"{low:.3g}", f"{high:.3g}"
     kinds = sorted({str(value) for value in known}, key=_natural)
     last = max(len(kinds) - 1, 1)
     places = [0.0 if value is None else kinds.index(str(value)) / last for value in values]
     return places, kinds[0] if kinds else "", kinds[-1] if kinds else ""
+
+
+def _logarithms(values: Sequence[Any]) -> list[Any]:
+    """Logarithms of numbers; gaps stay, and 0 stands a step below the least that has one."""
+    least = min(math.log(value) for value in values if value is not None and value > 0)
+    return [None if value is None else math.log(value) if value > 0 else least - 1 for value in values]
 
 
 def _spread(number: int) -> float:

@@ -40,6 +40,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_COORDINATES = 9  # axes that fit a page
 SHOWN_METRICS = ("val_loss", "val_accuracy", "val_f1")
 GOOD = 0.1  # share of trials that stand out
+MOST_GOOD = 25  # lines that stand out: more hide each other
 
 
 def write_page(paths: Paths, config: Config) -> list[Path]:
@@ -107,7 +108,7 @@ def _charts(facts: Facts) -> dict[str, str]:
     names = list(facts.searched())[:MOST_COORDINATES]
     if names:
         rows = [[*(_place(row.params.get(name)) for name in names), row.value] for row in facts.ranked]
-        good = [place < max(1, round(GOOD * len(rows))) for place in range(len(rows))]
+        good = [place < min(MOST_GOOD, max(1, round(GOOD * len(rows)))) for place in range(len(rows))]
         charts["parallel"] = parallel_coordinates(
             names, rows, good, facts.metric, [name for name in names if facts.is_logged(name)]
         )
