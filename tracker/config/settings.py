@@ -193,7 +193,7 @@ def _counted_faults(config: Config) -> Iterator[str]:
     rule, share, family = config.compare.prefer, config.split.selection, config.model.family
     if rule != "best" and family not in COUNTED:
         yield (
-            f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}, and not those of family {family}; take it out"
+            f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}, not those of {family}; take it out"
         )
     if share and family not in COUNTED:
         yield (
