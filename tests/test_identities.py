@@ -116,6 +116,7 @@ NEUTRAL_TRAINING = {
     "numerics": "native",
     "metrics": [],
     "own_metrics": {},
+    "robustness": None,
     "threshold": "argmax",
     "hypergradients": [],
 }

@@ -29,6 +29,7 @@ TRAINING = {
     "threshold": "argmax",
     "hypergradients": [],
     "own_metrics": {},
+    "robustness": None,
 }
 DATA = {
     "train": "a" * 64,

@@ -16,6 +16,7 @@ TRAINING: dict[str, Any] = {
     "numerics": "native",
     "metrics": [],
     "own_metrics": {},
+    "robustness": None,
     "threshold": "argmax",
     "hypergradients": [],
 }

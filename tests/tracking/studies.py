@@ -33,6 +33,7 @@ TRAINING = {
     "threshold": "argmax",
     "hypergradients": [],
     "own_metrics": {},
+    "robustness": None,
 }
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}

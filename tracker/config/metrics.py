@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, model_validator
 
+from tracker.config.base import Part, raise_faults
 from tracker.config.model import ENTRY
-from tracker.hyperparameters import FAMILIES
+from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
     CURVES,
+    SCORES,
     WITH_NUMBER,
     asked_of,
     how_asked,
@@ -36,12 +38,51 @@ def _asked(value: Any) -> str:
 
 
 Asked = Annotated[str, BeforeValidator(_asked)]
+ROBUST = "val_robust_"
+
+
+def _disturbed(value: Any) -> str:
+    metric = metric_of(value) if isinstance(value, str) else None
+    if metric is None or metric.needs == "loss":
+        raise ValueError(f"expected {', '.join(SCORES)}, {how_asked()}, found {value!r}")
+    return metric.name
+
+
+class Robustness(Part):
+    """Metrics of the kept model on validation rows with noise and missing columns; in tables noise is on scaled numbers."""
+
+    noise: float = Field(default=0.0, ge=0, le=100)
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    metrics: tuple[Annotated[str, BeforeValidator(_disturbed)], ...] = Field(strict=False, min_length=1)
+
+    @model_validator(mode="after")
+    def _disturbs(self) -> Robustness:
+        raise_faults({"say noise, drop, or both": not (self.noise or self.drop)})
+        return self
+
+
+def robustness_faults(config: Config) -> Iterator[str]:
+    """What robustness cannot be asked of: code of the user's own, early stopping and pruners, which look at every epoch."""
+    asked, family = config.training.robustness, config.model.family
+    if asked is not None and family not in COUNTED:
+        yield f"training.robustness: is of networks of {', '.join(COUNTED)}; family {family} has code of your own; take it out"
+    if config.objective.metric.startswith(ROBUST):
+        for name in (name for name, study in config.studies.items() if study.pruner is not None):
+            yield (
+                f"{config.place(name)}.pruner: looks at every epoch, and {config.objective.metric} is known of the kept one "
+                "alone; take one of them out"
+            )
 
 
 def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     """Our own families compute a fixed set of metrics; the user's own code may yield any."""
     bare = metric.removeprefix("val_")
     if bare != metric and bare in own_metrics(config):
+        return
+    asked = config.training.robustness
+    if place == "objective.metric" and metric.startswith(ROBUST) and asked is not None:
+        if metric.removeprefix(ROBUST) not in asked.metrics:
+            yield f"{place}: {metric} is not computed; add {metric.removeprefix(ROBUST)} to training.robustness.metrics"
         return
     if FAMILIES[config.model.family].metrics == "ours" and not (
         metric in CURVES or (bare != metric and metric_of(bare))

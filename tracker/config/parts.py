@@ -21,7 +21,7 @@ from pydantic import (
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
-from tracker.config.metrics import Asked
+from tracker.config.metrics import Asked, Robustness
 from tracker.config.runs import CrossValidation, looks_back, run_faults
 from tracker.config.stopping import Stop, stop_faults
 from tracker.metrics import Direction, direction_of
@@ -207,6 +207,7 @@ class Training(Part):
     device: Literal["cpu"] = "cpu"
     numerics: Literal["native", "portable"] = "native"
     metrics: tuple[Asked, ...] = Field(default=(), strict=False)
+    robustness: Robustness | None = None
 
 
 def _threshold(value: Any) -> str | float:

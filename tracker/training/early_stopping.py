@@ -20,6 +20,7 @@ from tracker.standalone.decision import decide
 from tracker.training.arrays import Arrays
 from tracker.training.engine import Epoch, Kept
 from tracker.training.losses import probability_row
+from tracker.training.robustness import robust_metrics
 from tracker.training.selection import selection_metrics
 
 MATRIX = "confusion_matrix"
@@ -102,6 +103,7 @@ class Keeper:
             content = save(dict(kept.tensors))
             weights = digest_bytes(content)
             metrics = selection_metrics(self.spec, kept.tensors, metrics, arrays)
+            metrics |= robust_metrics(self.spec, kept.tensors, metrics, arrays)
         outcome = TrialOutcome(
             key=self.spec.key,
             state="complete",

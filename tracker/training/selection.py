@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tracker.confusion import count_confusion
 from tracker.records import THRESHOLD, TrialSpec
+from tracker.standalone.network import Network
 from tracker.training.arrays import Arrays
 from tracker.training.losses import probability_row, validation_row
 
@@ -26,10 +27,7 @@ def selection_metrics(
     """
     if arrays.x_selection is None or arrays.y_selection is None:
         return dict(metrics)
-    family = importlib.import_module(f"tracker.standalone.{spec.family}")
-    state = {"shape": list(arrays.shape), "mask": arrays.mask}
-    network = family.open_network({"params": spec.params, "labels": arrays.labels, "preprocessing": state}, tensors)
-    probabilities = network.probabilities(arrays.x_selection)
+    probabilities = open_kept(spec, tensors, arrays).probabilities(arrays.x_selection)
     rows = replace(arrays, x_validation=arrays.x_selection, y_validation=arrays.y_selection)
     confusion = count_confusion(rows.y_validation, probabilities.argmax(axis=1), arrays.classes)
     row = validation_row(
@@ -38,6 +36,16 @@ def selection_metrics(
     training = {**spec.training, **({"threshold": metrics[THRESHOLD]} if THRESHOLD in metrics else {})}
     found = {**row, **probability_row(training, probabilities, rows)}
     return {name: found.get(name, value) for name, value in metrics.items()}
+
+
+def open_kept(spec: TrialSpec, tensors: Mapping[str, Tensor], arrays: Arrays) -> Network:
+    """The network of the kept epoch, opened from its tensors; of families of ours."""
+    family = importlib.import_module(f"tracker.standalone.{spec.family}")
+    state = {"shape": list(arrays.shape), "mask": arrays.mask}
+    network: Network = family.open_network(
+        {"params": spec.params, "labels": arrays.labels, "preprocessing": state}, tensors
+    )
+    return network
 
 
 def _loss(probabilities: np.ndarray, y: np.ndarray) -> float:
