@@ -302,3 +302,39 @@ def test_a_rare_class_is_weighted_on_trial_and_decided_by_a_threshold() -> None:
         assert ("val_f1", "argmax") == (config.objective.metric, config.decision.threshold)
         assert weighted == ("class_weights" in config.search_space)
     assert 200 == rare.training.epochs  # early stopping ends training, not the cap
+
+
+def test_a_preset_is_values_that_are_written_out(folder: Path) -> None:
+    """Family and every value stand in params.yaml, which is sound, and the forecast knows what they cost."""
+    from tracker.paths import Paths
+    from tracker.terminal.forecast import forecast
+
+    said(folder, "data/mail.csv", "kind", preset="strong")
+    config = load_config(folder / "params.yaml")
+    assert ("tabular", "piecewise", True) == (
+        config.model.family,
+        config.hyperparameters["number_embedding"],
+        config.hyperparameters["batch_norm"],
+    )
+    assert (60, 20) == (config.training.epochs, config.training.early_stopping.patience)  # type: ignore[union-attr]
+    assert "preset:" not in (folder / "params.yaml").read_text()
+    assert not any("not known beforehand" in line for line in forecast(config, Paths.of(folder, {})))
+
+
+def test_presets_that_are_none_or_come_too_late_are_refused(folder: Path) -> None:
+    """An unknown name is told with those there are; beside a params.yaml a preset would be ignored, so it is refused."""
+    with pytest.raises(InputError, match="--preset best: there is no such preset; there is strong"):
+        said(folder, "data/mail.csv", "kind", preset="best")
+    assert not (folder / "params.yaml").exists()
+    said(folder, "data/mail.csv", "kind")
+    with pytest.raises(ConfigError, match="--preset strong writes a new one"):
+        said(folder, preset="strong")
+
+
+def test_a_preset_of_tables_is_refused_for_images(tmp_path: Path) -> None:
+    """What it writes reads rows of a table."""
+    import numpy as np
+
+    np.savez(tmp_path / "a.npz", X=np.arange(60 * 16).reshape(60, 4, 4) % 7, y=np.arange(60) % 3)
+    with pytest.raises(InputError, match="--preset strong is for tables"):
+        said(tmp_path, "a.npz", "target", preset="strong")

@@ -32,11 +32,14 @@ def init(
     categorical: Annotated[
         list[str] | None, typer.Option(help="Its numbers are codes; may be repeated.", metavar="COLUMN")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="strong: residual blocks and embeddings, for tables.", metavar="NAME")
+    ] = None,
 ) -> None:
     """Begin a project: look at a table, write params.yaml and dvc.yaml. Overwrites nothing."""
     from tracker.project.begin import Wishes, begin
 
-    wishes = Wishes(table, target, id_, group, positive, tuple(drop or ()), tuple(categorical or ()))
+    wishes = Wishes(table, target, id_, group, positive, tuple(drop or ()), tuple(categorical or ()), preset)
     for line in begin(wishes, find_paths().root, typer.prompt if sys.stdin.isatty() else None):
         say(line or " ")
 

@@ -11,7 +11,16 @@ from pathlib import Path
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.config.parts import Preprocessing
 from tracker.errors import ConfigError, DataError, InputError
-from tracker.project.files import begin_dvc, code_files, dvc_text, fill, params_text, write_new, write_plot_files
+from tracker.project.files import (
+    PRESETS,
+    begin_dvc,
+    code_files,
+    dvc_text,
+    fill,
+    params_text,
+    write_new,
+    write_plot_files,
+)
 from tracker.project.table import MOST_OFFERED, Seen, look, offer_targets, read_settings, require_target, source_of
 from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
 
@@ -33,6 +42,7 @@ class Wishes:
     positive: str | None = None
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    preset: str | None = None
 
 
 def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[str]:
@@ -41,6 +51,8 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[
     `ask` puts a question in a terminal; without one a missing table or target is an InputError. Where params.yaml is there
     already it says what the table is, and only the other files are written. Raises DataError, ConfigError.
     """
+    if wishes.preset is not None and wishes.preset not in PRESETS:
+        raise InputError(f"--preset {wishes.preset}: there is no such preset; there is {', '.join(PRESETS)}")
     params = root / "params.yaml"
     if params.is_file():
         config = load_config(params)
@@ -96,7 +108,12 @@ def _from_table(wishes: Wishes, root: Path) -> tuple[Seen, str]:
     seen = replace(seen, hints=(*proposed, *seen.hints))
     run = "dvc repro" if find_dvc() else "tracker run"
     found = seen.report
-    return seen, params_text(data, wishes.group, found.rows, found.positive, run, found.labels, found.shape)
+    if wishes.preset is not None and found.shape is not None:
+        raise InputError(
+            f"--preset {wishes.preset} is for tables, and {data.source} holds images or sequences; leave it out"
+        )
+    about = found.labels, found.shape, wishes.preset
+    return seen, params_text(data, wishes.group, found.rows, found.positive, run, *about)
 
 
 def _as_option(advice: re.Match[str]) -> str:
@@ -112,6 +129,7 @@ def _refuse_others(wishes: Wishes, config: Config, root: Path) -> None:
               ("target", "id", "positive", "drop", "categorical")}  # fmt: skip
     others = [f"{name} is {there!r} there, {asked!r} was asked for" for name, (asked, there) in named.items()
               if asked and asked != there]  # fmt: skip
+    others += [f"--preset {wishes.preset} writes a new one"] * (wishes.preset is not None)
     if others:
         raise ConfigError(
             f"{root / 'params.yaml'} is there already: {'; '.join(others)}. Edit it, or take it away first"

@@ -31,7 +31,10 @@ SMALLER = {  # what the baseline is compared with, by family
     "mlp": ("network half as deep", "{hidden_layers: 1}"),
     "cnn": ("network of one block", "{blocks: 1}"),
     "rnn": ("network half as wide", "{units: 32}"),
+    "tabular": ("network of one block", "{blocks: 1}"),
 }
+PRESETS = {"strong": "tabular"}  # names that `tracker init` takes, and the family whose values they write, all of them
+PRESET_EPOCHS, PRESET_PATIENCE = 60, 20  # over which the schedule of a preset goes; so that it is seen to its end
 RARE = 0.2  # share of the rows below which a class is weighted on trial
 
 
@@ -49,12 +52,14 @@ def params_text(
     run: str,
     labels: Mapping[str, int] | None = None,
     shape: Sequence[int] | None = None,
+    preset: str | None = None,
 ) -> str:
     """A params.yaml for a table: its studies suit the number of rows; `run` is the command that runs everything.
 
     Where one of the `labels` (rows by class) is rare, its weight is searched; where it is the positive one of two, trials are
     chosen by average precision, and a threshold on validation. Images (a `shape` of three numbers) get a convolutional
-    network, sequences a recurrent one.
+    network, sequences a recurrent one. A `preset` writes values of its own; later releases may change what it writes, never
+    what was written.
     """
     _, epochs, batch, batches, random, tpe, (top, seeds) = next(size for size in SIZES if rows <= size[0])
     studies = [f"  random: {{sampler: random, trials: {random}}}"]
@@ -74,6 +79,12 @@ def params_text(
         "run": run,
     }
     family = "mlp" if shape is None else "rnn" if len(shape) == 2 else "cnn"
+    if preset is not None:
+        family, stopping = (
+            PRESETS[preset],
+            re.sub(r"patience: \d+", f"patience: {PRESET_PATIENCE}", str(values["stopping"])),
+        )
+        values |= {"epochs": min(epochs, PRESET_EPOCHS), "stopping": stopping}
     about, smaller = SMALLER[family]
     values |= {"family": f"family: {family}", "about_smaller": about, "smaller": smaller}
     values |= {"blocks": 0 if shape is None else max(1, min(3, int(math.log2(min(shape[1:])))))}
