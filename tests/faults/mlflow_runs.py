@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 SEEDED = "tracker.seeded"
+LOGGED = "tracker.logged_model"  # the id of an entry among the logged models
 HOLDS_TIMES = "tracker.record"  # the digest of a record with times
 ENDS = {"pruned": "KILLED", "failed": "FAILED"}
 IDENTITY = ("tracker.kind", "tracker.study", "tracker.trial", "tracker.final")
@@ -29,13 +30,23 @@ def read_runs(database: Path) -> dict[tuple[str, ...], dict[str, Any]]:
             ours = {name: tag for name, tag in tags.items() if name.startswith("tracker.") and name != HOLDS_TIMES}
             if SEEDED in ours:  # which texts are ours; their marks are of texts that name runs by id
                 ours[SEEDED] = re.sub(r"=\S+", "", ours[SEEDED])
-            found[identity] = {"status": status, "tags": ours}
+            models = _models(link, run)
+            assert set(models) == ({ours[LOGGED]} if LOGGED in ours else set()), f"{identity}: {models} are listed"
+            if LOGGED in ours:
+                ours[LOGGED] = "an id"
+            found[identity] = {"status": status, "tags": ours, "models": sorted(models.values())}
             found[identity] |= {"params": _params(link, run), "points": _points(link, run, identity)}
             folder = Path(unquote(urlsplit(artifacts).path))
             found[identity]["files"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
         return found
     finally:
         link.close()
+
+
+def _models(link: sqlite3.Connection, run: str) -> dict[str, tuple[str, int]]:
+    """Names and states of a run's entries among the logged models, by id."""
+    query = "SELECT model_id, name, status FROM logged_models WHERE source_run_id = ? AND lifecycle_stage = 'active'"
+    return {one: (name, state) for one, name, state in link.execute(query, [run]).fetchall()}
 
 
 def _params(link: sqlite3.Connection, run: str) -> dict[str, str]:

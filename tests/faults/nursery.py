@@ -265,12 +265,16 @@ def retune(config: Any, here: Any) -> None:
 
 def deliver(call: Mapping[str, Any], here: Any) -> None:
     """What the delivery process does between its first and its last line."""
+    from tracker import api
     from tracker.store.store import Store
     from tracker.tracking.delivery import Delivery
     from tracker.tracking.mlflow_recorder import MlflowRecorder
+    from tracker.tracking.project_files import ProjectFiles
 
     recorder = MlflowRecorder(here.tracking_uri, "tests")
-    with Store.open(here.paths.store) as store, Delivery(store, recorder, call["policy"]) as delivery:
+    source = api.load_config(here.paths.params).data.source
+    files = ProjectFiles(source, here.paths.splits, here.paths.reports)
+    with Store.open(here.paths.store) as store, Delivery(store, recorder, call["policy"], files=files) as delivery:
         report = delivery.deliver(call.get("compare", ()))
     os.write(1, f"waiting {report.waiting} {report.problem}\n".encode())
 
