@@ -14,7 +14,7 @@ from tests.studies.project import SmallProject
 from tracker.cli import app
 from tracker.errors import NotFoundError
 from tracker.records import Trial
-from tracker.search.importance import EVALUATORS, FEWEST_TRIALS, importances
+from tracker.search.importance import EVALUATORS, FEWEST_TRIALS, MOST_TRIALS, importances
 from tracker.search.samplers import open_sampler
 from tracker.studies.result import StudyResult
 from tracker.terminal.show_study import describe_study, read_study_shown
@@ -53,6 +53,17 @@ def test_importances_are_the_same_on_every_call(ran: tuple[SmallProject, StudyRe
     assert list(first.items()) == list(importances(result.spec, trials[::-1], "maximize", method).items())
     assert sum(first.values()) == pytest.approx(1)
     assert {} == importances(result.spec, trials[: FEWEST_TRIALS[method] - 1], "maximize", method)
+
+
+def test_of_many_trials_some_are_seen(ran: tuple[SmallProject, StudyResult], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more trials than a forest is grown for, so many, evenly spread; the shares are those of these alone."""
+    result = ran[1]
+    trials = many(result, by_units)
+    whole = importances(result.spec, trials, "maximize")
+    monkeypatch.setitem(MOST_TRIALS, "fanova", 16)
+    found = importances(result.spec, trials[::-1], "maximize")
+    assert found == importances(result.spec, trials[::4], "maximize") != whole
+    assert "units" == next(iter(found))
 
 
 @pytest.mark.parametrize("method", EVALUATORS)
