@@ -65,7 +65,7 @@ def robustness_faults(config: Config) -> Iterator[str]:
     """What robustness cannot be asked of: code of the user's own, early stopping and pruners, which look at every epoch."""
     asked, family = config.training.robustness, config.model.family
     if asked is not None and family not in COUNTED:
-        yield f"training.robustness: is of networks of {', '.join(COUNTED)}; family {family} has code of your own; take it out"
+        yield f"training.robustness: is of networks of {', '.join(COUNTED)}; family {family} is none of them; take it out"
     if config.objective.metric.startswith(ROBUST):
         for name in (name for name, study in config.studies.items() if study.pruner is not None):
             yield (
