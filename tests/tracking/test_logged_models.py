@@ -68,6 +68,18 @@ def test_the_best_trial_has_an_entry_that_opens_and_predicts_as_recorded(tmp_pat
     assert {"tpe/1", "tpe/3"} == {run.info.run_name for run in all_runs(uri) if LOGGED_TAG in run.data.tags}
 
 
+def test_what_confirms_a_choice_has_no_entry(tmp_path: Path, uri: str) -> None:
+    """The best of the seeds that confirm is no model that people choose; the scored one has an entry of its own."""
+    store, key = begin(tmp_path / ".tracker", "confirm.choose")
+    with store:
+        run_trials(store, key, range(2), "confirm.choose")
+        store.finish_study(key, {"number": 1, "value": 0.12, "trials": 2})
+        with Delivery(store, MlflowRecorder(uri, EXPERIMENT), "all") as delivery:
+            assert delivery.deliver(None).problem is None
+    assert [] == models(uri)
+    assert 3 == len(all_runs(uri))
+
+
 class Killed(BaseException):
     """The end of a process, as far as a test can have it."""
 

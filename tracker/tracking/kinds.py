@@ -231,7 +231,10 @@ class StudyEnd:
 
     @staticmethod
     def _dress_best(transport: Transport, study: str) -> None:
-        """Pictures beside the best trial, and its entry among logged models; before the study's end, so a kill repeats them."""
+        """Pictures beside the best trial, and its entry among logged models; before the study's end, so a kill repeats them.
+
+        What confirms or nests a study of params.yaml has a dot in its name and no entry: what is served of it is the final one.
+        """
         finish = transport.store.finish(study)
         best = None if finish is None else best_of(transport.store, study, finish[0])
         found = None if best is None else transport.presence.study(study).trials.get(best.number)
@@ -239,6 +242,8 @@ class StudyEnd:
             serving = transport.store.serving(best.spec.data) or {}
             with transport.recorder.files(found) as folder:
                 _write_all(folder, run_figures(f"{best.study}/{best.number}", best.outcome, serving.get("labels", ())))
+            if "." in best.study:
+                return
             run = transport.with_data(transport.trial(study, best.number), study)
             transport.presence.study(study).trials[best.number] = transport.list_model(
                 found, run, f"best of {best.study}"
