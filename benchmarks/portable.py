@@ -30,7 +30,13 @@ SAMPLERS = {
     "qmc": {"sampler": "qmc", "trials": 4},
     "tpe": {"sampler": "tpe", "trials": 16, "generation": 12},
     "median": {"sampler": "tpe", "trials": 16, "generation": 12, "pruner": {"name": "median"}},
+    "gp": {"sampler": "gp", "trials": 16, "generation": 12},
+    "cmaes": {"sampler": "cmaes", "trials": 12, "generation": 4},
+    "nsga2": {"sampler": "nsga2", "trials": 12, "generation": 4},
+    "gradient": {"sampler": "gradient", "trials": 6, "generation": 2},
+    "folds": {"sampler": "random", "trials": 3, "cross_validation": {"folds": 3}},
 }
+ONLY = {"gradient": ("mlp",)}  # samplers that some families cannot have
 SEARCHED = """
   units: [8, 12, 20]
   dropout: {low: 0.0, high: 0.5}
@@ -45,6 +51,7 @@ NETWORK_KNOBS = """
 """
 FAMILIES = {
     "mlp": ("{}", NETWORK_KNOBS),
+    "tabular": ("{family: tabular}", "\n  blocks: [1, 2]\n  number_embedding: [none, piecewise, periodic]\n"),
     "build": ("{family: build, entry: own:build}", "\n  optimizer: [sgd, adam, adamw, rmsprop]\n"),
     "function": ("{family: function, entry: own:fit}", "\n"),
     "function, Adam": ("{family: function, entry: own:fit_adam}", "\n"),
@@ -107,12 +114,13 @@ def make(root: Path, samplers: Sequence[str]) -> None:
     from tests.studies.project import SmallProject, make_table
 
     for family, (model, knobs) in FAMILIES.items():
+        own = [name for name in samplers if family in ONLY.get(name, FAMILIES)]
         text = f"""seed: 7
 data: {{source: table.csv, target: kind, id: who}}
 training: {{epochs: 3, numerics: portable}}
 hyperparameters: {{units: 8, dropout: 0.0, learning_rate: 1e-2, batch_size: 32}}
 search_space:{SEARCHED.rstrip()}{knobs.rstrip()}
-studies: {json.dumps({name: SAMPLERS[name] for name in samplers})}
+studies: {json.dumps({name: SAMPLERS[name] for name in own})}
 objective: {{metric: val_loss, direction: minimize}}
 """
         text += "" if model == "{}" else f"model: {model}\n"
