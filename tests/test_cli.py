@@ -362,7 +362,7 @@ def test_tune_needs_splits(tracker, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS)
     done = tracker(tmp_path, "tune", "manual")
     assert (2, "") == (done.returncode, done.stdout)
-    assert "run `tracker split`" in done.stderr
+    assert "the table is not split yet; run `tracker prepare`, then `tracker split`" in done.stderr
     assert 1 == len(done.stderr.splitlines())
 
 

@@ -13,7 +13,7 @@ from tests.datasets.place import Place, make_table
 from tracker.config import Data, Preprocessing
 from tracker.datasets.prepare import DataReport, prepare, read_prepared
 from tracker.datasets.preprocess import fit_preprocessing
-from tracker.errors import DataError
+from tracker.errors import DataError, StoreError
 from tracker.standalone.transform import transform
 
 
@@ -120,11 +120,11 @@ def test_failed_prepare_keeps_what_was_there(place: Place, table: pd.DataFrame) 
     assert before == {path.name: path.read_bytes() for path in place.prepared.iterdir()}
 
 
-def test_folder_that_cannot_be_written_is_a_data_error(place: Place, table: pd.DataFrame) -> None:
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_table(place: Place, table: pd.DataFrame) -> None:
     """A file in the place of a folder is named, without a traceback."""
     (place.root / "data").write_text("a file")
     source = place.write(table)
-    with pytest.raises(DataError, match="data"):
+    with pytest.raises(StoreError, match="data: cannot be used"):
         prepare(Data(source=source, target="churn"), Preprocessing(), place.root, place.prepared)
 
 

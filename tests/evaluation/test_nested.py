@@ -155,9 +155,12 @@ def test_the_command_says_the_score(base: SmallProject, monkeypatch: pytest.Monk
     from tracker.cli import app
 
     monkeypatch.chdir(base.paths.root)
-    base.paths.params.write_text(yaml.safe_dump(config_of(base).model_dump(mode="json", exclude_unset=True)))
+    told = config_of(base).model_dump(mode="json", exclude_unset=True)
+    base.paths.params.write_text(yaml.safe_dump(told, sort_keys=False))  # the order of names is part of a space
+    before = report_path(base.paths, "plain").read_bytes()
     monkeypatch.setattr("tracker.terminal.show.deliver_waiting", lambda _: None)
     found = CliRunner().invoke(app, ["nested", "plain", "--outer", "3", "--quiet"])
     assert 0 == found.exit_code, found.output
     found = CliRunner().invoke(app, ["nested", "plain", "--outer", "3"])
     assert found.output.startswith("nested: plain over 3 outer folds: f1 0.")
+    assert before == report_path(base.paths, "plain").read_bytes()

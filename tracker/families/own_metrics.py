@@ -10,14 +10,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ConfigError, TrainingError
 from tracker.families.own_code import OwnCode, code_from, describe, load, read_code, require_arguments
 from tracker.records import StudySpec, TrialSpec
 from tracker.seeds import AmbientRandomness
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ARGUMENTS = ("y_true", "y_probability")
 PLACE = "training.metrics"
@@ -33,6 +34,8 @@ class OwnMetric:
 
     def __call__(self, truth: np.ndarray, probabilities: np.ndarray) -> float | None:
         """Its value; None, or what is not finite, is undefined. Raises TrainingError where it raises or gives no number."""
+        import numpy as np
+
         try:
             with self.code.importable(), AmbientRandomness(0).active():
                 found = self.function(np.array(truth), np.array(probabilities, dtype=np.float64))
