@@ -237,6 +237,22 @@ def test_the_scored_run_is_shown(tuned: SmallProject) -> None:
     )
 
 
+def test_a_scored_run_of_a_former_study_keeps_its_own_values(tuned: SmallProject, tmp_path: Path) -> None:
+    """Where a later study has another trial of that number, `show final` says what was scored, and that it is stale now."""
+    project = tuned.copy(tmp_path / "project")
+    before = read_final(project.paths)
+    assert not before["stale"]
+    path = project.paths.reports / "final.json"
+    scored = json.loads(path.read_bytes())
+    scored["params"] = {**scored["params"], "units": 1000}
+    path.write_text(json.dumps(scored))
+    found = read_final(project.paths)
+    assert (1000, before["key"], before["seed"]) == (found["params"]["units"], found["key"], found["seed"])
+    assert found["stale"]
+    assert "found" not in found
+    assert any("another trial is chosen now" in line for line in describe_final(found))
+
+
 def open_final(project: SmallProject) -> Path:
     """The folder of the scored run's model, written anew."""
     folder = project.paths.root / "again"

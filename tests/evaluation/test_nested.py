@@ -15,7 +15,7 @@ from tracker.config import Config
 from tracker.datasets.resampling import Resampling, held_out
 from tracker.deriving.judge_nested import outer_studies, verify_nested
 from tracker.deriving.judge_study import FreshProcesses, verify_study
-from tracker.errors import ConfigError, NotFoundError
+from tracker.errors import ConfigError, DataError, NotFoundError
 from tracker.evaluation.nested import Nested, nested, report_path
 from tracker.store.store import Store
 from tracker.terminal.verdicts import verdict_lines
@@ -135,6 +135,10 @@ def test_what_cannot_be_nested_is_refused(base: SmallProject) -> None:
     """A name that is no study, a refinement, rows in time, one fold."""
     with pytest.raises(NotFoundError, match=r"studies\.none"):
         score(base, "none")
+    with pytest.raises(
+        DataError, match=r"outer fold \d+ of 120 has \d rows? and none of class .*; take fewer folds: --outer"
+    ):
+        score(base, outer=120)
     with pytest.raises(ConfigError, match="expected 2 folds or more"):
         score(base, outer=1)
     config = config_of(base)

@@ -165,6 +165,8 @@ def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None
         assert "It was not scored on the test rows. Last scored was tpe/5: F1" in text
         assert "which is no longer the chosen trial" in text
         assert "Last scored was tpe/5" in render_markdown(collect(paths, config))
+        final.write_text(json.dumps(json.loads(content) | {"key": "0" * 64}))  # ranked again since, and not scored
+        assert "It was not scored on the test rows. Last scored was" in render_markdown(collect(paths, config))
     finally:
         final.write_bytes(content)
 

@@ -209,6 +209,18 @@ def _quoted(label: str) -> str:
     return '"' + label.replace('"', '""') + '"' if set(label) & set(',"\r\n') else label
 
 
+def chosen_run(ranking: Mapping[str, Any]) -> dict[str, Any]:
+    """The chosen trial of `ranking.json`, with the key of the run of it that a look scores: served, refitted, or its own."""
+    served = (ranking.get("confirmation") or {}).get("served", {})
+    refit = {"key": ranking["refit"]["key"]} if ranking.get("refit") else {}
+    return {**ranking["chosen"], **served, **refit}
+
+
+def is_of_another(final: Mapping[str, Any], ranking: Mapping[str, Any]) -> bool:
+    """Whether `final.json` tells of another run than the one that is chosen now, said by itself or not yet."""
+    return bool(final["stale"]) or final["key"] != chosen_run(ranking)["key"]
+
+
 def summarize(final: Final) -> list[str]:
     """The result in lines of plain text: whose scores, each with its interval, looks, and what is stale."""
     test = final.result["test"]

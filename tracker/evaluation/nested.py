@@ -22,7 +22,7 @@ import numpy as np
 
 from tracker.aggregation import RULE, spread
 from tracker.config import Config, Refinement
-from tracker.errors import ConfigError, InputError, NotFoundError
+from tracker.errors import ConfigError, DataError, InputError, NotFoundError
 from tracker.evaluation.certainty import fold_interval, mean
 from tracker.evaluation.confirm_training import ConfirmTraining
 from tracker.evaluation.files import read_report, write_report
@@ -32,8 +32,11 @@ from tracker.paths import Paths
 from tracker.records import StudySpec, Trial, with_rows
 from tracker.seeds import derive_seed
 from tracker.shapes import entries, many, text, whole
+from tracker.shown import counted
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tracker.studies.parent import Fetch
     from tracker.studies.plan import StudyPlan
     from tracker.studies.result import StudyResult
@@ -41,6 +44,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the report
 PREFIX = "nested"
+ENDS = {
+    "loss": (0.0, math.inf),
+    "neg_log_loss": (-math.inf, 0.0),
+    "neg_brier_score": (-2.0, 0.0),
+    "matthews_corrcoef": (-1.0, 1.0),
+    "cohen_kappa": (-1.0, 1.0),
+}  # the least and the most that a score can be, where that is not 0 and 1
 _fold_shape = entries({"fold": whole(1), "study": text, "key": text, "trial": whole(), "rows": whole()})
 REPORT = entries({"format": whole(1, FORMAT + 1), "study": text, "outer": whole(2), "folds": many(_fold_shape)})
 
@@ -88,7 +98,9 @@ def nested(
     """
     training = _training(config, name, outer, paths, workers, on_progress)
     plan = _plan(training, name, fetch)
-    results = [training.study(outer_plan(plan, fold, outer)) for fold in range(1, outer + 1)]
+    plans = [outer_plan(plan, fold, outer) for fold in range(1, outer + 1)]
+    _require_classes(training.paths, plans)
+    results = [training.study(one) for one in plans]
     content = score_results(training, results, trust)
     write_report(report_path(paths, name), content)
     return Nested(content)
@@ -171,10 +183,34 @@ def score_results(
         "metric": metric,
         "mean": mean(scores),
         "spread": spread(scores),
-        "interval": None if interval is None else [interval[0], _at_most_one(interval[1], metric)],
+        "interval": None if interval is None else _possible(interval, metric),
         "inside": fmean(inside) if inside else None,
         "folds": folds,
     }
+
+
+def _require_classes(paths: Paths, plans: Sequence[StudyPlan]) -> None:
+    """Raises DataError where an outer fold lacks a class, before anything is trained: its score would be undefined."""
+    for place, plan in enumerate(plans, 1):
+        frame, schema = _outer_rows(paths, plan.spec)
+        present = set(frame[schema["target"]])
+        if absent := [str(label) for label in schema["labels"] if label not in present]:
+            raise DataError(
+                f"outer fold {place} of {len(plans)} has {counted(len(frame), 'row')} and none of class "
+                f"{', '.join(absent)}; take fewer folds: --outer"
+            )
+
+
+def _outer_rows(paths: Paths, spec: StudySpec) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+    """The rows of the outer fold that a study has not seen, and the schema of the table."""
+    from tracker.datasets.resampling import held_out
+    from tracker.datasets.storage import read_document
+    from tracker.datasets.training_data import read_split
+    from tracker.remedies import run_again
+
+    schema = read_document(paths.splits / "schema.json", "schema", run_again(paths.splits, "split"))
+    parts = [read_split(paths.splits, part) for part in ("train", "validation")]
+    return held_out(parts, schema, spec.data["rows"]), schema
 
 
 def _fold(training: ConfirmTraining, fold: int, result: StudyResult, metric: str, trust: str | None) -> dict[str, Any]:
@@ -203,19 +239,13 @@ def _scores(
     training: ConfirmTraining, spec: StudySpec, best: Trial, metric: str, trust: str | None
 ) -> tuple[int, dict[str, float | None]]:
     """How many rows the outer fold has, and the scores of the chosen model on them."""
-    from tracker.datasets.resampling import held_out
-    from tracker.datasets.storage import read_document
-    from tracker.datasets.training_data import read_split
     from tracker.evaluation.chosen_model import load_chosen
     from tracker.evaluation.ranking import rank_alone
     from tracker.evaluation.scored_rows import labels_of
     from tracker.evaluation.scoring import index_labels, score_labels
-    from tracker.remedies import run_again
 
-    splits = training.paths.splits
-    schema = read_document(splits / "schema.json", "schema", run_again(splits, "split"))
-    frame = held_out([read_split(splits, part) for part in ("train", "validation")], schema, spec.data["rows"])
-    actual = labels_of(frame, splits)
+    frame, _ = _outer_rows(training.paths, spec)
+    actual = labels_of(frame, training.paths.splits)
     with TemporaryDirectory(prefix="tracker-") as scratch:
         folder = Path(scratch) / "model"
         training.write_model(folder, spec.key, best.spec, best.outcome)
@@ -233,9 +263,10 @@ def _scores(
     return len(frame), scores
 
 
-def _at_most_one(end: float, metric: str) -> float:
-    """The upper end of an interval; t knows nothing of the best possible score, which is 1 of all but the loss."""
-    return end if metric == "loss" else min(end, 1.0)
+def _possible(interval: tuple[float, float], metric: str) -> list[float]:
+    """An interval within the scores that there are: t knows nothing of their ends."""
+    least, most = ENDS.get(metric, (0.0, 1.0))
+    return [max(interval[0], least), min(interval[1], most)]
 
 
 def _short(value: Any) -> str:

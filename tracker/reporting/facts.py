@@ -16,7 +16,7 @@ from tracker.config import Config
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import was_scored
+from tracker.evaluation.final import is_of_another, was_scored
 from tracker.evaluation.reports import named_params, read_study_report
 from tracker.fields import retune
 from tracker.hyperparameters import with_unsaid
@@ -187,7 +187,7 @@ def collect(paths: Paths, config: Config) -> Facts:
     rows = [_row(name, trial, params) for name, report in studies.items() for trial in report["trials"]]
     records = {name: paths.models / name / "trials.jsonl" for name in names}
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
-    final, withheld = _final(paths.reports / "final.json")
+    final, withheld = _final(paths.reports / "final.json", ranking)
     splits, retunes, baselines = _splits(paths.splits), _retunes(paths.retunes), read_baselines(paths)
     return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines)
 
@@ -231,11 +231,13 @@ def _row(study: str, trial: Mapping[str, Any], names: Sequence[str]) -> Row:
     return Row(study=study, best_epoch=trial.get("best_epoch"), reason=trial.get("reason"), **named)
 
 
-def _final(path: Path) -> tuple[Mapping[str, Any] | None, str]:
-    """The result, where one is told, and else why no look was spent."""
+def _final(path: Path, ranking: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+    """The result, where one is told, and else why no look was spent; stale where the ranking chooses another run by now."""
     found = read_report(path, run_again(path, "compare")) if path.is_file() else None
-    if found is None or was_scored(found):
-        return found, ""
+    if found is None:
+        return None, ""
+    if was_scored(found):
+        return {**found, "stale": is_of_another(found, ranking)}, ""
     return None, str(found["because"])
 
 

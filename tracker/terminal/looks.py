@@ -10,6 +10,7 @@ from tracker.columns import align
 from tracker.config import Compare
 from tracker.errors import TrackerError
 from tracker.evaluation.compare import known_looks, present_rows, present_words
+from tracker.evaluation.final import chosen_run
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.sureness import place
 from tracker.paths import Paths
@@ -58,9 +59,6 @@ def _next(chosen: Mapping[str, Any], ledger: Ledger, rows: frozenset[str], left:
 def _chosen(paths: Paths) -> dict[str, Any] | None:
     """What `ranking.json` says is chosen, with the key of the run that would be scored."""
     try:
-        ranking = json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8"))
-        served = (ranking.get("confirmation") or {}).get("served", {})
-        own = {"key": ranking["refit"]["key"]} if ranking.get("refit") else {}
-        return {**ranking["chosen"], **served, **own}
+        return chosen_run(json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None

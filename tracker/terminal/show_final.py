@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.deriving.find_trial import find_final
-from tracker.evaluation.final import SEEDS, seeds_line
+from tracker.evaluation.files import read_report
+from tracker.evaluation.final import SEEDS, is_of_another, seeds_line
 from tracker.evaluation.sureness import ELSEWHERE, place
+from tracker.hyperparameters import with_unsaid
 from tracker.paths import Paths
 from tracker.records import record_json
+from tracker.remedies import run_again
 from tracker.store.model_folder import model_key
 from tracker.terminal.leaderboard import describe_trial, read_trial
 
@@ -23,21 +26,33 @@ def read_final(paths: Paths) -> dict[str, Any]:
     Raises NotFoundError where nothing is scored, InputError and StoreCorrupt where a report or record is damaged.
     """
     final, recorded = find_final(paths)
+    other = _is_of_another(paths, final)
     own = found = read_trial(paths, place(final))
-    if found["key"] != final["key"]:
-        told = record_json(recorded.outcome)
-        own = found | {name: told[name] for name in ("key", "epochs", "best_epoch", "metrics", "history", "weights")}
-        own |= {"seed": recorded.spec.seed, "found": found, "value": own["metrics"].get(found["objective"]["metric"])}
+    told = record_json(recorded.outcome)
+    scored = {name: told[name] for name in ("key", "epochs", "best_epoch", "metrics", "history", "weights")}
+    scored |= {"seed": recorded.spec.seed, "value": told["metrics"].get(found["objective"]["metric"])}
+    if with_unsaid(final["params"], found["params"]) != found["params"]:  # of a former study; a later one has that name
+        own = {name: found[name] for name in ("study", "number", "objective")} | scored
+        own |= {"state": "complete", "params": final["params"]}
+        other = True
+    elif found["key"] != final["key"]:
+        own = found | scored | {"found": found}
         if (recorded.spec.data.get("rows") or {}).get("all"):  # it has seen validation: its folds tell its score
             own |= {"value": found["value"], "metrics": found["metrics"], "refit": True, "history": []}
         if "place" in own:
             own["place"] = own["place"].removesuffix(ELSEWHERE)
-    folder = paths.confirmed / MODEL
-    if own is found and model_key(folder) != final["key"]:
-        folder = paths.models / final["study"]
-    model = None if final["stale"] else str(folder.relative_to(paths.root))  # that of another trial may lie there now
+    folders = (paths.confirmed / MODEL, paths.models / final["study"])  # that of another trial may lie there now
+    model = next((str(one.relative_to(paths.root)) for one in folders if model_key(one) == final["key"]), None)
     scores = {name: final[name] for name in ("test", "test_rows", SEEDS) if name in final}
-    return {**own, **scores, "stale": final["stale"], "model": model}
+    return {**own, **scores, "stale": other, "model": model}
+
+
+def _is_of_another(paths: Paths, final: Mapping[str, Any]) -> bool:
+    """Whether another run is chosen by now, as far as the ranking is here."""
+    path = paths.reports / "ranking.json"
+    return (
+        is_of_another(final, read_report(path, run_again(path, "compare"))) if path.is_file() else bool(final["stale"])
+    )
 
 
 def describe_final(found: Mapping[str, Any]) -> list[str]:
