@@ -131,6 +131,14 @@ def test_studies_of_folds_and_of_reshuffled_rows_are_nested_too(base: SmallProje
         assert f"nested.{name}.1of2/" in lines[2]
 
 
+def test_another_metric_than_the_objective_is_said(base: SmallProject) -> None:
+    """Where the objective is not computed on the fold, the line says what is told instead."""
+    told = json.loads(report_path(base.paths, "plain").read_text())
+    assert not any("is known while training alone" in line for line in Nested(told).lines())
+    told["objective"]["metric"] = "val_gain"
+    assert "val_gain is known while training alone; so f1 is told" in Nested(told).lines()[1]
+
+
 def test_what_cannot_be_nested_is_refused(base: SmallProject) -> None:
     """A name that is no study, a refinement, rows in time, one fold."""
     with pytest.raises(NotFoundError, match=r"studies\.none"):

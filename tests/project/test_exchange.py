@@ -106,7 +106,9 @@ def test_their_names_become_ours(ran: SmallProject, tmp_path: Path) -> None:
     assert ["enqueue:", '  - {"rate":0.05}'] == renamed[1:]
     with pytest.raises(NotFoundError, match="theirs-0123 has no lr; it has learning_rate"):
         import_optuna(ran.config, source, "theirs", None, 10, ["lr=rate"])
-    for wrong in ("lr", "=lr", "lr="):
+    with pytest.raises(InputError, match="theirs-0123 has learning_rate already"):
+        import_optuna(ran.config, source, "theirs", None, 10, ["learning_rate=learning_rate"])
+    for wrong in ("lr", "=lr", "lr=", "lr=a,b=c"):
         with pytest.raises(InputError, match="expected theirs=ours"):
             import_optuna(ran.config, source, "theirs", None, 10, [wrong])
 

@@ -123,6 +123,8 @@ def test_a_trial_that_is_not_there(reports: Path) -> None:
     """The message says which numbers there are."""
     with pytest.raises(NotFoundError, match="`tracker show final` shows the run"):
         read_trial(Paths.of(reports.parents[1], {}), "confirm.refit/0")
+    with pytest.raises(NotFoundError, match=r"`tracker reproduce nested\.tpe\.1of3/0`"):
+        read_trial(Paths.of(reports.parents[1], {}), "nested.tpe.1of3/0")
     with pytest.raises(NotFoundError, match="tpe has no trial 9; it has 0 to 3"):
         read_trial(Paths.of(reports.parents[1], {}), "tpe/9")
 

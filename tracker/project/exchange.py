@@ -54,6 +54,8 @@ def import_optuna(
     if unknown := [one for one in names if not any(one in given for given in found)]:
         there = ", ".join(dict.fromkeys(one for given in found for one in given))
         raise NotFoundError(f"--rename: {name} has no {', '.join(unknown)}; it has {there}")
+    if both := sorted({ours for ours in names.values() if any(ours in given for given in found)}):
+        raise InputError(f"--rename: {name} has {', '.join(both)} already; another value would be lost")
     found = [{names.get(one, one): value for one, value in given.items()} for given in found]
     taken, notes = [], []
     space = None
@@ -74,7 +76,7 @@ def import_optuna(
 
 def _pairs(renamed: Sequence[str]) -> dict[str, str]:
     pairs = dict(one.partition("=")[::2] for one in renamed)
-    if any(not theirs or not ours for theirs, ours in pairs.items()):
+    if any(not theirs or not ours or set(ours) & set("=, ") for theirs, ours in pairs.items()):
         raise InputError(f"--rename: expected theirs=ours, for example lr=learning_rate; found {' '.join(renamed)}")
     return pairs
 

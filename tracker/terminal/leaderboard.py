@@ -129,6 +129,10 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     study, _, number = place.rpartition("/")
     if study.startswith("confirm."):
         raise NotFoundError(f"{place} confirms a choice; `tracker show final` shows the run of it that is scored")
+    if study.startswith("nested."):
+        raise NotFoundError(
+            f"{place} is of an outer fold, and in no report; `tracker reproduce {place}` derives it again"
+        )
     if not study or not number.isdecimal():
         raise InputError(f"expected STUDY/NUMBER, for example tpe/42, or final; found {place!r}")
     report = read_reports(paths.study_reports, study)[0]
