@@ -100,6 +100,9 @@ def compare(
     ranking = _rank(case)
     ranking = dataclasses.replace(ranking, opener=partial(_test, case, ranking.scored.key))
     write_ranking(paths.reports / "ranking.json", ranking)
+    if (paths.reports / "metrics.json").is_file():
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            write_metrics(paths.reports)  # it tells of both, a damaged one is told elsewhere
     return ranking
 
 
