@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load
 from sklearn.utils.class_weight import compute_class_weight
 
+from tests.families.plain import assert_same_weights, train_plainly
 from tests.training.cases import arrays, spec
 from tracker.canonical import digest_arrays
 from tracker.families.family import train, train_cohort
@@ -17,7 +18,6 @@ from tracker.families.mlp_norms import Rows
 from tracker.network_knobs import ACTIVATIONS, WEIGHT_INITS
 from tracker.records import TrialSpec
 from tracker.standalone.mlp import load_module, padded_width, probabilities
-from tracker.training.draws import draw_batches
 from tracker.training.losses import class_weights
 
 NORMS = {"none": {}, "batch": {"batch_norm": True}, "layer": {"layer_norm": True}}
@@ -65,21 +65,11 @@ def test_ten_steps_are_those_of_a_plain_module(norm: str) -> None:
     one = spec(
         3, 5, units=[9, 6], activation="gelu", learning_rate=0.02, weight_decay=0.01, batch_size=16, **NORMS[norm]
     )
-    net = load_module(one.params, initial_tensors_of_torch(one)).train()
+    net = load_module(one.params, initial_tensors_of_torch(one))
     steps = torch.optim.AdamW(net.parameters(), lr=0.02, weight_decay=0.01)
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
-    for epoch in range(1, 6):
-        for batch in draw_batches(one.seed, epoch, len(y), 16, 16):
-            rows = torch.from_numpy(batch[batch < len(y)])
-            steps.zero_grad()
-            torch.nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-            steps.step()
-    found = train(one, data).weights
-    assert found is not None
-    ours, theirs = load(found), net.state_dict()
-    assert set(ours) == set(theirs)
-    for name, tensor in theirs.items():
-        torch.testing.assert_close(ours[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+    train_plainly(net, steps, x, y, one.seed, 5)
+    assert_same_weights(train(one, data).weights, net)
 
 
 def initial_tensors_of_torch(one: TrialSpec) -> dict[str, torch.Tensor]:

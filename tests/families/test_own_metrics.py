@@ -15,7 +15,7 @@ from tracker.deriving.find_rows import Missing, find_rows
 from tracker.errors import ConfigError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
-from tracker.families.own_metrics import identify_metrics, read_metrics
+from tracker.families.own_metrics import check_metrics, identify_metrics, read_metrics
 from tracker.project.files import code_files
 from tracker.studies.plan import plan_study
 from tracker.studies.result import StudyResult
@@ -154,3 +154,17 @@ def test_code_that_cannot_be_read_is_a_fault_of_the_entry(tmp_path: Path) -> Non
     ):
         with pytest.raises(ConfigError, match=words):
             read_metrics(tmp_path, [entry])
+
+
+def test_a_key_is_told_without_running_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists such as `tracker runs` want the digests of a metric's files alone: the file is read, and does not run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").write_text(
+        "from pathlib import Path\nPath('MARK').touch()\nraise SystemExit\ndef gain(y_true, y_probability): return 1.0\n"
+    )
+    found = identify_metrics(tmp_path, {"gain": "m:gain"})
+    assert {"entry", "m.py"} == set(found["gain"])
+    assert not Path("MARK").exists()
+    with pytest.raises(ConfigError, match=r"training\.metrics"):
+        check_metrics(tmp_path, {"gain": "m:gain"})
+    assert Path("MARK").exists()

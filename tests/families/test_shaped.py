@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load as read_safetensors
 
+from tests.families.plain import assert_same_weights, train_plainly
 from tests.studies.project import SmallProject
 from tests.training.cases import STOPPING
 from tracker.config import parse_config, read_yaml
@@ -74,20 +75,9 @@ def test_training_agrees_with_a_loop_in_plain_pytorch(family: str, optimizer: st
     run = spec(family, stopping=None, **knobs)
     net = given_network(family, run, data)
     steps = PLAIN[optimizer](net.parameters())
-    net.train()
     x, y = torch.from_numpy(data.x_train).reshape(-1, *data.shape), torch.from_numpy(data.y_train)
-    for epoch in range(1, 4):
-        for batch in draw_batches(run.seed, epoch, len(y), 16, 16):
-            rows = torch.from_numpy(batch[batch < len(y)])
-            steps.zero_grad()
-            torch.nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-            steps.step()
-    weights = train(run, data).weights
-    assert weights is not None
-    ours = read_safetensors(weights)
-    assert set(ours) == set(net.state_dict())
-    for name, tensor in net.state_dict().items():
-        torch.testing.assert_close(ours[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+    train_plainly(net, steps, x, y, run.seed, 3)
+    assert_same_weights(train(run, data).weights, net)
 
 
 @pytest.mark.parametrize("family", ["cnn", "rnn"])

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load as read_safetensors
 
+from tests.families.plain import assert_same_weights, train_plainly
 from tests.studies.project import SmallProject, make_table
 from tests.training.cases import STOPPING
 from tests.training.cases import arrays as plain_arrays
@@ -26,7 +27,6 @@ from tracker.standalone import tabular
 from tracker.standalone.load import load_model
 from tracker.standalone.transform import NUMBER, blocks_of
 from tracker.training.arrays import Arrays
-from tracker.training.draws import draw_batches
 
 COLUMNS = (NUMBER, 1, 5, NUMBER)  # two numbers, a flag, five categories
 SMALL = {"blocks": 2, "units": 6, "hidden_factor": 1.5, "batch_size": 16}
@@ -127,20 +127,9 @@ def test_training_agrees_with_a_loop_in_plain_pytorch(knobs: dict[str, Any]) -> 
     run = spec(stopping=None, optimizer="adamw", learning_rate=0.02, weight_decay=1e-3, **knobs)
     net = open_family("tabular").start([run], data, None)._built()  # type: ignore[attr-defined]
     steps = torch.optim.AdamW(net.parameters(), lr=0.02, weight_decay=1e-3)
-    net.train()
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
-    for epoch in range(1, 4):
-        for batch in draw_batches(run.seed, epoch, len(y), 16, 16):
-            rows = torch.from_numpy(batch[batch < len(y)])
-            steps.zero_grad()
-            torch.nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-            steps.step()
-    weights = train(run, data).weights
-    assert weights is not None
-    ours = read_safetensors(weights)
-    assert set(ours) == set(net.state_dict())
-    for name, tensor in net.state_dict().items():
-        torch.testing.assert_close(ours[name], tensor, rtol=2e-4, atol=2e-5, msg=name)
+    train_plainly(net, steps, x, y, run.seed, 3)
+    assert_same_weights(train(run, data).weights, net)
 
 
 def test_a_run_repeats_and_goes_on_bit_for_bit() -> None:

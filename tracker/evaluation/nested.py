@@ -69,9 +69,7 @@ class Nested:
         value = "undefined" if told["mean"] is None else f"{told['mean']:.4f}"
         lines = [f"nested: {told['study']} over {told['outer']} outer folds: {told['metric']} {value}{between}"]
         if (asked := told["objective"]["metric"]) != f"val_{told['metric']}":
-            lines.append(
-                f"        {asked} is known while training alone; so {told['metric']} is told, which chose nothing"
-            )
+            lines.append(f"        {asked} is known while training alone; so {told['metric']} is told")
         if told["mean"] is not None and told["inside"] is not None:
             lines.append(f"        inside, the rows that chose promised {told['inside']:.4f} on average")
         for fold in told["folds"]:

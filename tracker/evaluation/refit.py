@@ -13,6 +13,7 @@ from typing import Any
 
 from tracker.aggregation import RULE
 from tracker.errors import InputError
+from tracker.evaluation.confirmation import run_row
 from tracker.evaluation.ranking import RankedTrial
 from tracker.records import THRESHOLD, StudySpec, Trial
 from tracker.search.samplers import versions
@@ -77,15 +78,9 @@ def refit_of(row: RankedTrial, trial: Trial, found: StudyResult) -> Refit:
             f"{row.study}/{row.trial}, trained on train and validation, failed: {one.reason}; take refit out of its study"
         )
     spec, outcome = one.spec, one.outcome
-    scored = replace(
-        row,
-        key=spec.key,
-        candidate=spec.candidate,
-        weights=outcome.weights,
-        best_epoch=outcome.best_epoch,
-        first_run=dict(outcome.metrics),
-        rows=spec.data["rows"],
-    )
+    # its metrics and values stay those of its folds: the refitted run has seen validation
+    run = run_row(row, spec, outcome)
+    scored = replace(run, metrics=row.metrics, values=row.values, first_run=dict(outcome.metrics))
     epochs = tuple(run.best_epoch for run in trial.outcomes)
     return Refit(scored, spec.seed, int(spec.training["epochs"]), epochs, found.digest)
 

@@ -7,7 +7,8 @@ folder run: a record that came from elsewhere names what it needs, and brings no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,12 @@ def read_metrics(root: Root, entries: Sequence[str]) -> dict[str, OwnMetric]:
 
 
 def identify_metrics(root: Root, entries: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What goes into keys: of each metric, by name, the entry and the SHA-256 of its files. Raises ConfigError."""
+    """What goes into keys: of each metric, by name, the entry and the SHA-256 of its files. None runs. Raises ConfigError."""
+    return {name: _code(root, entry).identity for name, entry in entries.items()}
+
+
+def check_metrics(root: Root, entries: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The same, of functions that are there and can be called. Raises ConfigError."""
     return {name: one.code.identity for name, one in read_metrics(root, list(entries.values())).items()}
 
 
@@ -70,13 +76,25 @@ def metrics_of(root: Root, spec: TrialSpec | StudySpec) -> dict[str, OwnMetric]:
     return found
 
 
-def _read(root: Root, entry: str) -> OwnMetric:
+def _code(root: Root, entry: str) -> OwnCode:
     if root is None:
         raise ConfigError(f"{PLACE}: {entry} needs the folder of params.yaml, and none was given")
-    try:
-        code = code_from(entry, root) if isinstance(root, Mapping) else read_code(root, entry)
+    with _named_as_metrics():
+        return code_from(entry, root) if isinstance(root, Mapping) else read_code(root, entry)
+
+
+def _read(root: Root, entry: str) -> OwnMetric:
+    code = _code(root, entry)
+    with _named_as_metrics():
         function = load(code)
         require_arguments(function, entry, ARGUMENTS)
+    return OwnMetric(code, function)
+
+
+@contextmanager
+def _named_as_metrics() -> Iterator[None]:
+    """Faults of code bear the place where metrics are named."""
+    try:
+        yield
     except ConfigError as error:
         raise ConfigError(str(fault).replace("model.entry", PLACE, 1) for fault in error.faults) from error
-    return OwnMetric(code, function)

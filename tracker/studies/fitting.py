@@ -11,7 +11,7 @@ from tracker.config.metrics import own_metrics
 from tracker.errors import ConfigError, TrainingError
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import open_family
-from tracker.families.own_metrics import identify_metrics, metrics_of
+from tracker.families.own_metrics import check_metrics, metrics_of
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import StudySpec
@@ -34,7 +34,7 @@ def plan_fitting(
 ) -> StudyPlan:
     """The study of that name, ready to run; a parent's weights lie where it is trained from. Raises InputError."""
     parent = keep_parent(config, paths, data.labels, fetch)
-    metrics = identify_metrics(paths.root, own_metrics(config, study))
+    metrics = check_metrics(paths.root, own_metrics(config, study))
     plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), parent, metrics)
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)

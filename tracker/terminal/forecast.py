@@ -18,7 +18,7 @@ from tracker.execution.cohorts import MOST_LANES, form_cohorts
 from tracker.execution.trainer import Segment, load_own
 from tracker.families.costs import Cost
 from tracker.families.family import open_family
-from tracker.families.own_metrics import identify_metrics
+from tracker.families.own_metrics import check_metrics
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
@@ -50,7 +50,7 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     plans: dict[str, StudyPlan] = {}
     try:
         look_for_parent(config, paths)
-        metrics = identify_metrics(paths.root, own_metrics(config))
+        metrics = check_metrics(paths.root, own_metrics(config))
         plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
         refuse_labels(plans.values(), list(report.labels))
         refuse_shape(plans.values(), report.shape or ())
