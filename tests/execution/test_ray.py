@@ -76,12 +76,16 @@ class TestRay(ExecutorContract):
 
 
 class Nomad(RayExecutor):
-    """An executor in whose second call a node joins; it is killed as soon as it was given work, once it has done some."""
+    """An executor in whose second call a node joins; it is killed when it was given work a second time.
+
+    Work that is short may be done by then: what it is given next is lost.
+    """
 
     def __init__(self, project: SmallProject, cluster: Any) -> None:
         super().__init__(project.data, None, most_lanes=1)
         self.cluster, self.calls, self.given = cluster, 0, 0
         self.node: Any = None
+        self.lost: list[Any] = []
 
     def run(self, segments):
         self.calls += 1
@@ -103,6 +107,10 @@ class Nomad(RayExecutor):
                 kill_machine(self.cluster, self.node)
         return sent
 
+    def _queue_again(self, cohort, death, queue):
+        self.lost += cohort
+        super()._queue_again(cohort, death, queue)
+
 
 def kill_machine(cluster: Any, node: Any) -> None:
     """Everything on a node ends at once, and nobody there says so."""
@@ -122,7 +130,7 @@ def test_one_digest_wherever_a_study_runs(fresh: SmallProject, tmp_path: Path, c
         "nodes": fresh.run(plan, tmp_path / "nodes", nomad),
     }
     assert {found["here"].digest} == {result.digest for result in found.values()}
-    assert 2 == nomad.given, "the second node was killed with work in hand"
+    assert nomad.lost, "the second node was killed with work in hand"
     assert {} == nomad.deaths, "that a node is lost blames no trial"
     assert 0 < sum(trial.state == "pruned" for trial in found["here"].trials)
 

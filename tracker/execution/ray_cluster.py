@@ -35,6 +35,7 @@ from tracker.surroundings.changes import changes
 POLL_S = 1.0  # how often the cluster is asked which nodes it has
 CONNECT_S = 10.0
 LEAVING_S = 0.5
+KNOCK_S = 1.0
 WAITS_S = 60.0  # for a node, where there is none
 SHOWN = 3  # differences of a node
 
@@ -51,10 +52,21 @@ class Actor(Worker):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that lives and has CPUs."""
+    """A node that lives and has CPUs, and where its raylet listens."""
 
     name: str
     workers: int
+    address: tuple[str, int]
+
+    def is_gone(self) -> bool:
+        """Whether nobody listens there any more; the cluster's list says so only after some missed health checks."""
+        try:
+            socket.create_connection(self.address, KNOCK_S).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
 
 
 class RayExecutor(Pool[Actor]):
@@ -155,7 +167,7 @@ class RayExecutor(Pool[Actor]):
             self._look_around(link, at_once=True)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         ending = f"{self._name(worker.node)}: {lines[-1] if lines else type(error).__name__}"
-        if worker.node not in self._nodes:
+        if worker.node not in self._nodes or self._nodes[worker.node].is_gone():
             return Death(ending, blames=False)
         if not worker.ready:
             self._stillborn[worker.node] += 1
@@ -256,7 +268,9 @@ class _Link:
         """Nodes that live and have CPUs, by their id."""
         found = [(node["NodeID"], node) for node in self.ray.nodes() if node["Alive"]]
         return {
-            key: Node(_node_name(node), int(node["Resources"]["CPU"]))
+            key: Node(
+                _node_name(node), int(node["Resources"]["CPU"]), (node["NodeManagerAddress"], node["NodeManagerPort"])
+            )
             for key, node in found
             if node["Resources"].get("CPU", 0) >= 1
         }
