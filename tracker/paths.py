@@ -61,6 +61,11 @@ class Paths:
         return self.root / "reports"
 
     @property
+    def pictures(self) -> Path:
+        """Pictures of some training rows, which `tracker check` draws."""
+        return self.reports / "rows"
+
+    @property
     def study_reports(self) -> Path:
         """One report per study."""
         return self.reports / "studies"

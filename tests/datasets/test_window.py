@@ -47,8 +47,9 @@ def test_old_rows_leave_and_the_others_stay_where_they_were(place: Place, dated:
     assert "window: 140 of 240 rows are forgotten, their 'when' is before 2025-05-21" in report.lines()
     told = json.loads(files["data/splits/manifest.json"])["window"]
     assert told == {"column": "when", "since": "2025-05-21", "forgotten": 140}
-    place.split(dated, window(since="2025-05-21"), id="customer")
+    again = place.split(dated, window(since="2025-05-21"), id="customer")
     assert files == place.files()
+    assert {name for name, part in young.items() if part == "train"} == set(dated["customer"].iloc[again.train])
 
 
 def test_without_a_window_no_byte_is_another(place: Place, dated: pd.DataFrame) -> None:

@@ -59,12 +59,12 @@ def run(
 
 @app.command()
 def check() -> None:
-    """Say what would run: columns, studies, trials, time, disk. Runs nothing."""
+    """Say what would run: columns, studies, trials, time, disk. Runs nothing; draws some rows of images and sequences."""
     with loading():
         from tracker.project.watched import unwatched
         from tracker.terminal.forecast import forecast
 
-        lines = list(forecast(read_config(), find_paths()))
+        lines = list(forecast(read_config(), find_paths(), find_paths().pictures))
         lines += [f"warning: {line}" for line in unwatched(find_paths().root)]
     say("\n".join(line or " " for line in lines))
 

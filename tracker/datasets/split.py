@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ WRITTEN = ("feature", "target", "id", "group", "time")
 class SplitReport:
     """Rows per split and label, the salt and whether it was there before, warnings, what a window leaves out.
 
-    `selection` is how many validation rows only rank.
+    `selection` is how many validation rows only rank; `train` are the numbers of the table's rows that are in train.
     """
 
     method: str
@@ -38,6 +38,7 @@ class SplitReport:
     warnings: tuple[str, ...]
     window: str | None = None
     selection: int | None = None
+    train: Codes | None = field(default=None, compare=False, repr=False)
 
     def table(self) -> list[tuple[str, ...]]:
         """A header and a row per split, as text."""
@@ -90,7 +91,9 @@ def _report(settings: Split, table: Table, division: Division) -> SplitReport:
     counts = _named(parts, count_classes(division.places, codes, len(parts)), table.labels)
     told = None if window is None else window.line()
     ranking = None if division.selection is None else int(division.selection.sum())
-    return SplitReport(settings.method, counts, division.salt, division.known, division.warnings, told, ranking)
+    rows = np.arange(len(table.codes)) if window is None else np.flatnonzero(window.kept)
+    train = rows[division.places == parts.index("train")]
+    return SplitReport(settings.method, counts, division.salt, division.known, division.warnings, told, ranking, train)
 
 
 def _named(parts: Sequence[str], counts: Codes, labels: list[str]) -> dict[str, dict[str, int]]:

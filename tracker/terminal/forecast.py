@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.aggregation import runs_per_trial
 from tracker.columns import align
@@ -25,11 +25,14 @@ from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.shown import counted
 from tracker.studies.parent import look_for_parent
-from tracker.studies.plan import Planner, StudyPlan, plan_studies, refuse_labels, refuse_shape
+from tracker.studies.plan import Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tracker.config import Config, Confirm
+    from tracker.datasets.split import SplitReport
 
 EARLY = 0.5  # share of the epochs that training takes where it may stop early
 STUDY_S = (
@@ -40,29 +43,27 @@ RECORD_BYTES = 160_000  # store, MLflow rows and files of one trial, its weights
 WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would tell
 
 
-def forecast(config: Config, paths: Paths) -> Iterator[str]:
-    """Lines for people. Raises InputError with every fault of the table; then, behind its columns, of split and studies."""
+def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iterator[str]:
+    """Lines for people; images and sequences are drawn into the folder `pictures`, nothing else is written.
+
+    Raises InputError with every fault of the table; then, behind its columns, of split and studies.
+    """
     frame, columns, report = inspect_data(config.data, config.preprocessing, paths.root)
     entry = config.model.entry
     code = None if entry is None else load_own(paths.root, config.model.family, entry)[0].identity
     split, faults = foresee(config, paths, frame, columns, report)
     report = as_the_split_sees(report, config.split, faults)
-    plans: dict[str, StudyPlan] = {}
-    try:
-        look_for_parent(config, paths)
-        metrics = check_metrics(paths.root, own_metrics(config))
-        plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
-        refuse_labels(plans.values(), list(report.labels))
-        refuse_shape(plans.values(), report.shape or ())
-    except InputError as error:
-        faults += error.faults
+    plans, misfits = _planned(config, paths, report, code)
     yield from report.lines()
     yield from (f"warning: {warning}" for warning in class_warnings(config, report))
     yield from (f"warning: {warning}" for warning in unusual(config))
     if split is not None:
         yield from ["", *split.lines()]
-    if faults := [*date_faults(paths), *faults]:
+    if faults := [*date_faults(paths), *faults, *misfits]:
         raise InputError(faults)
+    if pictures is not None and split is not None and report.shape is not None:
+        path = _draw(config, frame, report, split, plans.values(), pictures)
+        yield f"some rows of train as pictures: {path.relative_to(paths.root)}"
     yield ""
     rows: list[tuple[str, ...]] = [("study", "sampler", "trials", "generations", "at most")]
     seconds, likely, size = 0.0, 0.0, 0
@@ -92,6 +93,33 @@ def forecast(config: Config, paths: Paths) -> Iterator[str]:
     took = f"{usual}at most about {_duration(seconds)}"
     yield f"{total} trials{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
+
+
+def _planned(
+    config: Config, paths: Paths, report: DataReport, code: Mapping[str, str] | None
+) -> tuple[dict[str, StudyPlan], tuple[str, ...]]:
+    """The plan of each study, or what does not fit in them: classes, shapes of rows, a parent that is not there."""
+    try:
+        look_for_parent(config, paths)
+        metrics = check_metrics(paths.root, own_metrics(config))
+        plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
+        refuse_labels(plans.values(), list(report.labels))
+        refuse_shape(plans.values(), report.shape or ())
+    except InputError as error:
+        return {}, tuple(error.faults)
+    return plans, ()
+
+
+def _draw(
+    config: Config, frame: Any, report: DataReport, split: SplitReport, plans: Iterable[StudyPlan], folder: Path
+) -> Path:
+    """A picture of training rows, and of what the strongest augmentation of any study makes of them."""
+    from tracker.reporting.samples import Rows, draw_samples, strongest, take_samples
+
+    features = [column.column for column in report.columns if column.role == "feature"]
+    train = Rows(frame.iloc[split.train], config.data.target, features, report.shape or (), report.mask)
+    augmentation = strongest([next(iter(corners(plan.spec)), {}) for plan in plans])
+    return draw_samples(take_samples(train, augmentation, config.preprocessing, config.seed), folder)
 
 
 def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
