@@ -1,10 +1,11 @@
 """Whole studies of portable numerics on this machine and on emulated CPUs.
 
-    python -m benchmarks.portable [CPU ...] [--samplers NAME ...]
+    python -m benchmarks.portable [CPU ...] [--samplers NAME ...] [--families NAME ...]
 
-Every sampler with every family, training included. CPUs are names of `qemu-x86_64 -cpu` (Debian: `apt-get install
-qemu-user`); without any: Haswell, Nehalem, EPYC. A digest covers the values that were searched and each outcome: every metric
-of every epoch, weights and predictions; not the environment, which is another one on a CPU without FMA.
+Every sampler with every family that has portable numerics (`estimator` has not), training included. CPUs are names of
+`qemu-x86_64 -cpu` (Debian: `apt-get install qemu-user`); without any: Haswell, Nehalem, EPYC. A digest covers the values that
+were searched and each outcome: every metric of every epoch, weights and predictions; not the environment, which is another
+one on a CPU without FMA.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from tracker.numerics import PINS
 
@@ -36,6 +40,7 @@ SAMPLERS = {
     "gradient": {"sampler": "gradient", "trials": 6, "generation": 2},
     "folds": {"sampler": "random", "trials": 3, "cross_validation": {"folds": 3}},
 }
+SHAPES = {"cnn": [1, 6, 4], "rnn": [6, 4]}  # of families that take no table
 ONLY = {"gradient": ("mlp",)}  # samplers that some families cannot have
 SEARCHED = """
   units: [8, 12, 20]
@@ -53,6 +58,8 @@ FAMILIES = {
     "mlp": ("{}", NETWORK_KNOBS),
     "tabular": ("{family: tabular}", "\n  blocks: [1, 2]\n  number_embedding: [none, piecewise, periodic]\n"),
     "build": ("{family: build, entry: own:build}", "\n  optimizer: [sgd, adam, adamw, rmsprop]\n"),
+    "cnn": ("{family: cnn}", "\n  pooling: [max, average]\n  batch_norm: [false, true]\n"),
+    "rnn": ("{family: rnn}", "\n  cell: [lstm, gru]\n  bidirectional: [false, true]\n"),
     "function": ("{family: function, entry: own:fit}", "\n"),
     "function, Adam": ("{family: function, entry: own:fit_adam}", "\n"),
 }
@@ -109,14 +116,25 @@ for family in sorted(path for path in root.iterdir() if path.is_dir()):
 """
 
 
-def make(root: Path, samplers: Sequence[str]) -> None:
+def pictures(rows: int = 160) -> pd.DataFrame:
+    """24 pixels a row, brighter in another quarter for each of three kinds."""
+    draw = np.random.default_rng(5)
+    kinds = np.arange(rows) % 3
+    x = draw.normal(size=(rows, 24)) + 1.5 * (np.arange(24) // 6 == kinds[:, None])
+    columns = {f"x{place}": x[:, place] for place in range(24)}
+    return pd.DataFrame({"who": np.arange(rows), **columns, "kind": kinds})
+
+
+def make(root: Path, samplers: Sequence[str], families: Sequence[str]) -> None:
     """A project for each family, prepared and split."""
     from tests.studies.project import SmallProject, make_table
 
-    for family, (model, knobs) in FAMILIES.items():
+    for family in families:
+        model, knobs = FAMILIES[family]
+        shape = f", shape: {SHAPES[family]}" if family in SHAPES else ""
         own = [name for name in samplers if family in ONLY.get(name, FAMILIES)]
         text = f"""seed: 7
-data: {{source: table.csv, target: kind, id: who}}
+data: {{source: table.csv, target: kind, id: who{shape}}}
 training: {{epochs: 3, numerics: portable}}
 hyperparameters: {{units: 8, dropout: 0.0, learning_rate: 1e-2, batch_size: 32}}
 search_space:{SEARCHED.rstrip()}{knobs.rstrip()}
@@ -124,7 +142,8 @@ studies: {json.dumps({name: SAMPLERS[name] for name in own})}
 objective: {{metric: val_loss, direction: minimize}}
 """
         text += "" if model == "{}" else f"model: {model}\n"
-        SmallProject.made(root / family, make_table(), text)
+        text = text.replace("units", "filters") if family == "cnn" else text
+        SmallProject.made(root / family, pictures() if shape else make_table(), text)
         (root / family / "own.py").write_text(OWN)
 
 
@@ -142,11 +161,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cpus", nargs="*", default=CPUS)
     parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
     wanted = parser.parse_args()
     cpus = wanted.cpus
     with tempfile.TemporaryDirectory() as folder:
         origin = Path(folder) / "origin"
-        make(origin, wanted.samplers)
+        make(origin, wanted.samplers, wanted.families)
         found = {}
         for cpu in ("this machine", *cpus):
             root = Path(shutil.copytree(origin, Path(folder) / cpu.replace(" ", "-")))
