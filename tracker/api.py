@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tracker.config import Config, load_config
 from tracker.errors import ConfigError
 from tracker.execution.fork_server import start_early
-from tracker.execution.opening import Cluster, cluster_wanted, open_executor, workers_wanted
+from tracker.execution.opening import Cluster, cluster_wanted, needing, open_executor, workers_wanted
 from tracker.loading import loading
 from tracker.numerics import pin_numerics
 from tracker.paths import Paths, project_paths
@@ -147,10 +147,9 @@ def tune(
 ) -> Study:
     """Runs, resumes, extends or replays a study, and writes its reports and its best model.
 
-    The number of workers changes no number; `workers` comes before those of `project`. Trials reach MLflow while others
-    train (with `deliver` False they wait for `sync`); `on_delivery` hears what is left when the study has ended.
-    Raises EnvironmentChanged where the study was run in another environment, unless `accept_environment` or the variable
-    TRACKER_ACCEPT_ENVIRONMENT says to go on in this one.
+    `workers` comes before those of `project`. Trials reach MLflow while others train (with `deliver` False they wait for
+    `sync`); `on_delivery` hears what is left in the end. Raises EnvironmentChanged where the study was run in another
+    environment, unless `accept_environment` or the variable TRACKER_ACCEPT_ENVIRONMENT says to go on in this one.
     """
     project = (project or Project.now()).with_workers(workers)
     if project.paths.store.exists():
@@ -196,7 +195,8 @@ def _tune(
         lanes = lanes_allowed(store, environment_digest, config.model.family)
         if outbox is not None:
             outbox.compare(plan.spec.key)
-        with open_executor(project.workers, source, data, lanes, project.cluster) as executor:
+        cluster = needing(project.cluster, config.resources)
+        with open_executor(project.workers, source, data, lanes, cluster) as executor:
             told, serve = _notifying(outbox, executor, on_progress), partial(put_servings, store, data)
             result = run_study(plan, store, executor, about, told, serve)
             write_reports(result, serving, store, paths.reports, paths.models)

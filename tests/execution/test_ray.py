@@ -19,6 +19,7 @@ from tests.execution.contract import ExecutorContract, alone, outcomes, segments
 from tests.studies.loops import NETWORK, SMALL, LoopProject
 from tests.studies.project import SmallProject, surroundings
 from tracker import api
+from tracker.config.resources import Resources
 from tracker.errors import ConfigError, EnvironmentChanged, TrackerError
 from tracker.execution import pool, ray_cluster
 from tracker.execution.processes import ProcessExecutor
@@ -183,6 +184,28 @@ def test_where_no_node_computes_alike_nothing_runs(
             outcomes(executor.run(segments(small_project.specs("manual"))))
     finally:
         executor.close()
+
+
+def test_what_a_worker_reserves_says_how_many_fit(
+    fresh: SmallProject, connected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node gets workers for its CPUs and its memory; where none has room the message names what was asked for."""
+    monkeypatch.setattr(ray_cluster, "WAITS_S", 0.0)
+    roomy = connected.add_node(**{**NODE, "num_cpus": 5}, memory=3 * 10**9)
+    project = api.Project.now(fresh.paths, executor="ray", address=connected.address)
+    needs = Resources(cpus=2, memory_mb=1000)
+    executor = RayExecutor(fresh.data, None, needs=needs)
+    try:
+        nodes = executor._linked().nodes(needs)
+        assert {roomy.node_id: 2} == {key: node.workers for key, node in nodes.items()}
+        specs = fresh.specs("random", studies__random__trials=3)
+        assert alone(fresh, specs) == outcomes(executor.run(segments(specs)))
+        wide = fresh.config.with_("resources", {"cpus": 6, "memory_mb": 500, "gpus": 0.5})
+        with pytest.raises(TrackerError, match=r"has had no node with 6 CPUs, 500 MB, 0\.5 GPU for"):
+            api.tune(wide, "random", project=project, deliver=False)
+    finally:
+        executor.close()
+        connected.remove_node(roomy)
 
 
 def test_own_code_travels_as_its_text(tmp_path: Path, connected: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from tracker.config.parts import (
     Training,
 )
 from tracker.config.refinements import Refinement, in_chain_order, refinement_faults
+from tracker.config.resources import Resources
 from tracker.errors import ConfigError
 from tracker.hyperparameters import COUNTED, FAMILIES, table_of
 from tracker.knobs import Hyperparameter
@@ -57,6 +58,7 @@ class Config(Part):
     compare: Compare = Compare()
     tracking: Tracking = Tracking()
     retune: Retune = Retune()
+    resources: Resources = Resources()
     warm_start: Mapping[str, Annotated[tuple[Mapping[str, Any], ...], Field(strict=False)]] = {}
 
     @model_validator(mode="after")

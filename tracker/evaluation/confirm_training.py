@@ -89,11 +89,12 @@ class ConfirmTraining:
     @contextmanager
     def _executor(self, store: Store, spec: StudySpec | TrialSpec) -> Iterator[Executor]:
         from tracker.execution.executor import DataSource, lanes_allowed
-        from tracker.execution.opening import open_executor
+        from tracker.execution.opening import needing, open_executor
 
         source = DataSource(self.paths.splits, self.config.preprocessing, self.paths.root)
         lanes = lanes_allowed(store, self._here(spec)[0], spec.family)
-        with open_executor(self.workers, source, self.data, lanes, self.cluster) as executor:
+        cluster = needing(self.cluster, self.config.resources)
+        with open_executor(self.workers, source, self.data, lanes, cluster) as executor:
             yield executor
 
     def _refuse_others(self, spec: StudySpec) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tracker.config.resources import ONE_CPU, Resources
 from tracker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ EXECUTORS = ("processes", "ray")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Ray cluster; without an address the one that runs on this machine, else a new one here."""
+    """A Ray cluster, without an address the one that runs on this machine, else a new one here; what its workers need."""
 
     address: str | None = None
+    needs: Resources = ONE_CPU
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def _open(workers: int, source: DataSource, data: TrainingData, lanes: int, clus
     if cluster is not None:
         from tracker.execution.ray_cluster import RayExecutor
 
-        return RayExecutor(data, source.root, cluster.address, lanes)
+        return RayExecutor(data, source.root, cluster.address, lanes, cluster.needs)
     if workers > 1:
         from tracker.execution.processes import ProcessExecutor
 
@@ -64,6 +66,11 @@ def cluster_wanted(
     if address:
         raise ConfigError(f"--address {address} is that of a Ray cluster and goes with --executor ray")
     return None
+
+
+def needing(cluster: Cluster | None, needs: Resources) -> Cluster | None:
+    """The cluster, if it is one that trains, whose workers reserve what params.yaml says."""
+    return cluster and replace(cluster, needs=needs)
 
 
 def workers_wanted(environ: Mapping[str, str]) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tracker.config.resources import ONE_CPU, Resources
 from tracker.datasets.training_data import TrainingData
 from tracker.errors import ConfigError, EnvironmentChanged, TrackerError
 from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts
@@ -52,7 +53,7 @@ class Actor(Worker):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that lives and has CPUs, and where its raylet listens."""
+    """A node that lives, for how many workers it has room, and where its raylet listens."""
 
     name: str
     workers: int
@@ -73,10 +74,15 @@ class RayExecutor(Pool[Actor]):
     """A pool of actors, one per CPU of every node whose environment is that of the study; it follows the cluster."""
 
     def __init__(
-        self, data: TrainingData, root: Path | None, address: str | None = None, most_lanes: int = MOST_LANES
+        self,
+        data: TrainingData,
+        root: Path | None,
+        address: str | None = None,
+        most_lanes: int = MOST_LANES,
+        needs: Resources = ONE_CPU,
     ) -> None:
         super().__init__(Cohorts(data.x_train.shape[1], len(data.labels), 1, most_lanes))
-        self._data, self._root, self._address = data, root, address
+        self._data, self._root, self._address, self._needs = data, root, address, needs
         self._link: _Link | None = None
         self._nodes: dict[str, Node] = {}
         self._refused: dict[str, str] = {}
@@ -114,7 +120,9 @@ class RayExecutor(Pool[Actor]):
         ray, numerics = link.ray, str(spec.training.get("numerics", "native"))
         texts = link.texts(self._root, spec)
         options: dict[str, Any] = {
-            "num_cpus": 1,
+            "num_cpus": self._needs.cpus,
+            "num_gpus": self._needs.gpus,
+            "memory": (self._needs.memory_mb or 0) * 10**6,
             "max_restarts": 0,
             "scheduling_strategy": ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False),
         }
@@ -194,7 +202,7 @@ class RayExecutor(Pool[Actor]):
         now = time.monotonic()
         if self._nodes and not at_once and now - self._looked < POLL_S:
             return False
-        self._looked, self._nodes = now, link.nodes()
+        self._looked, self._nodes = now, link.nodes(self._needs)
         cpus = sum(node.workers for key, node in self._nodes.items() if key not in self._refused)
         grown = cpus > self.cohorts.workers
         self.cohorts.workers = max(cpus, 1)
@@ -225,8 +233,8 @@ class RayExecutor(Pool[Actor]):
             self._had_nodes = time.monotonic()
         elif time.monotonic() - self._had_nodes > WAITS_S:
             raise TrackerError(
-                f"the Ray cluster has had no node with a CPU for {WAITS_S:.0f} s; what was computed is kept, and the same "
-                "command goes on"
+                f"the Ray cluster has had no node with {self._needs.words} for {WAITS_S:.0f} s; what was computed is "
+                "kept, and the same command goes on"
             )
 
     def _refuse(self, node: str, reason: str) -> None:
@@ -264,15 +272,13 @@ class _Link:
                 self._others[name] = self.ray.put(self._sets.of(spec))
         return {name: self._others[name] for name in found if name is not None}
 
-    def nodes(self) -> dict[str, Node]:
-        """Nodes that live and have CPUs, by their id."""
-        found = [(node["NodeID"], node) for node in self.ray.nodes() if node["Alive"]]
+    def nodes(self, needs: Resources) -> dict[str, Node]:
+        """Nodes that live and have room for a worker, by their id."""
+        found = [(node, _workers_of(node["Resources"], needs)) for node in self.ray.nodes() if node["Alive"]]
         return {
-            key: Node(
-                _node_name(node), int(node["Resources"]["CPU"]), (node["NodeManagerAddress"], node["NodeManagerPort"])
-            )
-            for key, node in found
-            if node["Resources"].get("CPU", 0) >= 1
+            node["NodeID"]: Node(_node_name(node), workers, (node["NodeManagerAddress"], node["NodeManagerPort"]))
+            for node, workers in found
+            if workers
         }
 
     def has(self, reference: Any) -> bool:
@@ -362,6 +368,12 @@ def _signals_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+def _workers_of(has: Mapping[str, float], needs: Resources) -> int:
+    """How many workers with such needs a node has room for."""
+    wanted = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": (needs.memory_mb or 0) * 10**6}
+    return min(int(has.get(name, 0) / amount) for name, amount in wanted.items() if amount)
 
 
 def _node_name(node: Mapping[str, Any]) -> str:
