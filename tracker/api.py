@@ -154,7 +154,7 @@ def tune(
     project = (project or Project.now()).with_workers(workers)
     if project.paths.store.exists():
         Store.open(project.paths.store).close()  # a broken store is told before anything takes seconds
-    pin_numerics(_numerics(config, study), os.environ, sys.modules)
+    pin_numerics(_asked(config, study)[0], os.environ, sys.modules)
     start_early(1 if project.cluster else project.workers)
     with _outbox(project, config, []) if deliver else nullcontext() as outbox:  # MLflow loads there, torch here
         accept = accept_environment or os.environ.get("TRACKER_ACCEPT_ENVIRONMENT") == "1"
@@ -181,7 +181,7 @@ def _tune(
 
         paths = project.paths
         data = load_training_data(paths.splits, config.preprocessing)
-    environment_digest, about = trained_with(sys.argv, paths.root, _numerics(config, study), config.model.family)
+    environment_digest, about = trained_with(sys.argv, paths.root, *_asked(config, study))
     code = _own_code(config, paths)
     identity, fetch = code.identity if code else None, partial(fetch_model, project.tracking_uri)
     plan = plan_fitting(config, study, data, environment_digest, identity, paths, fetch)
@@ -328,8 +328,9 @@ def verify_bundle(path: str | Path, data: str | None = None, *, trust: str | Non
     return check_bundle(Path(path), data, trust=trust or os.environ.get("TRACKER_TRUST"), root=Path.cwd())
 
 
-def _numerics(config: Config, study: str) -> str:
-    return config.training_of(study).numerics if study in config.studies else "native"
+def _asked(config: Config, study: str) -> tuple[str, str, str]:
+    training = config.training_of(study) if study in config.studies else config.training
+    return training.numerics, config.model.family, training.device
 
 
 def _own_code(config: Config, paths: Paths) -> OwnCode | None:

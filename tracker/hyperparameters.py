@@ -171,6 +171,7 @@ TRANSFER: Mapping[str, Hyperparameter] = {
 OURS: Mapping[str, Hyperparameter] = {**TRAINING, **AUGMENTATION}  # of all that our loop trains
 DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
 COUNTED = ("mlp", "cnn", "rnn")  # families whose networks are ours, so that their parameters can be counted
+DEVICES = ("cpu", "cuda", "mps")
 ESTIMATOR = ("scikit-learn", "scipy", "skops")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")
 
@@ -193,14 +194,15 @@ class FamilyRow:
     hypergradients: tuple[str, ...] = ()  # knobs by which its training can be differentiated
     fitted_once: bool = False  # a run is one fit without epochs, kept whole: no code builds it again to open it
     packages: tuple[str, ...] = ()  # further packages whose versions decide its numbers: part of its environment
+    devices: tuple[str, ...] = ("cpu",)
 
 
 FAMILIES: Mapping[str, FamilyRow] = {
     "mlp": FamilyRow("tracker.families.mlp", 2, {**MLP, **OURS}, hypergradients=DIFFERENTIABLE),
-    "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **OURS, **TRANSFER}, sizes=CNN_SIZES),
-    "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS, **TRANSFER}, sizes=RNN_SIZES),
-    "tabular": FamilyRow("tracker.families.tabular", 1, {**TABULAR, **OURS}),
-    "build": FamilyRow("tracker.families.build", 1, {**OURS, **TRANSFER}, entry="function"),
+    "cnn": FamilyRow("tracker.families.cnn", 1, {**CNN, **OURS, **TRANSFER}, sizes=CNN_SIZES, devices=DEVICES),
+    "rnn": FamilyRow("tracker.families.rnn", 1, {**RNN, **OURS, **TRANSFER}, sizes=RNN_SIZES, devices=DEVICES),
+    "tabular": FamilyRow("tracker.families.tabular", 1, {**TABULAR, **OURS}, devices=DEVICES),
+    "build": FamilyRow("tracker.families.build", 1, {**OURS, **TRANSFER}, entry="function", devices=DEVICES),
     "function": FamilyRow("tracker.families.loop", 1, {}, entry="generator", metrics="any"),
     "estimator": FamilyRow("tracker.families.estimator", 1, {}, entry="function", fitted_once=True, packages=ESTIMATOR),
 }

@@ -38,6 +38,13 @@ def bit_generator(seed: int, *names: str | int) -> np.random.SFC64:
     return np.random.SFC64(derive_seed(seed, *names))
 
 
+def seed_device(device: str, seed: int) -> None:
+    """Seeds the generator of a GPU, from which modules on it draw; it belongs to training alone."""
+    import torch
+
+    (torch.cuda if device == "cuda" else torch.mps).manual_seed(seed)
+
+
 class AmbientRandomness:
     """The global generators of Python, NumPy and torch (CPU), for the user's own code alone.
 

@@ -253,15 +253,15 @@ class _Case:
         """Equal bits; in another environment the same labels, and probabilities within the tolerance."""
         import numpy as np
 
-        from tracker.surroundings.environment import environment
+        from tracker.surroundings.environment import asked_of, environment
 
         if stored.shape == found.shape and stored.tobytes() == found.tobytes():
             return Verdict("bundle", name, "identical", counted=len(found))
         if stored.shape != found.shape:
             return _differs(name, f"predictions of {len(stored)} rows are stored, {len(found)} were computed")
         gap = float(np.max(np.abs(stored - found)))
-        numerics = str(recorded.spec.training.get("numerics", "native"))
-        elsewhere = environment(numerics, recorded.spec.family)[0] != recorded.spec.environment
+        asked = asked_of(recorded.spec.training, recorded.spec.family)
+        elsewhere = environment(*asked)[0] != recorded.spec.environment
         words = f"class probabilities are up to {gap:.3g} apart"
         if elsewhere and gap <= EQUIVALENT_WITHIN and self._decided(stored) == self._decided(found):
             difference = replace(Difference.told(name, words), largest=gap)

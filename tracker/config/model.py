@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tracker.config.base import Part, raise_faults
-from tracker.hyperparameters import FAMILIES
+from tracker.hyperparameters import DEVICES, FAMILIES
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 TRANSFERRED = tuple(name for name, row in FAMILIES.items() if row.metrics == "ours" and not row.fitted_once)
@@ -78,3 +78,21 @@ def fitted_once_faults(config: Any) -> Iterator[str]:
         if training.get("numerics") == "portable":
             yield f"{place}.numerics: portable pins torch and NumPy, not scikit-learn; take it out"
     yield from (f"{place}.pruner: {once}" for place, study in own.items() if study.pruner is not None)
+
+
+def device_faults(config: Any) -> Iterator[str]:
+    """What a device other than the CPU does not go with, one sentence each, beginning with its place."""
+    family, common = config.model.family, {"device": config.training.device, "numerics": config.training.numerics}
+    own = {f"{config.place(name)}.training": study.training or {} for name, study in config.studies.items()}
+    for place, training in {
+        "training": common,
+        **{name: {**common, **given} for name, given in own.items() if given},
+    }.items():
+        device = training["device"]
+        if device == "cpu" or device not in DEVICES:
+            continue
+        if device not in FAMILIES[family].devices:
+            able = ", ".join(name for name, row in FAMILIES.items() if device in row.devices)
+            yield f"{place}.device: {device}: family {family} trains on the CPU; say cpu, or take one of {able}"
+        if training["numerics"] == "portable":
+            yield f"{place}.numerics: portable pins the CPU, not {device}; take it out"

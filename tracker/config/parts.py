@@ -204,7 +204,7 @@ class Training(Part):
 
     epochs: int = Field(default=30, ge=1, le=1_000_000)
     early_stopping: EarlyStopping | None = EarlyStopping()
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
     numerics: Literal["native", "portable"] = "native"
     metrics: tuple[Asked, ...] = Field(default=(), strict=False)
     robustness: Robustness | None = None

@@ -13,7 +13,7 @@ from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
 from tracker.config.metrics import metric_faults, own_metric_faults, robustness_faults
-from tracker.config.model import Model, fitted_once_faults
+from tracker.config.model import Model, device_faults, fitted_once_faults
 from tracker.config.parts import (
     Compare,
     Data,
@@ -165,6 +165,7 @@ def _name_faults(config: Config) -> Iterator[str]:
     yield from metric_faults(config, "objective.metric", config.objective.metric)
     yield from own_metric_faults(config)
     yield from robustness_faults(config)
+    yield from device_faults(config)
     if FAMILIES[config.model.family].fitted_once:
         yield from fitted_once_faults(config)
     elif stopping := config.training.early_stopping:

@@ -22,6 +22,7 @@ from tracker.execution.executor import DataSource, InlineExecutor
 from tracker.execution.trainer import Segment
 from tracker.lifelines import when_orphaned
 from tracker.records import TrialSpec, record_from, record_json
+from tracker.surroundings.environment import asked_of
 from tracker.surroundings.provenance import trained_with
 
 Loaded = dict[tuple[str, str, str], TrainingData]
@@ -34,15 +35,14 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what somebody's training loop prints is no answer
     loaded: Loaded = {}
-    abouts: dict[str, dict[str, Any]] = {}
+    abouts: dict[tuple[str, str, str], dict[str, Any]] = {}
     for line in sys.stdin.buffer:
         job = parse_canonical(line)
         try:
-            numerics = str(job["spec"]["training"].get("numerics", "native"))
-            family = str(job["spec"]["family"])
-            if family not in abouts:
-                abouts[family] = trained_with(sys.argv, Path(job["root"]), numerics, family)[1]
-            answer = {**retrain(job, loaded), "provenance": abouts[family]}
+            asked = asked_of(job["spec"]["training"], str(job["spec"]["family"]))
+            if asked not in abouts:
+                abouts[asked] = trained_with(sys.argv, Path(job["root"]), *asked)[1]
+            answer = {**retrain(job, loaded), "provenance": abouts[asked]}
         except TrackerError as error:
             answer = {"problem": str(error)}
         try:

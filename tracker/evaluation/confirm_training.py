@@ -105,17 +105,17 @@ class ConfirmTraining:
                 f"{run_again(self.paths.root)}"
             )
 
-    def environment_of(self, numerics: str, family: str) -> str:
-        """The digest of the environment in which a family trains here."""
-        from tracker.surroundings.provenance import trained_with
+    def environment_of(self, study: str) -> str:
+        """The digest of the environment in which a study trains here."""
+        from tracker.surroundings.environment import asked_of, environment
 
-        return trained_with(sys.argv, self.paths.root, numerics, family)[0]
+        return environment(*asked_of(self.config.training_of(study).model_dump(), self.config.model.family))[0]
 
     def _here(self, spec: StudySpec | TrialSpec) -> tuple[str, dict[str, Any]]:
+        from tracker.surroundings.environment import asked_of
         from tracker.surroundings.provenance import trained_with
 
-        numerics = str(spec.training.get("numerics", "native"))
-        return trained_with(sys.argv, self.paths.root, numerics, spec.family)
+        return trained_with(sys.argv, self.paths.root, *asked_of(spec.training, spec.family))
 
     def _about(self, spec: StudySpec | TrialSpec) -> Mapping[str, Any]:
         about = self._here(spec)[1]

@@ -157,7 +157,7 @@ def _plan(training: ConfirmTraining, name: str, fetch: Fetch) -> StudyPlan:
     from tracker.studies.fitting import plan_fitting
 
     config, code = training.config, training.code
-    environment = training.environment_of(config.training_of(name).numerics, config.model.family)
+    environment = training.environment_of(name)
     return plan_fitting(
         config, name, training.data, environment, code.identity if code else None, training.paths, fetch
     )

@@ -32,6 +32,7 @@ from tracker.families.own_code import read_code
 from tracker.numerics import PINS
 from tracker.records import TrialSpec
 from tracker.surroundings.changes import changes
+from tracker.surroundings.environment import asked_of
 
 POLL_S = 1.0  # how often the cluster is asked which nodes it has
 CONNECT_S = 10.0
@@ -117,7 +118,7 @@ class RayExecutor(Pool[Actor]):
             self._require_nodes()
 
     def _start(self, link: _Link, node: str, spec: TrialSpec) -> Actor:
-        ray, numerics = link.ray, str(spec.training.get("numerics", "native"))
+        ray, asked = link.ray, asked_of(spec.training, spec.family)
         texts = link.texts(self._root, spec)
         options: dict[str, Any] = {
             "num_cpus": self._needs.cpus,
@@ -126,11 +127,11 @@ class RayExecutor(Pool[Actor]):
             "max_restarts": 0,
             "scheduling_strategy": ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False),
         }
-        if numerics == "portable":
+        if asked[0] == "portable":
             options["runtime_env"] = {"env_vars": dict(PINS)}
         root = None if self._root is None else str(self._root.resolve())
         handle = ray.remote(Trainee).options(**options).remote(link.arrays, texts, root, link.parents(spec))
-        return Actor(handle, node, handle.greet.remote(numerics, spec.family))
+        return Actor(handle, node, handle.greet.remote(*asked))
 
     def _send(self, worker: Actor, cohort: Cohort) -> bool:
         worker.begun = worker.handle.begin.remote()

@@ -33,9 +33,9 @@ class Trainee:
         self.rows: dict[str, Arrays] = {}
         self.trainer = Trainer(own, texts, rows_of=lambda spec: self.rows.get(rows_named(spec) or "", own))
 
-    def greet(self, numerics: str, family: str) -> dict[str, Any]:
+    def greet(self, numerics: str, family: str, device: str) -> dict[str, Any]:
         """What this process computes with."""
-        return surroundings_here(numerics, family)
+        return surroundings_here(numerics, family, device)
 
     def begin(self) -> None:
         """Answers before a cohort is trained."""
@@ -62,7 +62,7 @@ class Trainee:
         return replace(arrays, **own, parents=self._parents)
 
 
-def surroundings_here(numerics: str, family: str) -> dict[str, Any]:
+def surroundings_here(numerics: str, family: str, device: str = "cpu") -> dict[str, Any]:
     """What decides the bits of a trial where this runs: environment, and our own files."""
-    digest, parts = environment(numerics, family)
-    return {"asked": (numerics, family), "digest": digest, "environment": parts, "sources": deciding_sources()}
+    digest, parts = environment(numerics, family, device)
+    return {"asked": (numerics, family, device), "digest": digest, "environment": parts, "sources": deciding_sources()}

@@ -15,7 +15,7 @@ from tracker.families.own_code import OwnCode, code_from, load, read_code
 from tracker.families.own_metrics import OwnMetric, metrics_of
 from tracker.hyperparameters import FAMILIES
 from tracker.records import Timing, TrialOutcome, TrialSpec
-from tracker.surroundings.environment import environment
+from tracker.surroundings.environment import asked_of, environment
 from tracker.training.arrays import Arrays
 from tracker.training.loop import Checkpoint, Result, Training
 from tracker.training.memory import refuse_without_memory
@@ -56,7 +56,7 @@ class Trainer:
         self._loaded: dict[tuple[str, str], tuple[OwnCode, OwnFunction]] = {}
         self._metrics_read: dict[bytes, Mapping[str, OwnMetric]] = {}
         self._held: dict[str, Training] = {}
-        self._environments: dict[tuple[str, str], str] = {}
+        self._environments: dict[tuple[str, str, str], str] = {}
 
     def run(self, segments: Sequence[Segment]) -> list[Result]:
         """The results of the first segments, in order, at least of one; all are of one family, with one `until`.
@@ -130,7 +130,7 @@ class Trainer:
         return start_training(specs, arrays, own, checkpoints if usable else None)
 
     def _environment(self, spec: TrialSpec) -> str:
-        wanted = str(spec.training.get("numerics", "native")), spec.family
+        wanted = asked_of(spec.training, spec.family)
         if wanted not in self._environments:
             self._environments[wanted] = environment(*wanted)[0]
         return self._environments[wanted]

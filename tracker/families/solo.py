@@ -28,6 +28,7 @@ from tracker.standalone.network import ROWS_AT_ONCE, shaped
 from tracker.training.arrays import Arrays
 from tracker.training.augment import Augmentation
 from tracker.training.augment import fault as augmentation_fault
+from tracker.training.device import CPU, Device
 from tracker.training.draws import draw_batches
 from tracker.training.engine import Ended, Epoch, Kept
 from tracker.training.losses import class_weights, needs_probabilities, probability_row, validation_row
@@ -116,8 +117,9 @@ class ModuleEngine(SoloEngine):
         super().__init__(spec)
         self._arrays, self._make, self._inside, self._own = arrays, make, inside, own
         self._rows_at_once = rows_at_once
-        self._x = torch.from_numpy(shaped(arrays.x_train, arrays.shape).copy())
-        self._y = torch.from_numpy(arrays.y_train.copy())
+        self._device = Device(spec.training.get("device", CPU), spec.seed)
+        self._x = torch.from_numpy(shaped(arrays.x_train, arrays.shape).copy()).to(self._device.name)
+        self._y = torch.from_numpy(arrays.y_train.copy()).to(self._device.name)
         self._x_validation = shaped(arrays.x_validation, arrays.shape)
         self._plateau = Plateau()
         self._frozen: set[str] = set()
@@ -134,7 +136,7 @@ class ModuleEngine(SoloEngine):
     def run_epoch(self) -> list[Epoch | Ended]:
         """One pass over the training rows, then validation; what goes wrong in the user's code is the run's failure."""
         try:
-            with self._inside("epoch", self._epoch + 1):
+            with self._inside("epoch", self._epoch + 1), self._device.active("epoch", self._epoch + 1):
                 module = self._built()
                 loss = self._train(module)
                 self._epoch += 1
@@ -160,7 +162,7 @@ class ModuleEngine(SoloEngine):
         assert module is not None
         assert best is not None
         with self._inside("kept"):
-            module.load_state_dict(best)
+            module.to(CPU).load_state_dict(best)  # where whoever opens it computes
             first = shaped(self._arrays.x_train[:EXAMPLES], self._arrays.shape)
             example = self._probabilities(module, first) if self._own else None
             return Kept(best, self._probabilities(module, self._x_validation), example)
@@ -188,10 +190,11 @@ class ModuleEngine(SoloEngine):
     def _built(self) -> torch.nn.Module:
         if self._module is None:
             with self._inside("init"):
-                module = self._make()
+                module = self._make().to(self._device.name)
             copy_state(module)  # what cannot be kept is told before anything is trained
             self._begin_with_parent(module)
-            self._steps = Steps(module, self.spec, class_weights(self.spec.params, self._arrays), self._frozen)
+            weights = class_weights(self.spec.params, self._arrays)
+            self._steps = Steps(module, self.spec, weights, self._frozen, self._device.name)
             self._module = module
         return self._module
 
@@ -220,13 +223,18 @@ class ModuleEngine(SoloEngine):
 
     def _batch(self, rows: np.ndarray) -> tuple[Tensor, Truth]:
         """Training rows of these numbers as this epoch has them, and their truth."""
-        y, augmentation, epoch = self._y[torch.from_numpy(rows)], self._augmentation, self._epoch + 1
+        there, augmentation, epoch = self._there(rows), self._augmentation, self._epoch + 1
+        y = self._y[there]
         if augmentation is None:
-            return self._x[torch.from_numpy(rows)], Truth(y)
-        x = torch.from_numpy(shaped(augmentation.rows(epoch, rows), self._arrays.shape))
+            return self._x[there], Truth(y)
+        x = self._there(shaped(augmentation.rows(epoch, rows), self._arrays.shape))
         if (mix := augmentation.mix(epoch, rows)) is None:
             return x, Truth(y)
-        return x, Truth(y, self._y[torch.from_numpy(mix.partners)], torch.from_numpy(mix.shares))
+        return x, Truth(y, self._y[self._there(mix.partners)], self._there(mix.shares))
+
+    def _there(self, array: np.ndarray) -> Tensor:
+        """The array as a tensor on the device."""
+        return torch.from_numpy(array).to(self._device.name)
 
     def _scored(self, module: torch.nn.Module, loss: float) -> Epoch:
         arrays = self._arrays

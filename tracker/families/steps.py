@@ -37,12 +37,18 @@ class Steps:
     """Gradients by automatic differentiation, steps by the formula that all families share, on one flat block.
 
     Parameters of `frozen` layers are no part of it. Those of the head, the last layer, can have a learning rate of their own.
+    Module and rows lie on one `device`.
     """
 
     def __init__(
-        self, module: torch.nn.Module, spec: TrialSpec, weights: np.ndarray | None, frozen: Collection[str] = ()
+        self,
+        module: torch.nn.Module,
+        spec: TrialSpec,
+        weights: np.ndarray | None,
+        frozen: Collection[str] = (),
+        device: str = "cpu",
     ) -> None:
-        self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
+        self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(device)
         for name, parameter in module.named_parameters():
             if layer_of(name) in frozen:
                 parameter.requires_grad_(False)
@@ -52,19 +58,19 @@ class Steps:
             raise TrainingError("the module has no parameters to train")
         if odd := {str(p.dtype) for p in self._parameters} - {"torch.float32"}:
             raise TrainingError(f"parameters must be torch.float32, found {', '.join(sorted(odd))}")
-        self._optimizer = Optimizer([spec.params])
+        self._optimizer = Optimizer([spec.params], device)
         self._smoothing = spec.params.get("label_smoothing", 0.0)
         numbers = sum(parameter.numel() for parameter in self._parameters)
-        self._block = tuple(torch.zeros(1, numbers) for _ in range(4))  # values, gradients, both moments
+        self._block = tuple(torch.zeros(1, numbers, device=device) for _ in range(4))  # values, gradients, both moments
         self._blocks, self._optimizers = [self._block], [self._optimizer]
         if rate := spec.params.get("head_learning_rate"):
             head = layers_of([name for name, _ in named])[-1]
             body = sum(parameter.numel() for name, parameter in named if layer_of(name) != head)
             self._blocks = [tuple(t[:, :body] for t in self._block), tuple(t[:, body:] for t in self._block)]
-            self._optimizers.append(Optimizer([{**spec.params, "learning_rate": rate}]))
+            self._optimizers.append(Optimizer([{**spec.params, "learning_rate": rate}], device))
         self._views = [self._split(tensor[0]) for tensor in self._block[:2]]
         self._decay = spec.params.get("weight_averaging", 0.0)
-        self._mean_values = torch.zeros(1, numbers) if self._decay else None
+        self._mean_values = torch.zeros(1, numbers, device=device) if self._decay else None
         self._is_first = True
 
     def begin(self, first_step: int, steps: int, total: int, factor: float) -> None:
@@ -93,7 +99,7 @@ class Steps:
             if self._mean_values is not None:
                 self._mean_values.lerp_(self._block[0], 1.0 if self._is_first else 1 - self._decay)
             self._is_first = False
-        result: np.ndarray = losses.detach().numpy()
+        result: np.ndarray = losses.detach().cpu().numpy()
         return result
 
     @contextmanager
@@ -115,9 +121,9 @@ class Steps:
                 parameter.copy_(value)
 
     def moments(self) -> dict[str, Tensor]:
-        """Copies of both moments and of the averages, float32 (1, numbers)."""
-        means = {} if self._mean_values is None else {"means": self._mean_values.clone()}
-        return {"first": self._block[2].clone(), "second": self._block[3].clone(), **means}
+        """Copies of both moments and of the averages, float32 (1, numbers), on the CPU."""
+        means = {} if self._mean_values is None else {"means": self._mean_values.cpu().clone()}
+        return {"first": self._block[2].cpu().clone(), "second": self._block[3].cpu().clone(), **means}
 
     def put_moments(self, moments: Mapping[str, Tensor]) -> None:
         """Puts back what `moments` gave."""

@@ -69,17 +69,21 @@ def class_probabilities(
 def class_logits(
     module: torch.nn.Module, x: np.ndarray, classes: int, rows_at_once: int = ROWS_AT_ONCE
 ) -> torch.Tensor:
-    """A module's outputs in evaluation mode, float32 (rows, classes). Raises ValueError where they are something else."""
+    """A module's outputs in evaluation mode, float32 (rows, classes), on the CPU; it may lie on another device.
+
+    Raises ValueError where they are something else.
+    """
     module.eval()
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     parts = [torch.empty(0, classes)]
     with torch.no_grad():
         for start in range(0, len(x), rows_at_once):
             rows = torch.from_numpy(x[start : start + rows_at_once].copy())
-            logits = module(rows)
+            logits = module(rows.to(device))
             if not isinstance(logits, torch.Tensor) or logits.shape != (len(rows), classes):
                 found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
                 raise ValueError(
                     f"the model gives {found} for {len(rows)} rows; expected logits ({len(rows)}, {classes})"
                 )
-            parts.append(logits.to(torch.float32))
+            parts.append(logits.to("cpu", torch.float32))
     return torch.cat(parts)

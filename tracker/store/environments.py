@@ -33,7 +33,7 @@ def refuse_other_environment(store: Store, spec: StudySpec, present: Mapping[str
 
     `present` is the provenance of this process. Numerics that were asked for are no surprise and are not compared.
     """
-    studies = [(key, other) for key, other in store.studies(spec.name) if _numerics(other) == _numerics(spec)]
+    studies = [(key, other) for key, other in store.studies(spec.name) if _chosen(other) == _chosen(spec)]
     if not studies or any(other.environment == spec.environment for _, other in studies):
         return
     key, last = studies[0]
@@ -50,10 +50,10 @@ def refuse_other_environment(store: Store, spec: StudySpec, present: Mapping[str
 
 
 def _is_other(other: StudySpec, spec: StudySpec) -> bool:
-    return other.environment != spec.environment and _numerics(other) == _numerics(spec)
+    return other.environment != spec.environment and _chosen(other) == _chosen(spec)
 
 
-def _numerics(spec: StudySpec) -> Any:
-    """What of an environment somebody chose: numerics, and a family that computes with further packages."""
+def _chosen(spec: StudySpec) -> Any:
+    """What of an environment somebody chose: numerics, device, and a family that computes with further packages."""
     row = FAMILIES.get(spec.family)
-    return spec.training.get("numerics"), row.packages if row else ()
+    return spec.training.get("numerics"), spec.training.get("device"), row.packages if row else ()

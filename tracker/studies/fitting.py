@@ -18,6 +18,7 @@ from tracker.records import StudySpec
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import Fetch, keep_parent
 from tracker.studies.plan import Planner, StudyPlan, corners, plan_study, refuse_labels, refuse_shape
+from tracker.training.device import require_device
 
 if TYPE_CHECKING:
     from tracker.datasets.training_data import TrainingData
@@ -33,6 +34,7 @@ def plan_fitting(
     fetch: Fetch,
 ) -> StudyPlan:
     """The study of that name, ready to run; a parent's weights lie where it is trained from. Raises InputError."""
+    require_device(config.training_of(study).device)
     parent = keep_parent(config, paths, data.labels, fetch)
     metrics = check_metrics(paths.root, own_metrics(config, study))
     plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), parent, metrics)

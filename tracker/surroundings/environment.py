@@ -36,12 +36,17 @@ DECIDING = ("aggregation.py", "canonical.py", "hyperparameters.py", "metrics.py"
   "seeds.py", "datasets", "execution", "families", "search", "standalone", "studies", "training")  # fmt: skip
 
 
-def environment(numerics: str = "native", family: str = "") -> tuple[str, dict[str, Any]]:
+def asked_of(training: Mapping[str, Any], family: str) -> tuple[str, str, str]:
+    """What the settings of training and a family ask of an environment: the arguments of `environment`."""
+    return str(training.get("numerics", "native")), family, str(training.get("device", "cpu"))
+
+
+def environment(numerics: str = "native", family: str = "", device: str = "cpu") -> tuple[str, dict[str, Any]]:
     """Digest and parts of what changes numbers: torch, NumPy, BLAS, CPU level and maker, settings, what they compute.
 
     With `portable` numerics (see `tracker.numerics`) level and maker are left out: the probes alone say whether they matter.
     Where a variable steers NumPy, the CPU features that it uses are there; else they follow from the level. The packages
-    that a `family` computes with besides are there for that family alone.
+    that a `family` computes with besides are there for that family alone. A `device` is there by its chip and driver.
 
     `probe` is the digest of a small computation: it sees the effect of whatever steers arithmetic, variables of MKL and
     of the C library too, and stays the same where a variable changes nothing.
@@ -57,7 +62,7 @@ def environment(numerics: str = "native", family: str = "") -> tuple[str, dict[s
         "machine": platform.machine(),
         "cpu_vendor": cpu()["vendor"],
         "threads": 1,
-        "device": "cpu",
+        "device": device_name(device) or f"{device}: none",
         "settings": settings(),
         "probe": probe(),
     }
@@ -69,6 +74,32 @@ def environment(numerics: str = "native", family: str = "") -> tuple[str, dict[s
     if family in FAMILIES and FAMILIES[family].packages:
         parts["family_packages"] = {name: _version(name) for name in FAMILIES[family].packages}
     return digest("environment", parts), parts
+
+
+def device_name(device: str) -> str | None:
+    """What a device is: its chip, and what decides its numbers besides; None where there is none on this machine."""
+    import torch
+
+    if device == "cpu":
+        return device
+    if device == "mps":
+        chip, system = cpu()["model"], platform.mac_ver()[0]
+        return f"mps: {chip}, macOS {system}" if torch.backends.mps.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    versions = f"CUDA {torch.version.cuda}, cuDNN {cudnn}, driver {_nvidia_driver()}"
+    return f"{device}: {torch.cuda.get_device_name()}, {versions}"
+
+
+def _nvidia_driver() -> str:
+    """The release of the kernel's driver; empty where the system does not tell it."""
+    try:
+        told = Path("/proc/driver/nvidia/version").read_text(errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"\d+\.\d+(\.\d+)?", told)
+    return found[0] if found else ""
 
 
 def settings() -> dict[str, Any]:

@@ -46,10 +46,10 @@ def _experiment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def trained_with(
-    argv: Sequence[str], root: Path, numerics: str = "native", family: str = ""
+    argv: Sequence[str], root: Path, numerics: str = "native", family: str = "", device: str = "cpu"
 ) -> tuple[str, dict[str, Any]]:
     """The digest of the environment, and the provenance of what this process trains, environment and libraries with it."""
-    name, parts = environment(numerics, family)
+    name, parts = environment(numerics, family, device)
     return name, {**provenance(argv, root), "environment": parts, "libraries": libraries()}
 
 

@@ -26,7 +26,9 @@ from tracker.search.samplers import open_sampler, plan_generations
 from tracker.shown import counted
 from tracker.studies.parent import look_for_parent
 from tracker.studies.plan import Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
+from tracker.surroundings.environment import device_name
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
+from tracker.training.device import CPU, require_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +102,8 @@ def _planned(
 ) -> tuple[dict[str, StudyPlan], tuple[str, ...]]:
     """The plan of each study, or what does not fit in them: classes, shapes of rows, a parent that is not there."""
     try:
+        for device in _devices(config):
+            require_device(device)
         look_for_parent(config, paths)
         metrics = check_metrics(paths.root, own_metrics(config))
         plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
@@ -122,8 +126,18 @@ def _draw(
     return draw_samples(take_samples(train, augmentation, config.preprocessing, config.seed), folder)
 
 
+def _devices(config: Config) -> list[str]:
+    """The devices on which studies train."""
+    return list(dict.fromkeys(config.training_of(name).device for name in config.studies))
+
+
 def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
-    """What is to be said of studies: configurations that repeat, spaces that are not known yet."""
+    """What is to be said of studies: another device, configurations that repeat, spaces that are not known yet."""
+    yield from (
+        f"trained on {device_name(device)}, in the time of which these estimates know nothing"
+        for device in _devices(config)
+        if device != CPU
+    )
     yield from (
         f"warning: {name}: {plan.trials} trials, {counted(plan.distinct, 'distinct configuration')}: the "
         "others repeat them with other seeds; search more, or say repeats, which gives each configuration several"

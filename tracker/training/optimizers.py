@@ -39,11 +39,11 @@ class Optimizer:
     """Steps K lanes, each with its own method and rates.
 
     `params` holds one mapping of hyperparameters per lane, in lane order. Blocks are tensors (lanes, numbers) whose rows
-    are the first lanes, so that a block with fewer rows belongs to the first lanes only.
+    are the first lanes, so that a block with fewer rows belongs to the first lanes only. All of them lie on one `device`.
     """
 
-    def __init__(self, params: Sequence[Mapping[str, Any]]) -> None:
-        self.params = list(params)
+    def __init__(self, params: Sequence[Mapping[str, Any]], device: str = "cpu") -> None:
+        self.params, self.device = list(params), device
         kinds = [p["optimizer"] for p in params]
         self.adaptive = any(kind in ADAPTIVE for kind in kinds)
         self.decoupled = any(p["optimizer"] in DECOUPLED and p["weight_decay"] > 0 for p in params)
@@ -53,16 +53,18 @@ class Optimizer:
         firsts = [
             BETA1 if a else LION2 if kind == "lion" else m for a, kind, m in zip(adam, kinds, momenta, strict=True)
         ]
-        self.mu = _column(firsts)
-        self.nu = _column(
+        self.mu = self._column(firsts)
+        self.nu = self._column(
             1 - BETA1 if a else 1 - LION2 if kind == "lion" else 1.0 for a, kind in zip(adam, kinds, strict=True)
         )
         second = {"adam": 1 - BETA2, "adamw": 1 - BETA2, "rmsprop": 1 - ALPHA}
-        self.second = _column(second.get(kind, 0.0) for kind in kinds)
-        self.floor = _column(ADAGRAD_EPS if kind == "adagrad" else EPS if kind in ADAPTIVE else 1.0 for kind in kinds)
-        self.l2 = _column(0.0 if p["optimizer"] in DECOUPLED else p["weight_decay"] for p in params)
+        self.second = self._column(second.get(kind, 0.0) for kind in kinds)
+        self.floor = self._column(
+            ADAGRAD_EPS if kind == "adagrad" else EPS if kind in ADAPTIVE else 1.0 for kind in kinds
+        )
+        self.l2 = self._column(0.0 if p["optimizer"] in DECOUPLED else p["weight_decay"] for p in params)
         self.mixed = self.adaptive and any(kind not in ADAPTIVE for kind in kinds)
-        self.adapts = _column(float(kind in ADAPTIVE) for kind in kinds)
+        self.adapts = self._column(float(kind in ADAPTIVE) for kind in kinds)
         self.nesterov = {lane: m for lane, m in enumerate(momenta) if m and params[lane].get("nesterov", False)}
         self.lions = [lane for lane, kind in enumerate(kinds) if kind == "lion"]
         self.adagrads = [lane for lane, kind in enumerate(kinds) if kind == "adagrad"]
@@ -89,7 +91,7 @@ class Optimizer:
                 scale.append(1 / math.sqrt(bias2) if adam else 1.0 if kind in {"rmsprop", "adagrad"} else 0.0)
                 keep.append(1 - rate * p["weight_decay"] if kind in DECOUPLED else 1.0)
             table.append((step, scale, keep))
-        columns = torch.tensor(table, dtype=torch.float32)[..., None]
+        columns = torch.tensor(table, dtype=torch.float32).to(self.device)[..., None]
         return [(row[0], row[1], row[2]) for row in columns]
 
     def step(self, blocks: Sequence[Sequence[Tensor]], *coefficients: Sequence[Tensor]) -> None:
@@ -126,6 +128,15 @@ class Optimizer:
                 found[row] = torch.sign(first[row] * LION1 + gradients[row] * (1 - LION1))
         return found
 
+    def _sqrt(self, of: Tensor, out: Tensor) -> None:
+        if self.device == "cpu":
+            np.sqrt(of.numpy(), out=out.numpy())  # correctly rounded; torch.sqrt goes through MKL, which is not
+        else:
+            torch.sqrt(of, out=out)
+
+    def _column(self, values: Any) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float32).to(self.device)[:, None]
+
     def _step(self, tensors: Sequence[Tensor], coefficients: Sequence[Tensor], part: slice) -> None:
         values, gradients, first, second = tensors
         step, scale, keep = coefficients
@@ -146,7 +157,7 @@ class Optimizer:
         second.lerp_(gradients.mul_(gradients), self.second[part])
         for row in (lane - part.start for lane in self.adagrads if part.start <= lane < part.stop):
             second[row].add_(gradients[row])
-        np.sqrt(second.numpy(), out=gradients.numpy())  # correctly rounded; torch.sqrt goes through MKL, which is not
+        self._sqrt(second, gradients)
         gradients.mul_(scale).add_(self.floor[part])
         values.add_(_turned(torch.div(first, gradients, out=gradients).mul_(step), directions, step))
 
@@ -156,7 +167,3 @@ def _turned(change: Tensor, directions: Mapping[int, Tensor], step: Tensor) -> T
     for row, direction in directions.items():
         change[row] = direction * step[row]
     return change
-
-
-def _column(values: Any) -> Tensor:
-    return torch.tensor(list(values), dtype=torch.float32)[:, None]
