@@ -73,8 +73,9 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(("family", "optimizer"), [("cnn", "adamw"), ("rnn", "lion"), ("tabular", "sgd")])
 def test_all_tensors_of_a_run_lie_on_its_device(pretended: str, family: str, optimizer: str) -> None:
     """Epochs, scores and copies mix no two devices; what is kept, and what it predicts, is computed on the CPU."""
+    given = {name: value for name, value in EVERYTHING.items() if family != "tabular" or "augment" not in name}
     head = {} if family == "tabular" else {"head_learning_rate": 0.01}
-    spec = run_of(family, pretended, optimizer=optimizer, **EVERYTHING, **head)
+    spec = run_of(family, pretended, optimizer=optimizer, **given, **head)
     engine = open_family(family).start([spec], rows_of(family), None)
     for _ in range(2):
         [told] = engine.run_epoch()
