@@ -117,6 +117,7 @@ NEUTRAL_TRAINING = {
     "metrics": [],
     "own_metrics": {},
     "robustness": None,
+    "costs": [],
     "threshold": "argmax",
     "hypergradients": [],
 }
@@ -163,7 +164,7 @@ def test_no_knob_is_added_without_a_neutral_value() -> None:
 
 def test_every_training_entry_but_epochs_has_a_neutral_value() -> None:
     """Those of params.yaml, with what `decision`, a sampler and own metrics add, and those of the table are the same."""
-    assert {*Training.model_fields, *Decision.model_fields, "hypergradients", "own_metrics"} == {
+    assert {*Training.model_fields, *Decision.model_fields, "hypergradients", "own_metrics", "costs"} == {
         "epochs",
         *neutral.TRAINING,
     }
@@ -183,7 +184,7 @@ def test_neutral_values_are_values_that_can_be_given() -> None:
             assert knob.neutral is None or (knob.fault(knob.neutral), knob.typed(knob.neutral)) == (None, knob.neutral)
     entries = {name: value for name, value in neutral.TRAINING.items() if name in Training.model_fields}
     rule = Decision(threshold=neutral.TRAINING["threshold"]).model_dump(mode="json")
-    asked = {name: neutral.TRAINING[name] for name in ("hypergradients", "own_metrics")}
+    asked = {name: neutral.TRAINING[name] for name in ("hypergradients", "own_metrics", "costs")}
     assert neutral.TRAINING == Training(**entries).model_dump(mode="json", exclude={"epochs"}) | rule | asked
     assert neutral.PREPROCESSING == Preprocessing(**neutral.PREPROCESSING).model_dump(mode="json")
 
@@ -233,7 +234,7 @@ class LaterTrialSpec(TrialSpec):
 class LaterStudySpec(StudySpec):
     """A study's spec with one field more."""
 
-    constraints: dict[str, Any] = field(default_factory=dict)
+    budgets: dict[str, Any] = field(default_factory=dict)
 
 
 KNOB = Hyperparameter("float", "how much of a label goes to the others", low=0.0, below=1.0, neutral=0.0)
@@ -310,7 +311,7 @@ def test_old_records_are_read_with_the_neutral_values(small_project: SmallProjec
         for kind, text in zip((LaterTrialSpec, LaterStudySpec), written, strict=True)
     )
     assert (first_trial(later), later.spec) == (trial, study)
-    assert (0.0, (), {}) == (trial.params["smoothing"], trial.teachers, study.constraints)
+    assert (0.0, (), {}) == (trial.params["smoothing"], trial.teachers, study.budgets)
     assert written == [canonical_json(record_json(spec)) for spec in (trial, study)]
 
 
@@ -374,7 +375,7 @@ def test_a_field_that_is_not_at_its_default_is_in_the_keys(
     taught = dataclasses.replace(spec, teachers=("a" * 64,))
     for name in ("key", "candidate", "configuration"):
         assert getattr(spec, name) != getattr(taught, name)
-    assert plan.spec.key != dataclasses.replace(plan.spec, constraints={"seconds": 3.0}).key
+    assert plan.spec.key != dataclasses.replace(plan.spec, budgets={"seconds": 3.0}).key
 
 
 def test_a_neutral_value_that_is_searched_is_the_trial_without_it(
@@ -430,7 +431,11 @@ TRAININGS = st.builds(
 RULES = st.sampled_from(["argmax", "max_f1", 0.25]).map(lambda rule: {"threshold": rule})
 OWN_METRICS = [{}, {"gain": {"entry": "costs:gain", "costs.py": "a" * 64}}]
 ASKED = st.fixed_dictionaries(
-    {"hypergradients": st.sampled_from([[], ["learning_rate"]]), "own_metrics": st.sampled_from(OWN_METRICS)}
+    {
+        "hypergradients": st.sampled_from([[], ["learning_rate"]]),
+        "own_metrics": st.sampled_from(OWN_METRICS),
+        "costs": st.sampled_from([[], ["parameters"], ["parameters", "training_flops"]]),
+    }
 )
 TRAININGS = st.tuples(TRAININGS.map(lambda training: training.model_dump(mode="json")), RULES, ASKED).map(
     lambda parts: parts[0] | parts[1] | parts[2]

@@ -30,6 +30,7 @@ TRAINING = {
     "hypergradients": [],
     "own_metrics": {},
     "robustness": None,
+    "costs": [],
 }
 DATA = {
     "train": "a" * 64,

@@ -128,6 +128,7 @@ _training = both(named(plain), entries({}, {**_how_long, "hypergradients": many(
 _preprocessing = entries({}, {"numeric": named(plain), "categorical": named(plain)})
 _OF_DATA: Mapping[str, Check] = {"preprocessing": _preprocessing, "rows": both(named(plain), _fold)}
 _objective = entries({"metric": text, "direction": one_of("maximize", "minimize")})
+_constraint = entries({"metric": text}, {"most": finite, "least": finite})
 _spec: Mapping[str, Check] = {
     "family": text,
     "params": _params,
@@ -169,6 +170,8 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         "runs": entries({}, _runs),
         "pruner": both(named(plain), entries({}, {"name": text})),
         "stop": entries({}, {"plateau": whole(1, MOST_TRIALS), "epochs": whole(1)}),
+        "further": many(_objective),
+        "constraints": many(_constraint),
         "refines": entries({}, {"study": text, "key": digest, "trials": whole(1, MOST_TRIALS), "keep": finite}),
     },
     "Proposal": {
@@ -332,13 +335,23 @@ _row = entries(
         "epochs": _epochs,
         "best_epoch": optional(_epochs),
         "rows": _fold,
+        "values": many(optional(number)),
+        "breaks": many(text),
         "runs": many(entries({"metrics": _metrics}, {"seed": whole(), "value": optional(number), "rows": _fold})),
     },
 )
 # The report of a study, as `reports/studies/NAME.json` has it.
 report: Check = entries(
     {"study": text, "objective": _objective, "trials": many(_row)},
-    {"key": text, "environment": text, "mixed": many(text), "cut_off": text},
+    {
+        "key": text,
+        "environment": text,
+        "mixed": many(text),
+        "cut_off": text,
+        "further": many(_objective),
+        "front": many(_number),
+        "constraints": many(_constraint),
+    },
 )
 # The description in a model's folder.
 model: Check = entries(

@@ -17,6 +17,7 @@ TRAINING: dict[str, Any] = {
     "metrics": [],
     "own_metrics": {},
     "robustness": None,
+    "costs": [],
     "threshold": "argmax",
     "hypergradients": [],
 }

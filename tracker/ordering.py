@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 Trial = TypeVar("Trial")
 
 
 class Standing(NamedTuple):
-    """What decides a trial's place; value and loss as a record or a report tells them, None where undefined."""
+    """What decides a trial's place; value and loss as a record or a report tells them, None where undefined.
+
+    `ties` are the values of further objectives, the lower the better.
+    """
 
     value: Any
     val_loss: Any
     study: str
     number: int
+    ties: tuple[float | None, ...] = ()
 
 
 def best_first(trials: Iterable[Trial], standing: Callable[[Trial], Standing], direction: str) -> list[Trial]:
     """The trials that rank, best first; a trial whose value is no finite number does not rank.
 
-    Ties go to the lower val_loss (an undefined one counts as infinite), then to the study's name, then to the lower
-    number. `direction` is maximize or minimize.
+    Ties go to the better further objective, where there are several, to the lower val_loss (an undefined one counts as
+    infinite), then to the study's name, then to the lower number. `direction` is maximize or minimize.
     """
     known = [(standing(trial), trial) for trial in trials]
     ranked = [(_order(place, direction), trial) for place, trial in known if ranks(place.value)]
     return [trial for _, trial in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def has_place(trial: Mapping[str, Any]) -> bool:
+    """Whether a trial, as a report tells it, is ranked: complete, every value a finite number, no constraint broken."""
+    whole = all(map(ranks, trial.get("values", [trial["value"]])))
+    return bool(trial["state"] == "complete" and whole and not trial.get("breaks"))
+
+
+def reason_of(trial: Mapping[str, Any], metric: str) -> str | None:
+    """Why a trial, as a report tells it, has no place; see `why_unranked`."""
+    value = trial["value"] if has_place(trial) or not ranks(trial["value"]) else None
+    named = metric if not ranks(trial["value"]) else "a further objective"
+    return why_unranked(trial["state"], value, named, trial.get("reason"), trial.get("breaks") or ())
 
 
 def ranks(value: object) -> TypeGuard[float]:
@@ -34,8 +51,36 @@ def ranks(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def why_unranked(state: str, value: object, metric: str, reason: str | None) -> str | None:
+def better_low(values: Sequence[float | None], objectives: Sequence[Mapping[str, str]]) -> tuple[float | None, ...]:
+    """The values of objectives with their sign turned where more is better."""
+    return tuple(
+        -value if value is not None and goal["direction"] == "maximize" else value
+        for value, goal in zip(values, objectives, strict=True)
+    )
+
+
+def on_front(rows: Sequence[Sequence[float]]) -> list[int]:
+    """The places of the rows that no other dominates (Pareto), in their order; lower is better in each column.
+
+    One dominates another where it is no worse in any column and better in one, so equal rows stand together.
+    """
+    front: list[int] = []
+    for place in sorted(range(len(rows)), key=lambda place: tuple(rows[place])):  # what dominates a row comes before it
+        row = tuple(rows[place])
+        if not any(dominates(rows[other], row) for other in front):
+            front.append(place)
+    return sorted(front)
+
+
+def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether a row is nowhere worse than another, and somewhere better; lower is better."""
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def why_unranked(state: str, value: object, metric: str, reason: str | None, breaks: Sequence[str] = ()) -> str | None:
     """Why a trial that ran to its end has no place, in a line; None where it has one, or was pruned."""
+    if state == "complete" and breaks:
+        return f"breaks {'; '.join(breaks)}"
     if state == "complete":
         return None if ranks(value) else f"{metric} is undefined in its kept epoch"
     return (reason or "no reason is recorded").strip().splitlines()[0] if state == "failed" else None
@@ -54,8 +99,8 @@ def objective_value(state: str, metrics: Mapping[str, Any], metric: str) -> floa
     return value if ranks(value) else None
 
 
-def _order(place: Standing, direction: str) -> tuple[float, float, str, int]:
+def _order(place: Standing, direction: str) -> tuple[float, tuple[float, ...], float, str, int]:
     value = -place.value if direction == "maximize" else place.value
     loss = place.val_loss
     known = isinstance(loss, int | float) and not math.isnan(loss)
-    return value, loss if known else math.inf, place.study, place.number
+    return value, tuple(map(float, filter(ranks, place.ties))), loss if known else math.inf, place.study, place.number

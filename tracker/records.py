@@ -1,9 +1,8 @@
 """The frozen values that cross borders: what a trial is told, what it gives back, and what a study consists of.
 
-Each turns into canonical JSON and back without loss (`record_json`, `record_from`); its digest is its identity. An
-identity holds what differs from neutral: a field at its default, a hyperparameter or setting at its neutral value
-(`tracker.hyperparameters`, `tracker.neutral`) is left out, and is put back when the record is read. So a release may add
-fields, hyperparameters and settings without changing the key of anything that was computed before.
+Each turns into canonical JSON and back without loss (`record_json`, `record_from`); its digest is its identity. An identity
+holds what differs from neutral: a field at its default, a hyperparameter or setting at its neutral value (`tracker.neutral`) is
+left out, and put back when the record is read. So a release may add such without changing the key of what was computed before.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from tracker import hyperparameters, neutral
-from tracker.aggregation import aggregate, mean_metrics, rows_of_runs, spread
+from tracker.aggregation import Aggregate, aggregate, mean_metrics, rows_of_runs, spread
 from tracker.canonical import digest
 from tracker.fields import check_record
-from tracker.ordering import Standing, objective_value, why_unranked
+from tracker.goals import broken
+from tracker.ordering import Standing, better_low, objective_value, why_unranked
 
 State = Literal["complete", "failed", "paused"]
 TrialState = Literal["complete", "failed", "pruned"]
@@ -33,10 +33,10 @@ class TrialSpec:
 
     `data` holds the digests `train` and `validation` (tables of raw columns) and `schema` (roles, labels, positive
     class), and the settings of `preprocessing`. `training` holds epochs, early_stopping, device. `environment` is the
-    digest of the part of the environment that changes numbers; `numerics` is the version of the family's arithmetic.
-    `code` says which code of the user's own trains: the `entry`, and the SHA-256 of each of its files (`loop.py`); it is
-    empty where the family is one of ours. `parent` says whose weights training begins with: `weights`, the SHA-256 of the
-    file, and `head`, whether the output layer is `new` or `kept`; it is empty where a network begins anew.
+    digest of the part of the environment that changes numbers; `numerics` is the version of the family's arithmetic. `code`
+    says which code of the user's own trains: the `entry`, and the SHA-256 of each of its files (`loop.py`); empty: a family of
+    ours. `parent` says whose weights training begins with: `weights`, the SHA-256 of the file, and `head`, whether the output
+    layer is `new` or `kept`; empty: a network begins anew.
     """
 
     family: str
@@ -82,12 +82,9 @@ class TrialOutcome:
 
     `history` has one mapping per epoch: `epoch` (from 1), `train_loss`, `val_loss`, `val_accuracy`, `val_precision`,
     `val_recall`, `val_f1` (float or None where undefined) and `confusion_matrix` (rows: truth, columns: prediction).
-    `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a run failed. `labels` is
-    the digest of the predicted classes. `example` has the class probabilities of the first two training rows where the
-    network is the user's own code.
-
-    A `paused` outcome is what is known after `epochs` epochs of a run that could go on: its metrics are those of the last
-    of them, nothing is kept.
+    `metrics` are the numbers of epoch `best_epoch`, whose weights are kept. `reason` says why a run failed, `labels` is the
+    digest of the predicted classes, `example` has the class probabilities of the first two training rows of the user's code.
+    A `paused` outcome is what is known after `epochs` epochs of a run that could go on: the last one's metrics, no model.
     """
 
     key: str
@@ -121,13 +118,14 @@ class Timing:
 class StudySpec:
     """Everything that decides a study's proposals, the number of trials apart, so that more trials extend it.
 
-    `sampler` holds name and settings, `space` the searched names as canonical entries, `fixed` the other
-    hyperparameters, `objective` metric and direction, `versions` the releases that shape proposals (`optuna`),
-    `generation` how many trials are proposed before results are looked at (None: the sampler does not learn). `runs` says
-    how the runs of a trial become its value (`repeats`, `aggregate`; empty: one run). `pruner` holds name and settings of
-    what stops trials early (empty: nothing does). `refines` tells the study around whose best trials `space` was shrunk: its
-    name and key, how many of its first `trials` counted, which share was to `keep` (empty: the space was declared). `stop`
-    says after which generation it ends though it may have more trials (`plateau`, `epochs`; empty: never).
+    `sampler` holds name and settings, `space` the searched names as canonical entries, `fixed` the other hyperparameters,
+    `objective` metric and direction, `versions` the releases that shape proposals (`optuna`), `generation` how many trials are
+    proposed before results are looked at (None: the sampler does not learn). `runs` says how the runs of a trial become its
+    value (`repeats`, `aggregate`; empty: one run). `pruner` holds name and settings of what stops trials early (empty: nothing
+    does). `refines` tells the study around whose best trials `space` was shrunk: its name and key, how many of its first
+    `trials` counted, which share was to `keep` (empty: the space was declared). `stop` says after which generation it ends
+    though it may have more trials (`plateau`, `epochs`; empty: never). `further` are the objectives behind the first, where
+    there are several, `constraints` what a trial that may be chosen has: of a `metric` at `most` or at `least` so much.
     """
 
     name: str
@@ -149,6 +147,8 @@ class StudySpec:
     refines: Mapping[str, Any] = field(default_factory=dict)
     stop: Mapping[str, int] = field(default_factory=dict)
     parent: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[Mapping[str, str], ...] = ()
+    constraints: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def key(self) -> str:
@@ -156,8 +156,13 @@ class StudySpec:
         return digest("study", record_json(self))
 
     @property
+    def objectives(self) -> tuple[Mapping[str, str], ...]:
+        """Metric and direction of each objective; nearly always one."""
+        return self.objective, *self.further
+
+    @property
     def served_data(self) -> Mapping[str, Any]:
-        """The data of the first run of each trial, whose model is the trial's; not where each trial has rows of its own."""
+        """The data of the first run of each trial, whose model is the trial's; not where each trial has its own rows."""
         return with_rows(self.data, next(rows_of_runs(self.runs)))
 
 
@@ -183,19 +188,35 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A proposal with the outcomes of its runs, and one value per objective (None unless complete and finite)."""
+    """A proposal with the outcomes of its runs, and one value per objective (None unless complete and finite).
+
+    `ties` are the values behind the first, the lower the better; `breaks` says which constraints it breaks.
+    """
 
     study: str
     proposal: Proposal
     outcomes: tuple[TrialOutcome, ...]
     values: tuple[float | None, ...]
+    ties: tuple[float | None, ...] = ()
+    breaks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, study: StudySpec, proposal: Proposal, outcomes: Sequence[TrialOutcome]) -> Trial:
         """The trial of a study whose runs came to these outcomes."""
-        values = [run_value(study, outcome) for outcome in outcomes]
-        value = aggregate(values, study.runs.get("aggregate", "mean"), study.objective["direction"])
-        return cls(study.name, proposal, tuple(outcomes), (value,))
+        how = study.runs.get("aggregate", "mean")
+        return cls.told(study.name, proposal, outcomes, study.objectives, study.constraints, how)
+
+    @classmethod
+    def told(
+        cls, study: str, proposal: Proposal, outcomes: Sequence[TrialOutcome],
+        objectives: Sequence[Mapping[str, str]], constraints: Sequence[Mapping[str, Any]], how: Aggregate,
+    ) -> Trial:  # fmt: skip
+        """The trial of a study of that name, objectives and constraints, and how runs become a value."""
+        runs = [[objective_value(run.state, run.metrics, goal["metric"]) for run in outcomes] for goal in objectives]
+        values = tuple(aggregate(own, how, goal["direction"]) for own, goal in zip(runs, objectives, strict=True))
+        trial = cls(study, proposal, tuple(outcomes), values, better_low(values[1:], objectives[1:]))
+        whole = constraints and trial.state == "complete"
+        return dataclasses.replace(trial, breaks=broken(constraints, trial.metrics)) if whole else trial
 
     @property
     def number(self) -> int:
@@ -229,7 +250,13 @@ class Trial:
 
     def why_unranked(self, metric: str) -> str | None:
         """Why it has no place among the trials that are ranked; None where it has one, or was pruned."""
-        return why_unranked(self.state, self.value, metric, self.reason)
+        named = metric if self.value is None else "a further objective"
+        return why_unranked(self.state, self.ranked, named, self.reason, self.breaks)
+
+    @property
+    def ranked(self) -> float | None:
+        """What it is ranked by, its value; None where it breaks a constraint or one of its objectives is undefined."""
+        return None if self.breaks or None in self.values else self.value
 
     @property
     def state(self) -> TrialState:
@@ -269,7 +296,7 @@ def threshold_of(spec: TrialSpec, metrics: Mapping[str, float | None]) -> float 
 
 def standing_of(trial: Trial) -> Standing:
     """What decides a trial's place among others (`tracker.ordering`)."""
-    return Standing(trial.value, trial.metrics.get("val_loss"), trial.study, trial.number)
+    return Standing(trial.ranked, trial.metrics.get("val_loss"), trial.study, trial.number, trial.ties)
 
 
 def run_spread(study: StudySpec, trial: Trial) -> float | None:
@@ -323,10 +350,7 @@ def record_json(record: Any) -> dict[str, Any]:
 
 
 def record_from(kind: type[Record], value: Mapping[str, Any]) -> Record:
-    """The record that `record_json` turned into `value`.
-
-    Raises TypeError where fields are missing or unknown, ValueError, naming the field, where one has another type or shape.
-    """
+    """What `record_json` turned into `value`. Raises TypeError for missing or unknown fields, ValueError for other shapes."""
     check_record(kind.__name__, value)
     fields = dict(value)
     if kind in {TrialSpec, StudySpec}:
@@ -351,6 +375,10 @@ NESTED: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Trial, "proposal"): lambda proposal: record_from(Proposal, proposal),
     (Trial, "outcomes"): lambda outcomes: records_from(TrialOutcome, outcomes),
     (Trial, "values"): tuple,
+    (Trial, "ties"): tuple,
+    (Trial, "breaks"): tuple,
+    (StudySpec, "further"): tuple,
+    (StudySpec, "constraints"): tuple,
 }
 
 

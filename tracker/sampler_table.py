@@ -16,6 +16,8 @@ class SamplerRow:
     `libraries` are the PyPI names whose releases shape proposals. `rebuilds`: it goes on from searched values and
     results alone, so a finished generation need not be proposed again. `least_generation`: the
     method needs that many trials in each. `hypergradients`: it wants d(validation loss)/d(hyperparameter) from training.
+    `several`: it takes several objectives. `constrained`: it learns how far a trial breaks a constraint; any other that learns
+    hears that such a trial has failed.
     """
 
     name: str
@@ -29,17 +31,32 @@ class SamplerRow:
     rebuilds: bool = True
     least_generation: int = 1
     hypergradients: bool = False
+    several: bool = False
+    constrained: bool = False
 
 
 GENERATION = 8  # trials between two looks at results, where nobody says otherwise
 
 ROWS = (
-    SamplerRow("manual", "tracker.search.listed:open_manual", needs_trials=False, configurations=True, space=False),
-    SamplerRow("grid", "tracker.search.listed:open_grid", needs_trials=False),
-    SamplerRow("random", "tracker.search.optuna_samplers:open_random", libraries=("optuna",)),
-    SamplerRow("qmc", "tracker.search.qmc:open_qmc", libraries=("scipy",)),
     SamplerRow(
-        "tpe", "tracker.search.optuna_samplers:open_tpe", learns=True, generation=GENERATION, libraries=("optuna",)
+        "manual",
+        "tracker.search.listed:open_manual",
+        needs_trials=False,
+        configurations=True,
+        space=False,
+        several=True,
+    ),
+    SamplerRow("grid", "tracker.search.listed:open_grid", needs_trials=False, several=True),
+    SamplerRow("random", "tracker.search.optuna_samplers:open_random", libraries=("optuna",), several=True),
+    SamplerRow("qmc", "tracker.search.qmc:open_qmc", libraries=("scipy",), several=True),
+    SamplerRow(
+        "tpe",
+        "tracker.search.optuna_samplers:open_tpe",
+        learns=True,
+        generation=GENERATION,
+        libraries=("optuna",),
+        several=True,
+        constrained=True,
     ),
     SamplerRow(
         "gp",
@@ -65,6 +82,19 @@ ROWS = (
         libraries=("optuna",),
         rebuilds=False,
         least_generation=4,
+        several=True,
+        constrained=True,
+    ),
+    SamplerRow(
+        "nsga3",
+        "tracker.search.optuna_samplers:open_nsga3",
+        learns=True,
+        generation=GENERATION,
+        libraries=("optuna",),
+        rebuilds=False,
+        least_generation=4,
+        several=True,
+        constrained=True,
     ),
     SamplerRow(
         "gradient",

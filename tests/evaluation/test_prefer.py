@@ -17,11 +17,11 @@ from tracker.evaluation.compare import compare
 from tracker.evaluation.confirm import open_confirming
 from tracker.evaluation.ranking import Ranking
 from tracker.evaluation.sureness import sureness
-from tracker.families.size import network_size
 from tracker.hyperparameters import active
 from tracker.reporting.facts import collect
 from tracker.reporting.words import certainty, methods
 from tracker.terminal.show_final import read_final
+from tracker.training.size import network_size
 
 
 @pytest.fixture(scope="module")

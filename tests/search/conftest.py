@@ -26,7 +26,9 @@ def build_space(entries: Mapping[str, Any], fixed: Mapping[str, Any] | None = No
 
 
 def build_spec(sampler: str, entries: Mapping[str, Any], **changes: Any) -> StudySpec:
-    """A spec that maximizes val_f1; `fixed`, `seed`, `generation`, `direction` and `configurations` may be given."""
+    """A spec that maximizes val_f1; `fixed`, `seed`, `generation`, `direction`, `configurations`, `further` objectives and
+    `constraints` may be given.
+    """
     space = build_space(entries, changes.get("fixed"))
     listed = {"configurations": changes["configurations"]} if "configurations" in changes else {}
     return StudySpec(
@@ -43,6 +45,8 @@ def build_spec(sampler: str, entries: Mapping[str, Any], **changes: Any) -> Stud
         environment="environment",
         numerics=1,
         versions=versions(sampler),
+        further=changes.get("further", ()),
+        constraints=changes.get("constraints", ()),
     )
 
 

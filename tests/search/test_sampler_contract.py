@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from statistics import median
 
@@ -34,6 +35,28 @@ RICH = {
     "batch_size": {"low": 8, "high": 256, "log": True},
 }
 TRIALS = 32
+SEVERAL = "with two objectives and a constraint"
+CASES = [*SEARCHING, *(f"{row.name} {SEVERAL}" for row in SAMPLERS.values() if row.needs_trials and row.several)]
+GOALS = {
+    "further": ({"metric": "parameters", "direction": "minimize"},),
+    "constraints": ({"metric": "val_recall", "least": 0.5},),
+}
+
+
+def case_spec(case, entries, **changes):
+    """A study of the sampler that a case names, and whether it has several objectives."""
+    sampler, _, several = case.partition(" ")
+    return build_spec(sampler, entries, **(GOALS if several else {}), **changes)
+
+
+def told_of(case, one):
+    """A trial as the study of a case hears of it: of several objectives the second is the first turned about, and halved."""
+    if SEVERAL not in case or one.state == "pruned":
+        return one if SEVERAL not in case else Told(one.number, (None, None), state="failed")
+    [value] = one.values
+    other = None if value is None else -0.5 * value
+    excess = (0.1 * (one.number % 4) - 0.2,) if one.state == "complete" else ()
+    return replace(one, values=(value, other), excess=excess)
 
 
 def ending(number, searched):
@@ -47,14 +70,19 @@ def ending(number, searched):
     return Told(number, (value,), state="failed" if failed else "complete", slopes=() if failed else slopes)
 
 
+def ending_of(case):
+    """How the trials of a case end."""
+    return lambda number, searched: told_of(case, ending(number, searched))
+
+
 @cache
-def rich(sampler):
-    """A study of this sampler and its proposals."""
-    spec = build_spec(sampler, RICH, generation=8)
-    return spec, run_study(spec, TRIALS, ending)
+def rich(case):
+    """A study of this case and its proposals."""
+    spec = case_spec(case, RICH, generation=8)
+    return spec, run_study(spec, TRIALS, ending_of(case))
 
 
-@pytest.mark.parametrize("sampler", SEARCHING)
+@pytest.mark.parametrize("sampler", CASES)
 def test_every_configuration_is_inside_the_space(sampler):
     """Plain values of the declared types, steps to the last digit, conditional names only where they hold."""
     spec, proposals = rich(sampler)
@@ -91,36 +119,36 @@ def spaces(draw):
     return {name: kinds[name] for name in names}
 
 
-@pytest.mark.parametrize("sampler", SEARCHING)
+@pytest.mark.parametrize("sampler", CASES)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=spaces(), values=st.lists(st.none() | st.floats(-1e6, 1e6), min_size=8, max_size=8))
 def test_any_space_is_searched_inside(sampler, entries, values):
     """Also spaces of one value, and after any values: none at all, equal ones, huge ones."""
-    spec = build_spec(sampler, entries)
+    spec = case_spec(sampler, entries)
     domains = {entry.name: entry.domain for entry in space_from(spec.space, spec.fixed, spec.family).entries}
-    proposals = run_study(spec, 16, lambda number, _: Told(number, (values[number % 8],)))
+    proposals = run_study(spec, 16, lambda number, _: told_of(sampler, Told(number, (values[number % 8],))))
     assert all(domains[name].allows(value) for searched in proposals for name, value in searched.items())
 
 
-@pytest.mark.parametrize("sampler", SEARCHING)
+@pytest.mark.parametrize("sampler", CASES)
 def test_continued_after_a_kill_at_every_generation(sampler):
     """Opened anew before each generation and given what is known, it proposes what it proposes when nothing happens."""
     spec, proposals = rich(sampler)
-    assert proposals == run_study(spec, TRIALS, ending, anew=True)
+    assert proposals == run_study(spec, TRIALS, ending_of(sampler), anew=True)
 
 
-@pytest.mark.parametrize("sampler", SEARCHING)
+@pytest.mark.parametrize("sampler", CASES)
 @pytest.mark.parametrize("short", [16, 18])
 def test_an_extended_study_is_the_longer_one(sampler, short):
     """A study begins with the proposals of a shorter one, even if that ended inside a generation."""
     spec, proposals = rich(sampler)
-    assert proposals[:short] == run_study(spec, short, ending)
+    assert proposals[:short] == run_study(spec, short, ending_of(sampler))
 
 
 PROPOSE = """
 import json, sys
-from tests.search.test_sampler_contract import SEARCHING, rich
-print(json.dumps({sampler: rich(sampler)[1] for sampler in SEARCHING}))
+from tests.search.test_sampler_contract import CASES, rich
+print(json.dumps({case: rich(case)[1] for case in CASES}))
 """
 
 
@@ -133,14 +161,14 @@ def test_proposals_are_the_same_in_any_process():
         check=True,
         env={**os.environ, "PYTHONHASHSEED": "1"},
     )
-    assert {sampler: rich(sampler)[1] for sampler in SEARCHING} == json.loads(done.stdout)
+    assert {case: rich(case)[1] for case in CASES} == json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("sampler", SEARCHING)
+@pytest.mark.parametrize("sampler", CASES)
 def test_another_seed_is_another_study(sampler):
     """Seeds matter from the first trial on; a spec that was written and read is the same study."""
     spec, proposals = rich(sampler)
-    assert proposals[:8] != run_study(build_spec(sampler, RICH, generation=8, seed=7), 8, ending)
+    assert proposals[:8] != run_study(case_spec(sampler, RICH, generation=8, seed=7), 8, ending_of(sampler))
     assert spec == record_from(StudySpec, json.loads(json.dumps(record_json(spec))))
 
 
@@ -215,3 +243,39 @@ def test_adaptive_search_clearly_beats_random_search(sampler, objective, entries
         return median(min(-objective(searched) for searched in run) for run in runs)
 
     assert 2 * left(sampler, BUDGETS.get(sampler, 80)) < left("random", 80)
+
+
+LEARNING_SEVERAL = [row.name for row in SAMPLERS.values() if row.learns and row.several]
+
+
+def near_and_small(number, searched, limit=None):
+    """Two objectives, how near to the best of the sphere and how small the dropout is; a constraint on one of its numbers."""
+    excess = () if limit is None else (limit - searched["momentum"],)
+    return Told(number, (sphere(searched), searched["dropout"]), excess=excess)
+
+
+def area(runs):
+    """The mean over studies of the area that their values dominate, of a square around the front."""
+    areas = []
+    for run in runs:
+        left = [(-sphere(searched) / 0.2, searched["dropout"] / 0.4) for searched in run]
+        found, height = 0.0, 1.0
+        for across, up in sorted(pair for pair in left if max(pair) < 1):
+            found += max(0.0, height - up) * (1 - across)
+            height = min(height, up)
+        areas.append(found)
+    return sum(areas) / len(areas)
+
+
+@pytest.mark.parametrize("sampler", LEARNING_SEVERAL)
+def test_a_front_is_searched_and_a_constraint_heeded(sampler):
+    """Of two objectives, learning dominates a larger area than chance; most of the last trials keep to a limit."""
+
+    def runs(name, **changes):
+        return [run_study(build_spec(name, SPHERE, seed=seed, **changes), 80, near_and_small) for seed in range(3)]
+
+    further = ({"metric": "dropout", "direction": "minimize"},)
+    assert area(runs(sampler, further=further)) > 1.2 * area(runs("random", further=further))
+    spec = build_spec(sampler, SPHERE, constraints=({"metric": "momentum", "least": 0.8},))
+    bounded = run_study(spec, 80, lambda number, s: replace(near_and_small(number, s, 0.8), values=(sphere(s),)))
+    assert sum(searched["momentum"] >= 0.8 for searched in bounded[-24:]) > 12  # by chance 3

@@ -15,18 +15,25 @@ from tracker.sampler_table import SAMPLERS
 from tracker.studies.runner import Progress
 
 TRIALS = 12
+SEVERAL, ONE = "with three objectives and constraints", "with constraints"
+GOALS = [f"tpe {SEVERAL}", f"nsga3 {SEVERAL}", f"gp {ONE}"]  # all others: tests/search/test_sampler_contract.py
 WORST = {"worst": 0.6}  # of the pruner that has no default
 
 
 def plan_of(project: SmallProject, search: str, trials: int = TRIALS) -> Any:
     """A study of generations of four with this sampler, or of random trials with this pruner."""
-    study: dict[str, Any] = {"sampler": search, "trials": trials, "generation": 4}
+    sampler, _, goals = search.partition(" ")
+    study: dict[str, Any] = {"sampler": sampler, "trials": trials, "generation": 4}
+    if goals:
+        study |= {"constraints": ["parameters <= 300", "val_recall >= 0.3"]}
+    if goals == SEVERAL:
+        study |= {"objectives": ["val_f1", "training_flops", "val_precision"]}
     if search in PRUNERS:
         study |= {"sampler": "random", "pruner": {"name": search, **(WORST if search == "threshold" else {})}}
     return project.plan("random", studies__random=study, training={"epochs": 5, "early_stopping": None})
 
 
-@pytest.mark.parametrize("search", [*(name for name, row in SAMPLERS.items() if row.learns), *PRUNERS])
+@pytest.mark.parametrize("search", [*(name for name, row in SAMPLERS.items() if row.learns), *PRUNERS, *GOALS])
 def test_one_study_whoever_runs_it(small_project: SmallProject, tmp_path: Path, search: str) -> None:
     """One, two and four at a time in any order, killed after each generation, extended: the same trials, bit for bit."""
     plan = plan_of(small_project, search)

@@ -38,9 +38,14 @@ def config_of(**stop: int) -> Config:
 
 def heard(values: Sequence[float | None], direction: str = "maximize", **stop: int) -> list[str | None]:
     """What is said after each generation of two trials of three epochs with these values."""
-    spec: Any = SimpleNamespace(stop=stop, generation=2, objective={"direction": direction})
-    stopping = Stopping(spec)
-    trials = [SimpleNamespace(value=value, outcomes=[SimpleNamespace(epochs=3)]) for value in values]
+    return heard_of([(value,) for value in values], [direction], **stop)
+
+
+def heard_of(rows: Sequence[Sequence[float | None]], directions: Sequence[str], **stop: int) -> list[str | None]:
+    """The same of trials with several values each; one is undefined where its first value is."""
+    goals = [{"direction": direction} for direction in directions]
+    stopping = Stopping(SimpleNamespace(stop=stop, generation=2, objectives=goals))  # type: ignore[arg-type]
+    trials = [SimpleNamespace(values=row, ranked=row[0], outcomes=[SimpleNamespace(epochs=3)]) for row in rows]
     return [stopping.after(trials[start : start + 2]) for start in range(0, len(trials), 2)]  # type: ignore[arg-type]
 
 
@@ -52,6 +57,14 @@ def test_a_plateau_is_generations_without_a_better_value() -> None:
     assert [None, None, why] == heard([2, 1, 1, 2, 1, 1], "minimize", plateau=2)
     assert [None, None] == heard([2, 1, 1, 0.5], "minimize", plateau=1)
     assert [None, why] == heard([None] * 4, plateau=2)
+
+
+def test_of_several_objectives_a_plateau_is_a_front_that_stands_still() -> None:
+    """Another point of the front is better, whichever value it has; a point that is dominated, or there already, is none."""
+    rows = [(1, 10), (2, 20), (1, 5), (0, 30), (2, 20), (1, 9), (2, 21), (None, 0)]
+    assert [None, None, None, "2 generations brought no better value"] == heard_of(
+        rows, ["maximize", "minimize"], plateau=2
+    )
 
 
 def test_a_budget_is_reached_by_a_whole_generation() -> None:

@@ -34,6 +34,7 @@ TRAINING = {
     "hypergradients": [],
     "own_metrics": {},
     "robustness": None,
+    "costs": [],
 }
 ENVIRONMENT = "e" * 64
 PROVENANCE = {"user": "ada", "source": "pipelines/tune.py", "commit": "f" * 40, "dirty": False, "host": "here"}

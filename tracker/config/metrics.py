@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from tracker.config.base import Part, raise_faults
+from tracker.config.goals import metrics_wanted
 from tracker.config.model import ENTRY
 from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
@@ -80,7 +81,8 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     if bare != metric and bare in own_metrics(config):
         return
     asked = config.training.robustness
-    if place == "objective.metric" and metric.startswith(ROBUST) and asked is not None:
+    of_kept = place == "objective.metric" or place.endswith((".objectives", ".constraints"))
+    if of_kept and metric.startswith(ROBUST) and asked is not None:
         if metric.removeprefix(ROBUST) not in asked.metrics:
             yield f"{place}: {metric} is not computed; add {metric.removeprefix(ROBUST)} to training.robustness.metrics"
         return
@@ -100,7 +102,7 @@ def asked_metrics(config: Config, study: str | None = None) -> list[str]:
     """The metrics that a study (None: any) asks for beside those that all have, in the order of the table."""
     training = config.training if study is None else config.training_of(study)
     stopping = training.early_stopping
-    named = [config.objective.metric, stopping.monitor if stopping else ""]
+    named = [config.objective.metric, stopping.monitor if stopping else "", *metrics_wanted(config, study)]
     return in_order([*asked_of(named), *training.metrics])
 
 
@@ -114,6 +116,7 @@ def own_metrics(config: Config, study: str | None = None) -> dict[str, str]:
         return known
     training = config.training_of(study)
     named = {config.objective.metric, training.early_stopping.monitor if training.early_stopping else ""}
+    named.update(metrics_wanted(config, study))
     return {name: one for name, one in sorted(known.items()) if one in training.metrics or f"val_{name}" in named}
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
+from tracker.config.goals import Constraints, Objectives, goal_faults
 from tracker.config.metrics import Asked, Robustness
 from tracker.config.runs import CrossValidation, looks_back, run_faults
 from tracker.config.stopping import Stop, stop_faults
@@ -266,6 +267,8 @@ class Study(Part):
     configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
     search_space: Mapping[str, Entry] | None = None
     enqueue: tuple[Mapping[str, Any], ...] = Field(default=(), strict=False)
+    objectives: Objectives = ()
+    constraints: Constraints = ()
     training: Mapping[str, Any] | None = None
     repeats: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
@@ -279,7 +282,7 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _fits_runs(self) -> Study:
-        raise_faults({**run_faults(self), **stop_faults(self)})
+        raise_faults({**run_faults(self), **stop_faults(self), **goal_faults(self)})
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
+from tracker.config.goals import goal_name_faults
 from tracker.config.metrics import metric_faults, own_metric_faults, robustness_faults
 from tracker.config.model import Model, device_faults, fitted_once_faults
 from tracker.config.parts import (
@@ -179,7 +180,8 @@ def _name_faults(config: Config) -> Iterator[str]:
             yield "hyperparameters.freeze: has an effect only with a parent; say model.transfer.from, or take it out"
     yield from value_faults("hyperparameters", table, config.hyperparameters)
     yield from space_faults("search_space", table, config.search_space)
-    yield from refinement_faults(config.declared, config.refinements)
+    refining = list(refinement_faults(config.declared, config.refinements))
+    yield from refining or goal_name_faults(config)
     folded: dict[str, str] = {}
     for name, study in config.studies.items():
         if folded.setdefault(name.casefold(), name) != name:

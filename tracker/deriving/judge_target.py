@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tracker.aggregation import aggregate
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.derive import FreshProcess
 from tracker.deriving.find_trial import FINAL, Recorded, find_recorded, parse_record, recorded_trial
@@ -79,11 +78,12 @@ def _row_again(recorded: Recorded, row: Mapping[str, Any], report: Mapping[str, 
     """The row of a trial as its record gives it; how runs become a value is taken from the study's spec."""
     runs = (recorded, *recorded.others)
     proposal = Proposal(row["number"], 0, recorded.searched, tuple(run.spec for run in runs))
-    objective, aggregation = report.get("objective", {}), report.get("runs", {})
+    goals = (report["objective"], *report.get("further", ()))
+    how = report.get("runs", {}).get("aggregate", "mean")
     outcomes = tuple(run.outcome for run in runs)
-    values = [objective_value(one.state, one.metrics, str(objective.get("metric"))) for one in outcomes]
-    value = aggregate(values, aggregation.get("aggregate", "mean"), str(objective.get("direction")))
-    return trial_row(Trial(recorded.name.rpartition("/")[0], proposal, outcomes, (value,)), values)
+    values = [objective_value(one.state, one.metrics, goals[0]["metric"]) for one in outcomes]
+    study = recorded.name.rpartition("/")[0]
+    return trial_row(Trial.told(study, proposal, outcomes, goals, report.get("constraints", ()), how), values)
 
 
 def record_verdict(found: Verdict, target: str, tracking_uri: str, experiment: str, now_s: float, host: str) -> int:

@@ -27,6 +27,7 @@ from tracker.evaluation.prefer import Preference, Preferring, with_preference
 from tracker.evaluation.ranking import RankedTrial, Ranking
 from tracker.evaluation.refit import REFIT, Refit, plan_refit, refit_of
 from tracker.evaluation.sureness import Defaults
+from tracker.goals import broken
 from tracker.ordering import Standing, best_first
 from tracker.paths import Paths
 from tracker.records import StudySpec, TrialOutcome, TrialSpec
@@ -112,10 +113,12 @@ class Confirming:
         assert self.settings is not None
         rows, own = self._contenders(ranking)
         chosen, digests = self._round(CHOOSE, rows, ranking.objective)
-        ordered = best_first(chosen, _standing, ranking.objective["direction"])
+        pairs = zip(chosen, rows, strict=True)
+        holding = [one for one, member in pairs if not broken(member.constraints, one.trial.metrics)]
+        ordered = best_first(holding, _standing, ranking.objective["direction"])
         if not ordered:
             raise InputError(
-                "none of the configurations to confirm has a value with every seed; their reasons are in the records of "
+                "none of the configurations to confirm has a value with every seed, and keeps its constraints; their reasons are in the records of "
                 f"{CHOOSE}; set compare.confirm: null to choose without"
             )
         preference = self._preferred(ranking, ordered)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import InputError
 from tracker.evaluation.ranking import RankedTrial
@@ -19,6 +21,7 @@ class Contender:
 
     row: RankedTrial
     spec: TrialSpec
+    constraints: tuple[Mapping[str, Any], ...] = ()  # of its study
 
 
 class StudyRecords:
@@ -30,7 +33,8 @@ class StudyRecords:
 
     def contender(self, row: RankedTrial) -> Contender:
         """A row of the ranking with its spec. Raises InputError where its record is missing or another."""
-        return Contender(row, self.study(row).trials[row.trial].spec.on_validation)
+        study = self.study(row)
+        return Contender(row, study.trials[row.trial].spec.on_validation, study.spec.constraints)
 
     def study(self, row: RankedTrial) -> StudyResult:
         """The study of a row of the ranking. Raises InputError where its record is missing or another."""

@@ -86,8 +86,8 @@ class Preferring:
 
     def _weight(self, row: RankedTrial) -> Weight:
         """Of all runs of a trial together: forward passes alone, as the passes back cost each network alike."""
-        from tracker.families.size import network_size
         from tracker.standalone.transform import shape_of
+        from tracker.training.size import network_size
 
         trial = self.records.study(row).trials[row.trial]
         folder = self.models / row.study

@@ -16,7 +16,7 @@ from tracker.evaluation.files import write_report
 from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.evaluation.scored_rows import scored_on
 from tracker.metrics import SCORES, asked_of, in_order
-from tracker.ordering import Standing, best_first, first_reason, ranks, why_unranked
+from tracker.ordering import Standing, best_first, better_low, first_reason, has_place, reason_of
 from tracker.remedies import run_again
 from tracker.studies.superseded import superseded_note
 
@@ -84,13 +84,13 @@ def _closed(*, or_stale: bool, anyway: bool) -> Final:
 class Ranking:
     """All complete trials of all studies, best on validation first.
 
-        Ties go to the lower val_loss, then to the study's name, then to the lower trial number. `indistinguishable` holds
-        the trials whose validation score lies inside `interval`, the 95 % interval of the first one's score over
-        validation rows (None where there is none to be had). As all trials are scored on the same rows, their differences
-        vary less than that interval, so it lists rather too many trials than too few.
+    Ties go to the better further objective, to the lower val_loss, then to the study's name, then to the lower trial number.
+    `indistinguishable` holds the trials whose validation score lies inside `interval`, the 95 % interval of the first one's
+    score over validation rows (None where there is none to be had). As all trials are scored on the same rows, their
+    differences vary less than that interval, so it lists rather too many trials than too few.
 
-        `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
-        ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
+    `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
+    ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
     because `params.yaml` describes another one of that name now, with what differs. `scored_on` says which studies were scored
     on which rows, where not all were on validation: values on other rows are not of one kind. A `confirmation` chooses among
     the first few by further seeds; a `preference` takes the simplest or the cheapest of what is as good as the best.
@@ -183,13 +183,18 @@ def rank_trials(
         raise NotFoundError(f"{folder}: no report of a study; {run_again(folder)}")
     objective = _common_objective(reports)
     trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
-    ranked = best_first([pair for pair in trials if _ranks(pair[1])], _standing, objective["direction"])
+    further = {name: report.get("further", ()) for name, report in reports.items()}
+    ranked = best_first(
+        [pair for pair in trials if has_place(pair[1])],
+        lambda pair: _standing(*pair, further[pair[0]]),
+        objective["direction"],
+    )
     if not ranked:
         metric = objective["metric"]
-        why = first_reason(why_unranked(t["state"], t["value"], metric, t.get("reason")) for _, t in trials)
+        why = first_reason(reason_of(t, metric) for _, t in trials)
         raise NotFoundError(f"{folder}: none of {len(trials)} trials has a value: {why}; see all with `tracker runs`")
     rows = tuple(_row(place, *pair) for place, pair in enumerate(ranked, start=1))
-    left_out = Counter("undefined" if t["state"] == "complete" else str(t["state"]) for _, t in trials if not _ranks(t))
+    left_out = Counter(_left_out(t) for _, t in trials if not has_place(t))
     missing = tuple(name for name in wanted if name not in found)
     environments, mixed = environments_of(reports.values())
     told = scored_on(reports.values())
@@ -268,13 +273,15 @@ def _trials(folder: Path, name: str, report: Mapping[str, Any]) -> Sequence[Mapp
     return trials
 
 
-def _ranks(trial: Mapping[str, Any]) -> bool:
-    return trial["state"] == "complete" and ranks(trial["value"])
+def _left_out(trial: Mapping[str, Any]) -> str:
+    """The word for a trial that has no place."""
+    broke = "infeasible" if trial.get("breaks") else "undefined"
+    return broke if trial["state"] == "complete" else str(trial["state"])
 
 
-def _standing(pair: tuple[str, Mapping[str, Any]]) -> Standing:
-    study, trial = pair
-    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"])
+def _standing(study: str, trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> Standing:
+    ties = better_low(trial["values"][1:], further) if further else ()
+    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"], ties)
 
 
 def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:

@@ -12,6 +12,7 @@ from tracker.config import Config, load_config
 from tracker.errors import TrackerError
 from tracker.evaluation.prefer import preferred_lines, preferred_words
 from tracker.evaluation.ranking import Ranking, ranking_json
+from tracker.ordering import has_place
 from tracker.paths import Paths
 from tracker.search.space import assemble, compile_space
 from tracker.shown import counted
@@ -240,5 +241,5 @@ def _ranks(ranking: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
     """Whether a ranking has the trials that this report has."""
     there = {trial["number"]: (trial.get("key"), trial["value"]) for trial in report["trials"]}
     rows = [row for row in ranking["rows"] if row["study"] == report["study"]]
-    complete = sum(trial["state"] == "complete" and trial["value"] is not None for trial in report["trials"])
+    complete = sum(map(has_place, report["trials"]))
     return len(rows) == complete and all(there.get(row["trial"]) == (row["key"], row["value"]) for row in rows)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tracker.standalone.tabular import PerColumn
+from tracker.training.size import FORWARD_AND_BACKWARD
 
 STEP_S = 5e-4  # of a cohort of fully connected networks, before any arithmetic
 FLOPS = 1e10  # float32 operations a second at their sizes
@@ -21,7 +22,6 @@ ALONE_STEP_S = 1.5e-3  # of a module that trains alone: automatic differentiatio
 ALONE_FLOPS = 5e10
 MAP_S = 1.5e-8  # per number in the maps of a convolution, with what norm, activation and pool do to it
 CELL_S = {"GRU": 1.5e-4, "LSTM": 3e-5}  # per step of a sequence, layer and direction, however many rows
-FORWARD_AND_BACKWARD = 6  # operations per weight and row: two to multiply and add, three times
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from tracker.canonical import canonical_json
 from tracker.errors import InputError
+from tracker.goals import constraint_text, excess
 from tracker.knobs import Value
 from tracker.records import StudySpec, Trial
 from tracker.search.entries import Entry, Interval, Options
@@ -41,27 +42,30 @@ def _open(spec: StudySpec, direction: str, storage: str | None) -> optuna.Study:
 
     name = f"{spec.name}-{spec.key[:12]}"
     try:
-        study = optuna.create_study(study_name=name, direction=direction, storage=storage, load_if_exists=True)
+        directions = [direction, *(goal["direction"] for goal in spec.further)]
+        study = optuna.create_study(study_name=name, directions=directions, storage=storage, load_if_exists=True)
     except (SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{storage}: Optuna cannot open this storage ({reason}); try sqlite:///optuna.db") from None
     if study.user_attrs.get("key") != spec.key:
         study.set_user_attr("key", spec.key)
-        study.set_metric_names([spec.objective["metric"]])
+        study.set_metric_names([goal["metric"] for goal in spec.objectives])
     return study
 
 
 def _frozen(spec: StudySpec, trial: Trial, entries: Mapping[str, Entry]) -> optuna.trial.FrozenTrial:
     params = _flat(trial.proposal.searched)
-    finite = trial.value is not None
+    finite = None not in trial.values
+    beyond = {constraint_text(one): excess(one, trial.metrics) for one in spec.constraints}
     state = STATES[trial.state]
     return optuna.trial.create_trial(
         state=TrialState.FAIL if state is TrialState.COMPLETE and not finite else state,
-        value=trial.value if state is TrialState.COMPLETE else None,
+        values=list(trial.values) if state is TrialState.COMPLETE and finite else None,
         params=params,
         distributions={name: distribution(entries[name]) for name in params},
         user_attrs={"number": trial.number, "key": trial.spec.key, "seed": trial.spec.seed},
-        intermediate_values=_curve(trial, spec.objective["metric"]),
+        intermediate_values={} if spec.further else _curve(trial, spec.objective["metric"]),
+        constraints=beyond if state is TrialState.COMPLETE and beyond else None,
     )
 
 

@@ -7,7 +7,6 @@ that does not, the whole trial is, so that random stays evenly spread over what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import SpaceError
@@ -67,10 +66,7 @@ class AllowedSampler:
 
     def tell(self, told: Sequence[Told]) -> None:
         """See `tracker.search.samplers.Sampler`."""
-        heard = [
-            replace(one, values=(None,) * len(one.values), curve=(), state="failed") if place in self._replaced else one
-            for place, one in enumerate(told)
-        ]
+        heard = [one.failing if place in self._replaced else one for place, one in enumerate(told)]
         self._inner.tell(heard)
         if self._row.learns and self._row.rebuilds:
             self._past.append((*self._open, told))

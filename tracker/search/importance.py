@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from types import MappingProxyType
 
@@ -30,9 +31,10 @@ def importances(
     `fanova`: of the variance of the value (Hutter, Hoos and Leyton-Brown, ICML 2014), by a forest with a seed of its own.
     `ped_anova`: of what tells the best tenth of the trials from all (Watanabe, Bansal and Hutter, IJCAI 2023). Both as Optuna
     computes them. Empty where there are fewer than FEWEST_TRIALS, or all are equal. The order of trials means nothing. Of more
-    than MOST_TRIALS the method sees so many, evenly spread over their numbers.
+    than MOST_TRIALS the method sees so many, evenly spread over their numbers. Of several objectives it sees the first.
     """
-    study = to_optuna(spec, _spread(trials, MOST_TRIALS.get(method, len(trials))), direction, None)
+    seen = [replace(one, values=one.values[:1]) for one in _spread(trials, MOST_TRIALS.get(method, len(trials)))]
+    study = to_optuna(replace(spec, further=(), constraints=()), seen, direction, None)
     told = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     if len(told) < FEWEST_TRIALS[method] or len({trial.value for trial in told}) < 2:
         return {}

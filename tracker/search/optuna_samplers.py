@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from tracker.errors import TrackerError
+from tracker.goals import UNKNOWN
 from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.sampler_table import GENERATION
@@ -40,13 +41,27 @@ def open_nsga2(spec: StudySpec, space: Space) -> OptunaSampler:
     """A genetic algorithm: the best of the generations before cross (BLX-alpha) and mutate; seeded anew for each.
 
     Method: NSGA-II (Deb et al., IEEE Transactions on Evolutionary Computation 6, 2002) as Optuna has it; with one objective
-    its selection is by value. The population is a generation of the study.
+    its selection is by value, with several by fronts and crowding. The population is a generation of the study.
     """
     size = spec.generation or GENERATION
 
     def factory(seed: int) -> optuna.samplers.BaseSampler:
         crossover = optuna.samplers.nsgaii.BLXAlphaCrossover()
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=size, crossover=crossover)
+
+    return OptunaSampler(spec, space, factory, "generation", whole=True)
+
+
+def open_nsga3(spec: StudySpec, space: Space) -> OptunaSampler:
+    """As nsga2, but what is kept of several objectives is spread over the front by reference points, not by crowding.
+
+    Method: NSGA-III (Deb and Jain, IEEE Transactions on Evolutionary Computation 18, 2014) as Optuna has it.
+    """
+    size = spec.generation or GENERATION
+
+    def factory(seed: int) -> optuna.samplers.BaseSampler:
+        crossover = optuna.samplers.nsgaii.BLXAlphaCrossover()
+        return optuna.samplers.NSGAIIISampler(seed=seed, population_size=size, crossover=crossover)
 
     return OptunaSampler(spec, space, factory, "generation", whole=True)
 
@@ -68,13 +83,15 @@ class OptunaSampler:
         self._row, self._space, self._seed = row, space, spec.seed
         self._factory, self._seeded = factory, seeded
         self._whole = dict(space.names()) if whole else {}
-        self._worst = max if spec.objective["direction"] == "minimize" else min
-        self._values: list[float] = []  # of completed trials
+        directions = [goal["direction"] for goal in spec.objectives]
+        self._worst = [max if direction == "minimize" else min for direction in directions]
+        self._values: list[Sequence[float]] = []  # of completed trials
+        self._constraints = len(spec.constraints)
         self._turns = Turns(self.generation_size or 0)
         self._finished = 0
         self._open: list[optuna.trial.Trial | optuna.trial.FrozenTrial] = []  # asked, or taken
         with optuna_border():
-            self._study = optuna.create_study(direction=spec.objective["direction"])
+            self._study = optuna.create_study(directions=directions)
             self._reseed("study", "study")
 
     def propose(self, generation: int, count: int, start: int) -> list[Searched]:
@@ -137,6 +154,9 @@ class OptunaSampler:
 
     def _tell(self, trial: optuna.trial.Trial | optuna.trial.FrozenTrial, told: Told) -> None:
         curve = told.curve if told.state == "pruned" else ()
+        excess = told.excess or ((UNKNOWN,) * self._constraints if self._whole else ())
+        for place, beyond in enumerate(excess):
+            trial.set_constraint(str(place), beyond)
         reported = {epoch: math.nan if value is None else value for epoch, value in curve}
         if isinstance(trial, optuna.trial.Trial):
             for epoch, value in reported.items():
@@ -147,7 +167,7 @@ class OptunaSampler:
         whole = told.state == "complete" and all(value is not None and math.isfinite(value) for value in told.values)
         counted = self._counted(told) if self._whole else None
         if counted is not None:
-            self._study.tell(told.number, counted)
+            self._study.tell(told.number, list(counted))
         elif told.state == "pruned":
             self._study.tell(told.number, state=TrialState.PRUNED)
         elif whole:
@@ -155,9 +175,11 @@ class OptunaSampler:
         else:
             self._study.tell(told.number, state=TrialState.FAIL)
 
-    def _counted(self, told: Told) -> float | None:
-        """The value that a trial counts with: its own, its last where it was pruned, else the worst so far."""
-        if told.counted is not None:
-            self._values.append(told.counted)
-            return told.counted
-        return self._worst(self._values) if self._values else None
+    def _counted(self, told: Told) -> Sequence[float] | None:
+        """The values that a trial counts with: its own, its last where it was pruned, else the worst so far of each."""
+        own = told.values if len(told.values) > 1 and told.state == "complete" else (told.counted,)
+        finite = [value for value in own if value is not None and math.isfinite(value)]
+        if len(finite) == len(told.values):
+            self._values.append(finite)
+            return finite
+        return [worst(past) for worst, past in zip(self._worst, zip(*self._values, strict=True), strict=False)] or None

@@ -29,7 +29,8 @@ class Told:
     """What a sampler hears of a finished trial.
 
     `values` has one entry per objective, `curve` the objective after each epoch (counted from 1); None is undefined.
-    `slopes` has d(validation loss)/d(name) at the kept epoch, where training was asked for it.
+    `slopes` has d(validation loss)/d(name) at the kept epoch, where training was asked for it. `excess` says of each constraint
+    how far the trial breaks it (0 or less: it holds), where that is known.
     """
 
     number: int
@@ -37,6 +38,12 @@ class Told:
     curve: tuple[tuple[int, float | None], ...] = ()
     state: Literal["complete", "failed", "pruned"] = "complete"
     slopes: tuple[tuple[str, float | None], ...] = ()
+    excess: tuple[float, ...] = ()
+
+    @property
+    def failing(self) -> Told:
+        """The same trial, as one that failed."""
+        return Told(self.number, (None,) * len(self.values), state="failed", slopes=self.slopes)
 
     @property
     def counted(self) -> float | None:

@@ -5,36 +5,45 @@ So it is the same for any number of workers, after any kill, and when it is deri
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from tracker.ordering import better_low, on_front
 from tracker.records import StudySpec, Trial
 from tracker.shown import counted
 
 
 class Stopping:
-    """Hears of each generation in order, and says when the study ends; one without a rule never does."""
+    """Hears of each generation in order, and says when the study ends; one without a rule never does.
+
+    A better value is one that nothing before dominates: with one objective a better one, with several another point of the
+    front.
+    """
 
     def __init__(self, spec: StudySpec) -> None:
         self._plateau, self._budget = spec.stop.get("plateau"), spec.stop.get("epochs")
         self._size = spec.generation
-        self._sign = -1.0 if spec.objective["direction"] == "minimize" else 1.0
-        self._best, self._since, self._epochs = -math.inf, 0, 0
+        self._objectives = spec.objectives
+        self._front: list[tuple[float, ...]] = []
+        self._since, self._epochs = 0, 0
 
     def after(self, trials: Sequence[Trial]) -> str | None:
         """Why the study ends after this generation, in words; None where it goes on. The beginning of one never ends it."""
         if len(trials) != self._size:
             return None
-        values = [self._sign * trial.value for trial in trials if trial.value is not None]
-        best = max(values, default=-math.inf)
-        self._since = 0 if best > self._best else self._since + 1
-        self._best = max(best, self._best)
+        before = set(self._front)
+        rows = [*self._front, *(self._row(trial) for trial in trials if trial.ranked is not None)]
+        self._front = sorted({rows[place] for place in on_front(rows)})
+        self._since = 0 if set(self._front) - before else self._since + 1
         self._epochs += sum(outcome.epochs for trial in trials for outcome in trial.outcomes)
         if self._budget is not None and self._epochs >= self._budget:
             return f"{self._epochs:,} of {counted(self._budget, 'epoch')} were trained"
         if self._plateau is not None and self._since >= self._plateau:
             return f"{counted(self._since, 'generation')} brought no better value"
         return None
+
+    def _row(self, trial: Trial) -> tuple[float, ...]:
+        """Its values, the lower the better."""
+        return tuple(value for value in better_low(trial.values, self._objectives) if value is not None)
 
 
 def stopped(spec: StudySpec, trials: Sequence[Trial]) -> tuple[int, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 from tracker.aggregation import RULE, rows_of_runs
 from tracker.canonical import canonical_json
 from tracker.config import Config, Refinement, Study, pruner_settings
+from tracker.config.goals import costs_wanted
 from tracker.config.metrics import asked_metrics, own_metrics
 from tracker.config.runs import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
@@ -125,6 +126,8 @@ def study_spec(
             parent=dict(parent or {}),
             refines=refines,
             stop=study.stop.model_dump(exclude_none=True) if study.stop else {},
+            further=tuple(goal.model_dump(mode="json") for goal in study.objectives[1:]),
+            constraints=tuple(dict(one) for one in study.constraints),
         )
     except SpaceError as error:
         raise SpaceError(f"{config.place(name)}: {fault}" for fault in error.faults) from None
@@ -301,6 +304,7 @@ def _training(config: Config, name: str, space: Space, metrics: Mapping[str, Map
         "own_metrics": own,
         "threshold": threshold,
         "hypergradients": slopes,
+        "costs": costs_wanted(config, name),
     }
     return {**training.model_dump(mode="json"), **told}
 

@@ -92,6 +92,11 @@ def study_report(result: StudyResult, mixed: Sequence[str] = ()) -> dict[str, An
             trial_row(trial, [run_value(spec, outcome) for outcome in trial.outcomes]) for trial in result.trials
         ],
     }
+    if spec.further:
+        report["further"] = [dict(goal) for goal in spec.further]
+        report["front"] = [trial.number for trial in result.front]
+    if spec.constraints:
+        report["constraints"] = [dict(one) for one in spec.constraints]
     own = {"runs": spec.runs, "pruner": spec.pruner, "refines": spec.refines, "stop": spec.stop}
     report |= {name: dict(value) for name, value in own.items() if value}
     if end := stopped(spec, result.trials):
@@ -159,6 +164,10 @@ def trial_row(trial: Trial, values: Sequence[float | None]) -> dict[str, Any]:
         "metrics": dict(trial.metrics),
         "weights": outcome.weights,
     }
+    if trial.ties:
+        row["values"] = list(trial.values)
+    if trial.breaks:
+        row["breaks"] = list(trial.breaks)
     if len(trial.outcomes) == 1 and "rows" in spec.data:
         row |= {"rows": dict(spec.data["rows"])}
     if len(trial.outcomes) > 1:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.ordering import best_first
+from tracker.ordering import best_first, better_low, on_front
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json, standing_of
 from tracker.search.stopping import stopped
 
@@ -24,8 +24,13 @@ class StudyResult:
 
     @property
     def best(self) -> Trial | None:
-        """The best complete trial by the objective; ties: lower val_loss, then lower number."""
+        """The best complete trial by the objective; ties: the next objective, lower val_loss, then lower number."""
         return best_trial(self.trials, self.spec.objective["direction"])
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """The trials that no other is better than in all objectives (Pareto), in their order; none where there is one."""
+        return front_of(self.spec, self.trials)
 
     @property
     def digest(self) -> str:
@@ -37,6 +42,19 @@ class StudyResult:
 def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
     """The best of trials that have a value; None where there is none."""
     return next(iter(best_first(trials, standing_of, direction)), None)
+
+
+def front_of(spec: StudySpec, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The Pareto front of trials that have every value and break no constraint; empty for a study of one objective."""
+    if not spec.further:
+        return ()
+    ranked = [trial for trial in trials if trial.ranked is not None]
+    return tuple(ranked[place] for place in on_front([costs_of(spec, trial) for trial in ranked]))
+
+
+def costs_of(spec: StudySpec, trial: Trial) -> tuple[float, ...]:
+    """The values of a trial, the lower the better; only of one that has them all."""
+    return tuple(value for value in better_low(trial.values, spec.objectives) if value is not None)
 
 
 def study_result(
@@ -54,6 +72,7 @@ def summarise_study(result: StudyResult) -> dict[str, Any]:
         "trials": len(result.trials),
         "number": best.number if best else None,
         "value": best.value if best else None,
+        **({} if not result.spec.further else {"front": len(result.front)}),
         **({} if end is None else {"stopped": end[1]}),
         **({} if result.cut_off is None else {"cut_off": result.cut_off}),
     }

@@ -12,7 +12,9 @@ from typing import Any, Literal
 from tracker.aggregation import aggregate
 from tracker.execution.executor import Executor
 from tracker.execution.trainer import Segment
+from tracker.goals import excess
 from tracker.records import HYPERGRADIENT, Proposal, StudySpec, Timing, Trial, TrialOutcome, run_value, trained_runs
+from tracker.sampler_table import SAMPLERS
 from tracker.search.pruners import Pruner, Rung, open_pruner
 from tracker.search.samplers import Told
 from tracker.store.store import Store
@@ -25,8 +27,10 @@ def told(spec: StudySpec, trial: Trial) -> Told:
     """What a sampler hears of a trial; one of several runs has no curve, but the mean so far where it was stopped."""
     curve = curve_of(spec, trial.outcome) if len(trial.outcomes) == 1 else _mean_so_far(spec, trial)
     asked, metrics = spec.training.get("hypergradients", ()), trial.metrics
+    beyond = tuple(excess(one, metrics) for one in spec.constraints) if trial.state == "complete" else ()
     slopes = tuple((name, metrics.get(HYPERGRADIENT + name)) for name in asked)
-    return Told(trial.number, trial.values, curve, trial.state, slopes)
+    heard = Told(trial.number, trial.values, curve, trial.state, slopes, beyond)
+    return heard.failing if trial.breaks and not SAMPLERS[spec.sampler["name"]].constrained else heard
 
 
 def _mean_so_far(spec: StudySpec, trial: Trial) -> tuple[tuple[int, float | None], ...]:

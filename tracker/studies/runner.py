@@ -98,10 +98,11 @@ def _finished(result: Result, provenance: Mapping[str, Any]) -> Finished:
 
 def _require_objective(spec: StudySpec, number: int, outcome: TrialOutcome) -> None:
     """The user's own code may yield any metrics, so a misspelt objective shows only now. Raises ConfigError."""
-    metric = spec.objective["metric"]
-    if outcome.state == "complete" and metric not in outcome.metrics:
-        known = ", ".join(outcome.metrics)
-        raise ConfigError(f"objective.metric: trial {spec.name}/{number} has no {metric}; it has {known}")
+    for entry, wanted in (("objective.metric", spec.objectives), ("constraints", spec.constraints)):
+        for metric in (str(one["metric"]) for one in wanted):
+            if outcome.state == "complete" and metric not in outcome.metrics:
+                known = ", ".join(outcome.metrics)
+                raise ConfigError(f"{entry}: trial {spec.name}/{number} has no {metric}; it has {known}")
 
 
 class _Run:

@@ -17,9 +17,10 @@ from tracker.evaluation.reports import check_study_report, environments_of, name
 from tracker.evaluation.sureness import place, read_sureness
 from tracker.fields import final_report
 from tracker.fields import report as report_shape
+from tracker.goals import COSTS
 from tracker.hyperparameters import with_unsaid
 from tracker.metrics import direction_of, tested
-from tracker.ordering import Standing, best_first, why_unranked
+from tracker.ordering import Standing, best_first, better_low, has_place, reason_of
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
 from tracker.remedies import fetch_again, has_git, run_again, stage_command
@@ -67,7 +68,8 @@ def leaderboard(
             raise NotFoundError("; ".join(superseded_note(superseded, folder, "list them with `tracker runs --all`")))
         reports = present
     names = named_params(reports)
-    rows = [_row(report, trial, names, whole) for report in reports for trial in report["trials"]]
+    told = [(report, trial) for report in reports for trial in report["trials"]]
+    rows = [_row(report, trial, names, whole) for report, trial in told]
     for row in rows:
         if row["study"] in superseded:
             row["superseded"] = superseded[row["study"]]
@@ -77,8 +79,9 @@ def leaderboard(
         )
     metrics = {metric for report in reports for trial in report["trials"] for metric in trial["metrics"]}
     if sort == "value" or sort in metrics:  # as `compare` ranks
-        direction = reports[0]["objective"]["direction"] if sort == "value" else direction_of(sort)
-        known = best_first(rows, lambda row: _standing(row, sort), direction)
+        places = [_standing(*one, row, sort) for one, row in zip(told, rows, strict=True)]
+        standing = dict(zip(map(id, rows), places, strict=True))
+        known = best_first(rows, lambda row: standing[id(row)], _direction(reports[0], sort))
     else:
         known = sorted((row for row in rows if row.get(sort) is not None), key=lambda row: _place(row[sort]))
     listed = set(map(id, known))
@@ -153,7 +156,7 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{found['study']}/{found['number']}  {found['state']}  {found['objective']['metric']} {_text(found['value'])}"
     ]
-    why = why_unranked(found["state"], found["value"], found["objective"]["metric"], found.get("reason"))
+    why = reason_of(found, found["objective"]["metric"])
     if why is not None:
         lines.append(f"reason    {one_line(str(found.get('reason') or why))}")
     if "place" in found:
@@ -257,8 +260,19 @@ def _to_commit(paths: Paths) -> str:
     return f"; commit {lock}data/salts.json and reports/looks/ with it" if has_git(paths.root) else ""
 
 
-def _standing(row: Mapping[str, Any], sort: str) -> Standing:
-    return Standing(row.get(sort), row.get("val_loss"), row["study"], row["trial"])
+def _direction(report: Mapping[str, Any], sort: str) -> str:
+    if sort == "value":
+        return str(report["objective"]["direction"])
+    return "minimize" if sort in COSTS else direction_of(sort)
+
+
+def _standing(report: Mapping[str, Any], trial: Mapping[str, Any], row: Mapping[str, Any], sort: str) -> Standing:
+    """By a metric as it is; by the value only what has a place, with further objectives behind it."""
+    value, further = row.get(sort), report.get("further", ())
+    if sort != "value":
+        return Standing(value, row.get("val_loss"), row["study"], row["trial"])
+    ties = better_low(trial["values"][1:], further) if further else ()
+    return Standing(value if has_place(trial) else None, row.get("val_loss"), row["study"], row["trial"], ties)
 
 
 def _place(value: Any) -> tuple[bool, Any]:
@@ -278,10 +292,12 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 def _row(report: Mapping[str, Any], trial: Mapping[str, Any], names: Collection[str], whole: bool) -> dict[str, Any]:
     row = {"study": report["study"], "trial": trial["number"], "state": trial["state"], "value": trial["value"]}
+    if "front" in report:
+        row["front"] = trial["number"] in report["front"]
     row |= dict(trial["metrics"])
     params = with_unsaid(trial["params"], names)
     row |= {name: canonical_json(v).decode() if isinstance(v, list | dict) else v for name, v in params.items()}
-    why = why_unranked(trial["state"], trial["value"], report["objective"]["metric"], trial.get("reason"))
+    why = reason_of(trial, report["objective"]["metric"])
     if why is not None:
         row.setdefault("reason", why if whole or len(why) <= SHORT else f"{why[: SHORT - 1]}…")
     if whole:

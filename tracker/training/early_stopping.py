@@ -104,6 +104,10 @@ class Keeper:
             weights = digest_bytes(content)
             metrics = selection_metrics(self.spec, kept.tensors, metrics, arrays)
             metrics |= robust_metrics(self.spec, kept.tensors, metrics, arrays)
+        if self.spec.training.get("costs"):
+            from tracker.training.size import cost_metrics
+
+            metrics |= cost_metrics(self.spec, self.epoch, arrays)
         outcome = TrialOutcome(
             key=self.spec.key,
             state="complete",

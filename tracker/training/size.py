@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from tracker.hyperparameters import COUNTED
+from tracker.records import TrialSpec
+from tracker.training.arrays import Arrays
+
+FORWARD_AND_BACKWARD = 6  # operations per weight and row: two to multiply and add, three times
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ def network_size(
             masked = (mask,) if family == "rnn" else ()
             net = getattr(written, kinds[family])(params, shape, classes, *masked)
     return Size(sum(one.numel() for one in net.parameters()), _multiplications(net.eval(), family, shape))
+
+
+def cost_metrics(spec: TrialSpec, epochs: int, arrays: Arrays) -> dict[str, float | None]:
+    """The costs that a run asks for (`tracker.goals`), after so many epochs; they follow from its shape, no clock decides."""
+    size = network_size(spec.family, spec.params, arrays.input_shape, arrays.classes, mask=arrays.mask)
+    flops = FORWARD_AND_BACKWARD * size.multiplications * len(arrays.x_train) * epochs
+    found = {"parameters": float(size.parameters), "training_flops": float(flops)}
+    return {name: found[name] for name in spec.training["costs"]}
 
 
 def _multiplications(net: nn.Module, family: str, shape: Sequence[int]) -> int:

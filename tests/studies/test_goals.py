@@ -1,0 +1,166 @@
+"""Several objectives and constraints of a study: what is told, what is on the front, what is never chosen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.studies.project import SmallProject, make_config
+from tracker.errors import ConfigError, NotFoundError
+from tracker.evaluation.compare import compare
+from tracker.evaluation.ranking import rank_trials
+from tracker.goals import broken, constraint_from, constraint_text, excess
+from tracker.ordering import dominates, on_front
+from tracker.records import StudySpec, record_from, record_json
+from tracker.studies.result import StudyResult
+from tracker.terminal.leaderboard import leaderboard
+
+GOALS = {
+    "objectives": ["val_f1", "parameters", "training_flops"],
+    "constraints": ["parameters <= 300", "val_f1 >= 0.5"],
+}
+RANDOM = {"sampler": "random", "trials": 10}
+
+
+@pytest.fixture(scope="module")
+def project(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    """A project whose one study has three objectives and two constraints."""
+    found = small_project.copy(tmp_path_factory.mktemp("goals") / "project")
+    found.config = found.config.with_("studies", {"goals": {**RANDOM, **GOALS}})
+    return found
+
+
+@pytest.fixture(scope="module")
+def result(project: SmallProject) -> StudyResult:
+    """The study, run and reported."""
+    found = project.run(project.plan("goals"))
+    project.report(found)
+    return found
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 5)] * 3), max_size=30))
+def test_the_front_is_what_nothing_dominates(rows: list[tuple[int, ...]]) -> None:
+    """Held against the definition, pair by pair; equal rows stand together, and a front of none is empty."""
+    expected = [
+        place
+        for place, row in enumerate(rows)
+        if not any(all(a <= b for a, b in zip(other, row, strict=True)) and other != row for other in rows)
+    ]
+    assert expected == on_front(rows)
+    assert all(not dominates(rows[one], rows[other]) for one in expected for other in expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "metrics", "beyond"),
+    [
+        ("parameters <= 20000", {"parameters": 30000.0}, 0.5),
+        ("parameters <= 20000", {"parameters": 20000.0}, 0.0),
+        ("val_recall >= 0.95", {"val_recall": 0.76}, 0.2),
+        ("val_loss <= 0", {"val_loss": 0.25}, 0.25),
+        ("val_recall >= 0.123456789", {"val_recall": None}, 1e6),
+    ],
+)
+def test_a_constraint_says_how_far_it_is_broken(text: str, metrics: dict[str, Any], beyond: float) -> None:
+    """In parts of its limit; at the limit it holds, and an undefined metric breaks it; its words lose no digit."""
+    constraint = constraint_from(text)
+    assert pytest.approx(beyond) == excess(constraint, metrics)
+    assert constraint == constraint_from(constraint_text(constraint))
+    assert bool(broken([constraint], metrics)) == (beyond > 0)
+
+
+def test_values_costs_and_front_are_those_of_the_definition(project: SmallProject, result: StudyResult) -> None:
+    """Parameters are those of the weights, operations six per multiplication, row and epoch; the front is of what holds."""
+    rows = len(project.rows("train"))
+    for trial in result.trials:
+        units, layers = trial.spec.params["units"], trial.spec.params["hidden_layers"]
+        first, *hidden = [units] * layers if isinstance(units, int) else units
+        weights = (
+            6 * first + sum(a * b for a, b in zip([first, *hidden], hidden, strict=False)) + 2 * [first, *hidden][-1]
+        )
+        count = weights + first + sum(hidden) + 2
+        flops = 6 * weights * rows * trial.outcome.epochs
+        assert (trial.metrics["val_f1"], count, flops) == trial.values
+        assert bool(trial.breaks) == (count > 300 or not trial.values[0] >= 0.5)
+    holding = [trial for trial in result.trials if not trial.breaks]
+    assert 1 < len(holding) < 10
+    signed = [(-trial.values[0], *trial.values[1:]) for trial in holding]
+    assert [holding[place].number for place in on_front(signed)] == [trial.number for trial in result.front]
+    assert max(trial.values[0] for trial in holding) == result.best.value
+    assert result.best.number in [trial.number for trial in result.front]
+
+
+def test_what_breaks_a_constraint_is_never_ranked(project: SmallProject, result: StudyResult) -> None:
+    """Ranking, choice, `tracker runs` and the report know it, and say by how much."""
+    ranking = compare(project.paths, project.config.compare, clock=lambda: 0.0, studies=["goals"])
+    holding = {trial.number for trial in result.trials if not trial.breaks}
+    assert holding == {row.trial for row in ranking.rows}
+    assert {"infeasible": 10 - len(holding)} == ranking.unranked
+    assert result.best.number == ranking.chosen.trial
+    rows = leaderboard(project.paths.study_reports, None, "value")
+    assert [row.trial for row in ranking.rows] == [row["trial"] for row in rows[: len(holding)]]
+    assert all(row["reason"].startswith("breaks ") for row in rows[len(holding) :])
+    report = json.loads((project.paths.study_reports / "goals.json").read_bytes())
+    assert [trial.number for trial in result.front] == report["front"]
+    assert {row["trial"] for row in rows if row["front"]} == set(report["front"])
+
+
+def test_where_nothing_holds_nothing_is_chosen(project: SmallProject, tmp_path: Path) -> None:
+    """The message says which constraint the first trial breaks, and with what."""
+    project = project.copy(tmp_path / "project")
+    found = project.run(project.plan("goals", studies={"goals": {**RANDOM, "constraints": ["parameters <= 3"]}}))
+    assert found.best is None
+    project.report(found)
+    with pytest.raises(NotFoundError, match=r"none of 10 trials has a value: breaks parameters <= 3, found \d+"):
+        rank_trials(project.paths.study_reports)
+
+
+def test_absent_is_one_objective_and_the_key_there_was(project: SmallProject) -> None:
+    """Without entries nothing is written; with them they are in the key, and a spec that was read is the same."""
+    plain = project.plan("goals", studies={"goals": RANDOM}).spec
+    assert not {"further", "constraints"} & set(record_json(plain))
+    assert "costs" not in record_json(plain)["training"]
+    spec = project.plan("goals").spec
+    assert plain.key != spec.key
+    assert spec == record_from(StudySpec, json.loads(json.dumps(record_json(spec))))
+    again = make_config(studies=project.config.model_dump(exclude_unset=True)["studies"])
+    assert project.config.studies == again.studies
+
+
+@pytest.mark.parametrize(
+    ("study", "fault"),
+    [
+        ({"objectives": ["val_f1"]}, "give two or more"),
+        ({"objectives": ["val_f1", "val_f1"]}, "each metric once"),
+        (
+            {"objectives": ["parameters", "val_f1"]},
+            "the first is what studies are ranked by, objective: maximize val_f1",
+        ),
+        ({"objectives": ["val_f1", "seconds"]}, "studies.a.objectives: expected 'train_loss'"),
+        (
+            {"objectives": ["val_f1", "val_loss"], "sampler": "gp"},
+            "sampler gp takes one objective; several are for manual",
+        ),
+        ({"objectives": ["val_f1", "val_loss"], "pruner": "median"}, "pruner and objectives cannot go together"),
+        ({"constraints": ["parameters < 3"]}, "expected METRIC <= NUMBER or METRIC >= NUMBER, found 'parameters < 3'"),
+        ({"constraints": ["parameters <= many"]}, "expected METRIC <= NUMBER"),
+        ({"constraints": ["size <= 3"]}, "studies.a.constraints: expected 'train_loss'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(study: dict[str, Any], fault: str) -> None:
+    """Each with one line that says what to do."""
+    with pytest.raises(ConfigError, match=fault):
+        make_config(studies={"a": {**RANDOM, **study}})
+
+
+def test_what_counts_no_parameters_has_no_costs() -> None:
+    """Code of the user's own, and a refinement of a front, are refused too."""
+    with pytest.raises(ConfigError, match="parameters is counted of networks of mlp, cnn, rnn, not of family function"):
+        make_config(model={"family": "function", "entry": "loop:fit"}, hyperparameters={}, search_space={"x": [1, 2]},
+                    studies={"a": {**RANDOM, "constraints": ["parameters <= 3"]}})  # fmt: skip
+    with pytest.raises(ConfigError, match="a has several objectives, so its best trials are a front"):
+        make_config(studies={"a": {**RANDOM, **GOALS}}, refinements={"b": {"refine": "a", **RANDOM}})

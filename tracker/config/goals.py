@@ -1,0 +1,109 @@
+"""Several objectives and constraints of a study, and which of equals is chosen: what params.yaml says, and what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from tracker.config.base import Part
+from tracker.goals import COSTS, constraint_from, constraint_text, is_constraint
+from tracker.hyperparameters import COUNTED
+from tracker.metrics import Direction, direction_of
+from tracker.sampler_table import SAMPLERS
+
+if TYPE_CHECKING:
+    from tracker.config.parts import Study
+    from tracker.config.settings import Config
+
+
+def _direction(given: Mapping[str, Any]) -> Direction:
+    metric = str(given.get("metric"))
+    return "minimize" if metric in COSTS else direction_of(metric)
+
+
+class Goal(Part):
+    """One of several objectives: a metric of the kept epoch, or what a configuration costs; the name alone will do."""
+
+    metric: str
+    direction: Direction = Field(default_factory=_direction)
+
+
+def _named(value: Any) -> Any:
+    return {"metric": value} if isinstance(value, str) else value
+
+
+def _constraint(value: Any) -> Any:
+    """A text, or what was read from one before."""
+    return constraint_from(constraint_text(value) if is_constraint(value) else str(value))
+
+
+Objectives = Annotated[tuple[Annotated[Goal, BeforeValidator(_named)], ...], Field(strict=False)]
+Constraints = Annotated[tuple[Annotated[Mapping[str, Any], BeforeValidator(_constraint)], ...], Field(strict=False)]
+
+
+def goal_faults(study: Study) -> dict[str, bool]:
+    """What cannot be said together of the objectives of a study."""
+    several, row = bool(study.objectives), SAMPLERS[study.sampler]
+    able = ", ".join(other.name for other in SAMPLERS.values() if other.several)
+    metrics = [goal.metric for goal in study.objectives]
+    folds = study.cross_validation
+    return {
+        "objectives: give two or more; one alone is the project's objective": several and len(metrics) < 2,
+        f"objectives: {', '.join(metrics)}: each metric once": len(set(metrics)) < len(metrics),
+        f"sampler {row.name} takes one objective; several are for {able}": several and not row.several,
+        "pruner and objectives cannot go together: a rung compares one value": several and study.pruner is not None,
+        "cross_validation.prune and objectives cannot go together: it compares one value": (
+            several and folds is not None and folds.prunes
+        ),
+    }
+
+
+def goal_name_faults(config: Config) -> Iterator[str]:
+    """What objectives and constraints name that is not there, or that does not fit the project's own objective."""
+    from tracker.config.metrics import metric_faults
+
+    first = config.objective
+    for name, study in config.studies.items():
+        place = config.place(name)
+        for entry, metric in _named_metrics(study):
+            if metric not in COSTS:
+                yield from metric_faults(config, f"{place}.{entry}", metric)
+            elif config.model.family not in COUNTED:
+                yield (
+                    f"{place}.{entry}: {metric} is counted of networks of {', '.join(COUNTED)}, not of family "
+                    f"{config.model.family}; take it out"
+                )
+        goal = study.objectives[0] if study.objectives else None
+        if goal is not None and (goal.metric, goal.direction) != (first.metric, first.direction):
+            yield (
+                f"{place}.objectives: the first is what studies are ranked by, objective: {first.direction} {first.metric}; "
+                f"found {goal.direction} {goal.metric}"
+            )
+    for name, refinement in config.refinements.items():
+        if config.studies[refinement.refine].objectives:
+            yield (
+                f"refinements.{name}.refine: {refinement.refine} has several objectives, so its best trials are a front and "
+                "no place to search more closely; refine a study of one"
+            )
+
+
+def costs_wanted(config: Config, study: str) -> list[str]:
+    """The costs that a study names, in the order of the table."""
+    named = {metric for _, metric in _named_metrics(config.studies[study])}
+    return [cost for cost in COSTS if cost in named]
+
+
+def metrics_wanted(config: Config, study: str | None = None) -> list[str]:
+    """The metrics that the objectives and constraints of a study (None: of any) name, costs apart."""
+    studies = config.studies.values() if study is None else [config.studies[study]]
+    return [metric for one in studies for _, metric in _named_metrics(one) if metric not in COSTS]
+
+
+def _named_metrics(study: Study) -> Iterator[tuple[str, str]]:
+    yield from (("objectives", goal.metric) for goal in study.objectives)
+    yield from (("constraints", str(one["metric"])) for one in study.constraints)
+
+
+Prefer = Literal["best", "simplest", "cheapest"]
