@@ -72,5 +72,20 @@ def goals_text(objectives: Sequence[Mapping[str, str]]) -> str:
     return ", ".join(f"{goal['direction']} {goal['metric']}" for goal in objectives)
 
 
+def goal_params(
+    objectives: Sequence[Mapping[str, str]], constraints: Sequence[Mapping[str, Any]]
+) -> dict[str, str | None]:
+    """What MLflow shows of several objectives and of constraints; None where there are none."""
+    limits = ", ".join(map(constraint_text, constraints))
+    return {"objectives": goals_text(objectives) if len(objectives) > 1 else None, "constraints": limits or None}
+
+
+def front_words(count: int) -> str:
+    """How many trials a front has."""
+    if count == 1:
+        return "1 trial, the best in all objectives"
+    return f"{count or 'no'} trials that no other one is better than in all objectives"
+
+
 def _limit(constraint: Mapping[str, Any]) -> float:
     return float(constraint["most"] if "most" in constraint else constraint["least"])

@@ -17,12 +17,16 @@ from tracker.evaluation.ranking import rank_trials
 from tracker.goals import broken, constraint_from, constraint_text, excess
 from tracker.ordering import dominates, on_front
 from tracker.records import StudySpec, record_from, record_json
-from tracker.studies.result import StudyResult
+from tracker.store.store import Store
+from tracker.studies.result import StudyResult, summarise_study
 from tracker.terminal.leaderboard import leaderboard
+from tracker.terminal.show_study import describe_study, read_study_shown
+from tracker.tracking.notes import Ended, study_note
+from tracker.tracking.run_contents import finished_study, trial_run
 
 GOALS = {
     "objectives": ["val_f1", "parameters", "training_flops"],
-    "constraints": ["parameters <= 300", "val_f1 >= 0.5"],
+    "constraints": ["parameters <= 150", "val_f1 >= 0.5"],
 }
 RANDOM = {"sampler": "random", "trials": 10}
 
@@ -85,7 +89,7 @@ def test_values_costs_and_front_are_those_of_the_definition(project: SmallProjec
         count = weights + first + sum(hidden) + 2
         flops = 6 * weights * rows * trial.outcome.epochs
         assert (trial.metrics["val_f1"], count, flops) == trial.values
-        assert bool(trial.breaks) == (count > 300 or not trial.values[0] >= 0.5)
+        assert bool(trial.breaks) == (count > 150 or not trial.values[0] >= 0.5)
     holding = [trial for trial in result.trials if not trial.breaks]
     assert 1 < len(holding) < 10
     signed = [(-trial.values[0], *trial.values[1:]) for trial in holding]
@@ -107,6 +111,28 @@ def test_what_breaks_a_constraint_is_never_ranked(project: SmallProject, result:
     report = json.loads((project.paths.study_reports / "goals.json").read_bytes())
     assert [trial.number for trial in result.front] == report["front"]
     assert {row["trial"] for row in rows if row["front"]} == set(report["front"])
+
+
+def test_the_front_is_shown_where_the_study_is(project: SmallProject, result: StudyResult) -> None:
+    """Terminal, MLflow and the study's note: objectives, limits, the front and how many trials broke a limit."""
+    shown = read_study_shown(project.paths, "goals")
+    lines = "\n".join(describe_study(shown))
+    front, broke = [trial.number for trial in result.front], [trial for trial in result.trials if trial.breaks]
+    assert front == [one["number"] for one in shown["front"]]
+    assert f"limits    parameters <= 150, val_f1 >= 0.5: {len(broke)} trials broke one" in lines
+    assert "goals     maximize val_f1, minimize parameters, minimize training_flops" in lines
+    assert all(f"  goals/{number} " in lines for number in front)
+    key = result.spec.key
+    with Store.open(project.paths.store) as store:
+        run, trial = finished_study(store, key), trial_run(store, key, broke[0].number)
+    assert run is not None
+    assert "maximize val_f1, minimize parameters, minimize training_flops" == run.params["objectives"]
+    assert "parameters <= 150, val_f1 >= 0.5" == run.params["constraints"]
+    assert [float(len(front))] == [point.value for point in run.points if point.name == "front"]
+    assert "; ".join(broke[0].breaks) == trial.tags["tracker.breaks"]
+    note = study_note(Ended(result.spec, summarise_study(result), {}), [])
+    assert f"its front has {len(front)} trials" in note
+    assert "`parameters <= 150`, `val_f1 >= 0.5`. A trial that breaks one is never best" in note
 
 
 def test_where_nothing_holds_nothing_is_chosen(project: SmallProject, tmp_path: Path) -> None:

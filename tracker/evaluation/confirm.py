@@ -118,8 +118,8 @@ class Confirming:
         ordered = best_first(holding, _standing, ranking.objective["direction"])
         if not ordered:
             raise InputError(
-                "none of the configurations to confirm has a value with every seed, and keeps its constraints; their reasons are in the records of "
-                f"{CHOOSE}; set compare.confirm: null to choose without"
+                "none of the configurations to confirm has a value with every seed, and keeps its constraints; their reasons "
+                f"are in the records of {CHOOSE}; set compare.confirm: null to choose without"
             )
         preference = self._preferred(ranking, ordered)
         chosen_row = ordered[0].row if preference is None else preference.row

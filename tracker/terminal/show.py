@@ -108,6 +108,10 @@ def study_summary(study: Study) -> str:
     parts.append(
         f"best {metric} {best.value:.4f} (trial {best.number})" if best and best.value is not None else "none best"
     )
+    if broke := sum(bool(trial.breaks) for trial in trials):
+        parts.append(f"{broke} {'breaks' if broke == 1 else 'break'} a constraint")
+    if study.result.spec.further:
+        parts.append(f"front of {counted(len(study.result.front), 'trial')}")
     if study.mixed:
         parts.append(f"mixed: before in {counted(len(study.mixed), 'other environment')}")
     why = first_reason(trial.why_unranked(metric) for trial in trials)

@@ -7,10 +7,14 @@ from typing import Any
 
 from tracker.columns import align
 from tracker.deriving.find_study import find_study
+from tracker.goals import constraint_text, front_words, goals_text, number_text
 from tracker.paths import Paths
 from tracker.records import record_json
 from tracker.search.stopping import stopped
+from tracker.shown import counted
+from tracker.studies.result import StudyResult
 
+MOST_SHOWN = 20  # trials of a front
 METHODS = {"fanova": "fANOVA: share of the variance", "ped_anova": "PED-ANOVA: what tells the best tenth from all"}
 
 
@@ -24,7 +28,7 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
     found = record_json(spec)
     told = {
         part: found[part]
-        for part in ("sampler", "objective", "generation", "pruner", "stop", "refines")
+        for part in ("sampler", "objective", "further", "constraints", "generation", "pruner", "stop", "refines")
         if found.get(part)
     }
     return {
@@ -33,6 +37,7 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
         "digest": result.digest,
         **told,
         **({"stopped": end[1]} if (end := stopped(spec, result.trials)) else {}),
+        **_front(result),
         "states": {state: states.count(state) for state in dict.fromkeys(states)},
         "best": best.number if best else None,
         "best_value": best.value if best else None,
@@ -41,6 +46,31 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
             method: dict(importances(spec, result.trials, spec.objective["direction"], method)) for method in METHODS
         },
     }
+
+
+def _front(result: StudyResult) -> dict[str, Any]:
+    """The front and how many trials break a constraint, where the study has several objectives, or any constraint."""
+    rows = [{"number": trial.number, "values": list(trial.values)} for trial in result.front]
+    told: dict[str, Any] = {"front": rows} if result.spec.further else {}
+    broke = sum(bool(trial.breaks) for trial in result.trials)
+    return told | ({"breaking": broke} if result.spec.constraints else {})
+
+
+def _goal_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The constraints, and the front: its trials with their values."""
+    if limits := found.get("constraints"):
+        yield f"limits    {', '.join(map(constraint_text, limits))}: {counted(found['breaking'], 'trial')} broke one"
+    if not (further := found.get("further")):
+        return
+    goals, front = [found["objective"], *further], found["front"]
+    second = further[0]["metric"]
+    yield f"goals     {goals_text(goals)}"
+    yield f"front     {front_words(len(front))}; best is the best by {goals[0]['metric']}, ties by {second}"
+    rows = [("", *(goal["metric"] for goal in goals))]
+    rows += [(f"  {found['study']}/{one['number']}", *map(number_text, one["values"])) for one in front[:MOST_SHOWN]]
+    yield from align(rows) if front else []
+    if len(front) > MOST_SHOWN:
+        yield f"  and {len(front) - MOST_SHOWN} more: `tracker runs {found['study']} --columns front`"
 
 
 def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
@@ -52,6 +82,7 @@ def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{found['study']}  {found['objective']['direction']} {metric}, {found['sampler']['name']}: {states}; {best}{value}"
     if found.get("stopped"):
         yield f"stopped   {found['stopped']}"
+    yield from _goal_lines(found)
     if refines := found.get("refines"):
         yield f"refines   {refines['study']}: the best {refines['keep']:.0%} of its first {refines['trials']} trials"
     shares = found["importance"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tracker.goals import constraint_text, front_words, goals_text
 from tracker.records import StudySpec
 from tracker.tracking.run_contents import Dataset, searched
 
@@ -45,6 +46,7 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         f"{best} {states}. {_link('All trials, best first, with charts', ended.trials_link)}",
         "",
         f"Asked: {asked}, {len(entries)} hyperparameters searched, up to {spec.training.get('epochs')} epochs.",
+        *_goal_lines(ended),
         *([f"Stopped: {ended.summary['stopped']}."] if "stopped" in ended.summary else []),
         *_refined_lines(spec.refines),
         *_data_lines(seen),
@@ -56,6 +58,19 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         + (f"; its best trial alone: `tracker reproduce {ended.best}`" if ended.best else ""),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _goal_lines(ended: Ended) -> list[str]:
+    """Several objectives with the size of their front, and constraints."""
+    spec, lines = ended.spec, list[str]()
+    if spec.further:
+        front = f"its front has {front_words(int(ended.summary.get('front', 0)))}"
+        first, second = spec.objectives[0]["metric"], spec.further[0]["metric"]
+        lines.append(f"Objectives: {goals_text(spec.objectives)}; {front}. Best by {first}, ties by {second}.")
+    if spec.constraints:
+        limits = ", ".join(f"`{constraint_text(one)}`" for one in spec.constraints)
+        lines.append(f"Constraints: {limits}. A trial that breaks one is never best (`tracker.breaks`).")
+    return lines
 
 
 def _forbidden_lines(space: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tracker.canonical import canonical_json, digest, digest_bytes
 from tracker.errors import NotFoundError
 from tracker.fields import trial_record as trial_shape
+from tracker.goals import goal_params
 from tracker.metrics import CURVES, tested
 from tracker.records import (
     Proposal,
@@ -100,6 +101,7 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "sampler": spec.sampler.get("name"),
         "objective_metric": spec.objective["metric"],
         "direction": spec.objective["direction"],
+        **goal_params(spec.objectives, spec.constraints),
         "generation": spec.generation,
         "pruner": spec.pruner.get("name"),
         "repeats": spec.runs.get("repeats"),
@@ -311,6 +313,8 @@ def _trial_tags(study_key: str, study: StudySpec, trial: Trial) -> dict[str, str
         tags["tracker.weights"] = trial.outcome.weights
     if trial.reason:
         tags["tracker.reason"] = trial.reason
+    if trial.breaks:
+        tags["tracker.breaks"] = "; ".join(trial.breaks)
     return tags
 
 
