@@ -171,7 +171,7 @@ def _tune(
     on_delivery: Callable[[Delivered], None],
 ) -> Study:
     with loading():
-        from tracker.datasets.training_data import load_training_data
+        from tracker.datasets.made_with import load_present
         from tracker.execution.executor import DataSource, lanes_allowed
         from tracker.store.environments import refuse_other_environment
         from tracker.studies.fitting import plan_fitting, texts_of
@@ -180,7 +180,7 @@ def _tune(
         from tracker.studies.study import Study
 
         paths = project.paths
-        data = load_training_data(paths.splits, config.preprocessing)
+        data = load_present(config, paths)
     environment_digest, about = trained_with(sys.argv, paths.root, *_asked(config, study))
     code = _own_code(config, paths)
     identity, fetch = code.identity if code else None, partial(fetch_model, project.tracking_uri)

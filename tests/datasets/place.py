@@ -57,6 +57,10 @@ class Place:
         folders = (self.splits, self.sealed)
         return {str(path.relative_to(self.root)): path.read_bytes() for folder in folders for path in folder.iterdir()}
 
+    def tables(self) -> dict[str, bytes]:
+        """The bytes of the tables of all splits, without what stands beside them."""
+        return {name: content for name, content in self.files().items() if name.endswith(".parquet")}
+
     def where(self, column: str = "customer") -> dict[object, str]:
         """Which split each value of a column is in."""
         parts = {"train": self.splits, "validation": self.splits, "test": self.sealed}

@@ -99,9 +99,9 @@ def test_groups_that_look_alike_are_not_joined(place: Place) -> None:
     split_of = table["person"].map(where)
     apart = sum(split_of[contents == content].nunique() > 1 for content in contents)
     assert any(f"200 rows have equals in another group, {apart} of them in another split" in w for w in report.warnings)
-    before = place.files()
+    before = place.tables()
     free = place.split(table, Split(method="group", group="person", duplicates="free"))
-    assert (True, before) == (free.reused, place.files())
+    assert (True, before) == (free.reused, place.tables())
     assert not any("another group" in warning for warning in free.warnings)
 
 

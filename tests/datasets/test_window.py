@@ -40,7 +40,7 @@ def test_old_rows_leave_and_the_others_stay_where_they_were(place: Place, dated:
     place.split(dated, id="customer")
     before, salts = place.where(), place.salts.read_bytes()
     report = place.split(dated, window(days=99), id="customer")
-    young, files = place.where(), place.files()
+    young, files, tables = place.where(), place.files(), place.tables()
     assert young == {name: before[name] for name in dated["customer"][dated["when"] >= "2025-05-21"]}
     assert (100, salts) == (len(young), place.salts.read_bytes())
     assert set(young.values()) == set(PARTS)
@@ -48,7 +48,7 @@ def test_old_rows_leave_and_the_others_stay_where_they_were(place: Place, dated:
     told = json.loads(files["data/splits/manifest.json"])["window"]
     assert told == {"column": "when", "since": "2025-05-21", "forgotten": 140}
     again = place.split(dated, window(since="2025-05-21"), id="customer")
-    assert files == place.files()
+    assert tables == place.tables()
     assert {name for name, part in young.items() if part == "train"} == set(dated["customer"].iloc[again.train])
 
 

@@ -68,6 +68,8 @@ def test_other_rows_supersede_and_without_splits_nothing_is_said(here: api.Proje
     found = superseded(config, here.paths)
     assert all(why.startswith("data (") for name, why in found.items() if name != "own")
     assert studies(config) | {"own"} == set(found)
+    resplit = superseded(config.with_("split.test", 0.3), here.paths)
+    assert all(why.startswith("split.test, data (") for name, why in resplit.items() if name != "own")
     shutil.rmtree(here.paths.splits)
     assert {"own": GONE} == superseded(config, here.paths)
     assert 6 == len(superseded(config.with_("training.epochs", 6), here.paths))

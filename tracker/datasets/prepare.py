@@ -17,6 +17,7 @@ from tracker.datasets.check_writing import rows_of
 from tracker.datasets.load import read_table
 from tracker.datasets.load_arrays import MASK, SHAPE
 from tracker.datasets.load_series import as_sequences
+from tracker.datasets.made_with import FILE, MADE_WITH, data_settings, table_file
 from tracker.datasets.schema import Column, as_text, convert, decide_columns, name_codes
 from tracker.datasets.shaped import indicator_faults, written
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
@@ -83,10 +84,11 @@ def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> 
 
     Raises DataError with every fault (file, column, row; rows count from 1 below the header).
     """
+    made = {MADE_WITH: data_settings(data), FILE: table_file(data, root)}  # a file that changes meanwhile is told later
     frame, columns, report = inspect_data(data, preprocessing, root)
     with locked(out.parent), folders_replaced(out) as (folder,):
         write_frame(folder / TABLE, frame)
-        write_document(folder / SCHEMA, "prepared", _schema(frame, columns, data, report))
+        write_document(folder / SCHEMA, "prepared", {**_schema(frame, columns, data, report), **made})
     return report
 
 

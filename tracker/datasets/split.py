@@ -15,6 +15,7 @@ from tracker.config import Split
 from tracker.datasets.assign import Codes, count_classes
 from tracker.datasets.divide import Division, Table, divide, read_rows
 from tracker.datasets.keys import content_keys, hex_keys
+from tracker.datasets.made_with import MADE_WITH, split_settings
 from tracker.datasets.prepare import read_prepared
 from tracker.datasets.salts import Salt, keep_salt, lineage_digest
 from tracker.datasets.schema import convert
@@ -72,8 +73,10 @@ def split(settings: Split, seed: int, prepared: Path, splits: Path, sealed: Path
     table = read_rows(settings, *read_prepared(prepared))
     with locked(salts.parent):
         division = divide(settings, seed, table, salts)
+        drawn = None if division.salt is None else seed
+        made = {**table.schema.get(MADE_WITH, {}), **split_settings(settings, drawn)}
         with folders_replaced(sealed, splits) as (sealed_aside, splits_aside):
-            _write(settings, table.within(division.window), division, splits_aside, sealed_aside)
+            _write(settings, table.within(division.window), division, made, splits_aside, sealed_aside)
             if division.lineage is not None and division.salt is not None and not division.known:
                 keep_salt(salts, division.lineage, division.salt)
     return _report(settings, table, division)
@@ -103,7 +106,9 @@ def _named(parts: Sequence[str], counts: Codes, labels: list[str]) -> dict[str, 
     }
 
 
-def _write(settings: Split, table: Table, division: Division, splits: Path, sealed: Path) -> None:
+def _write(
+    settings: Split, table: Table, division: Division, made: Mapping[str, Any], splits: Path, sealed: Path
+) -> None:
     order, frame = _canonical(table)
     parts, keys = {}, {}
     for place, name in enumerate(division.parts):
@@ -132,6 +137,7 @@ def _write(settings: Split, table: Table, division: Division, splits: Path, seal
         "schema": schema,
         "splits": parts,
         **({} if division.window is None else {"window": division.window.described()}),
+        MADE_WITH: made,
     }
     write_document(splits / "manifest.json", "splits", manifest)
     beside = {name: part["digest"] for name, part in parts.items()}

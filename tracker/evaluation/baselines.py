@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tracker.config import Config
 from tracker.config.metrics import asked_metrics
 from tracker.confusion import count_confusion
-from tracker.datasets.training_data import load_training_data, read_ranking
+from tracker.datasets.made_with import load_present
+from tracker.datasets.training_data import read_ranking
 from tracker.evaluation.details import Called
 from tracker.evaluation.files import write_report
 from tracker.metrics import asked_scores, in_order, score_intervals, scores, separation_intervals
@@ -32,7 +33,7 @@ DIGITS = 4
 
 def write_baselines(paths: Paths, config: Config) -> dict[str, Any]:
     """Fits the baselines on the training rows, scores them on the validation rows, writes `reports/baselines.json`."""
-    data = load_training_data(paths.splits, config.preprocessing)
+    data = load_present(config, paths)
     _, clusters = read_ranking(paths.splits)
     asked = in_order({*ALWAYS, *asked_metrics(config)})
     told = {

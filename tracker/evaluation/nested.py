@@ -22,6 +22,7 @@ import numpy as np
 
 from tracker.aggregation import RULE, spread
 from tracker.config import Config, Refinement
+from tracker.datasets.made_with import refuse_outdated
 from tracker.errors import ConfigError, DataError, InputError, NotFoundError
 from tracker.evaluation.certainty import fold_interval, mean
 from tracker.evaluation.confirm_training import ConfirmTraining
@@ -149,6 +150,7 @@ def _training(
             "nested cross-validation would choose by rows that come later than those it scores; with split.method time take "
             f"studies.{name}.cross_validation, which goes forward in time"
         )
+    refuse_outdated(config, paths)
     pin_numerics(config.training_of(name).numerics, os.environ, sys.modules)
     return ConfirmTraining(config, paths, workers, on_progress)
 

@@ -10,6 +10,7 @@ from typing import Any
 from tracker.canonical import parse_canonical
 from tracker.config import Config, Refinement
 from tracker.config.metrics import own_metrics
+from tracker.datasets.made_with import changed_settings
 from tracker.datasets.training_data import identify_data
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
@@ -33,9 +34,10 @@ def superseded(config: Config, paths: Paths) -> dict[str, str]:
     known (no record of the study, no splits, unreadable code) nothing is said to differ.
     """
     data, code = _data(config, paths), _code(config, paths)
+    made = [name for name, _, _ in changed_settings(config, paths)]
     found = {}
     for path in sorted(paths.study_reports.glob("*.json")):
-        why = _why(config, path, paths, data, code) if path.stem in config.studies else GONE
+        why = _why(config, path, paths, data, code, made) if path.stem in config.studies else GONE
         if why:
             found[path.stem] = why
     for name, study in config.studies.items():
@@ -65,7 +67,12 @@ def _stage(near: Path, name: str) -> str:
 
 
 def _why(
-    config: Config, path: Path, paths: Paths, data: Mapping[str, Any] | None, code: Mapping[str, str] | None
+    config: Config,
+    path: Path,
+    paths: Paths,
+    data: Mapping[str, Any] | None,
+    code: Mapping[str, str] | None,
+    made: list[str],
 ) -> str | None:
     last = _recorded(path, paths)
     if last is None or (code is None and config.model.entry is not None):
@@ -84,7 +91,8 @@ def _why(
         )
     except TrackerError:
         return None
-    changed = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))
+    other = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))
+    changed = list(dict.fromkeys([*made, *other]))
     return f"{', '.join(changed)} changed" if changed else None
 
 

@@ -1,0 +1,92 @@
+"""Rows that were split under other settings, or from another file, are not used in silence."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.datasets.place import Place
+from tracker import api
+from tracker.config import Config, parse_config
+from tracker.datasets.made_with import changed_settings, load_present
+from tracker.errors import DataError
+from tracker.evaluation.nested import nested
+from tracker.paths import Paths
+
+PARAMS: dict[str, Any] = {
+    "seed": 7,
+    "data": {"source": "table.csv", "target": "churn", "id": "customer"},
+    "studies": {"one": {"sampler": "manual", "configurations": [{}]}},
+}
+
+
+@pytest.fixture
+def project(place: Place, table: pd.DataFrame) -> api.Project:
+    place.write(table)
+    found = api.Project.now(Paths.of(place.root, {}))
+    api.prepare(config(), found)
+    api.split(config(), found)
+    return found
+
+
+def config() -> Config:
+    return parse_config(PARAMS, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "told"),
+    [
+        ("split.test", 0.3, r"split\.test was not set, is 0\.3 now"),
+        ("split.selection", 0.5, r"split\.selection was not set, is 0\.5 now"),
+        ("data.drop", ["age"], r"data\.drop was not set, is \['age'\] now"),
+        ("data.id", None, r"data\.id was customer, is not set now"),
+        ("seed", 8, r"seed was 7, is 8 now"),
+    ],
+)
+def test_changed_settings_are_refused_with_what_differs(
+    project: api.Project, entry: str, value: object, told: str
+) -> None:
+    """Tuning, baselines and nesting stop before anything is trained; the stages, run again, mend it."""
+    changed = config().with_(entry, value)
+    commands = r"run `tracker prepare`, then `tracker split`$"
+    with pytest.raises(DataError, match=rf"{told}; {commands}"):
+        api.tune(changed, "one", project=project, deliver=False)
+    with pytest.raises(DataError, match=told):
+        nested(changed, "one", 2, project.paths, lambda *_: None)  # type: ignore[arg-type,return-value]
+    api.prepare(changed, project)
+    api.split(changed, project)
+    assert [] == changed_settings(changed, project.paths)
+    load_present(changed, project.paths)
+
+
+def test_what_does_not_touch_rows_is_no_change(project: api.Project) -> None:
+    """Training, preprocessing and usual values written out leave the rows as they are."""
+    same = config().with_("training.epochs", 3).with_("split.test", 0.2).with_("preprocessing.numeric.scale", "none")
+    assert [] == changed_settings(same, project.paths)
+    load_present(same, project.paths)
+
+
+def test_another_file_is_told_and_one_that_is_gone_is_not(project: api.Project, table: pd.DataFrame) -> None:
+    """A file with other bytes is not the one that was prepared, whatever its times; without it the splits do alone."""
+    path = project.paths.root / "table.csv"
+    content = path.read_bytes()
+    os.utime(path, (1, 1))
+    load_present(config(), project.paths)
+    path.write_bytes(content.replace(b"c00001", b"c99999"))
+    with pytest.raises(DataError, match=r"table\.csv is another file than the one that was prepared; run"):
+        load_present(config(), project.paths)
+    path.unlink()
+    load_present(config(), project.paths)
+
+
+def test_an_absolute_path_stands_in_no_file(place: Place, table: pd.DataFrame) -> None:
+    """A project that moves stays as it was."""
+    place.write(table)
+    absolute, project = config().with_("data.source", str(place.root / "table.csv")), Paths.of(place.root, {})
+    api.prepare(absolute, api.Project.now(project))
+    api.split(absolute, api.Project.now(project))
+    assert str(place.root) not in (place.splits / "manifest.json").read_text()
+    assert [] == changed_settings(absolute, project)

@@ -1,0 +1,89 @@
+"""What the rows on disk were made with, beside what params.yaml and the table say now: old rows are not used in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.canonical import digest_file
+from tracker.config import Config, Data, Split
+from tracker.datasets.storage import read_document
+from tracker.datasets.training_data import TrainingData, load_training_data
+from tracker.errors import DataError
+from tracker.paths import Paths
+from tracker.remedies import has_dvc, run_again, stage_command
+from tracker.trees import differences
+
+MADE_WITH = "made_with"
+FILE = "file"
+MOST = 5  # differences that a message names
+
+
+def data_settings(data: Data) -> dict[str, Any]:
+    """The entries of `data` that are not the usual ones; an absolute path is left out, for it is another on every machine."""
+    absolute = {"source"} if Path(data.source).is_absolute() else set()
+    return {"data": data.model_dump(mode="json", exclude_defaults=True, exclude=absolute)}
+
+
+def split_settings(split: Split, seed: int | None) -> dict[str, Any]:
+    """The entries of `split` that are not the usual ones, and the seed where rows are drawn by one."""
+    drawn = {} if seed is None else {"seed": seed}
+    return {"split": split.model_dump(mode="json", exclude_defaults=True), **drawn}
+
+
+def changed_settings(config: Config, paths: Paths) -> list[tuple[str, Any, Any]]:
+    """Entries that differ between what wrote data/splits and `config`: name, then, now (None: not there, so the usual value).
+
+    Empty where there is no split, or one of a release that wrote no settings.
+    """
+    try:
+        made = read_document(paths.splits / "manifest.json", "splits", "").get(MADE_WITH, {})
+    except DataError:  # whoever reads the rows says what is wrong with them
+        return []
+    now = {**data_settings(config.data), **split_settings(config.split, config.seed)}
+    return list(differences(made, {name: now[name] for name in made}))
+
+
+def refuse_outdated(config: Config, paths: Paths) -> None:
+    """Raises DataError, with what differs and what to do, where data/splits is not what params.yaml and the table give."""
+    found = [*_words(changed_settings(config, paths)), *_other_table(config.data, paths)]
+    if found:
+        first = "" if has_dvc(paths.root) else f"{run_again(paths.root, 'prepare')}, then "
+        again = stage_command(paths.root, "split") if first else run_again(paths.root, "split")
+        more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
+        raise DataError(
+            f"{paths.splits}: made before params.yaml or the table changed: {'; '.join([*found[:MOST], *more])}; "
+            f"{first}{again}"
+        )
+
+
+def _words(changed: list[tuple[str, Any, Any]]) -> Iterator[str]:
+    for name, then, now in changed:
+        yield f"{name} was {_value(then)}, is {_value(now)} now"
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _other_table(data: Data, paths: Paths) -> Iterator[str]:
+    """Says so where the file of the table is here, and is not the one that `prepare` read."""
+    try:
+        file = read_document(paths.prepared / "schema.json", "prepared", "").get(FILE)
+    except DataError:
+        return
+    if file and (now := table_file(data, paths.root)) and now != file:
+        yield f"{data.source} is another file than the one that was prepared"
+
+
+def table_file(data: Data, root: Path) -> Mapping[str, str]:
+    """What tells the file of a table from another one: its digest; nothing for a folder, a bundled table or no file."""
+    path = root / data.source
+    return {"sha256": digest_file(path)} if path.is_file() else {}
+
+
+def load_present(config: Config, paths: Paths) -> TrainingData:
+    """The arrays of train and validation, where they are what params.yaml and the table give now. Raises DataError."""
+    refuse_outdated(config, paths)
+    return load_training_data(paths.splits, config.preprocessing)
