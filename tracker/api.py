@@ -287,7 +287,7 @@ def verify(
     The store is read against its digests first, and has a verdict of its own, before the others, where `pipeline` is set or
     it is damaged. Raises NotFoundError where a single study is asked for and nothing is recorded of it.
     """
-    from tracker.deriving.judge_project import verify_pipeline, verify_store, verify_studies
+    from tracker.deriving.judge_project import verify_named, verify_pipeline, verify_store
     from tracker.deriving.judge_study import FreshProcesses
 
     if sample is not None and sample < 1:
@@ -301,7 +301,7 @@ def verify(
         if pipeline:
             yield from verify_pipeline(project.paths, config, names, processes, sample, on_step)
         else:
-            yield from verify_studies(names, project.paths, processes, sample, on_step)
+            yield from verify_named(project.paths, config, names, processes, sample, on_step)
 
 
 def bundle(

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
+from typer.testing import CliRunner
 
 from tests.studies.project import SmallProject
+from tracker.cli import app
 from tracker.config import Config
 from tracker.datasets.resampling import Resampling, held_out
+from tracker.deriving.find_study import find_study
 from tracker.deriving.judge_nested import outer_studies, verify_nested
+from tracker.deriving.judge_project import verify_named, verify_pipeline
 from tracker.deriving.judge_study import FreshProcesses, verify_study
 from tracker.errors import ConfigError, DataError, NotFoundError
 from tracker.evaluation.nested import Nested, nested, report_path
@@ -118,6 +122,26 @@ def test_a_report_that_was_altered_is_found(base: SmallProject, tmp_path: Path) 
     assert "cannot" == found.state
 
 
+def test_a_project_that_was_nested_alone_is_shown_and_verified(
+    base: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--all` asks for no study that never ran by itself and for no ranking; `nested.plain` is a name for both commands."""
+    config = config_of(base)
+    with FreshProcesses() as processes:
+        everything = list(verify_pipeline(base.paths, config, ["plain"], processes, 1, lambda *_: None))
+        named = list(verify_named(base.paths, config, ["nested.plain"], processes, 1, lambda *_: None))
+    names = [*(f"nested.plain.{fold}of3" for fold in (1, 2, 3)), "nested.plain"]
+    assert [(name, "identical") for name in names] == [(one.name, one.state) for one in everything]
+    assert everything == named
+    monkeypatch.chdir(base.paths.root)
+    shown = CliRunner().invoke(app, ["show", "nested.plain"])
+    assert (0, "nested: plain over 3 outer folds: f1") == (shown.exit_code, shown.stdout[:36])
+    with pytest.raises(
+        NotFoundError, match=r"no study plane in the store, nor models/plane/trials\.jsonl; (?!.*nested)"
+    ):
+        find_study("plane", base.paths)
+
+
 def test_studies_of_folds_and_of_reshuffled_rows_are_nested_too(base: SmallProject, tmp_path: Path) -> None:
     """Their runs divide the rows outside of the outer fold; what was chosen is told line by line."""
     project = base.copy(tmp_path / "project")
@@ -162,9 +186,6 @@ def test_what_cannot_be_nested_is_refused(base: SmallProject) -> None:
 def test_the_command_says_the_score(base: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     """`tracker nested plain --outer 3` prints the report's lines from what is kept."""
     import yaml
-    from typer.testing import CliRunner
-
-    from tracker.cli import app
 
     monkeypatch.chdir(base.paths.root)
     told = config_of(base).model_dump(mode="json", exclude_unset=True)

@@ -50,6 +50,13 @@ def test_it_says_what_it_sees_and_writes_what_runs(folder: Path) -> None:
     stages = read_yaml((folder / "dvc.yaml").read_bytes(), "dvc.yaml")["stages"]
     assert ["${data.source}"] == stages["prepare"]["deps"]
     assert ["data/splits"] == stages["tune"]["do"]["deps"]
+    parts = [stages[name].get(part, []) for name in ("compare", "report") for part in ("outs", "metrics", "plots")]
+    outs = [f"/{next(iter(one)) if isinstance(one, dict) else one}" for part in parts for one in part]
+    ignored = (folder / ".gitignore").read_text().splitlines()
+    assert not {
+        one for one in outs if one not in ignored and not one.startswith("/reports/plots/")
+    }  # a folder of its own
+    assert {"/reports/plots", "/reports/ranking.json"} <= set(ignored)
 
 
 def test_it_ends_by_saying_what_to_run(folder: Path) -> None:
@@ -65,6 +72,7 @@ def test_without_dvc_it_names_no_command_of_dvc(folder: Path, monkeypatch: pytes
     monkeypatch.setattr("tracker.remedies.shutil.which", lambda *_, **__: None)
     text = said(folder, "data/mail.csv", "kind")
     assert "dvc repro" not in text
+    assert "/reports" not in (folder / ".gitignore").read_text()
     assert "pip install 'repro-tracker[dvc]'" in text
     assert "      tracker run " in text.splitlines()[-1]
     assert "Run it: tracker run" in (folder / "params.yaml").read_text()
@@ -87,7 +95,9 @@ def test_nothing_is_overwritten(folder: Path) -> None:
     text = said(folder, "data/mail.csv", "kind")
     assert "written: params.yaml, .dvcignore" in text
     assert "left as it is: dvc.yaml" in text
-    assert "left as it is: .gitignore (add to it: /.tracker/ /mlflow.db /mlflow.db-journal /mlartifacts/)" in text
+    assert (
+        "left as it is: .gitignore (add to it: /.tracker/ /mlflow.db /mlflow.db-journal /mlartifacts/ /reports/" in text
+    )
     before = {name: (folder / name).read_bytes() for name in FILES}
     assert "written: nothing" in said(folder)
     assert before == {name: (folder / name).read_bytes() for name in FILES}

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from tests.retuning.year import PARAMS, Year, table
+from tracker import api
 from tracker.config import Config, load_config
+from tracker.deriving.find_trial import find_recorded, namesakes
 from tracker.durable import lock_file
 from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime, StoreError
 from tracker.paths import Paths
@@ -52,6 +54,9 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Year:
     year.write(table(1, 2, 3, 4, 6, 7))  # month 5 was missed for good
     told["missed"] = _killed(year)
     told["again"] = retune(year.job())
+    told["never ranked"] = year.verify_ranking()
+    api.compare(load_config(year.paths.params), year.project)
+    told["ranked"] = year.verify_ranking()
     flipped = table(1, 2, 3, 4, 6, 7)
     flipped["kind"] = flipped["kind"].map({"ham": "spam", "spam": "ham"})
     year.write(flipped)
@@ -61,6 +66,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Year:
     year.write(table(1, 2, 3, 4, 6, 7, 8, 9, 10, 11, turned=(8, 9, 10, 11)))
     told["drift"] = retune(year.job())
     told["rollback"] = rollback(year.job())
+    told["out of date"] = year.verify_ranking()
     return year
 
 
@@ -84,6 +90,11 @@ def test_each_month_is_decided_as_expected(year: Year) -> None:
         assert (told[name].decision, told[name].recorded) == ("unchanged", False)
     assert told["dry run"].decision == "would tune"
     assert "120 rows added" in told["dry run"].reasons[0]
+    first, because = told["dry run"].lines()
+    assert first.startswith(
+        "would prepare, split and tune again, and then decide (this was a dry run); now served: random/"
+    )
+    assert because.startswith("  because: 120 rows added")
     assert told["growth"].decision in {"kept", "promoted"}
     assert told["a column is gone"] == told["still gone"] == "table.csv: column 'b' is gone"
     assert told["again"].decision in {"kept", "promoted"}
@@ -92,6 +103,45 @@ def test_each_month_is_decided_as_expected(year: Year) -> None:
     assert "rows are gone" in told["cut short"]
     assert told["drift"].decision == "promoted"
     assert told["rollback"].champion == told["again"].champion != told["drift"].champion
+
+
+def test_a_ranking_of_before_is_out_of_date_and_not_altered(year: Year) -> None:
+    """Tuning alone leaves no ranking to verify; one that later studies followed is told as older than they are."""
+    assert (None, "identical") == (year.told["never ranked"], year.told["ranked"].state)
+    ranking = year.told["out of date"]
+    assert ranking.state == "cannot"
+    assert ranking.causes[0].words == "ranking.json is out of date: random began anew since it was written"
+
+
+def test_a_name_that_means_two_trials_is_told(year: Year) -> None:
+    """Each retuning begins another study of the name: decisions name models by their study's key, and commands take that."""
+    champion, drift = year.told["rollback"].champion, year.told["drift"].champion
+    names = [named(one) for one in (champion, drift)]
+    assert names == [f"random/{one['trial']}@{one['study_key'][:8]}" for one in (champion, drift)]
+    assert [find_recorded(name, year.paths).outcome.key for name in names] == [champion["key"], drift["key"]]
+    [line] = namesakes(year.paths, "random/0")
+    assert line.startswith(
+        f"random/0 is that of study {drift['study_key'][:8]}; earlier studies of the name: random/0@"
+    )
+    assert [] == namesakes(year.paths, names[0])
+    with pytest.raises(
+        NotFoundError, match=r"no study random with a key that begins with 0000; there are [0-9a-f]{8}, "
+    ):
+        find_recorded("random/0@0000", year.paths)
+
+
+def test_a_rollback_again_changes_nothing(year: Year, tmp_path: Path) -> None:
+    """Killed after its decision and run again, it does not go forward; where to is said by the number of a decision."""
+    copy = Year(tmp_path / "copy")
+    shutil.copytree(year.paths.root, copy.paths.root, dirs_exist_ok=True)
+    before = copy.paths.retunes.read_bytes()
+    again = rollback(copy.job())
+    assert (again.decision, again.champion) == ("unchanged", year.told["rollback"].champion)
+    assert rollback(copy.job(), to=1).champion == year.told["begin"].champion
+    assert before != copy.paths.retunes.read_bytes()
+    assert rollback(copy.job(), to=1).recorded is False
+    with pytest.raises(NotFoundError, match=r"no decision 99 served a model"):
+        rollback(copy.job(), to=99)
 
 
 def test_each_retuning_tries_the_best_of_the_last_one_first(year: Year) -> None:

@@ -10,9 +10,11 @@ import pandas as pd
 
 from tests.studies.project import make_config
 from tracker import api
-from tracker.config import Config
+from tracker.config import Config, load_config
 from tracker.datasets.sealed import open_test
 from tracker.datasets.training_data import read_split
+from tracker.deriving.judge_project import _tells_ranking, _verify_ranking
+from tracker.deriving.verdict import Verdict
 from tracker.paths import Paths
 from tracker.retuning.retune import Job
 
@@ -64,6 +66,16 @@ class Year:
         given = {"pipeline": self.pipeline, **changes}
         return Job(self.config, self.paths, "tester", lambda: next(self._clock), **given)  # type: ignore[arg-type]
 
+    @property
+    def project(self) -> api.Project:
+        """Its paths, and a database that nothing is delivered to."""
+        return api.Project(self.paths, "sqlite:///unused.db", 1, "tester")
+
+    def verify_ranking(self) -> Verdict | None:
+        """What `tracker verify --all` finds of the ranking."""
+        config = load_config(self.paths.params)
+        return _verify_ranking(self.paths, config, list(config.studies), []) if _tells_ranking(self.paths) else None
+
     def write(self, frame: pd.DataFrame) -> None:
         """The table of the day."""
         frame.to_csv(self.paths.root / "table.csv", index=False)
@@ -71,7 +83,7 @@ class Year:
     def pipeline(self, config: Config, root: Path, timeout_s: float | None) -> None:
         """Prepares, splits, tunes; remembers the test rows and holds against them what is trained on."""
         del root, timeout_s
-        project = api.Project(self.paths, "sqlite:///unused.db", 1, "tester")
+        project = self.project
         api.prepare(config, project)
         api.split(config, project)
         self.tested |= set(open_test(self.paths.sealed).frame["who"])

@@ -33,9 +33,11 @@ def reproduce(
     0 identical, 12 equivalent (in another environment), 10 differs, 11 cannot be derived.
     """
     from tracker import api
+    from tracker.deriving.find_trial import namesakes
     from tracker.deriving.verdict import verdict_json
     from tracker.terminal.verdicts import verdict_lines
 
+    note(namesakes(find_paths(), target))
     found = api.reproduce(target)
     say(json.dumps(verdict_json(found), indent=1) if output == OneFormat.json else "\n".join(verdict_lines(found)))
     if record:

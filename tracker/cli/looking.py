@@ -54,16 +54,23 @@ def show(
         str,
         typer.Argument(
             metavar="STUDY[/NUMBER]|final",
-            help="A trial, such as tpe/42; a study, such as tpe; the run that was scored.",
+            help="A trial, such as tpe/42; a study, such as tpe, or nested.tpe; the run that was scored.",
         ),
     ],
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
 ) -> None:
     """Show one trial, or what was scored: params, seed, metrics, its curve; or a study: its space and importances."""
+    from tracker.deriving.find_trial import namesakes
     from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
     from tracker.tracking.server import trial_line
 
     paths = find_paths()
+    if trial.startswith("nested.") and "/" not in trial:
+        from tracker.evaluation.nested import Nested, read_nested, report_path
+
+        told = Nested(read_nested(report_path(paths, trial.removeprefix("nested."))))
+        say(json.dumps(told.content, indent=1) if output == OneFormat.json else "\n".join(told.lines()))
+        return
     if "/" not in trial and trial != "final":
         from tracker.terminal.show_study import describe_study, read_study_shown
 
@@ -81,7 +88,7 @@ def show(
     else:
         shown = trial_line(tracking_uri(), found["key"], trial if trial == "final" else "trial")
         say("\n".join([*describe(found), f"in MLflow {shown}"]))
-    note(notes_of(find_paths(), found["study"]))
+    note([*namesakes(paths, trial), *notes_of(paths, found["study"])])
 
 
 @app.command(rich_help_panel=LOOKING)

@@ -51,15 +51,22 @@ def retune(
 
 
 @app.command(rich_help_panel=RETUNING)
-def rollback() -> None:
-    """Serve the former champion again: the alias goes back to it, and the decision is recorded."""
+def rollback(
+    to: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Serve what this decision of `tracker retunes` served.")
+    ] = None,
+) -> None:
+    """Serve the former champion again: the alias goes back to it, and the decision is recorded.
+
+    Run again it changes nothing, until a retuning has promoted another model.
+    """
     from tracker.retuning.retune import Job
     from tracker.retuning.retune import rollback as work
     from tracker.surroundings.provenance import user_name
     from tracker.terminal.show import deliver_waiting
 
     config = read_config()
-    found = work(Job(config, find_paths(), user_name()))
+    found = work(Job(config, find_paths(), user_name()), to)
     deliver_waiting(config)
     _tell(found)
 
@@ -72,6 +79,7 @@ def retunes(
     from tracker.columns import align
     from tracker.retuning.history import peek
     from tracker.shown import one_line
+    from tracker.tracking.retuned import named
 
     told = list(peek(find_paths().retunes).told.values())
     if output == OneFormat.json:
@@ -82,8 +90,7 @@ def retunes(
         return
     rows: list[tuple[str, ...]] = [("number", "time", "decision", "served", "because")]
     for one in told:
-        champion = one["champion"]
-        served = "-" if champion is None else f"{champion['study']}/{champion['trial']}"
+        served = "-" if one["champion"] is None else named(one["champion"])
         rows.append((str(one["number"]), one["time"], one["decision"], served, one_line("; ".join(one["reasons"]))))
     say("\n".join(align(rows)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tracker.records import Trial
 
 FINAL = "final"  # what people call the scored run
+SHOWN, MOST = 8, 3  # characters of a key; studies that a line names
+PLACE = re.compile(r"(.+)/([0-9]{1,8})(?:@([0-9a-f]{4,64}))?")  # a study, a number, the beginning of the study's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,20 @@ class Recorded:
 
 
 def find_recorded(target: str, paths: Paths) -> Recorded:
-    """The record of `STUDY/NUMBER`, or of a file that holds a `record.json`. Raises NotFoundError, InputError."""
+    """The record of `STUDY/NUMBER`, or of a file that holds a `record.json`. Raises NotFoundError, InputError.
+
+    Of several studies of one name, the one that the report speaks of; another one is named by its key, `STUDY/NUMBER@KEY`.
+    """
     if target.endswith(".json"):
         try:
             return parse_record(Path(target).read_bytes(), target, paths)
         except OSError as error:
             raise NotFoundError(f"{target}: cannot be read ({error.strerror})") from None
-    study, _, number = target.rpartition("/")
-    if not study or not number.isdecimal():
+    place = PLACE.fullmatch(target)
+    if place is None:
         raise InputError(f"expected STUDY/NUMBER, `final`, an MLflow run id or a record.json, found {target!r}")
-    return _of_study(paths, study, int(number))
+    study, number = place[1], int(place[2])
+    return _of_study(paths, study, number) if place[3] is None else _of_key(paths, study, number, place[3])
 
 
 def parse_record(content: bytes, source: str, paths: Paths) -> Recorded:
@@ -145,6 +152,36 @@ def _of_study(paths: Paths, study: str, number: int) -> Recorded:
     return Recorded.of(f"{study}/{number}", _stored_like(result.trials[number]))
 
 
+def _of_key(paths: Paths, study: str, number: int, begins: str) -> Recorded:
+    """A trial of the study of that name whose key begins so."""
+    with Store.opened_if_there(paths.store) as store:
+        keys = [key for key, _ in store.studies(study)] if store else []
+        found = [key for key in keys if key.startswith(begins)]
+        if store and len(found) == 1:
+            return replace(_stored(store, found[0], study, number), name=f"{study}/{number}@{begins}")
+    known = f"there are {', '.join(key[:SHOWN] for key in keys)}" if keys else _bring_back(paths)
+    raise NotFoundError(
+        f"{'several studies' if found else 'no study'} {study} with a key that begins with {begins}; {known}"
+    )
+
+
+def namesakes(paths: Paths, target: str) -> list[str]:
+    """A line where a name means one of several studies' trials: which one it is, and how the others are called."""
+    place = PLACE.fullmatch(target)
+    if place is None or place[3] is not None:
+        return []
+    with Store.opened_if_there(paths.store) as store:
+        keys = [key for key, _ in store.studies(place[1])] if store else []
+        numbers = [key for key in keys if store and int(place[2]) < len(store.proposals(key))]
+    reported = reported_study(paths, place[1])
+    taken = reported[0] if reported else next(iter(keys), "")
+    others = [f"{target}@{key[:SHOWN]}" for key in numbers if key != taken]
+    if not others:
+        return []
+    more = f" and {len(others) - MOST} older" if len(others) > MOST else ""
+    return [f"{target} is that of study {taken[:SHOWN]}; earlier studies of the name: {', '.join(others[:MOST])}{more}"]
+
+
 def _require_number(study: str, number: int, count: int) -> None:
     if not number < count:
         raise NotFoundError(f"{study} has no trial {number}; it has 0 to {count - 1}")
@@ -197,7 +234,7 @@ def _known_studies(paths: Paths) -> list[str]:
     names = {path.parent.name for path in paths.models.glob("*/trials.jsonl")}
     with Store.opened_if_there(paths.store) as store:
         names |= {spec.name for _, spec in store.studies()} if store else set()
-    return sorted(names)
+    return sorted(name for name in names if "." not in name)  # those of folds and seeds are parts of others
 
 
 def _name_of(paths: Paths, study_key: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
@@ -17,18 +18,23 @@ from tracker.paths import Paths
 from tracker.trees import first_difference
 
 
-def outer_studies(paths: Paths) -> list[str]:
-    """The studies of all outer folds that reports tell of; a report that cannot be read has a verdict of its own."""
+def outer_studies(paths: Paths, names: Collection[str] | None = None) -> list[str]:
+    """The studies of all outer folds that reports tell of; a report that cannot be read has a verdict of its own.
+
+    `names` are the nested studies that count; None: all.
+    """
     found: list[str] = []
-    for path in report_paths(paths):
+    for path in _reports(paths, names):
         with contextlib.suppress(TrackerError):
             found += [str(fold["study"]) for fold in read_nested(path)["folds"]]
     return found
 
 
-def verify_nested(paths: Paths, config: Config, unsound: Sequence[str]) -> Iterator[Verdict]:
+def verify_nested(
+    paths: Paths, config: Config, unsound: Sequence[str], names: Collection[str] | None = None
+) -> Iterator[Verdict]:
     """The verdict on each report; on one that rests on studies which are not as recorded, none can be given."""
-    for path in report_paths(paths):
+    for path in _reports(paths, names):
         name = f"nested.{path.stem}"
         try:
             told = read_nested(path)
@@ -37,6 +43,10 @@ def verify_nested(paths: Paths, config: Config, unsound: Sequence[str]) -> Itera
             yield cannot("nested", name, words) if resting else _verdict(paths, config, name, told)
         except TrackerError as error:
             yield cannot("nested", name, str(error))
+
+
+def _reports(paths: Paths, names: Collection[str] | None) -> list[Path]:
+    return [path for path in report_paths(paths) if names is None or path.stem in names]
 
 
 def _verdict(paths: Paths, config: Config, name: str, told: Mapping[str, Any]) -> Verdict:

@@ -14,6 +14,7 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.config import Config
 from tracker.deriving.compare_outcomes import Difference
 from tracker.deriving.find_study import find_study
+from tracker.deriving.find_trial import reported_study
 from tracker.deriving.judge_final import reproduce_final
 from tracker.deriving.judge_nested import outer_studies, verify_nested
 from tracker.deriving.judge_pinned import verify_pinned
@@ -26,6 +27,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import OPTIONAL, RESULT, SEEDS, name_candidate, read_results, was_scored
 from tracker.evaluation.ledger import Ledger
 from tracker.evaluation.metrics_file import metrics_json
+from tracker.evaluation.nested import nested_name
 from tracker.evaluation.ranking import write_ranking
 from tracker.numerics import is_pinned
 from tracker.paths import Paths
@@ -66,6 +68,24 @@ def verify_studies(
             yield cannot("study", name, str(error))
 
 
+def verify_named(
+    paths: Paths,
+    config: Config,
+    names: Collection[str],
+    processes: FreshProcesses,
+    sample: int | None,
+    on_step: OnStep,
+) -> Iterator[Verdict]:
+    """The verdict on each study; of `nested.STUDY` on the studies of its outer folds and then on its report."""
+    scored = {name: study for name in names if (study := nested_name(paths, name))}
+    studies = [name for name in names if name not in scored]
+    unsound = []
+    for found in verify_studies([*studies, *outer_studies(paths, scored.values())], paths, processes, sample, on_step):
+        yield found
+        unsound += [] if found.is_sound else [found.name]
+    yield from verify_nested(paths, config, unsound, scored.values())
+
+
 def verify_pipeline(
     paths: Paths,
     config: Config,
@@ -79,12 +99,14 @@ def verify_pipeline(
     The studies that confirm a choice, and those of outer folds, are among the studies.
     """
     unsound = []
+    names = [name for name in names if not _was_nested_alone(paths, name)]
     others = [*confirming_studies(config, paths), *outer_studies(paths)]
     for found in verify_studies([*names, *others], paths, processes, sample, on_step):
         yield found
         unsound += [] if found.is_sound else [found.name]
     yield from verify_nested(paths, config, unsound)
-    yield _verify_ranking(paths, config, list(names), unsound)
+    if _tells_ranking(paths):
+        yield _verify_ranking(paths, config, list(names), unsound)
     if looks := verify_looks(paths):
         yield looks
     if _tells_result(paths):
@@ -92,6 +114,20 @@ def verify_pipeline(
             yield reproduce_final(paths)
         except TrackerError as error:
             yield cannot("final", "final", str(error))
+
+
+def _was_nested_alone(paths: Paths, name: str) -> bool:
+    """Whether a study never ran but on the rows outside of outer folds, so that there is nothing else of it to derive."""
+    if nested_name(paths, f"nested.{name}") is None or reported_study(paths, name) or paths.records(name).is_file():
+        return False
+    with Store.opened_if_there(paths.store) as store:
+        return store is not None and not store.studies(name)
+
+
+def _tells_ranking(paths: Paths) -> bool:
+    """Whether there is, or must be, a ranking: what scores, confirms or counts rests on one, tuning alone does not."""
+    rests = [paths.reports / name for name in ("ranking.json", "final.json", "metrics.json")]
+    return any(path.is_file() for path in rests) or any(paths.looks.glob("*.json"))
 
 
 def _tells_result(paths: Paths) -> bool:
@@ -110,6 +146,9 @@ def _verify_ranking(paths: Paths, config: Config, studies: list[str], unsound: l
     path, remedy = paths.reports / "ranking.json", "`tracker compare` writes it again"
     if unsound:
         return cannot("ranking", "ranking", f"it rests on the reports of {', '.join(unsound)}, see above")
+    if anew := _tuned_anew(paths, path):
+        words = f"{path.name} is out of date: {', '.join(anew)} began anew since it was written"
+        return cannot("ranking", "ranking", words, "`tracker compare` ranks again")
     try:
         ranking = rank_again(paths, config.compare, studies, _left_out(path), open_confirming(config, paths))
     except TrackerError as error:
@@ -138,6 +177,21 @@ def _verify_ranking(paths: Paths, config: Config, studies: list[str], unsound: l
     what, *values = leaf or ("form", None, None)
     difference = Difference.told(f"{path.name}, {what}", words, *values)
     return replace(same, state="differs", first_difference=difference, remedy=remedy)
+
+
+def _tuned_anew(paths: Paths, path: Path) -> list[str]:
+    """The studies of which a ranking knows other trials alone than their reports, all of them in the store: so it is older."""
+    ranked: dict[str, set[str]] = {}
+    try:
+        for row in parse_canonical(path.read_bytes())["rows"]:
+            ranked.setdefault(str(row["study"]), set()).add(str(row["key"]))
+        reports = {name: parse_canonical((paths.study_reports / f"{name}.json").read_bytes()) for name in ranked}
+        present = {name: {str(trial["key"]) for trial in report["trials"]} for name, report in reports.items()}
+    except (OSError, ValueError, TypeError, KeyError):
+        return []  # what cannot be read is told by what derives it
+    anew = {name: keys for name, keys in ranked.items() if not keys & present[name]}
+    with Store.opened_if_there(paths.store) as store:
+        return [name for name, keys in anew.items() if store and keys <= store.outcomes(sorted(keys)).keys()]
 
 
 def _left_out(path: Path) -> dict[str, str]:

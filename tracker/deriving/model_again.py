@@ -19,7 +19,7 @@ from tracker.store.store import Store
 if TYPE_CHECKING:
     from tracker.standalone.load import StandaloneModel
 
-TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[0-9]{1,8}")
+TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[0-9]{1,8}(@[0-9a-f]{4,64})?")
 
 
 def open_model(model: str | Path, paths: Paths, trust: str | None = None) -> StandaloneModel:

@@ -114,6 +114,12 @@ def report_path(paths: Paths, name: str) -> Path:
     return paths.reports / PREFIX / f"{name}.json"
 
 
+def nested_name(paths: Paths, name: str) -> str | None:
+    """The study that `nested.STUDY` means, where there is a report of it; None for any other name."""
+    study = name.removeprefix(f"{PREFIX}.")
+    return study if study != name and report_path(paths, study).is_file() else None
+
+
 def report_paths(paths: Paths) -> list[Path]:
     """The reports that are there, by name."""
     return sorted((paths.reports / PREFIX).glob("*.json"))

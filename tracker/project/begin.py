@@ -65,7 +65,7 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[
     texts = {
         "params.yaml": text,
         "dvc.yaml": dvc_text(config.data.source, code_files(config, root)),
-        ".gitignore": fill("gitignore", {}),
+        ".gitignore": fill("gitignore", {}) + (fill("gitignore-dvc", {}) if find_dvc() else ""),
         ".dvcignore": fill("dvcignore", {}),
     }
     written, left = write_new(root, texts)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tracker.retuning.changes import Changes
     from tracker.retuning.decide import Judged
 
+WOULD_TUNE = "would tune"  # what a dry run says where a retuning would do more than look
 Pipeline = Callable[[Config, Path, float | None], None]
 
 
@@ -43,6 +44,9 @@ class Outcome:
     def lines(self) -> list[str]:
         """It as lines of plain text."""
         served = "nothing is served yet" if self.champion is None else f"served: {named(self.champion)}"
+        if self.decision == WOULD_TUNE:
+            served = "would prepare, split and tune again, and then decide (this was a dry run); now " + served
+            return [served, *(f"  because: {reason}" for reason in self.reasons)]
         return [f"{self.decision}: {served}", *(f"  {reason}" for reason in self.reasons)]
 
 
@@ -115,7 +119,7 @@ def _retune(job: Job, store: Store, history: History, source: str, dry_run: bool
         "no study was tuned before" if history.last_tuned is None else "what was tuned on is not known"
     ]
     if dry_run:
-        return Outcome("would tune", tuple(reasons), history.champion, False)
+        return Outcome(WOULD_TUNE, tuple(reasons), history.champion, False)
     return _tune_and_decide(job, store, history, source, changes, reasons)
 
 
@@ -207,15 +211,24 @@ def _refitted(job: Job, store: Store, champion: Mapping[str, Any]) -> Mapping[st
     return None
 
 
-def rollback(job: Job) -> Outcome:
-    """Serves the former champion again. Raises NotFoundError where there was none."""
+def rollback(job: Job, to: int | None = None) -> Outcome:
+    """Serves the former champion again, or that of the decision `to`. Raises NotFoundError where there was none.
+
+    The same command again changes nothing: what a rollback serves is served until a retuning moves on.
+    """
     with _alone(job.paths), Store.open(job.paths.store, job.clock) as store:
         history = read_history(job.paths.retunes, store)
-        former, present = history.former_champion, history.champion
+        present, moves = history.champion, history.moves()
+        if to is None and moves and moves[-1]["decision"] == "rollback":
+            told = f"decision {moves[-1]['number']} went back to it; `tracker rollback --to NUMBER` serves another one"
+            return Outcome("unchanged", (told,), present, False)
+        former = history.former_champion if to is None else _champion_of(history, to)
         if former is None or present is None:
             raise NotFoundError("no model was served before the present one; `tracker retune` decides which is served")
+        if former == present:
+            return Outcome("unchanged", (f"decision {to} served it, and it is served now",), present, False)
         data = (history.last or {}).get("data")
-        told: dict[str, Any] = {
+        decision: dict[str, Any] = {
             "decision": "rollback",
             "reasons": [f"{named(former)} is served again instead of {named(present)}"],
             "champion": former,
@@ -223,7 +236,15 @@ def rollback(job: Job) -> Outcome:
             "data": data,
             "judged": None,
         }
-        return _record(job, store, told)
+        return _record(job, store, decision)
+
+
+def _champion_of(history: History, number: int) -> Mapping[str, Any]:
+    """What the decision of that number served. Raises NotFoundError."""
+    found = next((told["champion"] for told in history.told.values() if told["number"] == number), None)
+    if found is None:
+        raise NotFoundError(f"no decision {number} served a model; `tracker retunes` lists the decisions")
+    return dict(found)
 
 
 def _record(job: Job, store: Store, told: Mapping[str, Any]) -> Outcome:

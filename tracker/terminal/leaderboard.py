@@ -136,6 +136,11 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
         raise NotFoundError(
             f"{place} is of an outer fold, and in no report; `tracker reproduce {place}` derives it again"
         )
+    if "@" in number:
+        raise NotFoundError(
+            f"{place} is named by its study's key; reports tell of the present studies alone: `tracker reproduce {place}` "
+            "derives it again"
+        )
     if not study or not number.isdecimal():
         raise InputError(f"expected STUDY/NUMBER, for example tpe/42, or final; found {place!r}")
     report = read_reports(paths.study_reports, study)[0]

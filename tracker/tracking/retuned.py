@@ -48,8 +48,8 @@ def retune_run(store: Store, key: str) -> Run:
 
 
 def named(model: Mapping[str, Any]) -> str:
-    """A model as people call it: study and number."""
-    return f"{model['study']}/{model['trial']}"
+    """A model as commands take it: study and number, and of which study of that name, for each retuning begins another one."""
+    return f"{model['study']}/{model['trial']}@{model['study_key'][:8]}"
 
 
 def note(told: Mapping[str, Any]) -> str:
