@@ -44,6 +44,16 @@ def faults_of(tree) -> list[str]:
     return [fault.removeprefix("p: ") for fault in caught.value.faults]
 
 
+def test_a_family_that_is_none_is_one_fault():
+    """What follows from the family, as the names of hyperparameters, is not held against another one."""
+    tree = {"hyperparameters": {"num_bins": 8, "d": 9}, "search_space": {"bins": [1]}, "objective": {"metric": "own"}}
+    given = {"seed": 1, "model": {"family": "tabluar"}, "studies": {"s": {"sampler": "random", "trials": 3}}, **tree}
+    [fault] = faults_of(given)
+    assert fault.endswith("found 'tabluar'; did you mean tabular?")
+    assert fault.startswith("model.family: expected 'mlp' or ")
+    assert [fault, "seed: expected a whole number, found '1'"] == sorted(faults_of({**given, "seed": "1"}))
+
+
 def test_the_default_file_loads():
     """The params.yaml of this repository is sound and means what its comments say."""
     config = load_config(DEFAULT)

@@ -134,4 +134,5 @@ def test_metrics_of_our_own_families_are_fixed() -> None:
         fault.partition(": ")[0] for fault in faults
     ]
     assert faults[0].startswith("objective.metric: expected 'train_loss', 'val_loss', 'val_accuracy', ")
-    assert faults[0].endswith(f" or {CURVES[-1]!r}, found 'a'")
+    numbers = "or with a number val_fbeta_2, val_top_k_accuracy_3"
+    assert faults[0].endswith(f" or {CURVES[-1]!r}, {numbers}, found 'a'")

@@ -17,7 +17,7 @@ TrackerError                 anything below; exit code 1
 │       └── AlreadyRetuning  another `tracker retune` is at work; exit code 9
 ├── ReplayError              a study no longer replays to what was logged; exit code 5
 │   └── EnvironmentChanged   a study was run in another environment, and this one was not accepted yet
-├── StudyFailed              no trial of a study came to its end; exit code 7
+├── StudyFailed              no trial of a study has a value; exit code 7
 ├── OutOfTime                `tracker retune --timeout`: the time is over, what was computed is kept; exit code 13
 ├── TrackingError            MLflow did not take a record, or holds a damaged one; exit code 6
 └── TrainingError            a trial failed or diverged; recorded with the trial, never fatal to a study
@@ -135,7 +135,7 @@ class TrackingError(TrackerError):
 
 
 class StudyFailed(TrackerError):
-    """All trials of a study failed, or its first ones for one reason, so that the others were not begun."""
+    """No trial of a study has a value, or its first ones failed for one reason, so that the others were not begun."""
 
     exit_code = 7
 

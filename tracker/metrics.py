@@ -96,6 +96,11 @@ def how_asked() -> str:
     return ", ".join([*ASKED, *(f"{stem}_{one.example} ({one.words})" for stem, one in WITH_NUMBER.items())])
 
 
+def numbered() -> list[str]:
+    """An example of each metric whose name ends in a number."""
+    return [f"{stem}_{one.example}" for stem, one in WITH_NUMBER.items()]
+
+
 def needs_number(name: str) -> str | None:
     """What is wrong with the name of a metric that wants a number and has none that fits; None where nothing is."""
     stem = next((stem for stem in WITH_NUMBER if name == stem or name.startswith(f"{stem}_")), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -84,6 +85,15 @@ def as_an_earlier_release(place: Place, salt: int = 5) -> dict[str, object]:
     place.salts.parent.mkdir(exist_ok=True)
     keep_salt(place.salts, lineage, Salt(salt, 1000))
     return lineage
+
+
+def test_too_few_rows_that_rank_or_stop_are_told(place: Place, table: pd.DataFrame) -> None:
+    """A share near 1 leaves few validation rows to stop training, one near 0 few to rank; half of 48 is enough."""
+    for share, words in ((0.85, "stop training"), (0.15, "rank trials")):
+        report = place.split(table, Split(selection=share))
+        [told] = [line for line in report.warnings if "split.selection" in line]
+        assert re.fullmatch(rf"only \d+ validation rows {words} \(split.selection: {share}\): scores vary .*", told)
+    assert not any("split.selection" in line for line in place.split(table, Split(selection=0.5)).warnings)
 
 
 GROUPS = Split(method="group", group="person")

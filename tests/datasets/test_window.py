@@ -52,6 +52,23 @@ def test_old_rows_leave_and_the_others_stay_where_they_were(place: Place, dated:
     assert {name for name, part in young.items() if part == "train"} == set(dated["customer"].iloc[again.train])
 
 
+def test_a_class_that_becomes_rare_in_a_split_is_told(place: Place, dated: pd.DataFrame) -> None:
+    """Of a class that nearly ended, the splits in which few rows are left are named with what they had; wider ones are not."""
+    young = dated["when"] >= "2025-05-21"
+    place.split(dated, id="customer")
+    where, kept = pd.Series(place.where()), set()
+    for part in PARTS:  # two old ones of the class stay young in each split
+        mine = young & (dated["churn"] == "yes") & (dated["customer"].map(where) == part)
+        kept |= set(dated["customer"][mine][:2])
+    fading = dated.assign(
+        when=dated["when"].where(~young | (dated["churn"] == "no") | dated["customer"].isin(kept), "2025-01-02")
+    )
+    report = place.split(fading, window(since="2025-05-21"), id="customer")
+    for part in PARTS:
+        assert any(f"split.window leaves 2 rows of class 'yes' in {part}, of " in line for line in report.warnings)
+    assert not any("leaves" in line for line in place.split(fading, window(since="2025-01-01"), id="customer").warnings)
+
+
 def test_without_a_window_no_byte_is_another(place: Place, dated: pd.DataFrame) -> None:
     """No entry is written that was not written before."""
     report = place.split(dated, id="customer")

@@ -26,13 +26,13 @@ TRUTH = np.arange(120) % 3
 
 
 @pytest.mark.parametrize("positive", [None, 1])
-@pytest.mark.parametrize("metric", SCORES)
+@pytest.mark.parametrize("metric", [*SCORES, "fbeta_2", "fbeta_0.5"])
 def test_scores_are_those_of_the_table_of_metrics(metric: str, positive: int | None) -> None:
     """What is compared has the very scores that reports tell, and the difference lies inside its interval."""
     ours, theirs = calls(TRUTH, [0, 5, 9, 14], 3), calls(TRUTH, [*range(0, 60, 4)], 3)
     found = compare_pair(Question(metric, 3, positive), TRUTH, ours, theirs)
     assert found is not None
-    expected = [scores(count_confusion(TRUTH, one[0], 3), positive)[metric] for one in (ours, theirs)]
+    expected = [scores(count_confusion(TRUTH, one[0], 3), positive, [metric])[metric] for one in (ours, theirs)]
     assert [found.ours, found.theirs] == pytest.approx(expected, abs=1e-12)
     assert found.interval[0] < found.difference < found.interval[1]
 
@@ -103,6 +103,10 @@ def test_two_trials_of_a_project(fresh: SmallProject, monkeypatch: pytest.Monkey
     assert [pair.answer.ours, pair.answer.theirs] == pytest.approx(recorded, abs=1e-9)
     assert "verdict: equivalent: they differ by less than 0.9" == pair.lines()[-1]
     assert f"manual/0 and random/1 on the same {pair.rows} rows of validation, one seed each" == pair.lines()[0]
+    by_order = tracker.compare_trials(fresh.config.with_("objective.metric", "val_roc_auc"), ["manual/0", "random/1"])
+    assert by_order.lines()[0].endswith(
+        "\nval_roc_auc does not follow from called classes alone: they are compared by val_f1"
+    )
     with pytest.raises(NotFoundError, match="no trial manual/9: manual has 3"):
         tracker.compare_trials(fresh.config, ["manual/9", "random/1"])
     with pytest.raises(InputError, match="expected two trials to compare"):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from tests.studies.project import ENVIRONMENT, SmallProject, make_config
-from tracker.deriving.derive import Rows
+from tracker.deriving.derive import Derived, Rows
 from tracker.deriving.find_rows import Missing, find_rows
+from tracker.deriving.find_trial import Recorded
+from tracker.deriving.judge_trial import judge
 from tracker.errors import ConfigError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
@@ -92,6 +94,19 @@ def test_it_is_derived_again_and_changed_code_is_named(fresh: SmallProject) -> N
         list(InlineExecutor(fresh.data, 1, root).run([Segment(trial.spec)]))
 
 
+def test_one_that_follows_from_more_than_its_arguments_is_told_as_that(fresh: SmallProject) -> None:
+    """A metric of the clock gives another value when it is computed again; nobody altered the record."""
+    clock = "import time, weights\ndef gain(y_true, y_probability):\n    return time.perf_counter_ns()\n"
+    result = ask(fresh, clock)
+    recorded = Recorded("random/0", result.trials[0].spec, result.trials[0].outcome)
+    [[again]] = InlineExecutor(fresh.data, 1, fresh.paths.root).run([Segment(recorded.spec)])
+    found = judge(recorded, Derived(again.outcome, {"environment": {}}))
+    assert ("differs", ["own_metrics.val_gain"]) == (found.state, [cause.name for cause in found.causes])
+    assert found.causes[0].words.startswith(
+        "your own metric val_gain, computed twice from equal predictions, differs: "
+    )
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -133,6 +148,11 @@ def test_what_it_is_given_is_its_own(tmp_path: Path) -> None:
         ),
         ({"training__metrics": ["a:gain", "b:gain"]}, "training.metrics: b:gain and a:gain are both called gain"),
         ({"objective": {"metric": "val_gain"}}, "objective.metric: expected 'train_loss'"),
+        (
+            {"training__metrics": ["costs:gain"], "objective": {"metric": "val_gian"}},
+            "or 'val_gain', or with a number val_fbeta_2, val_top_k_accuracy_3, found 'val_gian'; did you mean val_gain?",
+        ),
+        ({"training__metrics": ["roc_ac"]}, "or module:function, found 'roc_ac'; did you mean roc_auc?"),
         ({"training__metrics": ["gain"]}, "or module:function, found 'gain'"),
         ({"training__metrics": ["fbeta"]}, "fbeta wants its beta at its end, as in fbeta_2, found 'fbeta'"),
     ],

@@ -19,6 +19,7 @@ from tracker.execution.executor import InlineExecutor
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import train
 from tracker.store.store import Store
+from tracker.terminal.show import study_summary
 
 STUDY: dict[str, Any] = {"sampler": "tpe", "trials": 8, "generation": 4, "reshuffle": "per_trial"}
 
@@ -64,6 +65,13 @@ def test_order_and_length_do_not_matter(base: SmallProject, tmp_path: Any) -> No
     assert truth.digest == base.run(plan, tmp_path / "a", Shuffled(InlineExecutor(base.data, most_lanes=1), 3)).digest
     base.run(base.plan("own", studies={"own": {**STUDY, "trials": 4}}), tmp_path / "b")
     assert truth.digest == base.run(plan, tmp_path / "b").digest
+
+
+def test_configurations_are_told_apart_by_values_and_not_by_rows(base: SmallProject, tmp_path: Any) -> None:
+    """Five trials of two configurations on rows of their own are two configurations."""
+    study = {"sampler": "random", "trials": 5, "reshuffle": "per_trial", "search_space": {"units": [4, 8]}}
+    found = base.run(base.plan("few", studies={"few": study}), tmp_path)
+    assert study_summary(base.study(found)).startswith("few: 5 trials, 2 distinct configurations, ")
 
 
 def test_ranking_result_and_verification_know_the_rows(base: SmallProject) -> None:

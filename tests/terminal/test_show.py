@@ -11,10 +11,10 @@ import tracker
 from tests.studies.loops import COST, LoopProject
 from tests.studies.project import SmallProject
 from tests.studies.test_runner import WILD
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, StudyFailed
 from tracker.studies.runner import Progress
 from tracker.terminal.leaderboard import leaderboard
-from tracker.terminal.show import epochs_note, say_delivered, study_progress, study_summary, sync_summary
+from tracker.terminal.show import epochs_note, refuse_failed, say_delivered, study_progress, study_summary, sync_summary
 from tracker.tracking.report import Delivered
 
 
@@ -52,6 +52,9 @@ def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:
         "random: 12 trials, 12 without cost, none best\n  why: cost is undefined in its kept epoch (12 of 12 alike)"
     )
     assert expected == study_summary(study)
+    told = r"study random: none of 12 trials has a value: cost is undefined in its kept epoch \(12 of 12 alike\)"
+    with pytest.raises(StudyFailed, match=told):
+        refuse_failed(study)
     with pytest.raises(
         NotFoundError, match=r"random: no trial is best: cost is undefined in its kept epoch \(12 of 12"
     ):

@@ -51,6 +51,12 @@ def _told(item: Any, known: Collection[str]) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=loc, input=item["input"], ctx=item.get("ctx", {}))
 
 
+def meant(found: object, known: Iterable[str]) -> str:
+    """What a name that is not known could have been, as the end of a sentence; empty where nothing is near."""
+    near = get_close_matches(found, list(known), n=1) if isinstance(found, str) else []
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def raise_faults(faults: Mapping[str, bool]) -> None:
     """One ValueError for every fault that was found, if any was."""
     present = [fault for fault, found in faults.items() if found]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tracker.config.base import Part, raise_faults
+from tracker.config.base import Part, meant, raise_faults
 from tracker.config.goals import metrics_wanted
 from tracker.config.model import ENTRY
 from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
+    ASKED,
     CURVES,
     SCORES,
     WITH_NUMBER,
@@ -23,6 +24,7 @@ from tracker.metrics import (
     metric_of,
     name_fault,
     needs_number,
+    numbered,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +35,8 @@ def _asked(value: Any) -> str:
     if isinstance(value, str) and (is_asked(value) or re.fullmatch(ENTRY, value)):
         return value
     missing = needs_number(value) if isinstance(value, str) else None
-    raise ValueError(
-        f"{missing}, found {value!r}" if missing else f"expected {how_asked()} or module:function, found {value!r}"
-    )
+    listed, near = f"expected {how_asked()} or module:function, found {value!r}", meant(value, [*ASKED, *numbered()])
+    raise ValueError(f"{missing}, found {value!r}" if missing else listed + near)
 
 
 Asked = Annotated[str, BeforeValidator(_asked)]
@@ -92,8 +93,10 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
         if missing := needs_number(bare):
             yield f"{place}: {missing}, found {metric!r}"
             return
-        listed = " or ".join([", ".join(map(repr, CURVES[:-1])), repr(CURVES[-1])])
-        yield f"{place}: expected {listed}, found {metric!r}"
+        *others, last = (*CURVES, *(f"val_{name}" for name in own_metrics(config)))
+        examples = [f"val_{name}" for name in numbered()]
+        listed = f"{', '.join(map(repr, others))} or {last!r}, or with a number {', '.join(examples)}"
+        yield f"{place}: expected {listed}, found {metric!r}{meant(metric, [*others, last, *examples])}"
     elif fault := name_fault(metric):
         yield f"{place}: {metric!r} {fault}"
 

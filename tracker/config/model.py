@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tracker.config.base import Part, raise_faults
+from tracker.config.base import Part, meant, raise_faults
 from tracker.hyperparameters import DEVICES, FAMILIES
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -47,7 +47,7 @@ class Model(Part):
     @classmethod
     def _known(cls, family: str) -> str:
         if family not in FAMILIES:
-            raise ValueError(f"expected {' or '.join(map(repr, FAMILIES))}, found {family!r}")
+            raise ValueError(f"expected {' or '.join(map(repr, FAMILIES))}, found {family!r}{meant(family, FAMILIES)}")
         return family
 
     @model_validator(mode="after")

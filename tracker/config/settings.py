@@ -13,6 +13,7 @@ from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
 from tracker.config.goals import goal_name_faults
+from tracker.config.idle import idle
 from tracker.config.metrics import metric_faults, own_metric_faults, robustness_faults
 from tracker.config.model import Model, device_faults, fitted_once_faults
 from tracker.config.parts import (
@@ -37,6 +38,7 @@ from tracker.shapes import STUDY_NAME as NAME
 
 MOST_FAULTS = 50  # that are told at once
 LONGEST = 1000  # characters of one
+BY_FAMILY = {"training", "hyperparameters", "search_space", "objective", "studies", "refinements", "warm_start"}
 
 
 class Config(Part):
@@ -133,6 +135,8 @@ def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[
     if not broken:
         return
     sound = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    if any(section == "model" for section, *_ in broken):  # which names there are follows from the family
+        sound = {key: value for key, value in sound.items() if key not in BY_FAMILY}
     for section, *rest in broken:
         if section == "studies":
             sound.pop("refinements", None)  # one may refine what is left out
@@ -149,7 +153,7 @@ def _hidden_faults(tree: Mapping[str, Any], error: ValidationError) -> Iterator[
 
 
 def unusual(config: Config) -> Iterator[str]:
-    """Hyperparameters that are allowed and outside of what published work tries, with the range and its source."""
+    """What is allowed and worth a word: hyperparameters outside of what published work tries, entries without any effect."""
     knobs = FAMILIES[config.model.family].knobs
     yield from value_warnings("hyperparameters", knobs, config.hyperparameters)
     yield from space_warnings("search_space", knobs, config.search_space)
@@ -157,6 +161,7 @@ def unusual(config: Config) -> Iterator[str]:
         yield from space_warnings(f"studies.{name}.search_space", knobs, study.search_space or {})
         for index, configuration in enumerate(study.configurations or ()):
             yield from value_warnings(f"studies.{name}.configurations[{index}]", knobs, configuration)
+    yield from idle(config)
 
 
 def _name_faults(config: Config) -> Iterator[str]:

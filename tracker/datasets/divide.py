@@ -36,6 +36,7 @@ from tracker.shown import counted
 OFF = 0.05  # a split this far from the fraction asked for is worth a warning
 MANY_ALIKE = 0.5  # a table in which fewer rows than this are different is worth one, too
 FEW = 20  # what stays together and stands in test: below this number scores say little, however many the rows are
+FEW_OF_CLASS = 5  # rows of a class in a split below which its scores say little
 FEW_TO_JUDGE = 50  # rows for promotion below which hardly any challenger can be told from a champion
 ROLES = {"group": "group", "time": "time", "column": "split"}  # of the column that a method goes by
 
@@ -123,16 +124,40 @@ def divide(settings: Split, seed: int, table: Table, salts: Path) -> Division:
         division = _without_promotion(settings, seed, table, division)
     if settings.selection:
         rows = set_aside(table.names, division.clusters, division.places, settings.selection, seed, SELECTION)
-        division = replace(division, selection=rows)
+        few_left = _few_in_selection(division.places, rows, settings)
+        division = replace(division, selection=rows, warnings=(*division.warnings, *few_left))
     if settings.window is not None:  # behind all else: a row in test because of an old equal stays out of train
         window = forget(settings.window, table.frame, table.schema["columns"])
-        division, table = division.within(window), _with_all_classes(table, window)
+        young = _with_all_classes(table, window)
+        thinned = list(_thinned_by(window, table, division))
+        division, table = division.within(window), young
+        division = replace(division, warnings=(*division.warnings, *thinned))
     if settings.promotion and (few := int((division.places == len(SPLITS)).sum())) < FEW_TO_JUDGE:
         told = f"only {few} rows for promotion: champion and challenger can hardly be told apart"
         division = replace(division, warnings=(*division.warnings, told))
     if faults := list(_absent(settings, table, division, salts)):
         raise DataError(faults)
     return division
+
+
+def _few_in_selection(places: Codes, ranks: np.ndarray[Any, np.dtype[np.bool_]], settings: Split) -> Iterator[str]:
+    """Where too few validation rows rank, or too few are left that stop."""
+    validation = places == 1
+    for words, rows in (("rank trials", validation & ranks), ("stop training", validation & ~ranks)):
+        if (few := int(rows.sum())) < FEW:
+            share = f"split.selection: {settings.selection:g}"
+            yield f"only {few} validation rows {words} ({share}): scores vary as those of {few} rows would"
+
+
+def _thinned_by(window: Forgetting, table: Table, division: Division) -> Iterator[str]:
+    """Classes of which a window leaves a split fewer than FEW_OF_CLASS rows, where it had more."""
+    before = count_classes(division.places, table.codes, len(division.parts))
+    after = count_classes(division.places[window.kept], table.codes[window.kept], len(division.parts))
+    for place, part in enumerate(division.parts):
+        for label, held, left in zip(table.labels, before[place], after[place], strict=True):
+            if 0 < left < FEW_OF_CLASS <= held:
+                rows = f"{counted(int(left), 'row')} of class {label!r}"
+                yield f"split.window leaves {rows} in {part}, of {held} before; a wider one keeps more"
 
 
 def _with_all_classes(table: Table, window: Forgetting) -> Table:

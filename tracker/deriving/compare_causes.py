@@ -19,6 +19,8 @@ from tracker.trees import leaves
 def find_causes(recorded: Recorded, derived: Derived) -> tuple[Cause, ...]:
     """What may explain that `derived` is not what was recorded; both values of each. Empty where nothing differs."""
     surroundings = [*_other_numerics(recorded.spec), *changes(recorded.provenance, derived.provenance)]
+    if moved := list(_moved_metrics(recorded, derived.outcome)):
+        return (*_altered_spec(recorded), *moved, *surroundings)
     altered = list(_altered_outcome(recorded.outcome, derived.outcome))
     if altered and all(getattr(recorded.outcome, name) == getattr(derived.outcome, name) for name in DIGESTS):
         # What computes weights and predictions is the same; only what makes scores of them may not be.
@@ -71,6 +73,21 @@ def _altered_outcome(recorded: TrialOutcome, derived: TrialOutcome) -> Iterator[
             values = (getattr(side, name, None) if name in DIGESTS else told.get(name) for side, told in
                       ((recorded, old), (derived, new)))  # fmt: skip
             yield _altered(f"outcome.{name}", equal, *values)
+
+
+def _moved_metrics(recorded: Recorded, derived: TrialOutcome) -> Iterator[Cause]:
+    """Metrics of the user's own that gave another value where all else that the first epoch which differs tells is equal."""
+    own = {f"val_{name}" for name in recorded.spec.training.get("own_metrics", {})}
+    for old, new in zip(recorded.outcome.history, derived.history, strict=False):
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        if names:
+            for name in names if own.issuperset(names) else ():
+                words = (
+                    f"your own metric {name}, computed twice from equal predictions, differs: {old.get(name)} recorded, "
+                    f"{new.get(name)} derived; it must follow from its arguments alone, not from time, files or the machine"
+                )
+                yield Cause(f"own_metrics.{name}", old.get(name), new.get(name), words)
+            return
 
 
 def _told(outcome: TrialOutcome) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.evaluation.files import ENTRIES, write_durably, write_report
 from tracker.fields import RESULT as SHAPES
-from tracker.metrics import tested
+from tracker.metrics import is_asked, tested
 from tracker.shapes import entries
 from tracker.shown import csv_cell
 
@@ -244,7 +244,7 @@ def summarize(final: Final) -> list[str]:
 def seeds_line(seeds: Mapping[str, Any]) -> str:
     """What the same configuration scores on these test rows with other seeds, in a line."""
     each = [f"{name} {told['mean']:.4f} ± {told['sd']:.4f}" for name, told in seeds.items()
-            if name in {"accuracy", "f1"} and told["mean"] is not None and told["sd"] is not None]  # fmt: skip
+            if (name in {"accuracy", "f1"} or is_asked(name)) and None not in (told["mean"], told["sd"])]  # fmt: skip
     return f"over {len(seeds['keys'])} seeds, on the same rows (mean ± sd): {', '.join(each) or 'undefined'}"
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tracker.design_effects import OF_ALL_CLASSES, SIZES
 from tracker.errors import InputError
+from tracker.metrics import metric_of
 
 DRAWS = 4000
 DIGITS = 4
@@ -67,8 +68,7 @@ def compare_pair(
 
     None where a score is undefined. Raises InputError for a metric that does not follow from labels.
     """
-    if question.metric not in SIZES:
-        raise InputError(f"compared are scores of labels ({', '.join(SIZES)}); {question.metric} is none")
+    sizes_of(question.metric)
     units, weights, differ = _units(question, truth, ours, theirs, clusters)
     both = [_scores(question, unit, np.ones((1, len(ours)))) for unit in _totals(units, weights[None, :])]
     if any(np.isnan(score).any() for score in both):
@@ -82,6 +82,16 @@ def compare_pair(
     interval = (round(low, DIGITS), round(high, DIGITS))
     one, other = float(both[0][0]), float(both[1][0])
     return Answer(one, other, interval, round(chance, DIGITS), verdict_of((low, high), question.margin))
+
+
+def sizes_of(metric: str) -> tuple[float, float] | None:
+    """What a score of labels divides hits by, as in `design_effects.SIZES`. Raises InputError for any other metric."""
+    if metric in SIZES:
+        return SIZES[metric]
+    if metric.startswith("fbeta_") and metric_of(metric) is not None:
+        weight = float(metric.removeprefix("fbeta_")) ** 2  # of recall
+        return 1 / (1 + weight), weight / (1 + weight)
+    raise InputError(f"compared are scores of labels ({', '.join(SIZES)}, fbeta_2); {metric} is none")
 
 
 def verdict_of(interval: tuple[float, float], margin: float | None) -> str:
@@ -190,7 +200,7 @@ def _scores(question: Question, drawn: Drawn, seeds: NDArray[np.float64]) -> NDA
     hits, calls = np.moveaxis(
         called.reshape(len(called), -1, 2, question.classes), 2, 0
     )  # (draws, seeds, classes) each
-    sizes = SIZES[question.metric]
+    sizes = sizes_of(question.metric)
     with np.errstate(invalid="ignore", divide="ignore"):
         if sizes is None:
             each = hits.sum(axis=2) / truths.sum(axis=1)[:, None]

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from tracker.config import Config
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import read_ranking
-from tracker.design_effects import SIZES
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.confirm import CHOOSE, MEASURE, Trains
 from tracker.evaluation.confirm_training import ConfirmTraining
 from tracker.evaluation.confirmation import run_row
-from tracker.evaluation.paired import EQUIVALENT, UNKNOWN, Answer, Question, compare_pair
+from tracker.evaluation.paired import EQUIVALENT, UNKNOWN, Answer, Question, compare_pair, sizes_of
 from tracker.evaluation.ranking import RankedTrial
 from tracker.evaluation.scoring import index_labels
 from tracker.evaluation.sureness import percent
@@ -35,7 +34,10 @@ from tracker.studies.result import StudyResult
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two trials and what was found; `answer` is None where a score is undefined."""
+    """Two trials and what was found; `answer` is None where a score is undefined.
+
+    `instead_of` is the objective, where that does not follow from called classes and another metric is compared.
+    """
 
     names: tuple[str, str]
     metric: str
@@ -44,6 +46,7 @@ class Pair:
     seeds: int
     margin: float | None
     answer: Answer | None
+    instead_of: str | None = None
 
     def lines(self) -> list[str]:
         """For people."""
@@ -51,6 +54,10 @@ class Pair:
         drawn = f"{self.rows} rows" if self.clusters is None else f"{self.rows} rows in {self.clusters} groups"
         about = f"{one} and {other} on the same {drawn} of validation"
         about += f", {self.seeds} further seeds each" if self.seeds > 1 else ", one seed each"
+        if self.instead_of is not None:
+            about += (
+                f"\n{self.instead_of} does not follow from called classes alone: they are compared by val_{self.metric}"
+            )
         found = self.answer
         if found is None:
             return [about, f"val_{self.metric} is undefined (0/0), so they cannot be compared by it"]
@@ -100,8 +107,7 @@ def compare_trials(
         called.append(np.array(runs))
     assert model is not None
     truth = index_labels([str(label) for label in frame[schema["target"]]], model.labels)
-    metric = config.objective.metric.removeprefix("val_")
-    metric = metric if metric in SIZES else "f1"
+    metric, instead_of = _compared(config.objective.metric)
     question = Question(
         metric,
         len(model.labels),
@@ -112,7 +118,17 @@ def compare_trials(
     answer = compare_pair(question, truth, called[0], called[1], clusters)
     groups = None if clusters is None else len(set(clusters))
     seeds = min(len(runs) for runs in called)
-    return Pair((names[0], names[1]), metric, len(truth), groups, seeds, config.compare.margin, answer)
+    return Pair((names[0], names[1]), metric, len(truth), groups, seeds, config.compare.margin, answer, instead_of)
+
+
+def _compared(objective: str) -> tuple[str, str | None]:
+    """The score by which two are compared, and the objective where that is none of labels."""
+    metric = objective.removeprefix("val_")
+    try:
+        sizes_of(metric)
+    except InputError:
+        return "f1", objective
+    return metric, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def study_summary(study: Study) -> str:
 
     trials, best = study.result.trials, study.result.best
     parts = [f"{study.name}: {len(trials)} trials"]
-    distinct = len({trial.spec.configuration for trial in trials})
+    distinct = len({trial.spec.on_validation.configuration for trial in trials})  # whatever rows each is tried on
     if StudyPlan(study.result.spec, len(trials)).distinct:
         parts.append(counted(distinct, "distinct configuration"))
     if study.result.replayed:
@@ -138,11 +138,17 @@ def _is_capped(trial: Trial) -> bool:
 
 
 def refuse_failed(study: Study) -> None:
-    """Raises StudyFailed where all trials of a study that has ended failed; its report says why."""
-    trials = study.result.trials
-    if trials and all(trial.state == "failed" for trial in trials):
-        why = first_reason(trial.why_unranked("") for trial in trials)
-        raise StudyFailed(f"study {study.name}: all {len(trials)} trials failed: {why}")
+    """Raises StudyFailed where no trial of a study that has ended has a value; its report says why.
+
+    Trials that break a limit have one, and other studies may keep it.
+    """
+    result, metric = study.result, study.result.spec.objective["metric"]
+    if not result.trials or result.cut_off or result.best or any(trial.breaks for trial in result.trials):
+        return
+    why = first_reason(trial.why_unranked(metric) for trial in result.trials)
+    count, failed = len(result.trials), all(trial.state == "failed" for trial in result.trials)
+    what = f"all {count} trials failed" if failed else f"none of {count} trials has a value"
+    raise StudyFailed(f"study {study.name}: {what}{why and ': ' + why}")
 
 
 def say_delivered(delivered: Delivered) -> None:
