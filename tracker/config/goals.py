@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from tracker.config.base import Part
 from tracker.goals import COSTS, constraint_from, constraint_text, is_constraint
@@ -39,8 +40,27 @@ def _constraint(value: Any) -> Any:
     return constraint_from(constraint_text(value) if is_constraint(value) else str(value))
 
 
+def _within(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "ties" and not (number and 0 <= value < math.inf):
+        raise ValueError(f"expected ties, or how much worse a score may be, such as 0.01, found {value!r}")
+    return float(value) if number else value
+
+
 Objectives = Annotated[tuple[Annotated[Goal, BeforeValidator(_named)], ...], Field(strict=False)]
 Constraints = Annotated[tuple[Annotated[Mapping[str, Any], BeforeValidator(_constraint)], ...], Field(strict=False)]
+
+
+class Within(Part):
+    """Of the trials whose objective is at most so much worse than the best one's, or ties of it, the best by the next one."""
+
+    within: Annotated[float | Literal["ties"], Field(union_mode="left_to_right"), BeforeValidator(_within)]
+
+
+Prefer = Annotated[
+    Annotated[Literal["best", "simplest", "cheapest"], Tag("<word>")] | Annotated[Within, Tag("<within>")],
+    Discriminator(lambda value: "<within>" if isinstance(value, Mapping | Within) else "<word>"),
+]
 
 
 def goal_faults(study: Study) -> dict[str, bool]:
@@ -89,6 +109,31 @@ def goal_name_faults(config: Config) -> Iterator[str]:
             )
 
 
+def next_objectives(config: Config) -> list[dict[str, str]]:
+    """Metric and direction of the objectives behind the first, of the first study that has such."""
+    return next((_further(study) for study in config.studies.values() if study.objectives), [])
+
+
+def _further(study: Study) -> list[dict[str, str]]:
+    return [goal.model_dump(mode="json") for goal in study.objectives[1:]]
+
+
+def prefer_faults(config: Config) -> Iterator[str]:
+    """What a rule of choice needs and does not find."""
+    rule, several = config.compare.prefer, {name: one for name, one in config.studies.items() if one.objectives}
+    if isinstance(rule, str):
+        if rule != "best" and config.model.family not in COUNTED:
+            yield (
+                f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}, not those of {config.model.family}; "
+                "take it out"
+            )
+    elif not several:
+        yield "compare.prefer: within takes the best by the next objective, and no study has objectives; give one some"
+    elif others := [name for name, study in several.items() if _further(study) != next_objectives(config)]:
+        first = next(iter(several))
+        yield f"compare.prefer: within needs one next objective; {first} and {', '.join(others)} have other objectives"
+
+
 def costs_wanted(config: Config, study: str) -> list[str]:
     """The costs that a study names, in the order of the table."""
     named = {metric for _, metric in _named_metrics(config.studies[study])}
@@ -104,6 +149,3 @@ def metrics_wanted(config: Config, study: str | None = None) -> list[str]:
 def _named_metrics(study: Study) -> Iterator[tuple[str, str]]:
     yield from (("objectives", goal.metric) for goal in study.objectives)
     yield from (("constraints", str(one["metric"])) for one in study.constraints)
-
-
-Prefer = Literal["best", "simplest", "cheapest"]

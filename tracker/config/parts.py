@@ -21,7 +21,7 @@ from pydantic import (
 from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
 from tracker.config.forms import Entry
-from tracker.config.goals import Constraints, Objectives, goal_faults
+from tracker.config.goals import Constraints, Objectives, Prefer, goal_faults
 from tracker.config.metrics import Asked, Robustness
 from tracker.config.runs import CrossValidation, looks_back, run_faults
 from tracker.config.stopping import Stop, stop_faults
@@ -333,7 +333,7 @@ class Compare(Part):
     test_looks: int = Field(default=1, ge=1)
     margin: float | None = Field(default=None, ge=0, lt=1)
     confirm: Confirm | None = None
-    prefer: Literal["best", "simplest", "cheapest"] = "best"
+    prefer: Prefer = "best"
 
 
 class BestModels(Part):

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from tracker.config.base import Part, faults_of
 from tracker.config.checks import pruner_faults, space_faults, space_warnings, value_faults, value_warnings
 from tracker.config.forms import FORBID, Entry, Forbid, Form
-from tracker.config.goals import goal_name_faults
+from tracker.config.goals import goal_name_faults, prefer_faults
 from tracker.config.idle import idle
 from tracker.config.metrics import metric_faults, own_metric_faults, robustness_faults
 from tracker.config.model import Model, device_faults, fitted_once_faults
@@ -187,6 +187,7 @@ def _name_faults(config: Config) -> Iterator[str]:
     yield from space_faults("search_space", table, config.search_space)
     refining = list(refinement_faults(config.declared, config.refinements))
     yield from refining or goal_name_faults(config)
+    yield from prefer_faults(config)
     folded: dict[str, str] = {}
     for name, study in config.studies.items():
         if folded.setdefault(name.casefold(), name) != name:
@@ -201,11 +202,7 @@ def _name_faults(config: Config) -> Iterator[str]:
 
 def _counted_faults(config: Config) -> Iterator[str]:
     """What only networks of ours allow, whose size and predictions follow from records alone."""
-    rule, share, family = config.compare.prefer, config.split.selection, config.model.family
-    if rule != "best" and family not in COUNTED:
-        yield (
-            f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}, not those of {family}; take it out"
-        )
+    share, family = config.split.selection, config.model.family
     if share and family not in COUNTED:
         yield (
             f"split.selection: scores networks of {', '.join(COUNTED)} on rows that only rank, and none of family {family}; "

@@ -201,7 +201,7 @@ def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
     except CodeNotTrusted:
         raise
     except TrackerError:
-        if case.confirm is not None and case.confirm.preferring is not None:
+        if case.confirm is not None and case.confirm.preferring is not None and case.confirm.preferring.needs_ties:
             raise
         return None
 

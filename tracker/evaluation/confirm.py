@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tracker.canonical import canonical_json
 from tracker.config import Config, Confirm
+from tracker.config.goals import next_objectives
 from tracker.errors import InputError, NotFoundError, StoreCorrupt
 from tracker.evaluation.certainty import mean
 from tracker.evaluation.chosen_model import load_chosen
@@ -23,7 +24,7 @@ from tracker.evaluation.confirm_training import ConfirmTraining
 from tracker.evaluation.confirmation import Confirmation, Confirmed, run_row
 from tracker.evaluation.contenders import Contender, StudyRecords
 from tracker.evaluation.files import write_durably
-from tracker.evaluation.prefer import Preference, Preferring, with_preference
+from tracker.evaluation.prefer import NEXT, Preference, Preferring, with_preference
 from tracker.evaluation.ranking import RankedTrial, Ranking
 from tracker.evaluation.refit import REFIT, Refit, plan_refit, refit_of
 from tracker.evaluation.sureness import Defaults
@@ -277,7 +278,10 @@ def open_confirming(
         trains = ConfirmTraining(config, paths, workers, on_progress, cluster)
         trains.pin()
     rule, preferring = config.compare.prefer, None
-    if rule != "best":
+    if not isinstance(rule, str):
+        within, following = rule.within, next_objectives(config)
+        preferring = Preferring(NEXT, paths.models, StudyRecords(paths.models), within, following)
+    elif rule != "best":
         preferring = Preferring(rule, paths.models, StudyRecords(paths.models))
     return Confirming(config.compare.confirm, config.seed, Defaults.of(config), paths, trains, preferring)
 

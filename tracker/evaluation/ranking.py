@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tracker.canonical import canonical_json
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
+from tracker.evaluation.fronts import fronts_of
 from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.evaluation.scored_rows import scored_on
 from tracker.metrics import SCORES, asked_of, in_order
@@ -35,7 +36,8 @@ class RankedTrial:
     """A complete trial with a finite objective value and its place among all studies.
 
     `metrics` are those of the kept epoch; of several runs their means, and `first_run` then has those of the first run,
-    `values` the objective of each. `rows` say which rows its model was trained and scored on: None is train and validation.
+    `values` the objective of each; `ties` are further objectives of its study, the lower the better. `rows` say which rows its
+    model was trained and scored on: None is train and validation.
     """
 
     rank: int
@@ -51,6 +53,7 @@ class RankedTrial:
     first_run: Mapping[str, float | None] | None = None
     rows: Mapping[str, Any] | None = None
     values: tuple[float | None, ...] = ()
+    ties: tuple[float | None, ...] = ()
 
     @property
     def place(self) -> dict[str, Any]:
@@ -93,7 +96,8 @@ class Ranking:
     ran before: between environments last digits may differ. `superseded` names the studies whose reports are left out,
     because `params.yaml` describes another one of that name now, with what differs. `scored_on` says which studies were scored
     on which rows, where not all were on validation: values on other rows are not of one kind. A `confirmation` chooses among
-    the first few by further seeds; a `preference` takes the simplest or the cheapest of what is as good as the best.
+    the first few by further seeds; a `preference` takes the simplest, the cheapest or the best by a further objective of what
+    is as good as the best. `fronts` are those of studies with several objectives.
     """
 
     objective: Mapping[str, str]
@@ -108,6 +112,7 @@ class Ranking:
     confirmation: Confirmation | None = None
     refit: Refit | None = None
     preference: Preference | None = None
+    fronts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     opener: Opener = field(default=_closed, repr=False, compare=False)
 
     @property
@@ -193,14 +198,22 @@ def rank_trials(
         metric = objective["metric"]
         why = first_reason(reason_of(t, metric) for _, t in trials)
         raise NotFoundError(f"{folder}: none of {len(trials)} trials has a value: {why}; see all with `tracker runs`")
-    rows = tuple(_row(place, *pair) for place, pair in enumerate(ranked, start=1))
+    rows = tuple(_row(place, *pair, further[pair[0]]) for place, pair in enumerate(ranked, start=1))
     left_out = Counter(_left_out(t) for _, t in trials if not has_place(t))
     missing = tuple(name for name in wanted if name not in found)
     environments, mixed = environments_of(reports.values())
     told = scored_on(reports.values())
     others = {} if list(told) == ["validation"] else told
     return Ranking(
-        objective, rows, dict(sorted(left_out.items())), missing, environments, mixed, superseded, scored_on=others
+        objective,
+        rows,
+        dict(sorted(left_out.items())),
+        missing,
+        environments,
+        mixed,
+        superseded,
+        scored_on=others,
+        fronts=fronts_of(reports),
     )
 
 
@@ -227,6 +240,7 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
             "interval": list(ranking.interval),
             "trials": [row.place for row in ranking.indistinguishable],
         },
+        **({"fronts": dict(ranking.fronts)} if ranking.fronts else {}),
         "unranked": dict(ranking.unranked),
         "missing_studies": list(ranking.missing),
         **({"superseded": dict(ranking.superseded)} if ranking.superseded else {}),
@@ -280,11 +294,14 @@ def _left_out(trial: Mapping[str, Any]) -> str:
 
 
 def _standing(study: str, trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> Standing:
-    ties = better_low(trial["values"][1:], further) if further else ()
-    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"], ties)
+    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"], _ties(trial, further))
 
 
-def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
+def _ties(trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> tuple[float | None, ...]:
+    return better_low(trial["values"][1:], further) if further else ()
+
+
+def _row(rank: int, study: str, trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> RankedTrial:
     runs = trial.get("runs") or []
     return RankedTrial(
         rank=rank,
@@ -299,6 +316,7 @@ def _row(rank: int, study: str, trial: Mapping[str, Any]) -> RankedTrial:
         first_run=runs[0]["metrics"] if runs else None,
         rows=runs[0].get("rows") if runs else trial.get("rows"),
         values=tuple(run.get("value") for run in runs),
+        ties=_ties(trial, further),
         params=trial["params"],
     )
 

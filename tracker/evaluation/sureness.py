@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.config import Config, load_config
 from tracker.errors import TrackerError
+from tracker.evaluation.fronts import front_lines
 from tracker.evaluation.prefer import preferred_lines, preferred_words
 from tracker.evaluation.ranking import Ranking, ranking_json
 from tracker.ordering import has_place
@@ -58,6 +59,7 @@ class Sureness:
     scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     refit: Mapping[str, Any] | None = None
     preferred: Mapping[str, Any] | None = None
+    fronts: Sequence[str] = ()  # in words
 
     @classmethod
     def of(cls, ranking: Mapping[str, Any], defaults: Defaults | None) -> Sureness:
@@ -67,7 +69,7 @@ class Sureness:
         ties = None if alike is None else frozenset((row["study"], row["trial"]) for row in alike["trials"])
         interval = None if alike is None else (alike["interval"][0], alike["interval"][1])
         told = ranking.get("confirmation"), ranking.get("scored_on", {}), ranking.get("refit"), ranking.get("preferred")
-        return cls(ranking["objective"]["metric"], rows, interval, ties, own, *told)
+        return cls(ranking["objective"]["metric"], rows, interval, ties, own, *told, front_lines(ranking))
 
     def lines(self) -> list[str]:
         """The lead, the ties, the defaults, a line each; more where the choice was confirmed."""
@@ -80,6 +82,7 @@ class Sureness:
             lines.append(f"          {self._defaults()}")
         if other := self.other_rows():
             lines.append(f"          {other}")
+        lines += self.fronts
         if self.preferred is not None:
             lines += preferred_lines(self.preferred, self.metric)
         if (told := self.confirmation) is not None:

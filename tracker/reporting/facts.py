@@ -17,6 +17,7 @@ from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import is_of_another, was_scored
+from tracker.evaluation.prefer import preferred_criterion
 from tracker.evaluation.reports import named_params, read_study_report
 from tracker.fields import retune
 from tracker.hyperparameters import with_unsaid
@@ -140,7 +141,7 @@ class Facts:
             )
         if preferred is None:
             return best
-        return f"the fewest {preferred['least']} of those that these rows cannot tell from the one with {best}"
+        return preferred_criterion(preferred, self.metric, best)
 
     @property
     def ties(self) -> Sequence[str] | None:

@@ -10,6 +10,7 @@ from typing import Any
 from tracker.config import Config
 from tracker.evaluation.baselines_report import versus
 from tracker.evaluation.final import SEEDS, seeds_line
+from tracker.evaluation.fronts import front_lines
 from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
 from tracker.hyperparameters import FAMILIES
@@ -103,6 +104,7 @@ def certainty(facts: Facts) -> list[str]:
         told.append(f"The fixed hyperparameters as they are ({default.name}) score {score(default.value)}.{tie}")
     simple = None if facts.baselines is None else versus(facts.baselines, Sureness.of(facts.ranking, None))
     told += [f"Beside simple models: {simple}."] if simple else []
+    told += [f"{line[0].upper()}{' '.join(line.split())[1:]}." for line in front_lines(facts.ranking)]
     if preferred := facts.ranking.get("preferred"):
         words = " ".join(line.strip() for line in preferred_lines(preferred, facts.metric))
         told.append(f"{words[0].upper()}{words[1:]}.")
