@@ -1,7 +1,9 @@
 """The same trials here, in two processes, on Ray, and as plain Ray tasks: python -m benchmarks.ray_cluster [--trials 256]
 
 Workers are started and have loaded torch before anything is timed; each round takes all in turn, so that a machine that is
-busy with other things is busy with them for all. Plain tasks train one trial each and record nothing.
+busy with other things is busy with them for all. Plain tasks train one trial each and record nothing. Ray Tune, which takes
+seconds to start a trial and is timed once, by itself, with fewer trials, draws which of the same trials it trains with
+OptunaSearch.
 
 `--digests` runs a study of each sampler, one with a pruner among them, in each of these ways, and compares their digests.
 """
@@ -69,6 +71,41 @@ def plainly(ray: Any, project: SmallProject) -> Way:
     return run
 
 
+def ray_tune(ray: Any, project: SmallProject, specs: Sequence[TrialSpec], folder: Path) -> float:
+    """Seconds of Ray Tune with OptunaSearch for so many trials, two at a time; its actors are used again."""
+    import optuna
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    rows = ray.put(arrays_of(project.data))
+
+    def trainable(config: dict[str, int]) -> None:
+        import torch
+
+        from tracker.families.family import train
+
+        torch.set_num_threads(1)
+        tune.report({"val_loss": train(specs[config["which"]], ray.get(rows)).outcome.metrics["val_loss"]})
+
+    names = list(range(len(specs)))
+    search = OptunaSearch(
+        {"which": optuna.distributions.CategoricalDistribution(names)},
+        metric="val_loss",
+        mode="min",
+        sampler=optuna.samplers.RandomSampler(seed=1),
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            search_alg=search, num_samples=len(specs), max_concurrent_trials=2, reuse_actors=True
+        ),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+    )
+    started = time.monotonic()
+    assert len(specs) == tuner.fit().num_terminated
+    return time.monotonic() - started
+
+
 def timed(ways: dict[str, Way], specs: Sequence[TrialSpec], rounds: int) -> dict[str, list[float]]:
     """Seconds of each way, round by round."""
     took: dict[str, list[float]] = {name: [] for name in ways}
@@ -119,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tune-trials", type=int, default=24, help="trials of Ray Tune")
     parser.add_argument("--digests", action="store_true")
     wanted = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -143,7 +181,9 @@ def main() -> None:
             print(f"{name:16} {wanted.trials / statistics.median(times):8.1f} trials/s, {ratio:6.2f} times 2 processes")
         print(f"a call of an actor: {1000 * call_s(ray):.2f} ms")
         for executor in executors.values():
-            executor.close()
+            executor.close()  # their actors hold the CPUs
+        took_s = ray_tune(ray, project, specs[: wanted.tune_trials], Path(place) / "tune")
+        print(f"Ray Tune with OptunaSearch: {wanted.tune_trials} trials, {wanted.tune_trials / took_s:.2f} trials/s")
     ray.shutdown()
     print(f"load {os.getloadavg()[0]:.1f}")
 
