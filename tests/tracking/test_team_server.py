@@ -1,4 +1,4 @@
-"""A team's server: MLflow with PostgreSQL behind it, its artifact proxy in front of the files, and a password."""
+"""A team's server: MLflow with PostgreSQL behind it, its artifact proxy in front of a bucket, and a password."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.studies.project import SmallProject
 from tests.studies.test_runner import Forbidden
 from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import all_runs, artifact
-from tests.tracking.servers import MlflowServer, Postgres
+from tests.tracking.servers import Bucket, MlflowServer, Postgres
 from tests.tracking.studies import EXPERIMENT, begin, end_study, run_trials
 from tracker.store.store import Store
 from tracker.studies.pull import pull_studies
@@ -35,9 +35,17 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """MLflow before it, which asks who is there."""
-    made = MlflowServer(tmp_path_factory.mktemp("server"), postgres.uri, USER)
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """A bucket of this module's own."""
+    made = Bucket(tmp_path_factory.mktemp("s3"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def server(postgres: Postgres, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """MLflow before both, which asks who is there."""
+    made = MlflowServer(tmp_path_factory.mktemp("server"), postgres.uri, USER, bucket)
     made.start()
     yield made
     made.stop()
@@ -54,8 +62,10 @@ def project(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactor
     return project
 
 
-def test_a_study_is_there_once_and_comes_back(project: SmallProject, server: MlflowServer, tmp_path: Path) -> None:
-    """Six trials and their study, models through the proxy; a colleague's empty store is filled and trains nothing."""
+def test_a_study_is_there_once_and_comes_back(
+    project: SmallProject, server: MlflowServer, bucket: Bucket, tmp_path: Path
+) -> None:
+    """Six trials, their study, and models through the proxy in the bucket; a colleague's store is filled and trains nothing."""
     assert Delivered(8, 0) == sync(project.paths.store, server.uri, "tests")
     assert Delivered(0, 0) == sync(project.paths.store, server.uri, "tests")
     runs = all_runs(server.uri, "tests")
@@ -63,6 +73,7 @@ def test_a_study_is_there_once_and_comes_back(project: SmallProject, server: Mlf
     assert {"FINISHED"} == {run.info.status for run in runs}
     assert all(run.info.artifact_uri.startswith("mlflow-artifacts:") for run in runs)
     assert artifact(server.uri, runs[1], "model/MLmodel", tmp_path / "down").is_file()
+    assert 7 == sum(name.endswith("/MLmodel") for name in bucket.names())  # the best is also the study's
     colleague = project.copy(tmp_path / "colleague")
     for folder in (colleague.paths.store, colleague.paths.models, colleague.paths.study_reports):
         shutil.rmtree(folder)
