@@ -78,6 +78,15 @@ def test_frozen_layers_stay_and_the_head_has_a_rate_of_its_own(
             assert torch.equal(ours[name], parent[name]), name
 
 
+def test_a_head_that_is_one_module_is_one_layer() -> None:
+    """In a network of the user's own `head` may be a single module: its weight is left out of a bare file as its bias is."""
+    own = torch.nn.ModuleDict({"conv1": torch.nn.Conv1d(2, 3, 1), "head": torch.nn.Linear(3, 2)}).state_dict()
+    assert ["conv1", "head"] == layers_of([*own])
+    theirs = {name: tensor + 1 for name, tensor in own.items() if name.startswith("conv1")}
+    found = adopt(own, theirs, "head", False)
+    assert all(torch.equal(found[name], theirs.get(name, tensor)) for name, tensor in own.items())
+
+
 def test_a_pause_changes_nothing(tmp_path: Path) -> None:
     """Paused and gone on with elsewhere, a run with frozen layers and a parent comes to the same outcome."""
     data = replace(arrays(), parents=tmp_path)

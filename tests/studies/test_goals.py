@@ -259,4 +259,6 @@ def test_what_counts_no_parameters_has_no_costs() -> None:
         make_config(model={"family": "function", "entry": "loop:fit"}, hyperparameters={}, search_space={"x": [1, 2]},
                     studies={"a": {"sampler": "random", "trials": 2, "constraints": ["parameters <= 3"]}})  # fmt: skip
     with pytest.raises(ConfigError, match="a has several objectives, so its best trials are a front"):
-        make_config(studies={"a": {**RANDOM, **GOALS}}, refinements={"b": {"refine": "a", "sampler": "tpe", "trials": 2}})
+        make_config(
+            studies={"a": {**RANDOM, **GOALS}}, refinements={"b": {"refine": "a", "sampler": "tpe", "trials": 2}}
+        )

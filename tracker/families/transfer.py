@@ -44,7 +44,7 @@ def layer_of(name: str) -> str:
     if found := RECURRENT.match(name):
         return f"recurrent.l{found[1]}"
     parts = name.split(".")
-    return ".".join(parts[:2]) if parts[0] in {"blocks", "head"} else NORM.sub("hidden_", parts[0])
+    return ".".join(parts[:2]) if parts[0] in {"blocks", "head"} and len(parts) > 2 else NORM.sub("hidden_", parts[0])
 
 
 def layers_of(names: Sequence[str]) -> list[str]:
