@@ -105,7 +105,7 @@ class Data(Part):
     day_first: bool | None = None
     keep_constants: bool = False
     unlabelled: Literal["error", "drop"] = "error"
-    shape: Annotated[tuple[int, ...] | None, PlainValidator(_shape)] = None
+    shape: Annotated[tuple[int, ...] | None, BeforeValidator(_shape)] = None
     sequences: Sequences | None = None
 
     @property
