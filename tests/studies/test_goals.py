@@ -17,15 +17,18 @@ from tracker.evaluation.compare import compare
 from tracker.evaluation.confirm import open_confirming
 from tracker.evaluation.ranking import Ranking, rank_trials
 from tracker.evaluation.sureness import sureness
-from tracker.goals import broken, constraint_from, constraint_text, excess, front_words
+from tracker.goals import broken, constraint_from, constraint_text, excess, front_words, number_text
 from tracker.ordering import dominates, on_front
 from tracker.records import StudySpec, Trial, record_from, record_json
 from tracker.reporting.facts import collect
+from tracker.reporting.front_charts import fronts
+from tracker.reporting.page import render_html
 from tracker.reporting.words import certainty, methods
 from tracker.store.store import Store
 from tracker.studies.result import StudyResult, summarise_study
 from tracker.terminal.leaderboard import leaderboard
 from tracker.terminal.show_study import describe_study, read_study_shown
+from tracker.tracking.figures import study_figures
 from tracker.tracking.notes import Ended, study_note
 from tracker.tracking.run_contents import finished_study, trial_run
 
@@ -140,6 +143,10 @@ def test_the_front_is_shown_where_the_study_is(project: SmallProject, result: St
     assert "parameters <= 500, val_f1 >= 0.5" == run.params["constraints"]
     assert [float(len(front))] == [point.value for point in run.points if point.name == "front"]
     assert "; ".join(broke[0].breaks) == trial.tags["tracker.breaks"]
+    with Store.open(project.paths.store) as store:
+        figures = study_figures(store, key)
+    rings = [figures[f"figures/{name}.svg"].decode().count("<circle") for name in ("pareto_front", "pareto_front_2")]
+    assert [len(result.trials) - len(broke) + 2] * 2 == rings  # two are of the legend
     note = study_note(Ended(result.spec, summarise_study(result), {}), [])
     assert f"its front has {len(front)} trials" in note
     assert "`parameters <= 500`, `val_f1 >= 0.5`. A trial that breaks one is never best" in note
@@ -184,6 +191,12 @@ def test_the_rule_takes_one_of_the_front(
         near_it = "the best parameters of those that are within 0.1 of the best val_f1"
         assert near_it in methods(facts)
         assert any("Front: cheap: " in line for line in certainty(facts))
+        [shown] = fronts(facts)
+        assert [[f"cheap/{trial.number}", *map(number_text, trial.values)] for trial in result.front] == shown["body"]
+        assert 2 == len(shown["charts"])
+        page = render_html(facts)
+        assert all(chart in page for chart in shown["charts"])
+        assert all(f"{one.number} (" in shown["charts"][0] for one in result.front)
         assert f"the best by parameters of {len(near)} that are within 0.1 of the best val_f1" in "\n".join(lines)
 
 

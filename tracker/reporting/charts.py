@@ -181,7 +181,7 @@ def svg_of(figure: Figure, about: str) -> str:
 
 def _scatter(axes: Axes, x: Sequence[float], y: Sequence[float], series: int, everything: Sequence[float]) -> None:
     """Points of a series; what lies far from most of `everything` is an open triangle at the edge, and flattens nothing."""
-    low, high = _most_of(everything)
+    low, high = most_of(everything)
     colour, marker = SERIES[series % 8], MARKERS[series % 8]
     inside = [(a, b) for a, b in zip(x, y, strict=True) if low <= b <= high]
     axes.scatter(*_columns(inside), s=12, color=colour, marker=marker, alpha=0.55, linewidths=0)
@@ -225,7 +225,7 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
     return [a for a, _ in points], [b for _, b in points]
 
 
-def _most_of(values: Sequence[float]) -> tuple[float, float]:
+def most_of(values: Sequence[float]) -> tuple[float, float]:
     """The ends of an axis: of the values within three times the middle half of them (Tukey 1977, outer fences)."""
     ordered = sorted(values)
     lower, upper = ordered[len(ordered) // 4], ordered[(3 * len(ordered) - 1) // 4]

@@ -18,6 +18,7 @@ from tracker.reporting.charts import (
     parallel_coordinates,
 )
 from tracker.reporting.facts import CURVES_SHOWN, Facts, Row, collect, group_by
+from tracker.reporting.front_charts import fronts
 from tracker.reporting.plots import write_plots
 from tracker.reporting.sure_charts import calibration, glance, precision_recall, roc, tuning_curves
 from tracker.reporting.sure_words import baselines, chosen_on, classes, curves_of, marks, optimism_words
@@ -58,7 +59,12 @@ def write_page(paths: Paths, config: Config) -> list[Path]:
 def render_html(facts: Facts) -> str:
     """One page that needs nothing from anywhere: styles, script and charts are in it."""
     return _render(
-        "page.html.jinja", facts, charts=_charts(facts), factors=list(_factors(facts)), trials=_trials(facts)
+        "page.html.jinja",
+        facts,
+        charts=_charts(facts),
+        fronts=fronts(facts),
+        factors=list(_factors(facts)),
+        trials=_trials(facts),
     )
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracker.ordering import better_low, on_front
+from tracker.ordering import on_front
 from tracker.records import StudySpec, Trial
+from tracker.search.front import lows_of
 from tracker.shown import counted
 
 
@@ -31,7 +32,7 @@ class Stopping:
         if len(trials) != self._size:
             return None
         before = set(self._front)
-        rows = [*self._front, *(self._row(trial) for trial in trials if trial.ranked is not None)]
+        rows = [*self._front, *(lows_of(trial, self._objectives) for trial in trials if trial.ranked is not None)]
         self._front = sorted({rows[place] for place in on_front(rows)})
         self._since = 0 if set(self._front) - before else self._since + 1
         self._epochs += sum(outcome.epochs for trial in trials for outcome in trial.outcomes)
@@ -40,10 +41,6 @@ class Stopping:
         if self._plateau is not None and self._since >= self._plateau:
             return f"{counted(self._since, 'generation')} brought no better value"
         return None
-
-    def _row(self, trial: Trial) -> tuple[float, ...]:
-        """Its values, the lower the better."""
-        return tuple(value for value in better_low(trial.values, self._objectives) if value is not None)
 
 
 def stopped(spec: StudySpec, trials: Sequence[Trial]) -> tuple[int, str] | None:

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from tracker.canonical import digest
-from tracker.ordering import best_first, better_low, on_front
+from tracker.ordering import best_first
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, record_json, standing_of
+from tracker.search.front import front_of
 from tracker.search.stopping import stopped
 
 
@@ -42,19 +43,6 @@ class StudyResult:
 def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
     """The best of trials that have a value; None where there is none."""
     return next(iter(best_first(trials, standing_of, direction)), None)
-
-
-def front_of(spec: StudySpec, trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The Pareto front of trials that have every value and break no constraint; empty for a study of one objective."""
-    if not spec.further:
-        return ()
-    ranked = [trial for trial in trials if trial.ranked is not None]
-    return tuple(ranked[place] for place in on_front([costs_of(spec, trial) for trial in ranked]))
-
-
-def costs_of(spec: StudySpec, trial: Trial) -> tuple[float, ...]:
-    """The values of a trial, the lower the better; only of one that has them all."""
-    return tuple(value for value in better_low(trial.values, spec.objectives) if value is not None)
 
 
 def study_result(

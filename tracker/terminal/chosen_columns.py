@@ -25,7 +25,7 @@ def asked_columns(rows: Sequence[Mapping[str, Any]], wanted: str) -> list[str]:
 
 
 def usual_columns(rows: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The columns of a table with their headings: the objective once, under its name, then what is searched, then metrics.
+    """The columns of a table with their headings: objectives once, under their names, then what is searched, then metrics.
 
     A state is told where not all trials are complete; hyperparameters that all have alike and metrics that are the objective
     are left out.
@@ -37,9 +37,11 @@ def usual_columns(rows: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[s
     metrics = {name for report in reports for trial in report["trials"] for name in trial["metrics"]}
     alike = {name for name in params if len({repr(row.get(name)) for row in rows}) == 1 and len(rows) > 1}
     dull = {"state"} if all(row["state"] == "complete" for row in rows) else set()
+    goals = [goal["metric"] for report in reports for goal in report.get("further", ())]
     first = [name for name in there if name not in params | metrics | dull and name != "reason"]
+    first += [name for name in dict.fromkeys(goals) if name in there]
     searched = [name for name in there if name in params - alike]
-    others = [name for name in there if name in metrics - {objective} - params]
+    others = [name for name in there if name in metrics - {objective, *goals} - params]
     reasons = [name for name in there if name == "reason"]
     return {name: objective if name == "value" else name for name in [*first, *searched, *reasons, *others]}
 

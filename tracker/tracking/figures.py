@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tracker.records import Trial, TrialOutcome
+from tracker.goals import goals_text
+from tracker.records import StudySpec, Trial, TrialOutcome
+from tracker.search.front import front_of
 from tracker.store.store import Store
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 70, 20, 50, 60
@@ -15,7 +17,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 DASHES = ("", "8 5", "2 3", "10 3 2 3")
 CELL = 110
 MOST_CLASSES = 12  # more cells than one can read
-Points = Sequence[tuple[float, float]]
+Spot = tuple[float, float]
+Points = Sequence[Spot]
 
 
 def run_figures(name: str, outcome: TrialOutcome, labels: Sequence[str] = ()) -> dict[str, bytes]:
@@ -49,8 +52,28 @@ def study_figures(store: Store, study_key: str) -> dict[str, bytes]:
     outcomes = store.outcomes([key for proposal in proposals for key in proposal.keys])
     whole = [one for one in proposals if all(key in outcomes for key in one.keys)]
     trials = [Trial.of(spec, one, [outcomes[key] for key in one.keys]) for one in whole]
+    told = pareto_figures(spec, trials)
     values = [(trial.number, trial.value) for trial in trials if trial.value is not None and math.isfinite(trial.value)]
-    return history_figure(spec.name, spec.objective["metric"], spec.objective["direction"], values)
+    return told | history_figure(spec.name, spec.objective["metric"], spec.objective["direction"], values)
+
+
+def pareto_figures(spec: StudySpec, trials: Sequence[Trial]) -> dict[str, bytes]:
+    """Of several objectives the first by each further one: every ranked trial, and the front."""
+    front, found = set(map(id, front_of(spec, trials))), {}
+    ranked = [trial for trial in trials if trial.ranked is not None]
+    for place, goal in enumerate(spec.further if front else (), start=1):
+        groups = {
+            name: [_pair(trial, place) for trial in ranked if (id(trial) in front) == is_front]
+            for name, is_front in (("other trials", False), ("front", True))
+        }
+        title = f"{spec.name}: front of {len(front)} trials; {goals_text(spec.objectives)}"
+        name = "pareto_front" if place == 1 else f"pareto_front_{place}"
+        found[f"figures/{name}.svg"] = points_figure(title, goal["metric"], spec.objective["metric"], groups)
+    return found
+
+
+def _pair(trial: Trial, place: int) -> tuple[float, float]:
+    return float(trial.values[place] or 0.0), float(trial.values[0] or 0.0)
 
 
 def test_figures(final: Mapping[str, Any]) -> dict[str, bytes]:
@@ -72,21 +95,39 @@ def matrix_file(title: str, labels: Sequence[str], counts: Sequence[Sequence[int
 
 def line_figure(title: str, x: str, y: str, lines: Mapping[str, Points]) -> bytes:
     """Lines with axes and a legend; the last of several lies on top."""
-    points = [point for line in lines.values() for point in line]
-    (x0, x1), (y0, y1) = (_span([point[place] for point in points]) for place in (0, 1))
-    inner = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-
-    def place(point: tuple[float, float]) -> str:
-        across, up = (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
-        return f"{LEFT + across * inner[0]:.1f},{HEIGHT - BOTTOM - up * inner[1]:.1f}"
-
-    parts = [*_axes((x0, x1), (y0, y1), x, y)]
+    parts, place = _frame(lines, x, y)
     for turn, (name, line) in enumerate(lines.items()):
         look = f'stroke="{COLORS[turn % 4]}" stroke-dasharray="{DASHES[turn % 4]}" stroke-width="2" fill="none"'
-        parts.append(f'<polyline points="{" ".join(map(place, line))}" {look}/>')
+        told = " ".join(f"{across:.1f},{up:.1f}" for across, up in map(place, line))
+        parts.append(f'<polyline points="{told}" {look}/>')
         at = LEFT + 150 * turn
         parts.append(f'<line x1="{at}" x2="{at + 30}" y1="38" y2="38" {look}/>{_text(at + 36, 42, name, "start")}')
     return _svg(WIDTH, HEIGHT, title, parts)
+
+
+def points_figure(title: str, x: str, y: str, groups: Mapping[str, Points]) -> bytes:
+    """Points with axes and a legend: rings, and the last group as larger filled ones on top."""
+    parts, place = _frame(groups, x, y)
+    for turn, (name, points) in enumerate(groups.items()):
+        last, colour = turn == len(groups) - 1, COLORS[1 - turn % 2]
+        look = f'r="{6 if last else 4}" stroke="{colour}" fill="{colour if last else "none"}"'
+        parts += [f'<circle cx="{across:.1f}" cy="{up:.1f}" {look}/>' for across, up in map(place, points)]
+        at = LEFT + 150 * turn
+        parts.append(f'<circle cx="{at + 8}" cy="38" {look}/>{_text(at + 20, 42, name, "start")}')
+    return _svg(WIDTH, HEIGHT, title, parts)
+
+
+def _frame(groups: Mapping[str, Points], x: str, y: str) -> tuple[list[str], Callable[[tuple[float, float]], Spot]]:
+    """The axes that hold all points, and what places a point between them."""
+    points = [point for group in groups.values() for point in group]
+    (x0, x1), (y0, y1) = (_span([point[place] for point in points]) for place in (0, 1))
+    inner = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+
+    def place(point: tuple[float, float]) -> Spot:
+        across, up = (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
+        return LEFT + across * inner[0], HEIGHT - BOTTOM - up * inner[1]
+
+    return [*_axes((x0, x1), (y0, y1), x, y)], place
 
 
 def matrix_figure(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> bytes:
