@@ -44,9 +44,8 @@ def rows_of(family: str) -> Arrays:
 def config(family: str, training: dict[str, Any], own: dict[str, Any] | None = None) -> Config:
     study = {"sampler": "manual", "configurations": [{}], **({"training": own} if own else {})}
     model = {"model": {"family": family}, "training": training, "studies": {"one": study}}
-    return parse_config(
-        {"seed": 1, "data": {"source": "sklearn:breast_cancer", "target": "target"}, **model}, "params.yaml"
-    )
+    data = {"source": "table.csv", "target": "kind", "id": "who"}  # of the small project
+    return parse_config({"seed": 7, "data": data, **model}, "params.yaml")
 
 
 @pytest.fixture
