@@ -112,6 +112,10 @@ WRONG: list[tuple[Callable[[Path], object], str]] = [
         r"9.npy: holds float64 of the shape \(3,\); expected",
     ),
     (lambda folder: np.save(folder / "dog" / "9.npy", np.zeros((0, 4))), "9.npy: has 0 numbers"),
+    (
+        lambda folder: np.save(folder / "loose.npy", np.zeros((5, 4))),
+        "images/loose.npy: lies beside the folders of classes; put it into one of them, or take it away",
+    ),
 ]
 
 

@@ -155,7 +155,7 @@ def test_missing_labels_name_their_rows(place: Place, table: pd.DataFrame) -> No
 def test_labels_that_are_no_values(place: Place, table: pd.DataFrame, label: str) -> None:
     """NaN and infinite labels are refused."""
     table.loc[9, "churn"] = label
-    one(place, table, "row 10", "NaN or infinite labels")
+    one(place, table, "row 10", "NaN or infinite labels (", "or rename the class")
 
 
 def test_gap_word_among_number_labels(place: Place, table: pd.DataFrame) -> None:

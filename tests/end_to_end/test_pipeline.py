@@ -109,6 +109,7 @@ def test_dvc_shows_metrics_plots_and_params(ran: Project) -> None:
     """metrics show, plots show and params diff say something useful."""
     metrics = json.loads(ran.run("dvc", "metrics", "show", "--json"))
     assert "f1" in json.dumps(metrics)
+    assert max(map(len, ran.run("dvc", "metrics", "show").splitlines())) <= 100
     assert "index.html" in ran.run("dvc", "plots", "show", "-o", "plots")
     page = (ran.folder / "plots/index.html").read_text()
     assert "Best value so far, by study" in page

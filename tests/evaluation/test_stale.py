@@ -42,15 +42,15 @@ def test_a_stale_report_begins_with_what_is_not_scored(project):
 
 
 def test_the_file_of_metrics_is_short(project):
-    """Each study's best value, the test F1 with its interval, whether it is stale: no digest, no reason."""
+    """The choice's value, the test F1 with its interval, whether it is stale: no digest, no reason, no entry per study."""
     final = project.compare().test()
     metrics = json.loads((project.paths.reports / "metrics.json").read_bytes())
     low, high = final.interval("f1")
-    best = project.compare().rows[0].value
-    assert metrics == {"best": {"tpe": best}, "test": {"f1": final.f1, "low": low, "high": high}, "stale": False}
+    found = project.compare().chosen.value
+    assert metrics == {"validation": found, "test_f1": final.f1, "low": low, "high": high, "stale": False}
     project.tune("tpe", "better")
     ranking = project.compare()  # ranks alone
-    assert {"tpe": ranking.rows[0].value} == json.loads((project.paths.reports / "metrics.json").read_bytes())["best"]
+    assert ranking.chosen.value == json.loads((project.paths.reports / "metrics.json").read_bytes())["validation"]
     ranking.test(or_stale=True)
     assert json.loads((project.paths.reports / "metrics.json").read_bytes())["stale"] is True
     (project.paths.reports / "final.json").write_text("{")

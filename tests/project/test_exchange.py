@@ -149,3 +149,17 @@ def test_the_commands(ran: SmallProject, tmp_path: Path, monkeypatch: pytest.Mon
     done = CliRunner().invoke(app, ["import", "optuna", target, "--limit", "2"])
     assert 0 == done.exit_code, done.output
     assert 2 == len(read_yaml(done.stdout.encode(), "printed")["enqueue"])
+    meant = CliRunner().invoke(app, ["import", "mlflow", target]).exception
+    assert (
+        "expected optuna, found 'mlflow'; what MLflow has of this project's studies comes with `tracker pull`"
+        in str(meant)
+    )
+
+
+def test_a_place_that_holds_no_file_is_said(ran: SmallProject, tmp_path: Path) -> None:
+    """A folder, and a file in a folder that is not there, before the database has words for it; nothing is made."""
+    with pytest.raises(InputError, match=r"is a folder; name a file, such as .*optuna\.db"):
+        list(export_optuna(ran.config, ran.paths, str(tmp_path), ()))
+    with pytest.raises(InputError, match=r"optuna\.db: there is no folder .*none; make it first"):
+        list(export_optuna(ran.config, ran.paths, str(tmp_path / "none" / "optuna.db"), ()))
+    assert [] == list(tmp_path.iterdir())

@@ -165,10 +165,24 @@ def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None
         assert "It was not scored on the test rows. Last scored was tpe/5: F1" in text
         assert "which is no longer the chosen trial" in text
         assert "Last scored was tpe/5" in render_markdown(collect(paths, config))
-        final.write_text(json.dumps(json.loads(content) | {"key": "0" * 64}))  # ranked again since, and not scored
+        other = json.loads(content) | {"key": "0" * 64}
+        final.write_text(json.dumps(other))  # the same candidate, scored in another environment
+        assert "Last scored was" not in render_markdown(collect(paths, config))
+        final.write_text(json.dumps(other | {"candidate": "0" * 64}))  # ranked again since, and not scored
         assert "It was not scored on the test rows. Last scored was" in render_markdown(collect(paths, config))
     finally:
         final.write_bytes(content)
+
+
+def test_metrics_that_were_asked_for_are_in_the_table(paths: Paths, config: Config) -> None:
+    """Those of the table of metrics and those of the user's own have a column each, where a trial has them."""
+    facts = collect(paths, config)
+    rows = [replace(row, metrics={**row.metrics, "val_gain": 41.5, "val_roc_auc": 0.625}) for row in facts.rows]
+    asks = config.with_("training.metrics", ["costs:gain", "roc_auc"])
+    assert "val_gain" not in Page(render_html(replace(facts, rows=rows))).text
+    text = Page(render_html(replace(facts, rows=rows, config=asks))).text
+    assert "val_loss val_accuracy val_f1 val_roc_auc val_gain epochs" in text
+    assert "0.625 41.5" in text
 
 
 def test_scores_of_further_seeds_stand_beside_the_one(paths: Paths, config: Config) -> None:

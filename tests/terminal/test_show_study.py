@@ -104,4 +104,11 @@ def test_a_study_that_is_not_there_or_short(ran: tuple[SmallProject, StudyResult
     lines = list(describe_study(found))
     assert "forbidden optimizer sgd or adam with learning_rate above 0.1 and below 1" in lines
     assert "importances need ten trials with different values" in lines
+    assert not [line for line in lines if line.startswith(("cut off", "parent"))]
+    found["parent"] = {"weights": "ab" * 32, "head": "new"}
+    assert "parent    weights abababababab, new head (model.transfer)" in describe_study(found)
+    report = project.paths.study_reports / "random.json"
+    report.write_text(json.dumps({**json.loads(report.read_text()), "cut_off": "timeout of 60 s"}))
+    cut = describe_study(read_study_shown(project.paths, "random"))
+    assert "cut off   by its timeout of 60 s; `tracker tune random` goes on" in cut
     assert ["searched", "values"] == lines[1].split()

@@ -20,6 +20,7 @@ from tracker.tracking.memory_recorder import MemoryRecorder
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.tracking.recorder import Found
 from tracker.tracking.run_contents import Dataset, Point
+from tracker.tracking.unload import find_loaded, unload
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 
@@ -66,6 +67,28 @@ def test_the_best_trial_has_an_entry_that_opens_and_predicts_as_recorded(tmp_pat
             assert delivery.deliver(None).problem is None
     assert ["tpe-3"] == [model.name for model in models(uri)]
     assert {"tpe/1", "tpe/3"} == {run.info.run_name for run in all_runs(uri) if LOGGED_TAG in run.data.tags}
+
+
+def test_an_entry_goes_with_its_model(tmp_path: Path, uri: str) -> None:
+    """`tracker clean` takes entry and files away with the run's model, and a later delivery makes none again."""
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        store.finish_study(key, {"number": 1, "value": 0.12, "trials": 2})
+        recorder = MlflowRecorder(uri, EXPERIMENT)
+        with Delivery(store, recorder, "all") as delivery:
+            assert delivery.deliver(None).problem is None
+        [folder] = [Path(model.artifact_location.removeprefix("file://")) for model in models(uri)]
+        assert (folder / "MLmodel").is_file()
+        going = find_loaded(recorder, [key], set()).going
+        for _ in range(2):  # again, as after a kill
+            unload(store, recorder, going)
+        assert [] == models(uri)
+        assert not folder.exists()
+        store.finish_study(key, {"number": 1, "value": 0.12, "trials": 2})
+        with Delivery(store, recorder, "all") as delivery:
+            assert delivery.deliver(None).problem is None
+    assert [] == models(uri)
 
 
 def test_what_confirms_a_choice_has_no_entry(tmp_path: Path, uri: str) -> None:

@@ -282,6 +282,7 @@ class _Case:
 
     def _divided(self, data: str) -> Verdict:
         from tracker.config import load_config
+        from tracker.datasets.made_with import without_settings
         from tracker.datasets.prepare import prepare
         from tracker.datasets.split import split
 
@@ -294,7 +295,7 @@ class _Case:
             return cannot("bundle", "data", str(error), "give the table that it was tuned on, as it was then")
         for folder in ("splits", "sealed"):
             name = f"data/{folder}/manifest.json"
-            if (paths.root / name).read_bytes() != self.files.get(name):
+            if without_settings((paths.root / name).read_bytes()) != without_settings(self.files.get(name, b"{}")):
                 return replace(
                     _differs("data", f"{data}: gives other {folder} than were trained and scored on"), remedy=None
                 )

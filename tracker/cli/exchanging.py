@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from tracker.cli.app import KEEPING, Quiet, app, find_paths, read_config
+from tracker.errors import InputError
 from tracker.loading import loading
 from tracker.terminal.lists import note, say
 
+OTHERS = {
+    "mlflow": "what MLflow has of this project's studies comes with `tracker pull`, and goes there with `tracker sync`",
+    "dvc": "DVC's outputs come with `dvc pull`",
+}  # what people try
 
-class Kind(StrEnum):
-    """Whose form it is."""
 
-    optuna = "optuna"
+def _require_optuna(kind: str) -> None:
+    """Raises InputError for another form than the one there is, with the command that was meant."""
+    if kind != "optuna":
+        raise InputError(f"expected optuna, found {kind!r}; {OTHERS.get(kind.lower(), 'there is no other form')}")
 
 
 @app.command(rich_help_panel=KEEPING)
 def export(
-    kind: Annotated[Kind, typer.Argument(metavar="optuna", help="Whose form.")],
+    kind: Annotated[str, typer.Argument(metavar="optuna", help="Whose form.")],
     target: Annotated[str, typer.Argument(metavar="FILE|URL", help="For example optuna.db; a second export adds.")],
     names: Annotated[list[str] | None, typer.Argument(metavar="[STUDY]...", help="All if left out.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Copy finished studies into an Optuna storage, for Optuna Dashboard and optuna.visualization."""
-    del kind
+    _require_optuna(kind)
     with loading():
         from tracker.project.exchange import export_optuna
 
@@ -36,7 +41,7 @@ def export(
 
 @app.command("import", rich_help_panel=KEEPING)
 def import_(
-    kind: Annotated[Kind, typer.Argument(metavar="optuna", help="Whose form.")],
+    kind: Annotated[str, typer.Argument(metavar="optuna", help="Whose form.")],
     source: Annotated[str, typer.Argument(metavar="FILE|URL", help="An Optuna storage, for example optuna.db.")],
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Of that storage; the only one.")] = None,
     wanted: Annotated[
@@ -48,7 +53,7 @@ def import_(
     limit: Annotated[int, typer.Option(min=1, help="How many, the best first.")] = 10,
 ) -> None:
     """Print what an Optuna study tried as YAML for studies.NAME.enqueue; its scores are not believed."""
-    del kind
+    _require_optuna(kind)
     with loading():
         from tracker.project.exchange import import_optuna
 

@@ -167,9 +167,11 @@ def _label_faults(labels: pd.Series[Any], data: Data) -> Iterator[str]:
     if labels.isna().any():
         yield f"{place}, {rows_of(labels.isna())}: no label; fill in or remove, or say data.unlabelled: drop"
     present = labels.dropna()
-    bad = labels.isin([label for label in present.unique() if label.strip().lower() in _NOT_A_LABEL])
+    words = sorted(label for label in present.unique() if label.strip().lower() in _NOT_A_LABEL)
+    bad = labels.isin(words)
     if bad.any():
-        yield f"{place}, {rows_of(bad)}: NaN or infinite labels; fill in or remove"
+        called = ", ".join(map(repr, words))
+        yield f"{place}, {rows_of(bad)}: NaN or infinite labels ({called}); fill in or remove, or rename the class"
     distinct = sorted(present[~bad.loc[present.index]].unique())
     words = [label for label in distinct if is_gap_word(label)]
     if words and len(words) < len(distinct) and all(is_number(label) for label in distinct if label not in words):

@@ -64,6 +64,12 @@ def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
         entry.name for entry in folder.iterdir() if entry.is_symlink() and not entry.name.startswith(".")
     ):
         raise DataError(f"{name}/{links[0]}: is a link; links are not followed; put what it points to in its place")
+    if loose := sorted(
+        entry.name for entry in folder.iterdir() if entry.suffix.lower() in {*IMAGES, ARRAY} and entry.is_file()
+    ):
+        raise DataError(
+            f"{name}/{loose[0]}: lies beside the folders of classes; put it into one of them, or take it away"
+        )
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         raise DataError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker.canonical import digest_file
+from tracker.canonical import digest_file, parse_canonical
 from tracker.config import Config, Data, Split
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import TrainingData, load_training_data
@@ -30,6 +30,12 @@ def split_settings(split: Split, seed: int | None) -> dict[str, Any]:
     """The entries of `split` that are not the usual ones, and the seed where rows are drawn by one."""
     drawn = {} if seed is None else {"seed": seed}
     return {"split": split.model_dump(mode="json", exclude_defaults=True), **drawn}
+
+
+def without_settings(content: bytes) -> dict[str, Any]:
+    """What a manifest says of rows, whatever they were made with: another path of the table gives the same rows."""
+    told: dict[str, Any] = dict(parse_canonical(content))
+    return {name: value for name, value in told.items() if name not in {MADE_WITH, "digest"}}
 
 
 def changed_settings(config: Config, paths: Paths) -> list[tuple[str, Any, Any]]:

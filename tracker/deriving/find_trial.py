@@ -19,7 +19,7 @@ from tracker.records import Timing, TrialOutcome, TrialSpec
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
-from tracker.studies.adopt import read_study
+from tracker.studies.adopt import read_study, recorded_runs
 from tracker.studies.result import StudyResult
 from tracker.tracking.run_contents import stored_from
 
@@ -124,11 +124,9 @@ def recorded_key(paths: Paths, key: str, name: str) -> Recorded:
         outcome = store.outcomes([key]).get(key) if store else None
         if store and outcome is not None:
             return Recorded(name, store.spec(key), outcome, store.provenance(key))
-    for path in sorted([*paths.models.glob("*/trials.jsonl"), *paths.confirmed.glob("*/trials.jsonl")]):
-        for trial in read_study(path).trials:
-            for spec, outcome in zip(trial.proposal.runs, trial.outcomes, strict=True):
-                if spec.key == key:
-                    return Recorded(name, spec, outcome, {}, trial.proposal.searched)
+    for trial, spec, outcome in recorded_runs(paths):
+        if spec.key == key:
+            return Recorded(name, spec, outcome, {}, trial.proposal.searched)
     raise NotFoundError(
         f"trial {key[:12]} ({name}) is neither in {paths.store} nor in {paths.models}; {_bring_back(paths)}"
     )

@@ -263,5 +263,7 @@ def _other_metrics(paths: Paths) -> Iterator[str]:
         leaf = first_difference(there, parse_canonical(canonical_json(metrics_json(final, ranking))))
     except (TrackerError, KeyError, TypeError):
         return  # of the others each has a verdict of its own
+    if "best" in there:
+        return  # as an earlier release wrote it, with an entry per study; `tracker compare` writes it again
     if leaf:
         yield f"metrics.json: {leaf[0]} is {leaf[1]} there, {leaf[2]} in final.json and ranking.json"

@@ -12,6 +12,7 @@ from tracker.errors import StoreCorrupt
 from tracker.evaluation.files import ENTRIES, write_durably, write_report
 from tracker.fields import RESULT as SHAPES
 from tracker.metrics import is_asked, tested
+from tracker.paths import Paths
 from tracker.shapes import entries
 from tracker.shown import csv_cell
 
@@ -216,9 +217,22 @@ def chosen_run(ranking: Mapping[str, Any]) -> dict[str, Any]:
     return {**ranking["chosen"], **served, **refit}
 
 
-def is_of_another(final: Mapping[str, Any], ranking: Mapping[str, Any]) -> bool:
-    """Whether `final.json` tells of another run than the one that is chosen now, said by itself or not yet."""
-    return bool(final["stale"]) or final["key"] != chosen_run(ranking)["key"]
+def is_of_another(final: Mapping[str, Any], ranking: Mapping[str, Any], paths: Paths) -> bool:
+    """Whether `final.json` tells of another run than the one that is chosen now, said by itself or not yet.
+
+    The same configuration and seed is the same run in whatever environment: of that the keys alone differ.
+    """
+    if final["stale"] or final["key"] == chosen_run(ranking)["key"]:
+        return bool(final["stale"])
+    return chosen_candidate(ranking, paths) != str(name_candidate(final)["candidate"])
+
+
+def chosen_candidate(ranking: Mapping[str, Any], paths: Paths) -> str | None:
+    """The candidate (configuration and seed) of the run that `chosen_run` names; None where its record is not here."""
+    from tracker.studies.adopt import recorded_runs
+
+    key = chosen_run(ranking)["key"]
+    return next((spec.candidate for _, spec, _ in recorded_runs(paths) if spec.key == key), None)
 
 
 def summarize(final: Final) -> list[str]:

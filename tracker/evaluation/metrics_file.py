@@ -14,23 +14,20 @@ from tracker.evaluation.final import was_scored
 def metrics_json(final: Mapping[str, Any], ranking: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `reports/metrics.json`, from the contents of `final.json` and `ranking.json`.
 
-    `best` has each study's best value, `confirmed` the means over further seeds, `test` the scored trial's F1 with its
-    interval; `stale` says that the test scores are those of a trial that is no longer the chosen one. Where no look was spent
-    there are neither.
+    `validation` is the value of the chosen trial as it was found, `confirmed` its mean over further seeds, `defaults` that of
+    the defaults; `test_f1` is the F1 of the scored trial, between `low` and `high`; `stale` says that this is no longer the
+    chosen trial. Where nothing was confirmed, or no look was spent, those are left out. One short name each: wider than a
+    terminal nobody reads it, and the values of every study are in `ranking.json`.
     """
-    best: dict[str, float] = {}
-    for row in ranking["rows"]:
-        best.setdefault(row["study"], row["value"])
-    told: dict[str, Any] = {"best": dict(sorted(best.items()))}
+    told: dict[str, Any] = {"validation": ranking["chosen"]["value"]}
     if confirmed := ranking.get("confirmation"):
         measured = confirmed["measured"]
-        told["confirmed"] = {name: measured[name]["mean"] for name in ("choice", "defaults") if measured[name]}
-        told["confirmed"]["probability"] = measured["probability"]
+        both = {"confirmed": measured["choice"], "defaults": measured["defaults"]}
+        told |= {name: one["mean"] for name, one in both.items() if one}
     if not was_scored(final):
         return told
-    test = final["test"]
-    low, high = test["intervals"].get("f1") or (None, None)
-    return {**told, "test": {"f1": test["f1"], "low": low, "high": high}, "stale": final["stale"]}
+    low, high = final["test"]["intervals"].get("f1") or (None, None)
+    return {**told, "test_f1": final["test"]["f1"], "low": low, "high": high, "stale": final["stale"]}
 
 
 def write_metrics(reports: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.canonical import canonical_json
@@ -23,6 +24,8 @@ def export_optuna(config: Config, paths: Paths, target: str, names: Collection[s
     from tracker.search.export import to_optuna
 
     address = _address(target)
+    if address != target:
+        _require_place(Path(target))
     for name in names or config.studies:
         result = find_study(name, paths).result
         study = to_optuna(result.spec, result.trials, result.spec.objective["direction"], address)
@@ -79,6 +82,14 @@ def _pairs(renamed: Sequence[str]) -> dict[str, str]:
     if any(not theirs or not ours or set(ours) & set("=, ") for theirs, ours in pairs.items()):
         raise InputError(f"--rename: expected theirs=ours, for example lr=learning_rate; found {' '.join(renamed)}")
     return pairs
+
+
+def _require_place(path: Path) -> None:
+    """Raises InputError where no file can be written, which the database would say in words of its own."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file, such as {path / 'optuna.db'}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first, or name another file")
 
 
 def _address(target: str) -> str:

@@ -188,7 +188,7 @@ def collect(paths: Paths, config: Config) -> Facts:
     rows = [_row(name, trial, params) for name, report in studies.items() for trial in report["trials"]]
     records = {name: paths.models / name / "trials.jsonl" for name in names}
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
-    final, withheld = _final(paths.reports / "final.json", ranking)
+    final, withheld = _final(paths, ranking)
     splits, retunes, baselines = _splits(paths.splits), _retunes(paths.retunes), read_baselines(paths)
     return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines)
 
@@ -232,13 +232,14 @@ def _row(study: str, trial: Mapping[str, Any], names: Sequence[str]) -> Row:
     return Row(study=study, best_epoch=trial.get("best_epoch"), reason=trial.get("reason"), **named)
 
 
-def _final(path: Path, ranking: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+def _final(paths: Paths, ranking: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
     """The result, where one is told, and else why no look was spent; stale where the ranking chooses another run by now."""
+    path = paths.reports / "final.json"
     found = read_report(path, run_again(path, "compare")) if path.is_file() else None
     if found is None:
         return None, ""
     if was_scored(found):
-        return {**found, "stale": is_of_another(found, ranking)}, ""
+        return {**found, "stale": is_of_another(found, ranking, paths)}, ""
     return None, str(found["because"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
+from tracker.config.metrics import asked_metrics, own_metrics
 from tracker.evaluation.files import write_durably
 from tracker.paths import Paths
 from tracker.reporting.charts import (
@@ -171,7 +172,8 @@ def _trials(facts: Facts) -> dict[str, Any]:
     places = [*enumerate(ranked, start=1), *(("", row) for row in facts.rows if row.name not in listed)]
     names = list(dict.fromkeys(name for row in facts.rows for name in row.params))
     told = {name for row in facts.rows for name in row.metrics} - {facts.metric}
-    metrics = [name for name in SHOWN_METRICS if name in told]
+    wanted = [*SHOWN_METRICS, *(f"val_{name}" for name in (*asked_metrics(facts.config), *own_metrics(facts.config)))]
+    metrics = [name for name in dict.fromkeys(wanted) if name in told]
     body = [
         [
             *(place, row.name, row.state, _cell(row.value)),

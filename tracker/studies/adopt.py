@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.fields import check_foreign, model
-from tracker.records import Proposal, StudySpec, Timing, TrialOutcome, record_from, records_from, trained_runs
+from tracker.paths import Paths
+from tracker.records import (
+    Proposal,
+    StudySpec,
+    Timing,
+    Trial,
+    TrialOutcome,
+    TrialSpec,
+    record_from,
+    records_from,
+    trained_runs,
+)
 from tracker.remedies import fetch_again
 from tracker.store.store import Store
 from tracker.store.stored import Decision, Finished, outcome_slot
@@ -104,6 +115,13 @@ def read_training(path: Path) -> Mapping[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return training if isinstance(training, Mapping) else None
+
+
+def recorded_runs(paths: Paths) -> Iterator[tuple[Trial, TrialSpec, TrialOutcome]]:
+    """Every run that is recorded beside a model or beside what confirms. Raises StoreCorrupt as `read_study`."""
+    for path in sorted([*paths.models.glob("*/trials.jsonl"), *paths.confirmed.glob("*/trials.jsonl")]):
+        for trial in read_study(path).trials:
+            yield from ((trial, *run) for run in zip(trial.proposal.runs, trial.outcomes, strict=True))
 
 
 def read_study(path: Path) -> StudyResult:

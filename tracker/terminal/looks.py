@@ -10,8 +10,8 @@ from tracker.columns import align
 from tracker.config import Compare
 from tracker.errors import TrackerError
 from tracker.evaluation.compare import known_looks, present_rows, present_words
-from tracker.evaluation.final import chosen_run
-from tracker.evaluation.ledger import Ledger
+from tracker.evaluation.final import chosen_candidate, chosen_run
+from tracker.evaluation.ledger import Ledger, Look
 from tracker.evaluation.sureness import place
 from tracker.paths import Paths
 
@@ -49,16 +49,22 @@ def look_lines(paths: Paths, settings: Compare) -> Iterator[str]:
 def _next(chosen: Mapping[str, Any], ledger: Ledger, rows: frozenset[str], left: int) -> str:
     """What it would cost to score what is chosen now."""
     name = place(chosen)
-    if any(look.key == chosen["key"] and rows <= look.rows for look in ledger.looks.values()):
+    if any(is_same(look, chosen) and rows <= look.rows for look in ledger.looks.values()):
         return f"next: {name} is chosen and was scored on these rows; scoring it again costs nothing"
     if left > 0:
         return f"next: scoring {name}, which is chosen now, costs one; {left - 1} would be left"
     return f"next: {name} is chosen now; scoring it needs compare.test_looks: {ledger.count(rows) + 1} in params.yaml"
 
 
+def is_same(look: Look, chosen: Mapping[str, Any]) -> bool:
+    """Whether a look was at the run that is chosen, perhaps as it was computed in another environment."""
+    return look.key == str(chosen["key"]) or look.candidate == chosen.get("candidate")
+
+
 def _chosen(paths: Paths) -> dict[str, Any] | None:
-    """What `ranking.json` says is chosen, with the key of the run that would be scored."""
+    """What `ranking.json` says is chosen, with the key and candidate of the run that would be scored."""
     try:
-        return chosen_run(json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        ranking = json.loads((paths.reports / "ranking.json").read_text(encoding="utf-8"))
+        return {**chosen_run(ranking), "candidate": chosen_candidate(ranking, paths)}
+    except (OSError, ValueError, KeyError, TypeError, TrackerError):
         return None

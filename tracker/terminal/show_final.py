@@ -50,9 +50,9 @@ def read_final(paths: Paths) -> dict[str, Any]:
 def _is_of_another(paths: Paths, final: Mapping[str, Any]) -> bool:
     """Whether another run is chosen by now, as far as the ranking is here."""
     path = paths.reports / "ranking.json"
-    return (
-        is_of_another(final, read_report(path, run_again(path, "compare"))) if path.is_file() else bool(final["stale"])
-    )
+    if not path.is_file():
+        return bool(final["stale"])
+    return is_of_another(final, read_report(path, run_again(path, "compare")), paths)
 
 
 def describe_final(found: Mapping[str, Any]) -> list[str]:

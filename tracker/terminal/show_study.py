@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tracker.canonical import parse_canonical
 from tracker.columns import align
 from tracker.deriving.find_study import find_study
 from tracker.goals import constraint_text, front_words, goals_text, number_text
@@ -28,7 +29,17 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
     found = record_json(spec)
     told = {
         part: found[part]
-        for part in ("sampler", "objective", "further", "constraints", "generation", "pruner", "stop", "refines")
+        for part in (
+            "sampler",
+            "objective",
+            "further",
+            "constraints",
+            "generation",
+            "pruner",
+            "stop",
+            "refines",
+            "parent",
+        )
         if found.get(part)
     }
     return {
@@ -37,6 +48,7 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
         "digest": result.digest,
         **told,
         **({"stopped": end[1]} if (end := stopped(spec, result.trials)) else {}),
+        **_cut_off(paths, name, spec.key),
         **_front(result),
         "states": {state: states.count(state) for state in dict.fromkeys(states)},
         "best": best.number if best else None,
@@ -46,6 +58,15 @@ def read_study_shown(paths: Paths, name: str) -> dict[str, Any]:
             method: dict(importances(spec, result.trials, spec.objective["direction"], method)) for method in METHODS
         },
     }
+
+
+def _cut_off(paths: Paths, name: str, key: str) -> dict[str, Any]:
+    """What ended the study by wall time, as its report says it; the records of trials do not know."""
+    try:
+        report = parse_canonical((paths.study_reports / f"{name}.json").read_bytes())
+        return {"cut_off": report["cut_off"]} if report["key"] == key and report.get("cut_off") else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _front(result: StudyResult) -> dict[str, Any]:
@@ -82,9 +103,13 @@ def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{found['study']}  {found['objective']['direction']} {metric}, {found['sampler']['name']}: {states}; {best}{value}"
     if found.get("stopped"):
         yield f"stopped   {found['stopped']}"
+    if found.get("cut_off"):
+        yield f"cut off   by its {found['cut_off']}; `tracker tune {found['study']}` goes on"
     yield from _goal_lines(found)
     if refines := found.get("refines"):
         yield f"refines   {refines['study']}: the best {refines['keep']:.0%} of its first {refines['trials']} trials"
+    if parent := found.get("parent"):
+        yield f"parent    weights {parent['weights'][:12]}, {parent['head']} head (model.transfer)"
     shares = found["importance"]
     rows = [("searched", "values", *(method for method in METHODS if shares[method]))]
     for entry in found["search_space"].get("entries", []):

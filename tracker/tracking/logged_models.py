@@ -94,6 +94,19 @@ def record_entry(
     return str(model.model_id)
 
 
+def remove_entry(client: MlflowClient, uri: str, found: Found) -> None:
+    """Takes a run's entry away, then its files. The run stays marked, so that none is made again. Raises what MLflow raises."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    try:
+        model = client.get_logged_model(found.tags[LOGGED_TAG])
+    except (KeyError, MlflowException):  # it has none, or somebody deleted it
+        return
+    client.delete_logged_model(model.model_id)
+    get_artifact_repository(model.artifact_location, tracking_uri=uri).delete_artifacts()
+
+
 def _there(client: MlflowClient, experiment_id: str, found: Found, entry: Entry) -> LoggedModel | None:
     """The entry that an interrupted delivery left; the oldest, should there be several."""
     key = entry.tags.get("tracker.key", "")

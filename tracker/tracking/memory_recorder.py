@@ -196,6 +196,11 @@ class MemoryRecorder:
             self._active(found).tags[LOGGED_TAG] = f"m-{found.run_id}"
             return f"m-{found.run_id}"
 
+    def unlist_model(self, found: Found) -> None:
+        """Takes the entry of a run away."""
+        with self._call(f"unlist the model of {found.name}"):
+            self.entries.pop(found.run_id, None)
+
     def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
         """The version of a registered model that is a run's, made the first time."""
         with self._call(f"register {model}"):

@@ -24,7 +24,7 @@ from tracker.errors import TrackerError, TrackingError
 from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
 from tracker.tracking.delivered import destination
 from tracker.tracking.download import download, read_file
-from tracker.tracking.logged_models import Entry, input_of, record_entry
+from tracker.tracking.logged_models import Entry, input_of, record_entry, remove_entry
 from tracker.tracking.mlflow_database import (
     RUNS,
     beside,
@@ -199,6 +199,12 @@ class MlflowRecorder:
         client, experiment_id = self._client()
         with self._translated(f"list the model of run {found.name}"):
             return record_entry(client, self._uri, experiment_id, found, entry, write)
+
+    def unlist_model(self, found: Found) -> None:
+        """Takes a run's entry off the logged models, with its files; one that is not there is fine."""
+        client, _ = self._client()
+        with self._translated(f"unlist the model of run {found.name}"):
+            remove_entry(client, self._uri, found)
 
     def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
         """The version of a registered model that is the artifact `model` of a run; a run has one version of a model."""

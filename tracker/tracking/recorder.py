@@ -94,6 +94,9 @@ class Recorder(Protocol):
     def list_model(self, found: Found, entry: Entry, write: Callable[[Path], None]) -> str:
         """The id of a run's entry among the logged models, made the first time; `write` fills its folder."""
 
+    def unlist_model(self, found: Found) -> None:
+        """Takes a run's entry off the logged models, with its files; one that is not there is fine."""
+
     def register(self, model: str, found: Found, tags: Mapping[str, str]) -> str:
         """The version of a registered model that is the artifact `model` of a run, made the first time, with these tags."""
 

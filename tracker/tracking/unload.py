@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracker.store.store import Store
 from tracker.tracking.delivery import LOCK_S
+from tracker.tracking.logged_models import LOGGED_TAG
 from tracker.tracking.mlflow_database import database_path
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.tracking.recorder import Found, Recorder
@@ -49,6 +50,8 @@ def unload(store: Store, recorder: Recorder, going: Collection[Found]) -> None:
         for found in going:
             recorder.fill(found, Run(found.name, found.start_ms, found.end_ms, "FINISHED", {GOING: "true"}))
             recorder.untag(found, MODEL_TAG)
+            if LOGGED_TAG in found.tags:  # which stays, so that no entry is made again
+                recorder.unlist_model(found)
             recorder.remove(found, FOLDER)
             recorder.untag(found, GOING)
 
