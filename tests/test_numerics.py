@@ -11,6 +11,7 @@ import pytest
 
 from tracker.errors import ConfigError
 from tracker.numerics import NUMPY, PINS, pin_numerics
+from tracker.search.samplers import versions
 
 PROGRAM = """
 import json, os, sys
@@ -21,6 +22,7 @@ torch.set_num_threads(1)
 from tracker.surroundings.environment import environment
 from tracker.families.family import train_cohort
 from tracker.families.mlp_selftest import CASES, _arrays, _spec
+from tracker.search.linear_algebra import blas_probe
 name, parts = environment(sys.argv[1])
 outcomes = [
     result.outcome.digest
@@ -28,7 +30,8 @@ outcomes = [
     for result in train_cohort([_spec(index * 10 + lane, lane, units, size, norm) for lane in range(5)],
                                _arrays(index, classes))
 ]
-json.dump({"name": name, "parts": parts, "outcomes": outcomes, "level": torch.backends.cpu.get_cpu_capability()}, sys.stdout)
+level = torch.backends.cpu.get_cpu_capability()
+json.dump({"name": name, "parts": parts, "outcomes": outcomes, "level": level, "blas": blas_probe()}, sys.stdout)
 """
 X86 = os.uname().machine == "x86_64"
 
@@ -68,7 +71,7 @@ def test_portable_keys_hold_no_cpu() -> None:
     portable, native = run("portable"), run("native")
     assert "DEFAULT" == portable["level"]
     assert "numpy_probe" in portable["parts"]
-    assert not {"numpy_probe", "numpy_features"} & set(native["parts"])
+    assert not {"numpy_probe", "numpy_features", "openblas_core"} & set(native["parts"])
     assert not {"cpu_capability", "cpu_vendor"} & set(portable["parts"])
     assert {"cpu_capability", "cpu_vendor"} <= set(native["parts"])
     assert portable["name"] != native["name"]
@@ -79,6 +82,7 @@ def test_what_steers_numpy_is_part_of_the_key() -> None:
     """Native numbers under the variable have a key of their own, in which the features that are left are named."""
     steered = run("native", NPY_DISABLE_CPU_FEATURES=PINS["NPY_DISABLE_CPU_FEATURES"])
     assert [] == steered["parts"]["numpy_features"]
+    assert "Haswell" == run("native", OPENBLAS_CORETYPE="Haswell")["parts"]["openblas_core"]
 
 
 @pytest.mark.slow
@@ -90,3 +94,11 @@ def test_another_cpu_repeats_portable_bits() -> None:
     here, there = run("portable"), run("portable", emulator, "-cpu", "Haswell,-rtm,-hle")
     assert here["outcomes"] == there["outcomes"]
     assert here["name"] == there["name"]
+    assert here["blas"] == there["blas"], "what samplers factor"
+
+
+def test_portable_studies_name_what_blas_gives() -> None:
+    """Where proposals hang on factored matrices it is in the study's key; native studies, and other samplers, keep theirs."""
+    assert {"scipy", "blas"} == versions("gp", None, "portable").keys()
+    assert {"cmaes", "scipy"} == versions("cmaes", None, "native").keys()
+    assert {"optuna"} == versions("tpe", None, "portable").keys()

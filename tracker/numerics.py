@@ -13,8 +13,9 @@ PINS: Mapping[str, str] = {
     "ONEDNN_MAX_CPU_ISA": "SSE41",
     # NumPy's own kernels for log, exp, power and others, of which samplers make proposals; by the names of NumPy 2.4.
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Nehalem",  # the BLAS of NumPy and SciPy, of which gp and cmaes make proposals
 }
-NUMPY = {"NPY_DISABLE_CPU_FEATURES"}
+NUMPY = {"NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE"}
 
 
 def is_pinned(environ: Mapping[str, str]) -> bool:

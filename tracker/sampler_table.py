@@ -16,8 +16,8 @@ class SamplerRow:
     `libraries` are the PyPI names whose releases shape proposals. `rebuilds`: it goes on from searched values and
     results alone, so a finished generation need not be proposed again. `least_generation`: the
     method needs that many trials in each. `hypergradients`: it wants d(validation loss)/d(hyperparameter) from training.
-    `several`: it takes several objectives. `constrained`: it learns how far a trial breaks a constraint; any other that learns
-    hears that such a trial has failed.
+    `factors`: its proposals come out of matrices that BLAS factors. `several`: it takes several objectives. `constrained`: it
+    learns how far a trial breaks a constraint; any other that learns hears that such a trial has failed.
     """
 
     name: str
@@ -31,6 +31,7 @@ class SamplerRow:
     rebuilds: bool = True
     least_generation: int = 1
     hypergradients: bool = False
+    factors: bool = False
     several: bool = False
     constrained: bool = False
 
@@ -64,6 +65,7 @@ ROWS = (
         learns=True,
         generation=GENERATION,
         libraries=("scipy",),
+        factors=True,
     ),
     SamplerRow(
         "cmaes",
@@ -73,6 +75,7 @@ ROWS = (
         libraries=("cmaes", "scipy"),
         rebuilds=False,
         least_generation=4,
+        factors=True,
     ),
     SamplerRow(
         "nsga2",

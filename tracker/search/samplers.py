@@ -19,6 +19,7 @@ from tracker.records import StudySpec
 from tracker.sampler_table import SAMPLERS, SamplerRow
 from tracker.search.enqueued import EnqueuedSampler
 from tracker.search.forbidden import AllowedSampler
+from tracker.search.linear_algebra import blas_probe
 from tracker.search.space import space_from
 
 Searched = dict[str, Any]
@@ -139,7 +140,12 @@ def plan_generations(spec: StudySpec, trials: int) -> list[tuple[int, int]]:
     return [(start, min(size, trials - start)) for start in range(0, trials, size)]
 
 
-def versions(sampler: str, pruner: str | None = None) -> dict[str, str]:
-    """The releases that shape what a sampler proposes, and what a pruner decides."""
-    libraries = [*row_of(sampler).libraries, *(PRUNERS[pruner].libraries if pruner else ())]
-    return {library: version(library) for library in dict.fromkeys(libraries)}
+def versions(sampler: str, pruner: str | None = None, numerics: str = "native") -> dict[str, str]:
+    """The releases that shape what a sampler proposes, and what a pruner decides.
+
+    With portable numerics, whose environment holds no CPU, also what BLAS gives, where a sampler's proposals hang on it.
+    """
+    row = row_of(sampler)
+    libraries = [*row.libraries, *(PRUNERS[pruner].libraries if pruner else ())]
+    found = {library: version(library) for library in dict.fromkeys(libraries)}
+    return found | ({"blas": blas_probe()} if row.factors and numerics == "portable" else {})

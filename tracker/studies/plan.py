@@ -119,7 +119,9 @@ def study_spec(
             data=dict(data),
             environment=environment,
             numerics=max(numerics_of(family, params) for params in _told(space, study)),
-            versions=versions(study.sampler, study.pruner.name if study.pruner else None),
+            versions=versions(
+                study.sampler, study.pruner.name if study.pruner else None, config.training_of(name).numerics
+            ),
             code=_code(config, code),
             runs=runs_of(study, RULE),
             pruner=pruner_settings(study),

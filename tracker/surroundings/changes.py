@@ -22,6 +22,7 @@ ORDER: Mapping[str, str] = {
     **{f"variables.{name}": f"the environment variable {name}" for name in STEERING},
     "environment.cpu_capability": "the CPU instructions that torch uses",
     "environment.numpy_features": "the CPU instructions that NumPy uses",
+    "environment.openblas_core": "the CPU whose kernels OpenBLAS was told to take",
     "environment.numpy_probe": "what functions of NumPy give",
     "environment.family_packages.*": "the package ",
     "environment.machine": "the type of machine",

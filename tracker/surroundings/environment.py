@@ -45,8 +45,8 @@ def environment(numerics: str = "native", family: str = "", device: str = "cpu")
     """Digest and parts of what changes numbers: torch, NumPy, BLAS, CPU level and maker, settings, what they compute.
 
     With `portable` numerics (see `tracker.numerics`) level and maker are left out: the probes alone say whether they matter.
-    Where a variable steers NumPy, the CPU features that it uses are there; else they follow from the level. The packages
-    that a `family` computes with besides are there for that family alone. A `device` is there by its chip and driver.
+    Where a variable steers NumPy or OpenBLAS, what it chooses is there; else that follows from the level and the maker. The
+    packages that a `family` computes with besides are there for that family alone; a `device` by its chip and driver.
 
     `probe` is the digest of a small computation: it sees the effect of whatever steers arithmetic, variables of MKL and
     of the C library too, and stays the same where a variable changes nothing.
@@ -69,8 +69,11 @@ def environment(numerics: str = "native", family: str = "", device: str = "cpu")
     if numerics == "portable":
         parts = {name: part for name, part in parts.items() if name not in {"cpu_capability", "cpu_vendor"}}
         parts |= {"numerics": numerics, "numpy_probe": numpy_probe()}
-    elif any(os.environ.get(name) for name in NUMPY_STEERING):
-        parts["numpy_features"] = numpy_features()
+    else:
+        if any(os.environ.get(name) for name in NUMPY_STEERING):
+            parts["numpy_features"] = numpy_features()
+        if core := os.environ.get("OPENBLAS_CORETYPE"):
+            parts["openblas_core"] = core
     if family in FAMILIES and FAMILIES[family].packages:
         parts["family_packages"] = {name: _version(name) for name in FAMILIES[family].packages}
     return digest("environment", parts), parts
