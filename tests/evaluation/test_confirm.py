@@ -42,9 +42,7 @@ def tuned(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def confirmed(tuned: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy for one test."""
-    project = tuned.copy(tmp_path / "project")
-    project.config = tuned.config
-    return project
+    return tuned.copy(tmp_path / "project")
 
 
 def ranked(project: SmallProject, trains: bool = True, **changes: object) -> Ranking:

@@ -28,21 +28,14 @@ from tracker.training.size import network_size
 def tuned(small_project: SmallProject, tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """Two finished studies; never touched."""
     project = small_project.copy(tmp_path_factory.mktemp("preferred") / "project")
-    project.config = project.config.with_(
-        "studies",
-        {name: project.config.model_dump(exclude_unset=True)["studies"][name] for name in ("manual", "random")},
-    )
-    for name in ("manual", "random"):
-        project.report(project.run(project.plan(name)))
-    return project
+    given = project.config.model_dump(exclude_unset=True)["studies"]
+    return project.tuned(manual=given["manual"], random=given["random"])
 
 
 @pytest.fixture
 def project(tuned: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy for one test."""
-    copied = tuned.copy(tmp_path / "project")
-    copied.config = tuned.config
-    return copied
+    return tuned.copy(tmp_path / "project")
 
 
 def ranked(project: SmallProject, rule: str, trains: bool = True, **changes: object) -> Ranking:

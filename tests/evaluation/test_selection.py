@@ -34,21 +34,14 @@ TEXT = PARAMS.replace("hyperparameters:", "split: {selection: 0.4}\nhyperparamet
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     """A project with rows that only rank, one finished study; never touched."""
     project = SmallProject.made(tmp_path_factory.mktemp("selection") / "project", make_table(300), TEXT)
-    project.config = project.config.with_(
-        "studies",
-        {"random": {"sampler": "random", "trials": 4}, "manual": {"sampler": "manual", "configurations": [{}]}},
-    )
-    for name in project.config.studies:
-        project.report(project.run(project.plan(name)))
-    return project
+    manual = {"sampler": "manual", "configurations": [{}]}
+    return project.tuned(random={"sampler": "random", "trials": 4}, manual=manual)
 
 
 @pytest.fixture
 def project(tuned: SmallProject, tmp_path: Path) -> SmallProject:
     """A copy for one test."""
-    copied = tuned.copy(tmp_path / "project")
-    copied.config = tuned.config
-    return copied
+    return tuned.copy(tmp_path / "project")
 
 
 def test_rows_that_rank_are_a_part_of_validation(

@@ -98,9 +98,18 @@ class SmallProject:
         split(self.config.split, self.config.seed, paths.prepared, paths.splits, paths.sealed, paths.salts)
 
     def copy(self, root: Path) -> SmallProject:
-        """The same project elsewhere."""
+        """The same project elsewhere, with the configuration that it has by now."""
         shutil.copytree(self.paths.root, root)
-        return SmallProject(root)
+        there = SmallProject(root)
+        there.config = self.config
+        return there
+
+    def tuned(self, **studies: Mapping[str, Any]) -> SmallProject:
+        """The project with these studies alone, all of them finished and reported."""
+        self.config = self.config.with_("studies", studies)
+        for name in studies:
+            self.report(self.run(self.plan(name)))
+        return self
 
     @property
     def source(self) -> DataSource:
