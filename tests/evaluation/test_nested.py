@@ -20,10 +20,15 @@ from tracker.deriving.judge_nested import outer_studies, verify_nested
 from tracker.deriving.judge_project import verify_named, verify_pipeline
 from tracker.deriving.judge_study import FreshProcesses, verify_study
 from tracker.errors import ConfigError, DataError, NotFoundError
+from tracker.evaluation.compare import compare
 from tracker.evaluation.nested import Nested, nested, report_path
+from tracker.reporting.facts import collect
+from tracker.reporting.nested_words import nested as nested_words
+from tracker.reporting.page import render_html, render_markdown
 from tracker.store.store import Store
 from tracker.terminal.verdicts import verdict_lines
 
+PARAMS_TRAINING = {"early_stopping": {"monitor": "val_loss", "patience": 2}}
 STUDY: dict[str, Any] = {"sampler": "random", "trials": 4}
 PARTS: dict[str, Any] = {
     "plain": STUDY,
@@ -101,6 +106,27 @@ def test_it_is_resumed_and_derived_again(base: SmallProject, tmp_path: Path) -> 
     assert before == report_path(other.paths, "plain").read_bytes()
     with FreshProcesses() as processes:
         assert "identical" == verify_study("nested.plain.2of3", base.paths, processes, sample=1).state
+
+
+def test_the_page_tells_it(base: SmallProject, tmp_path: Path) -> None:
+    """Score, promise and the choice of each fold; and whether they are of the study as it is recorded now."""
+    project = base.copy(tmp_path / "page")
+    project.config = project.config.with_("studies", {"plain": STUDY})
+    told = json.loads(report_path(project.paths, "plain").read_text())
+    for epochs, is_present in ((4, True), (3, False)):
+        config = project.config.with_("training.epochs", epochs)
+        project.report(project.run(project.plan("plain", training={**PARAMS_TRAINING, "epochs": epochs})))
+        compare(project.paths, config.compare, clock=lambda: 0.0, studies=["plain"])
+        facts = collect(project.paths, config)
+        [shown] = nested_words(facts)
+        low, high = told["interval"]
+        first = f"plain, nested over 3 outer folds: f1 {told['mean']:.3f} (95 %: {low:.3f} to {high:.3f})"
+        assert shown["words"].startswith(f"{first}, on rows that chose nothing. Inside, the rows that chose promised")
+        assert is_present != ("That was another study than plain as it is now" in shown["words"])
+        assert [f"{fold['scores']['f1']:.3f}" for fold in told["folds"]] == [row[1] for row in shown["body"]]
+        assert [f"nested.plain.{fold}of3/" in row[3] for fold, row in enumerate(shown["body"], 1)] == [True] * 3
+        assert first in render_html(facts)
+        assert first in render_markdown(facts)
 
 
 def test_a_report_that_was_altered_is_found(base: SmallProject, tmp_path: Path) -> None:

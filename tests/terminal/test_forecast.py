@@ -47,6 +47,17 @@ def test_the_default_configuration_is_forecast() -> None:
     assert minutes(text.split("on one core")[0]) < 2
 
 
+def test_several_objectives_and_limits_are_named(lines) -> None:
+    """A line each, of the studies that have such."""
+    goals = {"objectives": ["val_f1", "parameters"], "constraints": ["val_recall >= 0.9"]}
+    told = lines(
+        studies={"small": {"sampler": "nsga2", "trials": 8, **goals}, "plain": {"sampler": "random", "trials": 2}}
+    )
+    assert ["small: maximize val_f1, minimize parameters", "small: no trial is chosen without val_recall >= 0.9"] == [
+        line for line in told if line.startswith(("small:", "plain:"))
+    ]
+
+
 def test_more_work_takes_more_time(lines) -> None:
     """Epochs, trials and width all count."""
     base = {"training__early_stopping": None, "training__epochs": 2000, "studies__random__trials": 60}

@@ -17,6 +17,7 @@ from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import is_of_another, was_scored
+from tracker.evaluation.nested import read_nested, report_paths
 from tracker.evaluation.prefer import preferred_criterion
 from tracker.evaluation.reports import named_params, read_study_report
 from tracker.fields import retune
@@ -70,7 +71,7 @@ class Facts:
 
     `ranking` and `final` are those reports (`final` None where the test rows were not scored, and `withheld` why no look
     was spent), `results` the exact records of the studies that have them, `splits` rows and classes of train and validation,
-    `baselines` that report (None where it is not there, or of other rows).
+    `baselines` that report (None where it is not there, or of other rows), `nested` those of studies that were nested.
     """
 
     config: Config
@@ -83,6 +84,7 @@ class Facts:
     withheld: str = ""
     retunes: Sequence[Mapping[str, Any]] = ()
     baselines: Mapping[str, Any] | None = None
+    nested: Sequence[Mapping[str, Any]] = ()
 
     @property
     def metric(self) -> str:
@@ -190,7 +192,8 @@ def collect(paths: Paths, config: Config) -> Facts:
     results = {name: read_study(path) for name, path in records.items() if path.is_file()}
     final, withheld = _final(paths, ranking)
     splits, retunes, baselines = _splits(paths.splits), _retunes(paths.retunes), read_baselines(paths)
-    return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines)
+    nested = [read_nested(one) for one in report_paths(paths) if one.stem in config.studies]
+    return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines, nested)
 
 
 def _retunes(path: Path) -> list[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ WORDS = {
     "code": "your own code",
     "stop": "when it stops",
     "parent": "model.transfer",
+    "further": "objectives",
     "refines": "what it refines",
 }
 

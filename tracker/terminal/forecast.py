@@ -19,6 +19,7 @@ from tracker.execution.trainer import Segment, load_own
 from tracker.families.costs import Cost
 from tracker.families.family import open_family
 from tracker.families.own_metrics import check_metrics
+from tracker.goals import goal_params
 from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import TrialSpec
@@ -95,6 +96,10 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     took = f"{usual}at most about {_duration(seconds)}"
     yield f"{total} trials{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
+    for name, spec in ((name, plan.spec) for name, plan in plans.items()):
+        told = goal_params(spec.objectives, spec.constraints)
+        words = [told["objectives"], told["constraints"] and f"no trial is chosen without {told['constraints']}"]
+        yield from (f"{name}: {one}" for one in words if one)
 
 
 def _planned(

@@ -10,6 +10,7 @@ from typing import Any
 from tracker.goals import goals_text
 from tracker.records import StudySpec, Trial, TrialOutcome
 from tracker.search.front import front_of
+from tracker.shown import counted
 from tracker.store.store import Store
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 70, 20, 50, 60
@@ -66,7 +67,7 @@ def pareto_figures(spec: StudySpec, trials: Sequence[Trial]) -> dict[str, bytes]
             name: [_pair(trial, place) for trial in ranked if (id(trial) in front) == is_front]
             for name, is_front in (("other trials", False), ("front", True))
         }
-        title = f"{spec.name}: front of {len(front)} trials; {goals_text(spec.objectives)}"
+        title = f"{spec.name}: front of {counted(len(front), 'trial')}; {goals_text(spec.objectives)}"
         name = "pareto_front" if place == 1 else f"pareto_front_{place}"
         found[f"figures/{name}.svg"] = points_figure(title, goal["metric"], spec.objective["metric"], groups)
     return found

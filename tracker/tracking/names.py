@@ -38,7 +38,7 @@ def differences(before: StudySpec, after: StudySpec) -> list[str]:
         elif part in {"generation", "seed"}:
             told.append(f"{part} {new.get(part)}")
         else:
-            told.append(f"other {part}")
+            told.append(f"other {'objectives' if part == 'further' else part}")
     return told
 
 

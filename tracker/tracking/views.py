@@ -89,7 +89,8 @@ def _retunes(spec: StudySpec) -> dict[str, Any]:
 
 def _trials(key: str, spec: StudySpec) -> dict[str, Any]:
     names = searched_names(spec)
-    columns = [*_metrics(objective_name(spec), "best_val_loss"), *_params(*names), DURATION]
+    further = [f"best_{goal['metric']}" for goal in spec.further]
+    columns = [*_metrics(objective_name(spec), *further, "best_val_loss"), *_params(*names), DURATION]
     state = _state(f"tags.`tracker.study_key` = '{key}' and tags.`tracker.kind` = 'trial'", spec, columns)
     return state | _charts(key, spec, names)
 
