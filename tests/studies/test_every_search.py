@@ -16,7 +16,7 @@ from tracker.studies.runner import Progress
 
 TRIALS = 12
 SEVERAL, ONE = "with three objectives and constraints", "with constraints"
-GOALS = [f"tpe {SEVERAL}", f"nsga3 {SEVERAL}", f"gp {ONE}"]  # all others: tests/search/test_sampler_contract.py
+GOALS = [f"nsga3 {SEVERAL}", f"gp {ONE}"]  # all others: tests/search/test_sampler_contract.py
 WORST = {"worst": 0.6}  # of the pruner that has no default
 
 

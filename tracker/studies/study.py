@@ -68,6 +68,11 @@ class StudyTrial:
         return self.trial.value
 
     @property
+    def values(self) -> tuple[float | None, ...]:
+        """The value of each objective, as `value` is the first one's."""
+        return self.trial.values
+
+    @property
     def state(self) -> str:
         """`complete`, `pruned` or `failed`."""
         return self.trial.state
@@ -171,6 +176,11 @@ class Study:
                 f"{self.name}: no trial is best: {why}; see all reasons with `tracker runs {self.name}`"
             )
         return self.trials[best.number]
+
+    @property
+    def front(self) -> tuple[StudyTrial, ...]:
+        """Of a study with several objectives the trials that no other one is better than in all; else none."""
+        return tuple(self.trials[trial.number] for trial in self.result.front)
 
     @property
     def best_params(self) -> Mapping[str, Any]:
