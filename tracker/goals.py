@@ -38,8 +38,8 @@ def constraint_text(constraint: Mapping[str, Any]) -> str:
 
 def is_constraint(value: Any) -> bool:
     """Whether a value is what `constraint_from` gives."""
-    sides = [{"metric", side} for side in _SIDES.values()]
-    return isinstance(value, Mapping) and set(value) in sides and isinstance(_limit(value), float)
+    sides = [("metric", side) for side in _SIDES.values()]
+    return isinstance(value, Mapping) and tuple(value) in sides and type([*value.values()][1]) is float
 
 
 def excess(constraint: Mapping[str, Any], metrics: Mapping[str, float | None]) -> float:

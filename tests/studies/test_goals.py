@@ -23,6 +23,7 @@ from tracker.reporting.facts import collect
 from tracker.reporting.front_charts import fronts
 from tracker.reporting.page import render_html
 from tracker.reporting.words import certainty, methods
+from tracker.reporting.words import studies as page_studies
 from tracker.store.store import Store
 from tracker.studies.result import StudyResult, summarise_study
 from tracker.terminal.leaderboard import leaderboard
@@ -187,7 +188,8 @@ def test_the_rule_takes_one_of_the_front(
         assert ranking.chosen.key == final.result["key"]
         facts = collect(project.paths, project.config)
         near_it = "the best parameters of those that are within 0.1 of the best val_f1"
-        assert near_it in methods(facts)
+        assert f"{near_it}: the highest val_f1 on validation, of trials with parameters <= 500 and" in methods(facts)
+        assert "; limits: parameters <= 500, val_f1 >= 0.5" in page_studies(facts)[0]["states"]
         assert any("Front: cheap: " in line for line in certainty(facts))
         [shown] = fronts(facts)
         assert [[f"cheap/{trial.number}", *map(number_text, trial.values)] for trial in result.front] == shown["body"]
@@ -250,6 +252,8 @@ def test_absent_is_one_objective_and_the_key_there_was(project: SmallProject) ->
         ),
         ({"objectives": ["val_f1", "val_loss"], "pruner": "median"}, "pruner and objectives cannot go together"),
         ({"constraints": ["parameters < 3"]}, "expected METRIC <= NUMBER or METRIC >= NUMBER, found 'parameters < 3'"),
+        ({"constraints": [{"metric": "parameters", "most": []}]}, "expected METRIC <= NUMBER"),
+        ({"constraints": [7]}, "expected METRIC <= NUMBER"),
         ({"constraints": ["parameters <= many"]}, "expected METRIC <= NUMBER"),
         ({"constraints": ["size <= 3"]}, "studies.a.constraints: expected 'train_loss'"),
     ],

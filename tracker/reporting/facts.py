@@ -21,6 +21,7 @@ from tracker.evaluation.nested import read_nested, report_paths
 from tracker.evaluation.prefer import preferred_criterion
 from tracker.evaluation.reports import named_params, read_study_report
 from tracker.fields import retune
+from tracker.goals import constraint_text
 from tracker.hyperparameters import with_unsaid
 from tracker.paths import Paths
 from tracker.records import Trial
@@ -141,6 +142,8 @@ class Facts:
                 f"the {direction} mean {self.metric} on validation over {told['seeds']} further seeds, of "
                 f"{len(told['contenders'])} configurations"
             )
+        if limits := self.studies[self.chosen.study].get("constraints"):
+            best = f"{best}, of trials with {' and '.join(map(constraint_text, limits))}"
         if preferred is None:
             return best
         return preferred_criterion(preferred, self.metric, best)

@@ -13,6 +13,7 @@ from tracker.evaluation.final import SEEDS, seeds_line
 from tracker.evaluation.fronts import front_lines
 from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
+from tracker.goals import constraint_text
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import tested
 from tracker.ordering import first_reason, why_unranked
@@ -69,6 +70,7 @@ def studies(facts: Facts) -> list[dict[str, Any]]:
         {
             "name": name, "sampler": _searched_by(report), "trials": len(report["trials"]),
             "states": ", ".join(f"{count} {state}" for state, count in report["states"].items() if count)
+            + (f"; limits: {', '.join(map(constraint_text, limits))}" if (limits := report.get("constraints")) else "")
             + (f"; stopped: {report['stopped']}" if report.get("stopped") else "")
             + (f"; cut off by its {report['cut_off']}" if report.get("cut_off") else ""),
             "best": None if report["best"] is None else f"{name}/{report['best']}", "value": report["best_value"],
@@ -213,7 +215,7 @@ def methods(facts: Facts) -> str:
 
 def checklist(facts: Facts) -> list[tuple[str, str]]:
     """Questions of the ACL reproducibility checklist and of REFORMS that the records can answer."""
-    config = facts.config
+    config, second = facts.config, "next objective, " if facts.ranking.get("fronts") else ""
     duplicates = (
         "rows with equal features share a split" if config.split.duplicates == "together" else "not kept together"
     )
@@ -230,7 +232,7 @@ def checklist(facts: Facts) -> list[tuple[str, str]]:
         ("Values of the chosen configuration", json.dumps(dict(facts.chosen.params), ensure_ascii=False)),
         (
             "Criterion of selection",
-            f"{facts.criterion}; ties: lower val_loss, study, number",
+            f"{facts.criterion}; ties: {second}lower val_loss, study, number",
         ),
         ("Seeds", f"root seed {config.seed}; each trial's seed is derived from it, its study and its number"),
         ("Uncertainty", "95 % intervals over rows; trials that cannot be told apart are named"),
