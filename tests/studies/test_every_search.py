@@ -15,8 +15,8 @@ from tracker.sampler_table import SAMPLERS
 from tracker.studies.runner import Progress
 
 TRIALS = 12
-SEVERAL, ONE = "with three objectives and constraints", "with constraints"
-GOALS = [f"nsga3 {SEVERAL}", f"gp {ONE}"]  # all others: tests/search/test_sampler_contract.py
+SEVERAL = "with three objectives and constraints"
+GOALS = [f"nsga3 {SEVERAL}"]  # all others: tests/search/test_sampler_contract.py
 WORST = {"worst": 0.6}  # of the pruner that has no default
 
 
@@ -26,7 +26,6 @@ def plan_of(project: SmallProject, search: str, trials: int = TRIALS) -> Any:
     study: dict[str, Any] = {"sampler": sampler, "trials": trials, "generation": 4}
     if goals:
         study |= {"constraints": ["parameters <= 300", "val_recall >= 0.3"]}
-    if goals == SEVERAL:
         study |= {"objectives": ["val_f1", "training_flops", "val_precision"]}
     if search in PRUNERS:
         study |= {"sampler": "random", "pruner": {"name": search, **(WORST if search == "threshold" else {})}}

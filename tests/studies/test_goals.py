@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tracker.reporting.words import certainty, methods
 from tracker.reporting.words import studies as page_studies
 from tracker.store.store import Store
 from tracker.studies.result import StudyResult, summarise_study
+from tracker.studies.rungs import told
 from tracker.terminal.leaderboard import leaderboard
 from tracker.terminal.show_study import describe_study, read_study_shown
 from tracker.tracking.figures import study_figures
@@ -109,6 +111,18 @@ def test_values_costs_and_front_are_those_of_the_definition(project: SmallProjec
     assert [holding[place].number for place in on_front(signed)] == [trial.number for trial in result.front]
     assert max(trial.values[0] for trial in holding) == result.best.value
     assert result.best.number in [trial.number for trial in result.front]
+
+
+def test_a_sampler_hears_how_far_or_that_it_failed(result: StudyResult) -> None:
+    """One that knows constraints hears by how much each is broken, in parts of its limit; another that learns, a failure."""
+    broke = next(trial for trial in result.trials if trial.breaks)
+    excess_of = (broke.values[1] / 500 - 1, 1 - broke.values[0] / 0.5)
+    heard = told(dataclasses.replace(result.spec, sampler={"name": "tpe"}), broke)
+    assert ("complete", broke.values) == (heard.state, heard.values)
+    assert pytest.approx(excess_of) == heard.excess
+    for sampler in ("gp", "cmaes", "gradient"):
+        heard = told(dataclasses.replace(result.spec, sampler={"name": sampler}), broke)
+        assert ("failed", (None, None, None), ()) == (heard.state, heard.values, heard.excess)
 
 
 def test_what_breaks_a_constraint_is_never_ranked(project: SmallProject, result: StudyResult) -> None:
