@@ -34,6 +34,7 @@ from benchmarks.server import postgres, server
 from tests.end_to_end.project import Project
 from tests.tracking.servers import free_port
 from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.retuned import named
 
 SOURCE = "data/raw/table.csv"
 FIRST, MONTHLY = 240, 27
@@ -209,8 +210,7 @@ def rolled_back(year: Year) -> None:
     )
     said = year.project.tracker("rollback", code=0 if former else 2, **year.environ)
     if former is not None:
-        name = f"{former['study']}/{former['trial']}"
-        year.expect("rollback names whom it serves again", holds=f"{name} is served again" in said)
+        year.expect("rollback names whom it serves again", holds=f"{named(former)} is served again" in said)
         year.expect("the alias is on the former champion", holds=year.alias().tags["tracker.key"] == former["key"])
     before = year.decisions()
     year.expect("month 12: nothing new", holds="unchanged" in year.retune() and before == year.decisions())
