@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.studies.project import SmallProject, surroundings
 from tests.tracking.at_once import sync
-from tests.tracking.runs_in_mlflow import statuses
+from tests.tracking.runs_in_mlflow import all_runs, statuses
 from tests.tracking.studies import EXPERIMENT
 from tracker.lifelines import began, life_of
 from tracker.tracking.meeting import Meeting, join, meeting_of_stage
@@ -53,6 +54,21 @@ with stages_of_this_process() if how == "run" else contextlib.nullcontext():
                 print(outbox._process.pid, "died", flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
             print(outbox._process.pid, outbox.finish(60), flush=True)
+"""
+
+COUNTED = """
+import subprocess, sys
+started = []
+class Popen(subprocess.Popen):
+    def __init__(self, words, *others, **named):
+        started.append('tracker.tracking.deliver' in words)
+        super().__init__(words, *others, **named)
+subprocess.Popen = Popen
+from tracker import cli
+try:
+    cli.main()
+finally:
+    print('delivery processes:', sum(started))
 """
 
 
@@ -125,6 +141,18 @@ def test_the_stages_of_one_process_share_another_that_ends_with_it(tmp_path: Pat
     assert (str(Delivered(4, 0)),) * 2 == told
     assert processes[0] == processes[1]
     assert ended(int(processes[0]), 60.0)
+
+
+def test_the_studies_of_one_command_share_a_process(small_project: SmallProject, tmp_path: Path, uri: str) -> None:
+    """`tracker tune` with two names starts one delivery process, which loads MLflow once, and both studies are delivered."""
+    project = small_project.copy(tmp_path / "project")
+    environ = surroundings(project.paths.root, {"MLFLOW_TRACKING_URI": uri})
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED, "tune", "manual", "random"],
+        cwd=project.paths.root, env=environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "delivery processes: 1" == done.stdout.splitlines()[-1]
+    assert {"manual", "random"} <= {run.info.run_name for run in all_runs(uri, "tests")}
 
 
 def test_a_stage_with_another_environment_has_a_process_of_its_own(dvc: Dvc) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -106,25 +107,27 @@ def tune(
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
     from tracker import api
     from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
+    from tracker.tracking.meeting import stages_of_this_process
 
     config = read_config()
     unknown = [name for name in names if name not in config.studies]
     if unknown:
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
     project = api.Project.now(executor=executor, address=address)
-    for name in names:
-        with study_progress(quiet, verbose) as on_progress:
-            study = api.tune(
-                config,
-                name,
-                workers=workers,
-                project=project,
-                accept_environment=accept,
-                on_progress=on_progress,
-                on_delivery=say_delivered,
-            )
-        say("" if quiet else study_summary(study))
-        refuse_failed(study)
+    with stages_of_this_process() if len(names) > 1 else nullcontext():  # one delivery process for all
+        for name in names:
+            with study_progress(quiet, verbose) as on_progress:
+                study = api.tune(
+                    config,
+                    name,
+                    workers=workers,
+                    project=project,
+                    accept_environment=accept,
+                    on_progress=on_progress,
+                    on_delivery=say_delivered,
+                )
+            say("" if quiet else study_summary(study))
+            refuse_failed(study)
 
 
 @app.command()
