@@ -38,7 +38,8 @@ class Metric:
     class against the rest, and `rows` what its interval rests on, or `judges` takes truth, probabilities and positive class.
     One that is `per_class` is of the positive class, or the mean over classes, and reports tell it of each class too. `test`
     says whether it is part of a test result, `asked` whether it is there only where a study asks for it. `added` marks what
-    came to every study later: only such a metric may be absent from what an earlier release recorded.
+    came to every study later: only such a metric may be absent from what an earlier release recorded. One that is a
+    `proportion` lies between 0 and 1.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Metric:
     test: bool = False
     asked: bool = False
     added: bool = False
+    proportion: bool = True
     separates: Callable[[Cuts], float | None] | None = None
     rows: Callable[[Cuts, Sequence[int] | None], float | None] | None = None
     judges: Callable[[NDArray[np.int64], NDArray[np.floating], int | None], float | None] | None = None
@@ -233,7 +235,7 @@ def told_once(one: Iterable[str], other: Iterable[str]) -> set[str]:
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _TABLE = (
-    Metric("loss", "minimize", needs="loss"),
+    Metric("loss", "minimize", needs="loss", proportion=False),
     Metric("accuracy", "maximize", "confusion", confusion.accuracy, confusion.accuracy_interval, test=True),
     Metric(
         "balanced_accuracy",
@@ -265,10 +267,20 @@ _TABLE = (
         rows=average_precision_rows,
     ),
     Metric("roc_auc", "maximize", "probabilities", test=True, asked=True, separates=roc_auc, rows=roc_auc_rows),
-    Metric("matthews_corrcoef", "maximize", "confusion", confusion.matthews_corrcoef, test=True, asked=True),
-    Metric("cohen_kappa", "maximize", "confusion", confusion.cohen_kappa, test=True, asked=True),
-    Metric("neg_log_loss", "maximize", "probabilities", test=True, asked=True, judges=neg_log_loss),
-    Metric("neg_brier_score", "maximize", "probabilities", test=True, asked=True, judges=neg_brier_score),
+    Metric(
+        "matthews_corrcoef",
+        "maximize",
+        "confusion",
+        confusion.matthews_corrcoef,
+        test=True,
+        asked=True,
+        proportion=False,
+    ),
+    Metric("cohen_kappa", "maximize", "confusion", confusion.cohen_kappa, test=True, asked=True, proportion=False),
+    Metric("neg_log_loss", "maximize", "probabilities", test=True, asked=True, judges=neg_log_loss, proportion=False),
+    Metric(
+        "neg_brier_score", "maximize", "probabilities", test=True, asked=True, judges=neg_brier_score, proportion=False
+    ),
 )
 
 

@@ -269,7 +269,28 @@ def test_absent_is_one_objective_and_the_key_there_was(project: SmallProject) ->
         ({"constraints": [{"metric": "parameters", "most": []}]}, "expected METRIC <= NUMBER"),
         ({"constraints": [7]}, "expected METRIC <= NUMBER"),
         ({"constraints": ["parameters <= many"]}, "expected METRIC <= NUMBER"),
-        ({"constraints": ["size <= 3"]}, "studies.a.constraints: expected 'train_loss'"),
+        (
+            {"constraints": ["size <= 3"]},
+            "studies.a.constraints: expected 'train_loss'.*'parameters' or 'training_flops'",
+        ),
+        ({"objectives": ["val_f1", "paramters"]}, "found 'paramters'; did you mean parameters?"),
+        (
+            {"objectives": ["val_f1", {"metric": "val_loss", "direction": "minimise"}]},
+            "'minimise'; did you mean minimize?",
+        ),
+        (
+            {"objectives": ["val_f1", "val_robust_f1"]},
+            "val_robust_f1 is of disturbed rows; say training.robustness, with f1 among its metrics",
+        ),
+        ({"sampler": "nsga4"}, "studies.a.sampler: .*, found 'nsga4'; did you mean nsga[23]?"),
+        (
+            {"constraints": ["parameters <= 5", "parameters >= 9"]},
+            "parameters <= 5 and parameters >= 9 cannot both hold; change one",
+        ),
+        (
+            {"constraints": ["val_recall >= 95"]},
+            "studies.a.constraints: val_recall >= 95 never holds: val_recall lies between 0 and 1",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(study: dict[str, Any], fault: str) -> None:
@@ -282,6 +303,7 @@ def test_what_does_not_go_together_is_refused(study: dict[str, Any], fault: str)
     ("within", "studies", "fault"),
     [
         ("none", {"a": {**RANDOM, **GOALS}}, "expected ties, or how much worse a score may be"),
+        ("tie", {"a": {**RANDOM, **GOALS}}, "found 'tie'; did you mean ties?"),
         (0.1, {"a": RANDOM}, "no study has objectives; give one some"),
         (
             0.1,
@@ -294,6 +316,18 @@ def test_a_rule_needs_one_next_objective(within: float | str, studies: dict[str,
     """A number or ties, and studies that agree on what comes next."""
     with pytest.raises(ConfigError, match=fault):
         make_config(studies=studies, compare={"prefer": {"within": within}})
+
+
+def test_limits_at_the_ends_of_a_range_and_a_rule_by_its_name() -> None:
+    """What can just be kept is taken, of a metric without a range anything; a misspelt rule learns what there is."""
+    limits = ["val_f1 >= 1", "val_recall <= 0", "val_loss >= 95", "parameters <= 5", "parameters >= 5"]
+    assert make_config(studies={"a": {**RANDOM, "constraints": limits}}).studies["a"].constraints
+    found = (
+        "compare.prefer: expected best, simplest, cheapest or {within: 0.01}, found 'simplst'; did you mean simplest?"
+    )
+    with pytest.raises(ConfigError) as caught:
+        make_config(compare={"prefer": "simplst"})
+    assert found in str(caught.value)
 
 
 def test_what_counts_no_parameters_has_no_costs() -> None:

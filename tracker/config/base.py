@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Self
@@ -64,13 +65,13 @@ def raise_faults(faults: Mapping[str, bool]) -> None:
         raise ValueError("\n".join(present))
 
 
-def one_of(names: Iterable[str], found: Any) -> str:
+def one_of(names: Collection[str], found: Any) -> str:
     """The value, where it is one of the names. Raises ValueError that lists them."""
     if isinstance(found, str) and found in names:
         return found
     *others, last = map(repr, names)
     listed = f"{', '.join(others)} or {last}" if others else last
-    raise ValueError(f"expected {listed}, found {found!r}")
+    raise ValueError(f"expected {listed}, found {found!r}{meant(found, names)}")
 
 
 def faults_of(error: ValidationError) -> Iterator[str]:
@@ -92,4 +93,5 @@ def _message(kind: str, message: str, found: Any) -> str:
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     expected = EXPECTED.get(kind, message.replace("Input should be", "expected"))
-    return expected if isinstance(found, Mapping) else f"{expected}, found {found!r}"
+    near = meant(found, re.findall("'([^']+)'", message)) if kind == "literal_error" else ""
+    return expected if isinstance(found, Mapping) else f"{expected}, found {found!r}{near}"

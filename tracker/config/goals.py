@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from tracker.config.base import Part
+from tracker.config.base import Part, meant
 from tracker.goals import COSTS, constraint_from, constraint_text, is_constraint
-from tracker.hyperparameters import COUNTED
-from tracker.metrics import Direction, direction_of
+from tracker.hyperparameters import COUNTED, FAMILIES
+from tracker.metrics import Direction, direction_of, metric_of
 from tracker.sampler_table import SAMPLERS
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def _constraint(value: Any) -> Any:
 def _within(value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value != "ties" and not (number and 0 <= value < math.inf):
-        raise ValueError(f"expected ties, or how much worse a score may be, such as 0.01, found {value!r}")
+        near = meant(value, ["ties"])
+        raise ValueError(f"expected ties, or how much worse a score may be, such as 0.01, found {value!r}{near}")
     return float(value) if number else value
 
 
@@ -57,8 +59,16 @@ class Within(Part):
     within: Annotated[float | Literal["ties"], Field(union_mode="left_to_right"), BeforeValidator(_within)]
 
 
+def _rule(value: Any) -> Any:
+    if value not in RULES:
+        raise ValueError(f"expected {', '.join(RULES)} or {{within: 0.01}}, found {value!r}{meant(value, RULES)}")
+    return value
+
+
+RULES = ("best", "simplest", "cheapest")
 Prefer = Annotated[
-    Annotated[Literal["best", "simplest", "cheapest"], Tag("<word>")] | Annotated[Within, Tag("<within>")],
+    Annotated[Literal["best", "simplest", "cheapest"], BeforeValidator(_rule), Tag("<word>")]
+    | Annotated[Within, Tag("<within>")],
     Discriminator(lambda value: "<within>" if isinstance(value, Mapping | Within) else "<word>"),
 ]
 
@@ -77,7 +87,16 @@ def goal_faults(study: Study) -> dict[str, bool]:
         "cross_validation.prune and objectives cannot go together: it compares one value": (
             several and folds is not None and folds.prunes
         ),
+        **dict.fromkeys(_contradictions(study), True),
     }
+
+
+def _contradictions(study: Study) -> Iterator[str]:
+    for most in (one for one in study.constraints if "most" in one):
+        for least in (one for one in study.constraints if "least" in one and one["metric"] == most["metric"]):
+            if least["least"] > most["most"]:
+                texts = f"{constraint_text(most)} and {constraint_text(least)}"
+                yield f"constraints: {texts} cannot both hold; change one"
 
 
 def goal_name_faults(config: Config) -> Iterator[str]:
@@ -95,6 +114,8 @@ def goal_name_faults(config: Config) -> Iterator[str]:
                     f"{place}.{entry}: {metric} is counted of networks of {', '.join(COUNTED)}, not of family "
                     f"{config.model.family}; take it out"
                 )
+        if FAMILIES[config.model.family].metrics == "ours":
+            yield from (f"{place}.constraints: {fault}" for fault in _out_of_reach(study))
         goal = study.objectives[0] if study.objectives else None
         if goal is not None and (goal.metric, goal.direction) != (first.metric, first.direction):
             yield (
@@ -107,6 +128,15 @@ def goal_name_faults(config: Config) -> Iterator[str]:
                 f"refinements.{name}.refine: {refinement.refine} has several objectives, so its best trials are a front and "
                 "no place to search more closely; refine a study of one"
             )
+
+
+def _out_of_reach(study: Study) -> Iterator[str]:
+    """Limits that no value of a proportion can keep; those that a loop of the user's own yields may be percent."""
+    for one in study.constraints:
+        bare = re.sub("^val_(robust_)?", "", str(one["metric"]))
+        row = metric_of(bare) if bare != one["metric"] else None
+        if row is not None and row.proportion and (one.get("least", 0.0) > 1 or one.get("most", 0.0) < 0):
+            yield f"{constraint_text(one)} never holds: {one['metric']} lies between 0 and 1"
 
 
 def next_objectives(config: Config) -> list[dict[str, str]]:

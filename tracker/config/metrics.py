@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from tracker.config.base import Part, meant, raise_faults
 from tracker.config.goals import metrics_wanted
 from tracker.config.model import ENTRY
+from tracker.goals import COSTS
 from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
     ASKED,
@@ -82,10 +83,14 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     if bare != metric and bare in own_metrics(config):
         return
     asked = config.training.robustness
+    takes_costs = place.endswith((".objectives", ".constraints")) and config.model.family in COUNTED
     of_kept = place == "objective.metric" or place.endswith((".objectives", ".constraints"))
-    if of_kept and metric.startswith(ROBUST) and asked is not None:
-        if metric.removeprefix(ROBUST) not in asked.metrics:
-            yield f"{place}: {metric} is not computed; add {metric.removeprefix(ROBUST)} to training.robustness.metrics"
+    if of_kept and metric.startswith(ROBUST) and (asked is not None or config.model.family in COUNTED):
+        name = metric.removeprefix(ROBUST)
+        if asked is None:
+            yield f"{place}: {metric} is of disturbed rows; say training.robustness, with {name} among its metrics"
+        elif name not in asked.metrics:
+            yield f"{place}: {metric} is not computed; add {name} to training.robustness.metrics"
         return
     if FAMILIES[config.model.family].metrics == "ours" and not (
         metric in CURVES or (bare != metric and metric_of(bare))
@@ -93,7 +98,11 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
         if missing := needs_number(bare):
             yield f"{place}: {missing}, found {metric!r}"
             return
-        *others, last = (*CURVES, *(f"val_{name}" for name in own_metrics(config)))
+        *others, last = (
+            *CURVES,
+            *(f"val_{name}" for name in own_metrics(config)),
+            *(tuple(COSTS) if takes_costs else ()),
+        )
         examples = [f"val_{name}" for name in numbered()]
         listed = f"{', '.join(map(repr, others))} or {last!r}, or with a number {', '.join(examples)}"
         yield f"{place}: expected {listed}, found {metric!r}{meant(metric, [*others, last, *examples])}"
