@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from tests.datasets.place import Place
 from tracker import api
 from tracker.config import Config, parse_config
-from tracker.datasets.made_with import changed_settings, load_present
+from tracker.datasets.made_with import changed_settings, load_present, unrecorded
+from tracker.datasets.storage import write_document
 from tracker.errors import DataError
 from tracker.evaluation.nested import nested
 from tracker.paths import Paths
+from tracker.remedies import find_dvc
 
 PARAMS: dict[str, Any] = {
     "seed": 7,
@@ -90,3 +93,45 @@ def test_an_absolute_path_stands_in_no_file(place: Place, table: pd.DataFrame) -
     api.split(absolute, api.Project.now(project))
     assert str(place.root) not in (place.splits / "manifest.json").read_text()
     assert [] == changed_settings(absolute, project)
+
+
+def test_prepared_rows_that_were_not_split_are_refused(project: api.Project, table: pd.DataFrame) -> None:
+    """Between `prepare` and `split` nothing is trained on the rows of before; another order, or a lost file, is no change."""
+    path = project.paths.root / "table.csv"
+    table.sample(frac=1, random_state=3).to_csv(path, index=False)
+    api.prepare(config(), project)
+    load_present(config(), project.paths)
+    table.assign(age=table["age"] + 1).to_csv(path, index=False)
+    api.prepare(config(), project)
+    with pytest.raises(DataError, match=r"the prepared table has other rows than were split; run `tracker split`$"):
+        load_present(config(), project.paths)
+    with pytest.raises(DataError, match="other rows than were split"):
+        nested(config(), "one", 2, project.paths, lambda *_: None)  # type: ignore[arg-type,return-value]
+    kept = (project.paths.sealed / "prepared.json").read_bytes()
+    (project.paths.sealed / "prepared.json").unlink()
+    load_present(config(), project.paths)
+    (project.paths.sealed / "prepared.json").write_bytes(kept)
+    api.split(config(), project)
+    load_present(config(), project.paths)
+
+
+def test_the_same_file_under_another_name_is_the_same_table(project: api.Project) -> None:
+    """Renaming the source leaves studies as they are; a file of other bytes under the new name does not."""
+    path, renamed = project.paths.root / "table.csv", config().with_("data.source", "clients.csv")
+    path.rename(path.with_name("clients.csv"))
+    assert [] == changed_settings(renamed, project.paths)
+    load_present(renamed, project.paths)
+    path.with_name("clients.csv").write_bytes(path.with_name("clients.csv").read_bytes() + b"\n")
+    assert [("data.source", "table.csv", "clients.csv")] == changed_settings(renamed, project.paths)
+
+
+def test_splits_of_a_release_that_recorded_nothing_are_told(project: api.Project) -> None:
+    """One line says that changes would go unseen and how to mend it; where DVC runs stages there is none."""
+    path, paths = project.paths.splits / "manifest.json", project.paths
+    assert "" == unrecorded(paths)
+    told = {n: v for n, v in json.loads(path.read_text()).items() if n not in {"made_with", "digest"}}
+    write_document(path, "splits", told)
+    assert unrecorded(paths).endswith("unseen; run `tracker prepare`, then `tracker split`, to record them")
+    load_present(config().with_("split.test", 0.3), paths)
+    (paths.root / "dvc.yaml").touch()
+    assert (find_dvc() is not None) == (unrecorded(paths) == "")

@@ -34,6 +34,7 @@ def test_files_are_the_promised_ones(place: Place, table: pd.DataFrame) -> None:
     train = pd.read_parquet(place.splits / "train.parquet")
     expected = {"data/splits/train.parquet", "data/splits/validation.parquet", "data/splits/manifest.json"}
     expected |= {"data/splits/schema.json", "data/sealed/test.parquet", "data/sealed/manifest.json"}
+    expected |= {"data/sealed/prepared.json"}
     assert expected == set(place.files())
     assert list(table.columns) == list(train.columns)
     assert manifest["splits"]["train"]["digest"] == digest_table(train)
@@ -340,6 +341,7 @@ def test_test_rows_are_named_nowhere_in_the_splits(place: Place, table: pd.DataF
     text = b"".join(path.read_bytes() for path in place.splits.glob("*.json")).decode()
     sealed = json.loads((place.sealed / "manifest.json").read_text())
     assert sealed["table"] not in text
+    assert json.loads((place.sealed / "prepared.json").read_text())["content"] not in text
     assert not any(key in text for key in sealed["row_keys"])
 
 

@@ -17,6 +17,8 @@ from tracker.trees import differences
 
 MADE_WITH = "made_with"
 FILE = "file"
+ROWS = "content"  # of the prepared rows, in any order
+SPLIT_OF = "prepared.json"  # lies with the test rows, of which its digest tells; no row key and no count stands in it
 MOST = 5  # differences that a message names
 
 
@@ -41,27 +43,49 @@ def without_settings(content: bytes) -> dict[str, Any]:
 def changed_settings(config: Config, paths: Paths) -> list[tuple[str, Any, Any]]:
     """Entries that differ between what wrote data/splits and `config`: name, then, now (None: not there, so the usual value).
 
-    Empty where there is no split, or one of a release that wrote no settings.
+    Empty where there is no split, or one of a release that wrote no settings. Another name of the same file is no change.
     """
-    try:
-        made = read_document(paths.splits / "manifest.json", "splits", "").get(MADE_WITH, {})
-    except DataError:  # whoever reads the rows says what is wrong with them
-        return []
+    made = _manifest(paths).get(MADE_WITH, {})
     now = {**data_settings(config.data), **split_settings(config.split, config.seed)}
-    return list(differences(made, {name: now[name] for name in made}))
+    found = list(differences(made, {name: now[name] for name in made}))
+    if any(name == "data.source" for name, _, _ in found) and _is_renamed(config.data, paths, made):
+        return [one for one in found if one[0] != "data.source"]
+    return found
+
+
+def _manifest(paths: Paths) -> dict[str, Any]:
+    """What `split` wrote of its rows; empty where it cannot be read: whoever reads the rows says what is wrong with them."""
+    try:
+        return read_document(paths.splits / "manifest.json", "splits", "")
+    except DataError:
+        return {}
+
+
+def outdated(config: Config, paths: Paths) -> str:
+    """What differs between data/splits and what params.yaml and the table give now, and what to do; empty for nothing."""
+    prepare = [*_words(changed_settings(config, paths)), *_other_table(config.data, paths)]
+    found = [*prepare, *_other_rows(paths)]
+    if not found:
+        return ""
+    first = f"{run_again(paths.root, 'prepare')}, then " if prepare and not has_dvc(paths.root) else ""
+    again = stage_command(paths.root, "split") if first else run_again(paths.root, "split")
+    more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
+    return f"made before params.yaml or the table changed: {'; '.join([*found[:MOST], *more])}; {first}{again}"
 
 
 def refuse_outdated(config: Config, paths: Paths) -> None:
     """Raises DataError, with what differs and what to do, where data/splits is not what params.yaml and the table give."""
-    found = [*_words(changed_settings(config, paths)), *_other_table(config.data, paths)]
-    if found:
-        first = "" if has_dvc(paths.root) else f"{run_again(paths.root, 'prepare')}, then "
-        again = stage_command(paths.root, "split") if first else run_again(paths.root, "split")
-        more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
-        raise DataError(
-            f"{paths.splits}: made before params.yaml or the table changed: {'; '.join([*found[:MOST], *more])}; "
-            f"{first}{again}"
-        )
+    if found := outdated(config, paths):
+        raise DataError(f"{paths.splits}: {found}")
+
+
+def unrecorded(paths: Paths) -> str:
+    """A line where it is not known what data/splits was made with; empty with DVC, which runs stages again by itself."""
+    manifest = {} if has_dvc(paths.root) else _manifest(paths)
+    if not manifest or "data" in manifest.get(MADE_WITH, {}):
+        return ""
+    again = f"{run_again(paths.root, 'prepare')}, then {stage_command(paths.root, 'split')}, to record them"
+    return f"{paths.splits}: made by a release that recorded no settings, so changed ones would go unseen; {again}"
 
 
 def _words(changed: list[tuple[str, Any, Any]]) -> Iterator[str]:
@@ -75,12 +99,40 @@ def _value(value: Any) -> str:
 
 def _other_table(data: Data, paths: Paths) -> Iterator[str]:
     """Says so where the file of the table is here, and is not the one that `prepare` read."""
-    try:
-        file = read_document(paths.prepared / "schema.json", "prepared", "").get(FILE)
-    except DataError:
-        return
+    file = _prepared(paths).get(FILE)
     if file and (now := table_file(data, paths.root)) and now != file:
         yield f"{data.source} is another file than the one that was prepared"
+
+
+def _other_rows(paths: Paths) -> Iterator[str]:
+    """Says so where prepared rows and what `split` kept of its own are here, and differ."""
+    split, now = _split_of(paths), _prepared(paths).get(ROWS)
+    if split and now and split != now:
+        yield "the prepared table has other rows than were split"
+
+
+def _is_renamed(data: Data, paths: Paths, made: Mapping[str, Any]) -> bool:
+    """Whether the table of `data` is the very file, under another name, whose rows were split."""
+    prepared = _prepared(paths)
+    same_rows = prepared.get(ROWS) is not None and prepared[ROWS] == _split_of(paths)
+    same_name = prepared.get(MADE_WITH, {}).get("data", {}).get("source") == made["data"].get("source")
+    return bool(prepared.get(FILE)) and prepared[FILE] == table_file(data, paths.root) and (same_rows or same_name)
+
+
+def _prepared(paths: Paths) -> dict[str, Any]:
+    """What `prepare` wrote of its table; empty where it cannot be read."""
+    try:
+        return read_document(paths.prepared / "schema.json", "prepared", "")
+    except DataError:
+        return {}
+
+
+def _split_of(paths: Paths) -> Any:
+    """The digest of the prepared rows that were split; None where it is not here."""
+    try:
+        return read_document(paths.sealed / SPLIT_OF, "split of", "").get(ROWS)
+    except DataError:
+        return None
 
 
 def table_file(data: Data, root: Path) -> Mapping[str, str]:

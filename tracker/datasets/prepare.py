@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker.canonical import digest_table
+from tracker.canonical import digest_bytes, digest_table
 from tracker.columns import align
 from tracker.config import Data, Preprocessing
 from tracker.config.parts import Steps
 from tracker.datasets.appearance import in_order
 from tracker.datasets.check import find_faults, find_warnings, limit
 from tracker.datasets.check_writing import rows_of
+from tracker.datasets.keys import content_keys
 from tracker.datasets.load import read_table
 from tracker.datasets.load_arrays import MASK, SHAPE
 from tracker.datasets.load_series import as_sequences
-from tracker.datasets.made_with import FILE, MADE_WITH, data_settings, table_file
+from tracker.datasets.made_with import FILE, MADE_WITH, ROWS, data_settings, table_file
 from tracker.datasets.schema import Column, as_text, convert, decide_columns, name_codes
 from tracker.datasets.shaped import indicator_faults, written
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
@@ -160,7 +161,15 @@ def _schema(frame: Any, columns: list[Column], data: Data, report: DataReport) -
         "columns": [column.described("name", "role", "kind", "gaps", "reason") for column in columns],
         "warnings": list(report.warnings),
         "table": digest_table(frame),
+        ROWS: _content(frame, columns),
     }
+
+
+def _content(frame: Any, columns: list[Column]) -> str:
+    """A digest of the rows that `split` would divide, whatever their order."""
+    keys = content_keys(frame, {column.name: column.kind for column in columns if column.role != "dropped"})
+    keys.sort()
+    return digest_bytes(keys.astype("<u8").tobytes())
 
 
 def _report(column: Column, preprocessing: Preprocessing) -> ColumnReport:

@@ -15,7 +15,7 @@ from tracker.config import Split
 from tracker.datasets.assign import Codes, count_classes
 from tracker.datasets.divide import Division, Table, divide, read_rows
 from tracker.datasets.keys import content_keys, hex_keys
-from tracker.datasets.made_with import MADE_WITH, split_settings
+from tracker.datasets.made_with import MADE_WITH, ROWS, SPLIT_OF, split_settings
 from tracker.datasets.prepare import read_prepared
 from tracker.datasets.salts import Salt, keep_salt, lineage_digest
 from tracker.datasets.schema import convert
@@ -144,6 +144,8 @@ def _write(
     document = {"format": FORMAT, **about, "schema": schema, "beside": beside, **test, "row_keys": keys["test"]}
     document["table"] = document.pop("digest")
     write_document(sealed / "manifest.json", "sealed", document)
+    if ROWS in table.schema:
+        write_document(sealed / SPLIT_OF, "split of", {"format": FORMAT, ROWS: table.schema[ROWS]})
 
 
 def _clusters(of_row: Codes) -> dict[str, list[int]]:
