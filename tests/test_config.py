@@ -204,6 +204,10 @@ def test_files_that_cannot_be_read(tmp_path):
         ({"training": {"epochs": 3.0}}, "training.epochs: expected a whole number, found 3.0"),
         ({"training": {"epochs": 0}}, "training.epochs: expected greater than or equal to 1, found 0"),
         ({"training": None}, "training: expected entries, name: value, found None"),
+        (
+            {"resources": {"gpus": 1.5}},
+            "resources.gpus: expected a share of one GPU, or a whole number of them, found 1.5",
+        ),
         ({"training": {"device": "tpu"}}, "training.device: expected 'cpu', 'cuda' or 'mps', found 'tpu'"),
         ({"data": {"target": 5}}, "data.target: expected text, in quotes if it looks like something else, found 5"),
         ({"data": {"drop": "notes"}}, "data.drop: expected a list, found 'notes'"),

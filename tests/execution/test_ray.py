@@ -203,6 +203,12 @@ def test_what_a_worker_reserves_says_how_many_fit(
         wide = fresh.config.with_("resources", {"cpus": 6, "memory_mb": 500, "gpus": 0.5})
         with pytest.raises(TrackerError, match=r"has had no node with 6 CPUs, 500 MB, 0\.5 GPU for"):
             api.tune(wide, "random", project=project, deliver=False)
+        monkeypatch.undo()
+        executor._needs = Resources(cpus=6)
+        executor._linked().is_local = True
+        executor._look_around(executor._linked(), at_once=True)
+        with pytest.raises(TrackerError, match="has no node with 6 CPUs: it is this machine alone"):
+            executor._require_nodes()
     finally:
         executor.close()
         connected.remove_node(roomy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,8 +21,9 @@ from tracker.paths import Paths
 from tracker.project.clean import clean
 from tracker.records import TrialOutcome
 from tracker.retuning.champion import configuration_of
-from tracker.retuning.history import peek, read_history
-from tracker.retuning.retune import retune, rollback
+from tracker.retuning.history import History, peek, read_history
+from tracker.retuning.retune import _warmed, retune, rollback
+from tracker.retuning.warm import left_cold
 from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder
@@ -156,6 +158,19 @@ def test_each_retuning_tries_the_best_of_the_last_one_first(year: Year) -> None:
         keys = [one.spec.key for study in (before, after) for one in store.proposals(study)]
         assert len(set(keys)) == len(keys)
         assert load_config_beside(year).warm_start["random"] == tuple(first)
+
+
+def test_what_cannot_begin_with_earlier_configurations_is_said(tmp_path: Path) -> None:
+    """A study that needs generations of its own begins without them; one that never ran is not told of."""
+    job = Year(tmp_path).job()
+    evolution = {"sampler": "nsga2", "trials": 4, "generation": 4}
+    job = replace(job, config=job.config.with_("studies", {"evolution": evolution, "other": evolution}))
+    last = {"decision": "first", "studies": {"evolution": "0" * 64}}
+    with Store.open(job.paths.store) as store:
+        warmed, cold = _warmed(job, store, History({"0" * 64: last}))
+    words = "begins without its earlier configurations: sampler nsga2 goes on from generations of its own alone"
+    assert ({}, [f"study evolution {words}"]) == (warmed.config.warm_start, cold)
+    assert [] == left_cold(job.config.with_("retune.warm_start", 0), {"evolution": ""})
 
 
 def load_config_beside(year: Year) -> Config:

@@ -15,6 +15,7 @@ from tests.studies.project import SmallProject, make_config
 from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.evaluation.compare import compare
 from tracker.evaluation.confirm import open_confirming
+from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.ranking import Ranking, rank_trials
 from tracker.evaluation.sureness import sureness
 from tracker.goals import broken, constraint_from, constraint_text, excess, front_words, number_text
@@ -212,6 +213,18 @@ def test_the_rule_takes_one_of_the_front(
         assert all(chart in page for chart in shown["charts"])
         assert all(f"{one.number} (" in shown["charts"][0] for one in result.front)
         assert f"the best by parameters of {len(near)} that are within 0.1 of the best val_f1" in "\n".join(lines)
+
+
+def test_a_cost_that_was_not_counted_is_said_to_be_unknown() -> None:
+    """A study without objectives counts no parameters; a score that is not there is undefined."""
+    row, best = ({"study": name, "trial": 0, "key": name, "value": 0.5} for name in ("cheap", "random"))
+    told = {"rule": "next", "within": 0.1, "alike": 2, "row": row, "best": best}
+    counted = {**told, "next": ["parameters"], "row": {**row, "parameters": 9}, "best": {**best, "parameters": None}}
+    lines = preferred_lines(counted, "val_f1")
+    assert lines[0].endswith("the best by parameters of 2 that are within 0.1 of the best val_f1: 9")
+    assert "the best by val_f1, random/0: parameters not known (random has no objectives); val_f1" in lines[1]
+    scored = {**told, "next": ["val_mcc"], "row": {**row, "val_mcc": 0.25}, "best": {**best, "val_mcc": None}}
+    assert "random/0: undefined; val_f1" in preferred_lines(scored, "val_f1")[1]
 
 
 def test_further_seeds_must_keep_the_limits_too(project: SmallProject, result: StudyResult, tmp_path: Path) -> None:

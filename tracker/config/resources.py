@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from tracker.config.base import Part
+
+
+def _gpus(number: float) -> float:
+    """Ray cuts one GPU in parts, and gives several whole; for any other number it would wait without an end."""
+    if number > 1 and not number.is_integer():
+        raise ValueError(f"expected a share of one GPU, or a whole number of them, found {number:g}")
+    return number
 
 
 class Resources(Part):
@@ -12,7 +21,7 @@ class Resources(Part):
 
     cpus: int = Field(default=1, ge=1, le=4096)
     memory_mb: int | None = Field(default=None, ge=1, le=10**8)
-    gpus: float = Field(default=0.0, ge=0, le=64)
+    gpus: Annotated[float, AfterValidator(_gpus)] = Field(default=0.0, ge=0, le=64)
 
     @property
     def words(self) -> str:

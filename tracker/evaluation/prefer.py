@@ -17,7 +17,7 @@ from tracker.evaluation.contenders import StudyRecords
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial, Ranking
 from tracker.fields import model as model_shape
-from tracker.goals import number_text
+from tracker.goals import COSTS, number_text
 from tracker.ordering import better_low, ranks
 from tracker.remedies import run_again
 
@@ -169,14 +169,21 @@ def _next_lines(told: Mapping[str, Any], metric: str) -> list[str]:
     name, near = f"{row['study']}/{row['trial']}", near_words(told, metric)
     if told["alike"] == 1:
         return [f"preferred: {name}, the best: no other is {near}"]
-    words = f"preferred: {name}, the best by {second} of {told['alike']} that are {near}: {number_text(row[second])}"
+    words = f"preferred: {name}, the best by {second} of {told['alike']} that are {near}: {_told(row, second)}"
     if row["key"] == best["key"]:
         return [f"{words}; it is the best by {metric}, too"]
     found = f"{metric} as found {_digits(row)} and {_digits(best)}"
     return [
         words,
-        f"           the best by {metric}, {best['study']}/{best['trial']}: {number_text(best[second])}; {found}",
+        f"           the best by {metric}, {best['study']}/{best['trial']}: {_told(best, second)}; {found}",
     ]
+
+
+def _told(row: Mapping[str, Any], metric: str) -> str:
+    """The value; of a cost, which is defined always, that none was recorded: a study without objectives counts none."""
+    if row[metric] is None and metric in COSTS:
+        return f"{metric} not known ({row['study']} has no objectives)"
+    return number_text(row[metric])
 
 
 def near_words(told: Mapping[str, Any], metric: str) -> str:

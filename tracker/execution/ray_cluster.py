@@ -232,6 +232,11 @@ class RayExecutor(Pool[Actor]):
             )
         if self._nodes:
             self._had_nodes = time.monotonic()
+        elif self._linked().is_local:  # it never grows
+            raise TrackerError(
+                f"the Ray cluster has no node with {self._needs.words}: it is this machine alone, which has less; ask for "
+                "less under resources, or name a cluster"
+            )
         elif time.monotonic() - self._had_nodes > WAITS_S:
             raise TrackerError(
                 f"the Ray cluster has had no node with {self._needs.words} for {WAITS_S:.0f} s; what was computed is "
@@ -251,8 +256,7 @@ class _Link:
     def __init__(self, address: str | None, sets: RowSets) -> None:
         self.ray = _import_ray()
         self.is_ours = not self.ray.is_initialized()
-        if self.is_ours:
-            _connect(self.ray, address)
+        self.is_local = self.is_ours and _connect(self.ray, address)
         self.arrays = self.ray.put(sets.whole)
         self._sets = sets
         self._others: dict[str, Any] = {}
@@ -334,8 +338,11 @@ def _import_ray() -> ModuleType:
     return module
 
 
-def _connect(ray: ModuleType, address: str | None) -> None:
-    """To the cluster at an address, else to the one of this machine, else to a new one here, which ends with this process."""
+def _connect(ray: ModuleType, address: str | None) -> bool:
+    """To the cluster at an address, else to the one of this machine, else to a new one here, which ends with this process.
+
+    Says whether it is a new one. Raises TrackerError.
+    """
     _require_answer(address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _signals_kept():
@@ -346,8 +353,10 @@ def _connect(ray: ModuleType, address: str | None) -> None:
                 raise TrackerError(f"no Ray cluster answers at {address}: {error}") from None
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            return True
         except (ImportError, RuntimeError, ValueError) as error:
             raise TrackerError(f"no connection to the Ray cluster at {address or 'this machine'}: {error}") from None
+    return False
 
 
 def _require_answer(address: str | None) -> None:

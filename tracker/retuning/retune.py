@@ -131,7 +131,7 @@ def _tune_and_decide(
     from tracker.retuning.champion import model_of
     from tracker.retuning.profile import profile, write_profile
 
-    job = _warmed(job, store, history)
+    job, cold = _warmed(job, store, history)
     job.pipeline(job.config, job.paths.root, job.timeout_s)
     kept = profile(*read_prepared(job.paths.prepared), source)
     challenger = model_of(store, _ranking(job).chosen)
@@ -144,7 +144,7 @@ def _tune_and_decide(
         ]
     told = {
         "decision": decision,
-        "reasons": [*reasons, *why],
+        "reasons": [*reasons, *why, *cold],
         "champion": champion,
         "challenger": challenger,
         "table": kept.table,
@@ -160,14 +160,17 @@ def _tune_and_decide(
     return _record(job, store, told)
 
 
-def _warmed(job: Job, store: Store, history: History) -> Job:
-    """The job whose studies begin with the best of the last ones, which a file says; again the same after a kill."""
-    from tracker.retuning.warm import best_configurations, write_warm_start
+def _warmed(job: Job, store: Store, history: History) -> tuple[Job, list[str]]:
+    """The job whose studies begin with the best of the last ones, which a file says, and which cannot.
 
-    last = history.last_tuned
-    first = best_configurations(job.config, store, last.get("studies", {})) if last else {}
+    It is the same again after a kill.
+    """
+    from tracker.retuning.warm import best_configurations, left_cold, write_warm_start
+
+    last = (history.last_tuned or {}).get("studies", {})
+    first = best_configurations(job.config, store, last)
     write_warm_start(job.paths, first)
-    return replace(job, config=job.config.with_("warm_start", first))
+    return replace(job, config=job.config.with_("warm_start", first)), left_cold(job.config, last)
 
 
 def _decide(

@@ -19,7 +19,8 @@ HEAD = "# Written by `tracker retune`: what each study tries first on the new da
 def best_configurations(config: Config, store: Store, studies: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     """Of each study that searches, the searched values of its best trials, best first; `studies` has keys by name.
 
-    A study that lists its trials tries all of them anyway; one that the store has lost begins cold.
+    A study that lists its trials tries all of them anyway; one that the store has lost begins cold, and so do those of
+    `left_cold`.
     """
     from tracker.tracking.run_models import best_numbers
 
@@ -34,6 +35,18 @@ def best_configurations(config: Config, store: Store, studies: Mapping[str, str]
         except NotFoundError:
             continue
     return {name: first for name, first in found.items() if first}
+
+
+def left_cold(config: Config, studies: Mapping[str, str]) -> list[str]:
+    """Which of these studies searched before and cannot begin with what they found, and why."""
+    if not config.retune.warm_start:
+        return []
+    samplers = {name: SAMPLERS[config.studies[name].sampler] for name in studies if name in config.studies}
+    return [
+        f"study {name} begins without its earlier configurations: sampler {row.name} goes on from generations of its own alone"
+        for name, row in samplers.items()
+        if row.needs_trials and not row.rebuilds
+    ]
 
 
 def write_warm_start(paths: Paths, first: Mapping[str, list[dict[str, Any]]]) -> None:
