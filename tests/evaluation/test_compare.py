@@ -403,3 +403,14 @@ def test_the_fixture_learns_something():
     x = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
     tensors = fit_linear(x, (x[:, 0] > 0).astype(int), 2, 100)
     assert ((x @ tensors["output.weight"].T + tensors["output.bias"]).argmax(axis=1) == (x[:, 0] > 0)).all()
+
+
+def test_no_look_is_spent_on_rows_of_before_a_change(project):
+    """A table that changed since it was split takes no look, unless that is wanted; what was scored is repeated."""
+    with (project.paths.root / "table.csv").open("a") as file:
+        file.write("999,0.1,0.2,0.3,ham\n")
+    with pytest.raises(InputError, match=r"table\.csv is another file than the one that was prepared; run .*--anyway"):
+        project.compare().test()
+    assert [] == project.looks()
+    assert 1 == project.compare().test(anyway=True).looks
+    assert 1 == project.compare().test().looks

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.project import PARAMS
+from tests.studies.project import PARAMS, SmallProject
 from tests.tracking.studies import begin, end_study, run_trials
+from tracker import api
 from tracker.canonical import canonical_json
 from tracker.errors import StoreCorrupt
 from tracker.paths import Paths, sqlite_address
-from tracker.project.doctor import Case, Finding, examine, exit_code_of, lines_of, repair
+from tracker.project.doctor import Case, Finding, _data, examine, exit_code_of, lines_of, repair
 from tracker.records import record_json
 from tracker.store.mending import examine_store
 from tracker.store.store import Store
@@ -154,3 +155,16 @@ def test_rows_that_are_gone_are_told_and_counted_anew(case: Case) -> None:
         assert 0 < store.check()
         [(key, _)] = store.studies()
         assert store.finish(key) is None
+
+
+def test_rows_of_before_a_change_are_wrong(fresh: SmallProject) -> None:
+    """What differs and what to run, with the exit code that tuning would leave with; as it was, all is sound."""
+    (fresh.paths.root / "params.yaml").write_text(PARAMS)
+    project, found = api.Project.now(fresh.paths), Case(fresh.paths, "", NOW_S)
+    api.prepare(fresh.config, project)
+    api.split(fresh.config, project)
+    assert ["sound"] == [one.state for one in _data(found)]
+    (fresh.paths.root / "params.yaml").write_text(PARAMS.replace("seed: 7", "seed: 8"))
+    _, outdated = _data(found)
+    assert ("wrong", 2) == (outdated.state, outdated.exit_code)
+    assert outdated.words.endswith("seed was 7, is 8 now; run `tracker prepare`, then `tracker split`")

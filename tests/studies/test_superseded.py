@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.golden_project import PARAMS, unpack
-from tests.studies.project import command, make_table
+from tests.studies.project import PARAMS as SMALL
+from tests.studies.project import SmallProject, command, make_table
 from tracker import api
 from tracker.config import Config, parse_config, read_yaml
 from tracker.deriving.judge_project import _verify_ranking
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.studies.superseded import GONE, superseded
+from tracker.studies.superseded import GONE, superseded, superseded_note
 
 
 @pytest.fixture
@@ -131,3 +132,15 @@ def test_runs_lists_the_present_project(here: api.Project) -> None:
     assert {GONE} == {row["superseded"] for row in rows}
     (root / "params.yaml").unlink()
     assert 6 == len({row["study"] for row in runs()[0]})
+
+
+def test_advice_begins_with_the_rows(fresh: SmallProject) -> None:
+    """Where rows are those of before a change, the stages that make them come first; else the study alone is run."""
+    params, found = fresh.paths.root / "params.yaml", {"tpe": "seed changed"}
+    params.write_text(SMALL)
+    api.prepare(fresh.config, api.Project.now(fresh.paths))
+    api.split(fresh.config, api.Project.now(fresh.paths))
+    assert superseded_note(found, fresh.paths.root, "left out")[0].endswith("run `tracker tune tpe`")
+    params.write_text(SMALL.replace("seed: 7", "seed: 8"))
+    [line] = superseded_note(found, fresh.paths.root, "left out")
+    assert line.endswith("run `tracker prepare`, `tracker split`, `tracker tune tpe`")

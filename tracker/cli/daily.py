@@ -12,7 +12,7 @@ import typer
 from tracker.cli.app import Address, Executor, OneFormat, Quiet, Trust, Verbose, Workers, app, find_paths, read_config
 from tracker.errors import LookWithheld, NotFoundError, TestLooksSpent
 from tracker.loading import loading
-from tracker.terminal.lists import Format, say
+from tracker.terminal.lists import Format, note, say
 
 
 @app.command()
@@ -106,6 +106,7 @@ def tune(
 ) -> None:
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
     from tracker import api
+    from tracker.datasets.made_with import unrecorded
     from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
     from tracker.tracking.meeting import stages_of_this_process
 
@@ -114,6 +115,7 @@ def tune(
     if unknown:
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
     project = api.Project.now(executor=executor, address=address)
+    note([line for line in [unrecorded(project.paths)] if line])
     with stages_of_this_process() if len(names) > 1 else nullcontext():  # one delivery process for all
         for name in names:
             with study_progress(quiet, verbose) as on_progress:
@@ -140,7 +142,8 @@ def compare(
         bool, typer.Option("--test", help="Take the look: score the chosen trial on the test split.")
     ] = False,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="With --test: also where the best trial is no better than a majority vote.")
+        bool,
+        typer.Option("--anyway", help="With --test: also of a changed table, or where no better than a majority vote."),
     ] = False,
     fail_if_stale: Annotated[
         bool,

@@ -63,14 +63,30 @@ def _manifest(paths: Paths) -> dict[str, Any]:
 
 def outdated(config: Config, paths: Paths) -> str:
     """What differs between data/splits and what params.yaml and the table give now, and what to do; empty for nothing."""
-    prepare = [*_words(changed_settings(config, paths)), *_other_table(config.data, paths)]
+    prepare = [*_words(changed_settings(config, paths)), *_other_table(config.data.source, paths)]
     found = [*prepare, *_other_rows(paths)]
-    if not found:
-        return ""
+    return _told(found, paths, prepare=bool(prepare)) if found else ""
+
+
+def _told(found: list[str], paths: Paths, *, prepare: bool) -> str:
     first = f"{run_again(paths.root, 'prepare')}, then " if prepare and not has_dvc(paths.root) else ""
     again = stage_command(paths.root, "split") if first else run_again(paths.root, "split")
     more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
     return f"made before params.yaml or the table changed: {'; '.join([*found[:MOST], *more])}; {first}{again}"
+
+
+def outdated_unless_dvc(config: Config, paths: Paths) -> str:
+    """As `outdated`; empty with DVC, which runs stages again by itself."""
+    found = "" if has_dvc(paths.root) else outdated(config, paths)
+    return found and f"{paths.splits}: {found}"
+
+
+def changed_table(paths: Paths) -> str:
+    """As `outdated_unless_dvc`, of the table alone, whatever params.yaml says now."""
+    source = _prepared(paths).get(MADE_WITH, {}).get("data", {}).get("source")
+    table = [] if source is None else list(_other_table(source, paths))
+    found = [*table, *_other_rows(paths)]
+    return "" if not found or has_dvc(paths.root) else f"{paths.splits}: {_told(found, paths, prepare=bool(table))}"
 
 
 def refuse_outdated(config: Config, paths: Paths) -> None:
@@ -97,11 +113,11 @@ def _value(value: Any) -> str:
     return "not set" if value is None else str(value)
 
 
-def _other_table(data: Data, paths: Paths) -> Iterator[str]:
+def _other_table(source: str, paths: Paths) -> Iterator[str]:
     """Says so where the file of the table is here, and is not the one that `prepare` read."""
     file = _prepared(paths).get(FILE)
-    if file and (now := table_file(data, paths.root)) and now != file:
-        yield f"{data.source} is another file than the one that was prepared"
+    if file and (now := table_file(source, paths.root)) and now != file:
+        yield f"{source} is another file than the one that was prepared"
 
 
 def _other_rows(paths: Paths) -> Iterator[str]:
@@ -116,7 +132,9 @@ def _is_renamed(data: Data, paths: Paths, made: Mapping[str, Any]) -> bool:
     prepared = _prepared(paths)
     same_rows = prepared.get(ROWS) is not None and prepared[ROWS] == _split_of(paths)
     same_name = prepared.get(MADE_WITH, {}).get("data", {}).get("source") == made["data"].get("source")
-    return bool(prepared.get(FILE)) and prepared[FILE] == table_file(data, paths.root) and (same_rows or same_name)
+    return (
+        bool(prepared.get(FILE)) and prepared[FILE] == table_file(data.source, paths.root) and (same_rows or same_name)
+    )
 
 
 def _prepared(paths: Paths) -> dict[str, Any]:
@@ -135,9 +153,9 @@ def _split_of(paths: Paths) -> Any:
         return None
 
 
-def table_file(data: Data, root: Path) -> Mapping[str, str]:
+def table_file(source: str, root: Path) -> Mapping[str, str]:
     """What tells the file of a table from another one: its digest; nothing for a folder, a bundled table or no file."""
-    path = root / data.source
+    path = root / source
     return {"sha256": digest_file(path)} if path.is_file() else {}
 
 

@@ -85,7 +85,10 @@ def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> 
 
     Raises DataError with every fault (file, column, row; rows count from 1 below the header).
     """
-    made = {MADE_WITH: data_settings(data), FILE: table_file(data, root)}  # a file that changes meanwhile is told later
+    made = {
+        MADE_WITH: data_settings(data),
+        FILE: table_file(data.source, root),
+    }  # a file that changes meanwhile is told later
     frame, columns, report = inspect_data(data, preprocessing, root)
     with locked(out.parent), folders_replaced(out) as (folder,):
         write_frame(folder / TABLE, frame)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import canonical_json, digest_table, parse_canonical
 from tracker.config import Compare
+from tracker.datasets.made_with import changed_table
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
 from tracker.datasets.training_data import count_ranking, read_split
 from tracker.errors import (
@@ -230,6 +231,8 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
         else case.confirm.models(ranking.confirmation, case.trust)
     )
     with Store.open(case.paths.store, case.clock) as store:
+        if not anyway and (old := changed_table(case.paths)) and _spends(case, store, chosen, identity):
+            raise InputError(f"no look was spent: {old}. {ANYWAY} scores on these rows all the same")
         if not anyway and (unworthy := _unworthy(case, store, ranking, model, identity)):
             if or_stale:
                 write_withheld(case.paths.reports, unworthy)
@@ -257,10 +260,14 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
     return final
 
 
+def _spends(case: _Case, store: Store, chosen: RankedTrial, test: SealedIdentity) -> bool:
+    ledger = join_looks(case.paths.looks, store.looks())
+    return ledger.would_spend(chosen.candidate, mark_rows(test.row_keys), case.budget)
+
+
 def _unworthy(case: _Case, store: Store, ranking: Ranking, model: ChosenModel, test: SealedIdentity) -> Unworthy | None:
     """Why the chosen trial is not worth a look, where one would be spent on it."""
-    ledger, rows, chosen = join_looks(case.paths.looks, store.looks()), mark_rows(test.row_keys), ranking.scored
-    if any(look.candidate == chosen.candidate for look in ledger.at(rows)) or ledger.count(rows) >= case.budget:
+    if not _spends(case, store, chosen := ranking.scored, test):
         return None
     _, train = read_labelled(case.paths.splits, "train")
     scored = read_scored(case.paths.splits, chosen.rows)

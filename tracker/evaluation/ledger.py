@@ -100,6 +100,10 @@ class Ledger:
         """Distinct candidates that were scored on any of these rows; a lost look counts as one."""
         return len({look.candidate for look in self.at(rows)}) + len(self.lost)
 
+    def would_spend(self, candidate: str, rows: Collection[str], budget: int) -> bool:
+        """Whether scoring a candidate on these rows would take one of `budget` looks: not where it has one, or none is left."""
+        return all(look.candidate != candidate for look in self.at(rows)) and self.count(rows) < budget
+
 
 def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
     """The marks of test rows from their keys (hex). Raises InputError for a key that is too short."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from tracker.config import Config, load_config
-from tracker.errors import InputError, StoreError, TrackerError, TrackingError
+from tracker.errors import DataError, InputError, StoreError, TrackerError, TrackingError
 from tracker.paths import Paths
 from tracker.project.watched import unwatched
-from tracker.remedies import find_dvc, has_git, run_again
+from tracker.remedies import find_dvc, has_dvc, has_git, run_again
 from tracker.store.mending import Health, examine_store, mend_store, told
 from tracker.store.store import FILE, Store
 from tracker.tracking.addresses import shown_address
@@ -189,6 +189,7 @@ def _queue(case: Case) -> Iterator[Finding]:
 
 
 def _data(case: Case) -> Iterator[Finding]:
+    from tracker.datasets.made_with import outdated, unrecorded
     from tracker.datasets.training_data import read_split
 
     if not case.paths.splits.exists():
@@ -197,6 +198,11 @@ def _data(case: Case) -> Iterator[Finding]:
     rows = {name: len(read_split(case.paths.splits, name)) for name in ("train", "validation")}
     words = ", ".join(f"{name} {count} rows" for name, count in rows.items())
     yield Finding("data", "sound", f"{words}, equal to their digests; the sealed test split stays closed")
+    if line := unrecorded(case.paths):
+        yield Finding("data", "note", line)
+    if found := outdated(_config(case), case.paths):
+        state: State = "note" if has_dvc(case.paths.root) else "wrong"
+        yield Finding("data", state, f"{case.paths.splits}: {found}", DataError.exit_code)
 
 
 def _environment(case: Case) -> Iterator[Finding]:

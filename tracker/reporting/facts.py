@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.aggregation import resampling_words
 from tracker.canonical import parse_canonical
 from tracker.config import Config
+from tracker.datasets.made_with import outdated
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
@@ -28,6 +29,7 @@ from tracker.records import Trial
 from tracker.remedies import run_again
 from tracker.shown import counted
 from tracker.studies.adopt import read_study
+from tracker.studies.superseded import superseded, superseded_note
 
 if TYPE_CHECKING:
     from tracker.studies.result import StudyResult
@@ -73,6 +75,7 @@ class Facts:
     `ranking` and `final` are those reports (`final` None where the test rows were not scored, and `withheld` why no look
     was spent), `results` the exact records of the studies that have them, `splits` rows and classes of train and validation,
     `baselines` that report (None where it is not there, or of other rows), `nested` those of studies that were nested.
+    `outdated` says which of them, and of the rows, `params.yaml` and the table describe no longer.
     """
 
     config: Config
@@ -86,6 +89,7 @@ class Facts:
     retunes: Sequence[Mapping[str, Any]] = ()
     baselines: Mapping[str, Any] | None = None
     nested: Sequence[Mapping[str, Any]] = ()
+    outdated: Sequence[str] = ()
 
     @property
     def metric(self) -> str:
@@ -196,7 +200,14 @@ def collect(paths: Paths, config: Config) -> Facts:
     final, withheld = _final(paths, ranking)
     splits, retunes, baselines = _splits(paths.splits), _retunes(paths.retunes), read_baselines(paths)
     nested = [read_nested(one) for one in report_paths(paths) if one.stem in config.studies]
-    return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines, nested)
+    old = _outdated(paths, config)
+    return Facts(config, studies, rows, ranking, final, results, splits, withheld, retunes, baselines, nested, old)
+
+
+def _outdated(paths: Paths, config: Config) -> list[str]:
+    shown = {name: why for name, why in superseded(config, paths).items() if name in config.studies}
+    rows = [f"the rows shown were {found}"] if (found := outdated(config, paths)) else []
+    return [*rows, *superseded_note(shown, paths.root, "shown as before")]
 
 
 def _retunes(path: Path) -> list[Mapping[str, Any]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tracker.canonical import parse_canonical
-from tracker.config import Config, Refinement
+from tracker.config import Config, Refinement, load_config
 from tracker.config.metrics import own_metrics
-from tracker.datasets.made_with import changed_settings
+from tracker.datasets.made_with import changed_settings, outdated_unless_dvc
 from tracker.datasets.training_data import identify_data
 from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
@@ -53,8 +53,18 @@ def superseded_note(found: Mapping[str, str], near: Path, what: str) -> list[str
         return []
     listed = "; ".join(f"{name} ({why})" for name, why in found.items())
     again = [stage_command(near, _stage(near, name), name) for name, why in found.items() if why != GONE]
-    run = f"; run {', '.join(again)}" if again else ""
+    run = f"; run {', '.join([*_rows_first(near), *again])}" if again else ""
     return [f"params.yaml no longer describes {listed}: {what}{run}"]
+
+
+def _rows_first(near: Path) -> list[str]:
+    """The stages that come before a study where its rows are those of before a change."""
+    paths = Paths.of(project_folder(near), {})
+    try:
+        found = outdated_unless_dvc(load_config(paths.params), paths)
+    except TrackerError:  # who reads params.yaml says what is wrong with it
+        return []
+    return [stage_command(near, "prepare"), stage_command(near, "split")] if found else []
 
 
 def _stage(near: Path, name: str) -> str:

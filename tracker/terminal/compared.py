@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracker.config import Config
+from tracker.datasets.made_with import outdated, unrecorded
 from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.ranking import Ranking
 from tracker.evaluation.sureness import sureness
@@ -20,6 +21,9 @@ def say_ranking(ranking: Ranking, config: Config, paths: Paths, output: Format, 
     print_rows([{name: getattr(row, name) for name in COLUMNS} for row in ranking.rows], output, limit, IN_TABLE)
     say("\n".join(["", *choice_lines(ranking, config, paths)]) if output == Format.table else "")
     note(environment_notes(ranking.environments, ranking.mixed))
+    if found := outdated(config, paths):
+        note([f"{paths.splits}: {found}"])
+    note([line for line in [unrecorded(paths)] if line])
     note(superseded_note(ranking.superseded, paths.root, "left out of the ranking"))
 
 
