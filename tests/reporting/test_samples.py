@@ -79,6 +79,7 @@ def test_sequences_end_where_their_mask_ends() -> None:
     x = np.ones((6, 5, 3))
     x[:, 3:, 2] = 0
     found = take_samples(rows(x, ["a"] * 6, mask=True), {"augment_scale": 0.1}, PLAIN, 3)
+    assert "some rows of train, 5 x 2" == found.about
     for drawn in (found.rows["a"], (found.varied or {})["a"]):
         assert drawn.shape == (3, 5, 2)
         np.testing.assert_array_equal(np.isnan(drawn[0, :, 0]), [False, False, False, True, True])

@@ -25,6 +25,7 @@ from tracker.retuning.history import History, peek, read_history
 from tracker.retuning.retune import _warmed, retune, rollback
 from tracker.retuning.warm import left_cold
 from tracker.store.store import Store
+from tracker.terminal.leaderboard import read_trial
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder
 from tracker.tracking.retuned import named
@@ -130,6 +131,10 @@ def test_a_name_that_means_two_trials_is_told(year: Year) -> None:
         NotFoundError, match=r"no study random with a key that begins with 0000; there are [0-9a-f]{8}, "
     ):
         find_recorded("random/0@0000", year.paths)
+    with pytest.raises(NotFoundError, match="no study random with a key that begins with 0000; there are "):
+        read_trial(year.paths, "random/0@0000")
+    with pytest.raises(NotFoundError, match=f"`tracker reproduce {names[0]}` derives it again"):
+        read_trial(year.paths, names[0])
 
 
 def test_a_rollback_again_changes_nothing(year: Year, tmp_path: Path) -> None:

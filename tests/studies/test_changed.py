@@ -60,6 +60,8 @@ def test_another_optuna_is_named_with_both_releases(fresh: SmallProject) -> None
     other = replace(spec, versions={"optuna": "4.9.0"})
     assert other.key != spec.key
     assert [f"Optuna (4.9.0 to {spec.versions['optuna']})"] == list_changes(other, spec)
+    probed = replace(spec, versions={**spec.versions, "blas": "2f1cb64b24fd3a95"})
+    assert ["what BLAS gives"] == list_changes(probed, spec)
 
 
 def test_more_trials_are_no_change(fresh: SmallProject) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tracker.goals import broken, constraint_from, constraint_text, excess, fron
 from tracker.ordering import dominates, on_front
 from tracker.records import StudySpec, Trial, record_from, record_json
 from tracker.reporting.facts import collect
-from tracker.reporting.front_charts import fronts
+from tracker.reporting.front_charts import Point, _caption, fronts
 from tracker.reporting.page import render_html
 from tracker.reporting.words import certainty, methods
 from tracker.reporting.words import studies as page_studies
@@ -209,8 +210,15 @@ def test_the_rule_takes_one_of_the_front(
         [shown] = fronts(facts)
         assert [[f"cheap/{trial.number}", *map(number_text, trial.values)] for trial in result.front] == shown["body"]
         assert 2 == len(shown["charts"])
+        marks = "Diamonds are the front; crosses break a limit; the chosen trial is ringed. What"
+        assert all(f"cheap, all trials by two objectives. {marks}" in caption for caption in shown["captions"])
+        assert "Diamonds are the front. What" in _caption([Point(0, 9.0, 0.5, on_front=True, holds=True, chosen=False)])
+        goals = "further objectives minimize parameters, minimize training_flops"
+        assert f"(cheap: random, 10 trials, {goals})" in methods(facts)
         page = render_html(facts)
-        assert all(chart in page for chart in shown["charts"])
+        assert all(part in page for part in (*shown["charts"], *shown["captions"]))
+        heads = re.findall(r'<button type="button">(\w+)</button>', page)
+        assert ["val_f1", "parameters", "training_flops", "val_loss"] == heads[3:7]
         assert all(f"{one.number} (" in shown["charts"][0] for one in result.front)
         assert f"the best by parameters of {len(near)} that are within 0.1 of the best val_f1" in "\n".join(lines)
 

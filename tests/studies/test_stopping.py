@@ -62,9 +62,8 @@ def test_a_plateau_is_generations_without_a_better_value() -> None:
 def test_of_several_objectives_a_plateau_is_a_front_that_stands_still() -> None:
     """Another point of the front is better, whichever value it has; a point that is dominated, or there already, is none."""
     rows = [(1, 10), (2, 20), (1, 5), (0, 30), (2, 20), (1, 9), (2, 21), (None, 0)]
-    assert [None, None, None, "2 generations brought no better value"] == heard_of(
-        rows, ["maximize", "minimize"], plateau=2
-    )
+    why = "2 generations brought no new point of the front"
+    assert [None, None, None, why] == heard_of(rows, ["maximize", "minimize"], plateau=2)
 
 
 def test_a_budget_is_reached_by_a_whole_generation() -> None:

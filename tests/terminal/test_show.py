@@ -40,6 +40,10 @@ def test_trials_that_the_cap_ended_are_counted(fresh: SmallProject) -> None:
     assert count > 1
     note = f"random: {count} of 6 trials were best at their last epoch; raise training.epochs"
     assert note == study_summary(fresh.study(capped)).splitlines()[-1].strip()
+    one = {"training__epochs": 2, "hyperparameters__learning_rate": 1e-3, "studies__random__trials": 1}
+    told = study_summary(fresh.study(fresh.run(fresh.plan("random", **one)))).splitlines()
+    assert told[0].startswith("random: 1 trial, ")
+    assert "random: 1 of 1 trial was best at its last epoch; raise training.epochs" == told[-1].strip()
     assert [] == epochs_note(fresh.run(fresh.plan("random", training__epochs=2, training__early_stopping=None)))
     assert [] == epochs_note(fresh.run(fresh.plan("manual", training__epochs=300)))
 

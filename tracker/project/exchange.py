@@ -10,6 +10,7 @@ from tracker.canonical import canonical_json
 from tracker.deriving.find_study import find_study
 from tracker.errors import InputError, NotFoundError, SpaceError
 from tracker.paths import Paths
+from tracker.shown import counted
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -29,7 +30,7 @@ def export_optuna(config: Config, paths: Paths, target: str, names: Collection[s
     for name in names or config.studies:
         result = find_study(name, paths).result
         study = to_optuna(result.spec, result.trials, result.spec.objective["direction"], address)
-        yield f"{name}: {len(result.trials)} trials in {target}, as study {study.study_name}"
+        yield f"{name}: {counted(len(result.trials), 'trial')} in {target}, as study {study.study_name}"
     yield f"to look at them: optuna-dashboard {address}   (pip install optuna-dashboard)"
 
 

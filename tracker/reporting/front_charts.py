@@ -10,6 +10,7 @@ from tracker.goals import constraint_text, front_words, goals_text, number_text
 from tracker.ordering import has_place, ranks
 from tracker.reporting.charts import FAINT, INK, SERIES, WIDE, label_axes, most_of, open_figure, svg_of
 from tracker.reporting.facts import Facts
+from tracker.shown import counted
 
 MOST_SHOWN = 20  # trials of a front in a table
 WIDTH = 20.0  # ratio of the ends of an axis from which on it is a logarithmic one
@@ -35,10 +36,13 @@ def fronts(facts: Facts) -> list[dict[str, Any]]:
 def _front(facts: Facts, study: str, report: Mapping[str, Any]) -> dict[str, Any]:
     goals, trials = [report["objective"], *report["further"]], {one["number"]: one for one in report["trials"]}
     numbers = report["front"]
+    points = {place: _points(facts, study, report, place) for place in range(1, len(goals))}
     words = f"{goals_text(goals)}: {front_words(len(numbers))}."
     if limits := report.get("constraints"):
         broke = sum(bool(one.get("breaks")) for one in report["trials"])
-        words += f" Limits: {', '.join(map(constraint_text, limits))}; {broke} of {len(trials)} trials broke one."
+        words += (
+            f" Limits: {', '.join(map(constraint_text, limits))}; {broke} of {counted(len(trials), 'trial')} broke one."
+        )
     if len(numbers) > MOST_SHOWN:
         words += f" The table has the first {MOST_SHOWN}."
     return {
@@ -47,10 +51,18 @@ def _front(facts: Facts, study: str, report: Mapping[str, Any]) -> dict[str, Any
         "head": ["trial", *(goal["metric"] for goal in goals)],
         "body": [[f"{study}/{one}", *map(number_text, trials[one]["values"])] for one in numbers[:MOST_SHOWN]],
         "charts": [
-            front_chart(study, _points(facts, study, report, place), goals[place], goals[0], len(goals) == 2)
-            for place in range(1, len(goals))
+            front_chart(study, drawn, goals[place], goals[0], len(goals) == 2) for place, drawn in points.items()
         ],
+        "captions": [f"{study}, all trials by two objectives. {_caption(drawn)}" for drawn in points.values()],
     }
+
+
+def _caption(points: Sequence[Point]) -> str:
+    """What the marks that are drawn mean."""
+    marks = ["Diamonds are the front"]
+    marks += ["crosses break a limit"] if any(not one.holds and not one.on_front for one in points) else []
+    marks += ["the chosen trial is ringed"] if any(one.chosen for one in points) else []
+    return f"{'; '.join(marks)}. What scores far worse than most stands at the edge."
 
 
 def _points(facts: Facts, study: str, report: Mapping[str, Any], place: int) -> list[Point]:

@@ -173,7 +173,12 @@ def _trials(facts: Facts) -> dict[str, Any]:
     places = [*enumerate(ranked, start=1), *(("", row) for row in facts.rows if row.name not in listed)]
     names = list(dict.fromkeys(name for row in facts.rows for name in row.params))
     told = {name for row in facts.rows for name in row.metrics} - {facts.metric}
-    wanted = [*SHOWN_METRICS, *(f"val_{name}" for name in (*asked_metrics(facts.config), *own_metrics(facts.config)))]
+    further = [goal["metric"] for report in facts.studies.values() for goal in report.get("further") or ()]
+    wanted = [
+        *further,
+        *SHOWN_METRICS,
+        *(f"val_{name}" for name in (*asked_metrics(facts.config), *own_metrics(facts.config))),
+    ]
     metrics = [name for name in dict.fromkeys(wanted) if name in told]
     body = [
         [

@@ -61,7 +61,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A few rows of each class, float64 (rows, *shape); `varied` are the same ones augmented; of how many classes."""
+    """A few rows of each class, float64 (rows, *shape), of how many classes; `varied` are the same ones augmented.
+
+    The shape is without a mask.
+    """
 
     rows: Mapping[str, np.ndarray]
     varied: Mapping[str, np.ndarray] | None
@@ -89,7 +92,9 @@ def take_samples(train: Rows, augmentation: Mapping[str, Any], settings: Preproc
     places = {kind: _spread(np.flatnonzero(names == kind), most) for kind in kinds[:MOST_CLASSES]}
     numbers = {kind: train.numbers(chosen) for kind, chosen in places.items()}
     varied = _varied(train, numbers, augmentation, settings, seed) if augmentation else None
-    return Samples({kind: train.shaped(n) for kind, n in numbers.items()}, varied, train.shape, len(kinds))
+    shaped = {kind: train.shaped(n) for kind, n in numbers.items()}
+    shape = (*train.shape[:-1], train.shape[-1] - train.mask)
+    return Samples(shaped, varied, shape, len(kinds))
 
 
 def draw_samples(samples: Samples, folder: Path) -> Path:

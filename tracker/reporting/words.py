@@ -13,7 +13,7 @@ from tracker.evaluation.final import SEEDS, seeds_line
 from tracker.evaluation.fronts import front_lines
 from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
-from tracker.goals import constraint_text
+from tracker.goals import constraint_text, goals_text
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import tested
 from tracker.ordering import first_reason, why_unranked
@@ -83,6 +83,12 @@ def _searched_by(report: Mapping[str, Any]) -> str:
     """The sampler of a study, and what it refines."""
     refines = report.get("refines")
     return f"{report['sampler']}, refines {refines['study']}" if refines else str(report["sampler"])
+
+
+def _also(report: Mapping[str, Any]) -> str:
+    """The objectives of a study behind the first, for the text on methods."""
+    further = report.get("further")
+    return f", further objectives {goals_text(further)}" if further else ""
 
 
 def certainty(facts: Facts) -> list[str]:
@@ -182,7 +188,10 @@ def methods(facts: Facts) -> str:
     """A paragraph for a paper's section on methods."""
     config, total = facts.config, len(facts.rows)
     folds = "" if facts.scored_on == "validation" else f" on {facts.scored_on}"
-    samplers = "; ".join(f"{one['name']}: {one['sampler']}, {one['trials']} trials" for one in studies(facts))
+    samplers = "; ".join(
+        f"{one['name']}: {one['sampler']}, {counted(one['trials'], 'trial')}{_also(facts.studies[one['name']])}"
+        for one in studies(facts)
+    )
     stopping = config.training.early_stopping
     ends = (
         f"early stopping on {stopping.monitor} with patience {stopping.patience}" if stopping else "no early stopping"

@@ -39,7 +39,8 @@ class Stopping:
         if self._budget is not None and self._epochs >= self._budget:
             return f"{self._epochs:,} of {counted(self._budget, 'epoch')} were trained"
         if self._plateau is not None and self._since >= self._plateau:
-            return f"{counted(self._since, 'generation')} brought no better value"
+            brought = "no new point of the front" if len(self._objectives) > 1 else "no better value"
+            return f"{counted(self._since, 'generation')} brought {brought}"
         return None
 
 

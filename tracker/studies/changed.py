@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.records import StudySpec, record_json
+from tracker.shown import counted
 from tracker.store.store import Store
 from tracker.studies.plan import StudyPlan
 
@@ -31,7 +32,7 @@ def describe_change(store: Store, plan: StudyPlan) -> str | None:
     _, last = studies[0]
     changed = ", ".join(list_changes(last, plan.spec))
     return (
-        f"{plan.spec.name}: {changed} changed since the last run: a new study of {plan.trials} trials begins, "
+        f"{plan.spec.name}: {changed} changed since the last run: a new study of {counted(plan.trials, 'trial')} begins, "
         "the old one is kept"
     )
 
@@ -45,7 +46,10 @@ def list_changes(last: StudySpec, spec: StudySpec) -> list[str]:
         if was == now or name == "name":
             continue
         if name == "versions":
-            found += [f"{library.capitalize()} ({a} to {b})" for library, a, b in _pairs(was or {}, now or {})]
+            found += [
+                "what BLAS gives" if library == "blas" else f"{library.capitalize()} ({a} to {b})"
+                for library, a, b in _pairs(was or {}, now or {})
+            ]
         elif name in {"data", "sampler", "training", "objective", "pruner"}:
             parts = ", ".join(part for part, _, _ in _pairs(was or {}, now or {}))
             found.append(f"{name} ({parts})")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracker.canonical import digest
 from tracker.errors import ReplayError, StoreError, TrackingError
+from tracker.shown import counted
 from tracker.store.store import Store
 from tracker.store.stored import Finished
 from tracker.studies.adopt import put_decisions
@@ -63,7 +64,7 @@ def pull_studies(store: Store, tracking_uri: str, experiment: str, names: Collec
     kept = _keep_finals(store, fetched)
     _note(store, destination(tracking_uri, experiment), taken, kept)
     if refused:
-        came = ", ".join(f"{one.pulled.study} ({one.pulled.trials} trials)" for one in taken) or "no study"
+        came = ", ".join(f"{one.pulled.study} ({counted(one.pulled.trials, 'trial')})" for one in taken) or "no study"
         raise TrackingError("\n".join([*refused, f"taken: {came}"]))
     return [one.pulled for one in taken]
 

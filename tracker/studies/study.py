@@ -19,6 +19,7 @@ from tracker.hyperparameters import FAMILIES
 from tracker.ordering import first_reason
 from tracker.records import Trial
 from tracker.search.export import to_optuna
+from tracker.shown import counted
 from tracker.standalone.load import StandaloneModel, load_model
 from tracker.store.environments import earlier_environments
 from tracker.store.model_folder import describe_model, write_model
@@ -152,7 +153,7 @@ class Study:
         """Its name, how many trials it has, the best; all of them are `trials`."""
         best = self.result.best
         told = "none best" if best is None else f"best {self.name}/{best.number}, value={best.value}"
-        return f"Study({self.name}, {len(self.result.trials)} trials, {told})"
+        return f"Study({self.name}, {counted(len(self.result.trials), 'trial')}, {told})"
 
     @cached_property
     def trials(self) -> tuple[StudyTrial, ...]:

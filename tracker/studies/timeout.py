@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from tracker.sampler_table import GENERATION, SAMPLERS
 from tracker.search.samplers import plan_generations
+from tracker.shown import counted
 from tracker.studies.plan import StudyPlan
 
 
@@ -37,6 +38,6 @@ class Deadline:
         if self._ends is None or not trained or finished >= plan.trials or self._clock() < self._ends:
             return None
         return (
-            f"timeout of {plan.timeout:,} s after {finished:,} of {plan.trials:,} trials; "
+            f"timeout of {plan.timeout:,} s after {finished:,} of {counted(plan.trials, 'trial')}; "
             "not repeatable: how far it came is of this machine and its load"
         )

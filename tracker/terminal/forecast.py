@@ -94,7 +94,7 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     fits = sum(plan.trials * runs_per_trial(plan.spec.runs) for plan in plans.values())
     trained = "" if fits == total else f" ({fits} trainings)"
     took = f"{usual}at most about {_duration(seconds)}"
-    yield f"{total} trials{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
+    yield f"{counted(total, 'trial')}{trained}, {took} on one core, about {max(1, size // 10**6)} MB on disk"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
     for name, spec in ((name, plan.spec) for name, plan in plans.items()):
         told = goal_params(spec.objectives, spec.constraints)
@@ -144,7 +144,7 @@ def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
         if device != CPU
     )
     yield from (
-        f"warning: {name}: {plan.trials} trials, {counted(plan.distinct, 'distinct configuration')}: the "
+        f"warning: {name}: {counted(plan.trials, 'trial')}, {counted(plan.distinct, 'distinct configuration')}: the "
         "others repeat them with other seeds; search more, or say repeats, which gives each configuration several"
         for name, plan in plans.items()
         if plan.distinct

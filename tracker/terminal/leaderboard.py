@@ -127,7 +127,7 @@ def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
 def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     """One trial's row of its report, with `study`, `history`, `objective`, `environment`, `mixed` where the study is, `place`.
 
-    Raises NotFoundError.
+    Raises NotFoundError; of a trial that is named by its study's key, where nothing has that key, with the keys there are.
     """
     study, _, number = place.rpartition("/")
     if study.startswith("confirm."):
@@ -137,6 +137,9 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
             f"{place} is of an outer fold, and in no report; `tracker reproduce {place}` derives it again"
         )
     if "@" in number:
+        from tracker.deriving.find_trial import find_recorded
+
+        find_recorded(place, paths)
         raise NotFoundError(
             f"{place} is named by its study's key; reports tell of the present studies alone: `tracker reproduce {place}` "
             "derives it again"

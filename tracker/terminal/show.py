@@ -89,7 +89,7 @@ def study_summary(study: Study) -> str:
     from tracker.studies.plan import StudyPlan
 
     trials, best = study.result.trials, study.result.best
-    parts = [f"{study.name}: {len(trials)} trials"]
+    parts = [f"{study.name}: {counted(len(trials), 'trial')}"]
     distinct = len({trial.spec.on_validation.configuration for trial in trials})  # whatever rows each is tried on
     if StudyPlan(study.result.spec, len(trials)).distinct:
         parts.append(counted(distinct, "distinct configuration"))
@@ -125,8 +125,9 @@ def epochs_note(result: StudyResult) -> list[str]:
     complete = sum(trial.state == "complete" for trial in result.trials)
     if 4 * len(capped) <= complete and result.best not in capped:
         return []
+    which = "was best at its" if len(capped) == 1 else "were best at their"
     return [
-        f"{result.spec.name}: {len(capped)} of {complete} trials were best at their last epoch; raise training.epochs"
+        f"{result.spec.name}: {len(capped)} of {counted(complete, 'trial')} {which} last epoch; raise training.epochs"
     ]
 
 
@@ -147,7 +148,8 @@ def refuse_failed(study: Study) -> None:
         return
     why = first_reason(trial.why_unranked(metric) for trial in result.trials)
     count, failed = len(result.trials), all(trial.state == "failed" for trial in result.trials)
-    what = f"all {count} trials failed" if failed else f"none of {count} trials has a value"
+    what = "its trial failed" if count == 1 else f"all {count:,} trials failed"
+    what = what if failed else f"none of {counted(count, 'trial')} has a value"
     raise StudyFailed(f"study {study.name}: {what}{why and ': ' + why}")
 
 
@@ -191,7 +193,7 @@ def sync_summary(delivered: Delivered, address: str) -> str:
 def pull_summary(pulled: Pulled) -> str:
     """What came of one study, in a line."""
     missing = (pulled.wanted or 0) - pulled.trials
-    parts = [f"{pulled.study}: {pulled.trials} trials, {pulled.weights} new weights"]
+    parts = [f"{pulled.study}: {counted(pulled.trials, 'trial')}, {pulled.weights} new weights"]
     if pulled.wanted is None:
         parts.append("not ended yet")
     elif missing > 0:

@@ -48,9 +48,9 @@ def _counted(found: Verdict) -> str:
     if found.kind == "nested":
         return f" ({found.counted} outer folds scored again)"
     if found.kind == "ranking":
-        return f" ({found.counted} trials, digest {found.digest[:12]})"
+        return f" ({counted(found.counted, 'trial')}, digest {found.digest[:12]})"
     which = f": {', '.join(map(str, found.sample))}" if found.sample else ""
-    return f" ({found.derived} of {found.counted} trials derived again{which}; digest {found.digest[:12]})"
+    return f" ({found.derived} of {counted(found.counted, 'trial')} derived again{which}; digest {found.digest[:12]})"
 
 
 def _compared(found: Verdict) -> str:
