@@ -13,7 +13,7 @@ import pytest
 
 from tests.tracking.studies import PROVENANCE, STARTED, finished, proposal, study_spec
 from tracker.evaluation.ranking import rank_trials
-from tracker.ordering import Standing, best_first, objective_value
+from tracker.ordering import Standing, best_first, common_further, objective_value, ties_of
 from tracker.records import StudySpec
 from tracker.store.store import Store
 from tracker.studies.report import study_report
@@ -103,3 +103,19 @@ def test_a_trial_is_worth_its_kept_metric_once_it_is_complete() -> None:
         objective_value("complete", {"val_f1": None}, "val_f1"),
         objective_value("complete", {"val_f1": math.inf}, "val_f1"),
     ]
+
+
+def test_further_objectives_decide_where_all_studies_have_the_same() -> None:
+    """A trial that does not know them comes behind; where studies have other ones, none of them decides."""
+    cost, score = {"metric": "parameters", "direction": "minimize"}, {"metric": "val_recall", "direction": "maximize"}
+    assert [cost] == common_further([[cost], (), [cost]])
+    assert () == common_further([[cost], [score]]) == common_further([(), ()])
+    known, unknown = {"values": [0.9, 300.0]}, {"value": 0.9}
+    assert ((300.0,), (None,)) == (ties_of(known, [cost], [cost]), ties_of(unknown, (), [cost]))
+    assert () == ties_of(known, [cost], ())
+    places = [
+        Standing(0.9, 0.1, "plain", 0, (None,)),
+        Standing(0.9, 0.3, "front", 1, (300.0,)),
+        Standing(0.9, 0.2, "front", 2, (500.0,)),
+    ]
+    assert ["front", "front", "plain"] == [one.study for one in best_first(places, lambda one: one, "maximize")]

@@ -26,7 +26,8 @@ def best_first(trials: Iterable[Trial], standing: Callable[[Trial], Standing], d
     """The trials that rank, best first; a trial whose value is no finite number does not rank.
 
     Ties go to the better further objective, where there are several, to the lower val_loss (an undefined one counts as
-    infinite), then to the study's name, then to the lower number. `direction` is maximize or minimize.
+    infinite), then to the study's name, then to the lower number. `direction` is maximize or minimize. The further objectives
+    of all trials are the same ones (`common_further`); one that is not known counts as infinite.
     """
     known = [(standing(trial), trial) for trial in trials]
     ranked = [(_order(place, direction), trial) for place, trial in known if ranks(place.value)]
@@ -44,6 +45,22 @@ def reason_of(trial: Mapping[str, Any], metric: str) -> str | None:
     value = trial["value"] if has_place(trial) or not ranks(trial["value"]) else None
     named = metric if not ranks(trial["value"]) else "a further objective"
     return why_unranked(trial["state"], value, named, trial.get("reason"), trial.get("breaks") or ())
+
+
+def common_further(further: Iterable[Sequence[Mapping[str, str]]]) -> Sequence[Mapping[str, str]]:
+    """The objectives behind the first that decide among trials of several studies; none where studies have other ones."""
+    told: list[Sequence[Mapping[str, str]]] = []
+    for goals in further:
+        if goals and list(goals) not in told:
+            told.append(list(goals))
+    return told[0] if len(told) == 1 else ()
+
+
+def ties_of(
+    trial: Mapping[str, Any], own: Sequence[Mapping[str, str]], common: Sequence[Mapping[str, str]]
+) -> tuple[float | None, ...]:
+    """What decides between equal values of a trial, as a report tells it: None where its study does not know an objective."""
+    return better_low(trial["values"][1:], own) if own and common else (None,) * len(common)
 
 
 def ranks(value: object) -> TypeGuard[float]:
@@ -103,4 +120,5 @@ def _order(place: Standing, direction: str) -> tuple[float, tuple[float, ...], f
     value = -place.value if direction == "maximize" else place.value
     loss = place.val_loss
     known = isinstance(loss, int | float) and not math.isnan(loss)
-    return value, tuple(map(float, filter(ranks, place.ties))), loss if known else math.inf, place.study, place.number
+    ties = tuple(float(tie) if ranks(tie) else math.inf for tie in place.ties)
+    return value, ties, loss if known else math.inf, place.study, place.number

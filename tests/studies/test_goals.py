@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tests.studies.project import SmallProject, make_config
 from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.evaluation.compare import compare
-from tracker.evaluation.confirm import open_confirming
+from tracker.evaluation.confirm import _median_run, open_confirming
+from tracker.evaluation.confirmation import Confirmation, Confirmed
 from tracker.evaluation.prefer import preferred_lines
-from tracker.evaluation.ranking import Ranking, rank_trials
+from tracker.evaluation.ranking import Ranking, rank_alone, rank_trials
 from tracker.evaluation.sureness import sureness
 from tracker.goals import broken, constraint_from, constraint_text, excess, front_words, number_text
 from tracker.ordering import dominates, on_front
@@ -203,6 +204,9 @@ def test_the_rule_takes_one_of_the_front(
         final = ranking.test()
         assert ranking.chosen.key == final.result["key"]
         facts = collect(project.paths, project.config)
+        assert dataclasses.replace(facts, config=project.config.with_("hyperparameters", {})).defaults is None, (
+            "all are searched"
+        )
         near_it = "the best parameters of those that are within 0.1 of the best val_f1"
         assert f"{near_it}: the highest val_f1 on validation, of trials with parameters <= 500 and" in methods(facts)
         assert "; limits: parameters <= 500, val_f1 >= 0.5" in page_studies(facts)[0]["states"]
@@ -249,13 +253,32 @@ def test_further_seeds_must_keep_the_limits_too(project: SmallProject, result: S
         compare(project.paths, config.compare, clock=lambda: 0.0, studies=["cheap"], confirm=confirm)
 
 
+def test_the_run_that_is_served_keeps_the_limits_where_one_does(project: SmallProject) -> None:
+    """The lower median of the runs that keep them; what the mean, or the served run, breaks is told."""
+    repeated = {**RANDOM, "trials": 1, "repeats": 5, "training": {"epochs": 2}}
+    study = project.run(project.plan("cheap", studies={"cheap": repeated}))
+    [trial] = study.trials
+    losses = [outcome.metrics["val_loss"] for outcome in trial.outcomes]
+    runs = sorted((outcome.metrics["val_f1"], place) for place, outcome in enumerate(trial.outcomes))
+    one = Confirmed(rank_alone("cheap", trial), study.spec, trial)
+    for most in (max(losses), sorted(losses)[2], min(losses) / 2):
+        limits = (constraint_from(f"val_loss <= {most!r}"),)
+        kept = [run for run in runs if losses[run[1]] <= most]
+        place = _median_run(one, limits)
+        assert (kept or runs)[(len(kept or runs) - 1) // 2][1] == place
+        told = Confirmation(5, (one,), one, None, place, {}, constraints=limits)
+        breaks = {"mean": trial.metrics["val_loss"] > most, "served": not kept}
+        assert {who for who, broke in breaks.items() if broke} == set(told.breaks) == set(told.json.get("breaks", {}))
+    assert len(set(losses)) == 5
+
+
 def test_where_nothing_holds_nothing_is_chosen(project: SmallProject, tmp_path: Path) -> None:
     """The message says which constraint the first trial breaks, and with what."""
     project = project.copy(tmp_path / "project")
     found = project.run(project.plan("cheap", studies={"cheap": {**RANDOM, "constraints": ["parameters <= 3"]}}))
     assert found.best is None
     project.report(found)
-    with pytest.raises(NotFoundError, match=r"none of 10 trials has a value: breaks parameters <= 3, found \d+"):
+    with pytest.raises(NotFoundError, match=r"none of 10 trials can be chosen: breaks parameters <= 3, found \d+"):
         rank_trials(project.paths.study_reports)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.canonical import canonical_json
 from tracker.config import Config, Confirm
@@ -134,7 +134,8 @@ class Confirming:
             contenders=(*ordered, *tail),
             choice=choice,
             defaults=None if own is None else measured[-1],
-            served=_median_run(choice),
+            served=_median_run(choice, best.constraints),
+            constraints=best.constraints,
             digests={**digests, **more},
             preference=preference,
         )
@@ -314,9 +315,13 @@ def _standing(one: Confirmed) -> Standing:
     return Standing(value, one.trial.metrics.get("val_loss"), f"{one.row.rank:09d}", one.row.rank)
 
 
-def _median_run(one: Confirmed) -> int:
-    """The run whose score is the lower median of all seeds: neither lucky nor unlucky. Raises InputError."""
+def _median_run(one: Confirmed, constraints: Sequence[Mapping[str, Any]]) -> int:
+    """The run whose score is the lower median: neither lucky nor unlucky. Raises InputError.
+
+    Of all seeds, or, where some of them keep the constraints and others do not, of those that do.
+    """
     known = [(value, place) for place, value in enumerate(one.values) if value is not None]
+    known = [pair for pair in known if not broken(constraints, one.trial.outcomes[pair[1]].metrics)] or known
     if not known:
         raise InputError(
             f"{one.row.study}/{one.row.trial} failed with every further seed: {one.trial.reason}; set compare.confirm: null "

@@ -9,6 +9,7 @@ from typing import Any
 from tracker.evaluation.certainty import mean, probability_better
 from tracker.evaluation.prefer import Preference
 from tracker.evaluation.ranking import RankedTrial
+from tracker.goals import broken
 from tracker.records import StudySpec, Trial, TrialOutcome, TrialSpec, run_spread, run_value
 
 
@@ -46,6 +47,14 @@ class Confirmation:
     served: int
     digests: Mapping[str, str]
     preference: Preference | None = None
+    constraints: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def breaks(self) -> dict[str, list[str]]:
+        """The constraints of its study that the choice breaks with further seeds: their `mean`, the `served` run."""
+        metrics = {"mean": self.choice.trial.metrics, "served": self.choice.trial.outcomes[self.served].metrics}
+        found = {who: list(broken(self.constraints, told)) for who, told in metrics.items()}
+        return {who: told for who, told in found.items() if told}
 
     @property
     def probability(self) -> float | None:
@@ -82,6 +91,7 @@ class Confirmation:
                 "value": scored.value,
             },
             "digests": dict(self.digests),
+            **({"breaks": self.breaks} if self.breaks else {}),
         }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.goals import front_words, goals_text
+from tracker.ordering import common_further
 from tracker.shown import counted
 
 
@@ -20,9 +21,11 @@ def fronts_of(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 def front_lines(ranking: Mapping[str, Any]) -> list[str]:
     """The size of each front and what is taken from it, from the content of `ranking.json`, for people."""
-    lines = []
-    for study, front in ranking.get("fronts", {}).items():
+    lines, fronts = [], ranking.get("fronts", {})
+    alike = common_further(front["objectives"][1:] for front in fronts.values())
+    for study, front in fronts.items():
         first, second, *_ = (goal["metric"] for goal in front["objectives"])
+        second = second if alike else "val_loss, for studies have other next objectives"
         rule = "" if "preferred" in ranking else f"; the best by {first} is taken, ties by {second}"
         lines.append(
             f"front:    {study}: {front_words(len(front['trials']))} ({goals_text(front['objectives'])}){rule}"

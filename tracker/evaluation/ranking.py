@@ -17,7 +17,7 @@ from tracker.evaluation.fronts import fronts_of
 from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.evaluation.scored_rows import scored_on
 from tracker.metrics import SCORES, asked_of, in_order
-from tracker.ordering import Standing, best_first, better_low, first_reason, has_place, reason_of
+from tracker.ordering import Standing, best_first, common_further, first_reason, has_place, reason_of, ties_of
 from tracker.remedies import run_again
 from tracker.studies.superseded import superseded_note
 
@@ -189,16 +189,18 @@ def rank_trials(
     objective = _common_objective(reports)
     trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
     further = {name: report.get("further", ()) for name, report in reports.items()}
+    common = common_further(further.values())
+    ties = {id(trial): ties_of(trial, further[name], common) for name, trial in trials}
     ranked = best_first(
         [pair for pair in trials if has_place(pair[1])],
-        lambda pair: _standing(*pair, further[pair[0]]),
+        lambda pair: _standing(*pair, ties[id(pair[1])]),
         objective["direction"],
     )
     if not ranked:
         metric = objective["metric"]
         why = first_reason(reason_of(t, metric) for _, t in trials)
-        raise NotFoundError(f"{folder}: none of {len(trials)} trials has a value: {why}; see all with `tracker runs`")
-    rows = tuple(_row(place, *pair, further[pair[0]]) for place, pair in enumerate(ranked, start=1))
+        raise NotFoundError(f"{folder}: none of {len(trials)} trials can be chosen: {why}; see all with `tracker runs`")
+    rows = tuple(_row(place, *pair, ties[id(pair[1])]) for place, pair in enumerate(ranked, start=1))
     left_out = Counter(_left_out(t) for _, t in trials if not has_place(t))
     missing = tuple(name for name in wanted if name not in found)
     environments, mixed = environments_of(reports.values())
@@ -293,15 +295,11 @@ def _left_out(trial: Mapping[str, Any]) -> str:
     return broke if trial["state"] == "complete" else str(trial["state"])
 
 
-def _standing(study: str, trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> Standing:
-    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"], _ties(trial, further))
+def _standing(study: str, trial: Mapping[str, Any], ties: tuple[float | None, ...]) -> Standing:
+    return Standing(trial["value"], trial["metrics"].get("val_loss"), study, trial["number"], ties)
 
 
-def _ties(trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> tuple[float | None, ...]:
-    return better_low(trial["values"][1:], further) if further else ()
-
-
-def _row(rank: int, study: str, trial: Mapping[str, Any], further: Sequence[Mapping[str, str]]) -> RankedTrial:
+def _row(rank: int, study: str, trial: Mapping[str, Any], ties: tuple[float | None, ...]) -> RankedTrial:
     runs = trial.get("runs") or []
     return RankedTrial(
         rank=rank,
@@ -316,7 +314,7 @@ def _row(rank: int, study: str, trial: Mapping[str, Any], further: Sequence[Mapp
         first_run=runs[0]["metrics"] if runs else None,
         rows=runs[0].get("rows") if runs else trial.get("rows"),
         values=tuple(run.get("value") for run in runs),
-        ties=_ties(trial, further),
+        ties=ties,
         params=trial["params"],
     )
 

@@ -100,6 +100,9 @@ class Sureness:
         lines = [
             f"confirmed: {place(best)} has the best mean of {of} configurations, {seeds} further seeds each: {found}"
         ]
+        for who, broke in told.get("breaks", {}).items():
+            whose = f"the mean of {seeds} more seeds" if who == "mean" else "the run that is served"
+            lines.append(f"           {whose} breaks {'; '.join(broke)}")
         choice, defaults, probability = measured["choice"], measured["defaults"], measured["probability"]
         words = f"           {seeds} more seeds: {place(choice)} {_spread(choice)}"
         if defaults is None:

@@ -21,6 +21,7 @@ from tracker.evaluation.final import is_of_another, was_scored
 from tracker.evaluation.nested import read_nested, report_paths
 from tracker.evaluation.prefer import preferred_criterion
 from tracker.evaluation.reports import named_params, read_study_report
+from tracker.evaluation.sureness import Defaults
 from tracker.fields import retune
 from tracker.goals import constraint_text
 from tracker.hyperparameters import with_unsaid
@@ -160,10 +161,9 @@ class Facts:
 
     @property
     def defaults(self) -> Row | None:
-        """The first trial with the fixed hyperparameters of params.yaml as they are, in the order of the studies there."""
-        fixed, ranked = self.config.hyperparameters, {row.name for row in self.ranked}
-        alike = (row for row in self.rows if all(row.params.get(name) == fixed[name] for name in fixed))
-        return next((row for row in alike if row.name in ranked), None)
+        """The trial that searches nothing, as `compare` names it, if one is ranked."""
+        found = Defaults.of(self.config).find(self.ranking["rows"])
+        return next((row for row in self.ranked if found and row.name == f"{found['study']}/{found['trial']}"), None)
 
     def record(self, row: Row) -> Trial | None:
         """The exact record of a trial, with its curve; None where the records of its study are not here."""

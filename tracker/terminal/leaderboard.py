@@ -20,7 +20,7 @@ from tracker.fields import report as report_shape
 from tracker.goals import COSTS
 from tracker.hyperparameters import with_unsaid
 from tracker.metrics import direction_of, tested
-from tracker.ordering import Standing, best_first, better_low, has_place, reason_of
+from tracker.ordering import Standing, best_first, common_further, has_place, reason_of, ties_of
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
 from tracker.remedies import fetch_again, has_git, run_again, stage_command
@@ -79,7 +79,8 @@ def leaderboard(
         )
     metrics = {metric for report in reports for trial in report["trials"] for metric in trial["metrics"]}
     if sort == "value" or sort in metrics:  # as `compare` ranks
-        places = [_standing(*one, row, sort) for one, row in zip(told, rows, strict=True)]
+        common = common_further(report.get("further", ()) for report in reports)
+        places = [_standing(*one, row, sort, common) for one, row in zip(told, rows, strict=True)]
         standing = dict(zip(map(id, rows), places, strict=True))
         known = best_first(rows, lambda row: standing[id(row)], _direction(reports[0], sort))
     else:
@@ -274,12 +275,14 @@ def _direction(report: Mapping[str, Any], sort: str) -> str:
     return "minimize" if sort in COSTS else direction_of(sort)
 
 
-def _standing(report: Mapping[str, Any], trial: Mapping[str, Any], row: Mapping[str, Any], sort: str) -> Standing:
+def _standing(
+    report: Mapping[str, Any], trial: Mapping[str, Any], row: Mapping[str, Any], sort: str, common: Sequence[Any]
+) -> Standing:
     """By a metric as it is; by the value only what has a place, with further objectives behind it."""
-    value, further = row.get(sort), report.get("further", ())
+    value = row.get(sort)
     if sort != "value":
         return Standing(value, row.get("val_loss"), row["study"], row["trial"])
-    ties = better_low(trial["values"][1:], further) if further else ()
+    ties = ties_of(trial, report.get("further", ()), common)
     return Standing(value if has_place(trial) else None, row.get("val_loss"), row["study"], row["trial"], ties)
 
 
