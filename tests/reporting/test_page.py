@@ -22,7 +22,7 @@ from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
 from tracker.reporting.sure_words import curves_of, marks
-from tracker.reporting.words import checklist
+from tracker.reporting.words import checklist, methods
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
@@ -183,6 +183,13 @@ def test_metrics_that_were_asked_for_are_in_the_table(paths: Paths, config: Conf
     text = Page(render_html(replace(facts, rows=rows, config=asks))).text
     assert "val_loss val_accuracy val_f1 val_roc_auc val_gain epochs" in text
     assert "0.625 41.5" in text
+
+
+def test_one_trial_is_told_as_one(paths: Paths, config: Config) -> None:
+    """In the text on methods; several are several."""
+    facts = collect(paths, config)
+    assert re.search(r"\. 1 configuration \(.*\) was trained", methods(replace(facts, rows=[facts.chosen])))
+    assert re.search(rf"\. {len(facts.rows)} configurations \(.*\) were trained", methods(facts))
 
 
 def test_scores_of_further_seeds_stand_beside_the_one(paths: Paths, config: Config) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from tracker.shown import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -88,7 +90,7 @@ def factor(
             axes.scatter([places[best]], [scores[best]], s=70, facecolors="none", edgecolors=INK, linewidths=1.2)
         label_axes(axes, name, metric)
         ringed = "" if best is None else "; the chosen trial is ringed"
-        return svg_of(figure, f"{metric} by {name}, {len(scores)} trials{ringed}")
+        return svg_of(figure, f"{metric} by {name}, {counted(len(scores), 'trial')}{ringed}")
 
 
 def importance(shares: Mapping[str, float]) -> str:

@@ -27,7 +27,9 @@ LOOK_ANYWAY = "tracker compare --test --anyway"
 def headline(facts: Facts) -> list[str]:
     """The answer in sentences: what was chosen, and what it scored."""
     chosen, final = facts.chosen, facts.final
-    told = [f"{chosen.name} was chosen among {len(facts.ranked)} trials: {facts.metric} {_validated(facts)}."]
+    told = [
+        f"{chosen.name} was chosen among {counted(len(facts.ranked), 'trial')}: {facts.metric} {_validated(facts)}."
+    ]
     if final is None and facts.withheld:
         return [*told, f"No look at the test rows was spent: {facts.withheld}. To look all the same: `{LOOK_ANYWAY}`."]
     if final is None:
@@ -202,8 +204,8 @@ def methods(facts: Facts) -> str:
     space = ", ".join(facts.searched())
     sentence = (
         f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, split by "
-        f"{config.split.method}; preprocessing fitted on training rows only). {total} configurations "
-        f"({samplers}) were {lengths}{folds}, each with a seed of its own derived from "
+        f"{config.split.method}; preprocessing fitted on training rows only). {counted(total, 'configuration')} "
+        f"({samplers}) {'was' if total == 1 else 'were'} {lengths}{folds}, each with a seed of its own derived from "
         f"the root seed {config.seed}. Searched: {space}. The configuration with "
         f"{facts.criterion} was chosen."
     )
