@@ -17,6 +17,8 @@ from tracker.deriving.judge_project import _verify_ranking
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.studies.superseded import GONE, superseded, superseded_note
+from tracker.terminal.compared import say_ranking
+from tracker.terminal.lists import Format
 
 
 @pytest.fixture
@@ -144,3 +146,14 @@ def test_advice_begins_with_the_rows(fresh: SmallProject) -> None:
     params.write_text(SMALL.replace("seed: 7", "seed: 8"))
     [line] = superseded_note(found, fresh.paths.root, "left out")
     assert line.endswith("run `tracker prepare`, `tracker split`, `tracker tune tpe`")
+
+
+def test_tune_and_compare_say_once_that_settings_are_unknown(
+    here: api.Project, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows of an earlier release: whether they are what params.yaml describes nobody knows, and the commands say so."""
+    say_ranking(api.compare(config, here), config, here.paths, Format.csv, 1)
+    assert 1 == capsys.readouterr().err.count("data/splits: made by a release that recorded no settings")
+    (here.paths.splits / "train.parquet").unlink()  # so that nothing is trained after the line
+    done = command(here.paths.root, "-m", "tracker.cli", "tune", "manual")
+    assert 1 == done.stderr.count("data/splits: made by a release that recorded no settings"), done.stderr

@@ -159,7 +159,7 @@ class Ranking:
         Where the budget of looks is used up by other candidates the split stays closed: TestLooksSpent is raised,
         or, with `or_stale`, the last result is repeated and marked stale. Where the chosen trial is no better on validation
         than a majority vote (`tracker.evaluation.worth`) LookWithheld is raised, unless `anyway`; with `or_stale`,
-        `reports/final.json` then says so.
+        `reports/final.json` then says so. InputError where the table changed since it was split, unless `anyway` or DVC.
         """
         return self.opener(or_stale=or_stale, anyway=anyway)
 
