@@ -53,7 +53,7 @@ def test_nothing_to_rank_is_an_error(tmp_path):
     with pytest.raises(NotFoundError, match="no report of a study"):
         rank_trials(tmp_path)
     write_study(tmp_path, report("a", [trial(0, 0.5, state="failed")]))
-    with pytest.raises(NotFoundError, match="none of 1 trials has a value: no reason is recorded"):
+    with pytest.raises(NotFoundError, match="none of 1 trial can be chosen: no reason is recorded"):
         rank_trials(tmp_path)
 
 

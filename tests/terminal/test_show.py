@@ -64,7 +64,7 @@ def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:
     ):
         _ = study.best_value
     assert ["cost is undefined in its kept epoch"] == list(study.trials_dataframe()["reason"].unique())
-    with pytest.raises(NotFoundError, match="none of 12 trials has a value: cost is undefined in its kept epoch"):
+    with pytest.raises(NotFoundError, match="none of 12 trials can be chosen: cost is undefined in its kept epoch"):
         tracker.compare(project.config, project.here)
     assert {"cost is undefined in its kept epoch"} == {
         row["reason"] for row in leaderboard(project.paths.study_reports, None, "value")

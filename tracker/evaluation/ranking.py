@@ -19,6 +19,7 @@ from tracker.evaluation.scored_rows import scored_on
 from tracker.metrics import SCORES, asked_of, in_order
 from tracker.ordering import Standing, best_first, common_further, first_reason, has_place, reason_of, ties_of
 from tracker.remedies import run_again
+from tracker.shown import counted
 from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
@@ -199,7 +200,8 @@ def rank_trials(
     if not ranked:
         metric = objective["metric"]
         why = first_reason(reason_of(t, metric) for _, t in trials)
-        raise NotFoundError(f"{folder}: none of {len(trials)} trials can be chosen: {why}; see all with `tracker runs`")
+        told = counted(len(trials), "trial")
+        raise NotFoundError(f"{folder}: none of {told} can be chosen: {why}; see all with `tracker runs`")
     rows = tuple(_row(place, *pair, ties[id(pair[1])]) for place, pair in enumerate(ranked, start=1))
     left_out = Counter(_left_out(t) for _, t in trials if not has_place(t))
     missing = tuple(name for name in wanted if name not in found)
