@@ -200,8 +200,8 @@ def rank_trials(
     if not ranked:
         metric = objective["metric"]
         why = first_reason(reason_of(t, metric) for _, t in trials)
-        told = counted(len(trials), "trial")
-        raise NotFoundError(f"{folder}: none of {told} can be chosen: {why}; see all with `tracker runs`")
+        whole = counted(len(trials), "trial")
+        raise NotFoundError(f"{folder}: none of {whole} can be chosen: {why}; see all with `tracker runs`")
     rows = tuple(_row(place, *pair, ties[id(pair[1])]) for place, pair in enumerate(ranked, start=1))
     left_out = Counter(_left_out(t) for _, t in trials if not has_place(t))
     missing = tuple(name for name in wanted if name not in found)
