@@ -30,12 +30,13 @@ def left(entries: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], keep: fl
 
 def trials_of(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Trials with these searched values, each worse than the one before; a row without any has no value."""
+    values = [1 - number / 1000 if row else None for number, row in enumerate(rows)]
     return [
         SimpleNamespace(
-            value=1 - number / 1000 if row else None, metrics={}, study="study", number=number,
+            value=value, ranked=value, ties=(), metrics={}, study="study", number=number,
             proposal=SimpleNamespace(searched=row),
         )
-        for number, row in enumerate(rows)
+        for number, (row, value) in enumerate(zip(rows, values, strict=True))
     ]  # fmt: skip
 
 

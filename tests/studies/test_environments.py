@@ -123,7 +123,7 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: SmallPr
     verified = command(project.paths.root, "-m", "tracker.cli", "verify", "random", "--sample", "1")
     assert "random: mixed, before in 1 other environment\n" == verified.stderr
     shown = command(project.paths.root, "-m", "tracker.cli", "show", "random/1")
-    assert "random: mixed, before in 1 other environment" == shown.stderr.splitlines()[0]
+    assert "random: mixed, before in 1 other environment" in shown.stderr.splitlines()
     again = api.tune(config, "random", project=here, deliver=False)
     assert (2, content) == (again.result.replayed, report.read_bytes())
     assert "mixed" not in study_summary(again)
