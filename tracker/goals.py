@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Metrics of a run that follow from its configuration, its rows and its epochs alone: no clock decides.
+PARAMETERS = "parameters"
 COSTS: Mapping[str, str] = {
-    "parameters": "numbers that training sets",
+    PARAMETERS: "numbers that training sets",
     "training_flops": "operations of training: six per multiplication of a row, over all its rows and epochs",
 }
 UNKNOWN = 1e6  # how far a constraint counts as broken whose metric is undefined

@@ -170,7 +170,8 @@ TRANSFER: Mapping[str, Hyperparameter] = {
 }
 OURS: Mapping[str, Hyperparameter] = {**TRAINING, **AUGMENTATION}  # of all that our loop trains
 DIFFERENTIABLE = ("learning_rate", "weight_decay", "momentum", "label_smoothing")
-COUNTED = ("mlp", "cnn", "rnn")  # families whose networks are ours, so that their parameters can be counted
+COUNTED = ("mlp", "cnn", "rnn", "tabular")  # families whose networks are ours: counted and opened from records alone
+BUILT = (*COUNTED, "build")  # whose runs have a torch module, the parameters of which are counted where it was trained
 DEVICES = ("cpu", "cuda", "mps")
 ESTIMATOR = ("scikit-learn", "scipy", "skops")
 FREE = Hyperparameter("free", "whatever the user's own code makes of it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -134,9 +135,13 @@ def test_without_a_model_no_rule_can_say_what_is_as_good(project: SmallProject) 
 
 
 def test_a_family_of_ones_own_cannot_be_counted(project: SmallProject) -> None:
-    """params.yaml is refused where the rule would need what only the user's code knows."""
-    with pytest.raises(ConfigError, match=r"compare\.prefer: simplest counts the parameters of mlp, cnn, rnn"):
-        project.config.with_("compare.prefer", "simplest").with_("model", {"family": "build", "entry": "net:build"})
+    """params.yaml is refused where the rule would need what only the user's code knows; a network's size may be a goal."""
+    config = project.config.with_("compare.prefer", "simplest")
+    told = "compare.prefer: simplest counts the parameters of mlp, cnn, rnn, tabular, not those of build; say {within: ties}, "
+    with pytest.raises(ConfigError, match=re.escape(f"{told}and objectives: [val_f1, parameters] of a study")):
+        config.with_("model", {"family": "build", "entry": "net:build"})
+    with pytest.raises(ConfigError, match="not those of function; take it out"):
+        config.with_("model", {"family": "function", "entry": "loop:fit"})
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,18 @@ def test_a_linear_network_trains_as_ours_does(optimizer: str, weights: str, knob
         assert one["val_loss"] == pytest.approx(other["val_loss"], rel=1e-5)
 
 
+def test_its_parameters_are_counted_where_it_was_trained() -> None:
+    """A study may ask for them; buffers are none, and what is counted moves no weight."""
+
+    def normed(hyperparameters: dict, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+        return torch.nn.Sequential(linear(hyperparameters, input_shape, classes), torch.nn.BatchNorm1d(classes))
+
+    data, run = arrays(40), own_spec()
+    found = train(replace(run, training={**run.training, "costs": ["parameters"]}), data, normed).outcome
+    assert (data.input_shape[0] + 3) * data.classes == found.metrics["parameters"]
+    assert train(run, data, normed).outcome.weights == found.weights
+
+
 def test_a_run_repeats_bit_for_bit_whatever_was_drawn_before() -> None:
     """The seed decides initial weights, batches and dropout; the process's own generators neither matter nor change."""
     data = arrays(90)

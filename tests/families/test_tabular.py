@@ -12,21 +12,31 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load as read_safetensors
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.families.plain import assert_same_weights, train_plainly
 from tests.studies.project import SmallProject, make_table
 from tests.training.cases import STOPPING
 from tests.training.cases import arrays as plain_arrays
+from tracker.confusion import count_confusion
+from tracker.evaluation.compare import compare
+from tracker.evaluation.confirm import open_confirming
+from tracker.evaluation.prefer import Preference
 from tracker.execution.executor import one_thread
 from tracker.families.costs import ALONE_FLOPS
 from tracker.families.family import open_family, start_training, train
 from tracker.hyperparameters import FAMILIES, active
+from tracker.metrics import scores
 from tracker.records import TrialSpec
 from tracker.standalone import tabular
 from tracker.standalone.load import load_model
 from tracker.standalone.transform import NUMBER, blocks_of
 from tracker.training.arrays import Arrays
+from tracker.training.robustness import disturbed
+from tracker.training.size import network_size
 
 COLUMNS = (NUMBER, 1, 5, NUMBER)  # two numbers, a flag, five categories
 SMALL = {"blocks": 2, "units": 6, "hidden_factor": 1.5, "batch_size": 16}
@@ -175,16 +185,83 @@ def test_its_cost_counts_every_layer() -> None:
     assert found.row_s == pytest.approx(6 * products / ALONE_FLOPS)
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    columns=st.lists(st.sampled_from([NUMBER, 1, 2, 7]), min_size=1, max_size=6),
+    knobs=st.fixed_dictionaries(
+        {
+            "blocks": st.integers(0, 3),
+            "units": st.integers(1, 9),
+            "hidden_factor": st.sampled_from([0.5, 2.0]),
+            "batch_norm": st.booleans(),
+            "layer_norm": st.booleans(),
+            "category_width": st.sampled_from([0, 1, 3]),
+            "number_embedding": st.sampled_from(["none", "piecewise", "periodic"]),
+            "embedding_width": st.integers(1, 4),
+            "bins": st.integers(2, 5),
+            "frequencies": st.integers(1, 4),
+        }
+    ),
+    classes=st.integers(2, 4),
+)
+def test_its_size_is_that_of_the_module(columns: list[int], knobs: dict[str, Any], classes: int) -> None:
+    """Parameters are those of the module, multiplications those that torch counts, with one for each frequency."""
+    params, features = active("tabular", knobs), sum(max(1, width) for width in columns)
+    net = tabular.network(params, columns, classes).eval()
+    frequencies = sum(one.frequencies.numel() for one in net.modules() if isinstance(one, tabular.Periodic))
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        net(torch.zeros(1, features))
+    found = network_size("tabular", params, (features,), classes, widths=columns)
+    assert sum(one.numel() for one in net.parameters()) == found.parameters
+    assert counted.get_total_flops() / 2 + frequencies == found.multiplications
+
+
+def test_the_kept_model_is_scored_on_other_rows_and_counted() -> None:
+    """Rows that only rank, disturbed rows and costs: scores are those of the module that the weights make; no weight moves."""
+    data, run = arrays(), spec(**KNOBS[1])
+    asked = {"robustness": {"noise": 0.3, "drop": 0.2, "metrics": ["f1"]}, "costs": ["parameters", "training_flops"]}
+    half = replace(data, x_selection=data.x_validation[:15], y_selection=data.y_validation[:15])
+    result = train(replace(run, training={**run.training, **asked}), half)
+    assert result.weights is not None
+    plain, metrics = train(run, data).outcome, result.outcome.metrics
+    assert (plain.weights, plain.history) == (result.outcome.weights, result.outcome.history)
+    net = tabular.network(run.params, COLUMNS, 3)
+    net.load_state_dict(read_safetensors(result.weights))
+    net.eval()
+    for name, rows in (("val_f1", half.x_selection), ("val_robust_f1", disturbed(half.x_selection, half, 0.3, 0.2))):
+        with torch.no_grad():
+            called = net(torch.from_numpy(rows)).argmax(1).numpy()
+        assert metrics[name] == scores(count_confusion(half.y_selection, called, 3), None)["f1"]
+    size = network_size("tabular", run.params, (8,), 3, widths=COLUMNS)
+    assert sum(one.numel() for one in net.parameters()) == size.parameters == metrics["parameters"]
+    assert 6 * size.multiplications * len(data.x_train) * plain.epochs == metrics["training_flops"]
+
+
 PARAMS = """
 seed: 7
 data: {source: table.csv, target: kind}
 model: {family: tabular}
-training: {epochs: 4, early_stopping: {monitor: val_loss, patience: 2}}
+training:
+  epochs: 4
+  early_stopping: {monitor: val_loss, patience: 2}
+  robustness: {noise: 0.1, drop: 0.1, metrics: [f1]}
 preprocessing: {numeric: {impute: median, scale: standard, indicator: true}}
 hyperparameters: {batch_size: 16, learning_rate: 1e-2, units: 8, blocks: 1, category_width: 2, number_embedding: piecewise}
-search_space: {dropout: {low: 0.0, high: 0.5}}
-studies: {random: {sampler: random, trials: 2}}
+search_space: {dropout: {low: 0.0, high: 0.5}, units: [4, 8]}
+studies: {random: {sampler: random, trials: 3, objectives: [val_f1, parameters, val_robust_f1]}}
+compare: {prefer: simplest, test_looks: 1}
 """
+
+
+def rank(project: SmallProject) -> Preference:
+    """What the project's rule takes."""
+    config = project.config
+    confirm = open_confirming(config, project.paths, 1, None)
+    found = compare(
+        project.paths, config.compare, clock=lambda: 0.0, studies=config.studies, confirm=confirm
+    ).preference
+    assert found is not None
+    return found
 
 
 def test_from_a_table_to_a_model_that_is_derived_again(tmp_path: Path) -> None:
@@ -201,3 +278,9 @@ def test_from_a_table_to_a_model_that_is_derived_again(tmp_path: Path) -> None:
     assert any(name.startswith("categories.") for name in opened.module.state_dict()) == (max(widths) > 2)
     [found] = api.verify(project.config, "random", project=here)
     assert ("identical", None) == (found.state, found.first_difference)
+    counts = {trial.trial.number: trial.trial.metrics["parameters"] for trial in study.trials}
+    preferred = rank(project)
+    assert {"rule": "simplest", "least": "parameters"}.items() <= preferred.json.items()
+    assert preferred.weights
+    for row in (preferred.row, preferred.best):
+        assert counts[row.trial] == preferred.weights[row.key].parameters

@@ -376,9 +376,15 @@ def test_limits_at_the_ends_of_a_range_and_a_rule_by_its_name() -> None:
 
 def test_what_counts_no_parameters_has_no_costs() -> None:
     """Code of the user's own, and a refinement of a front, are refused too."""
-    with pytest.raises(ConfigError, match="parameters is counted of networks of mlp, cnn, rnn, not of family function"):
-        make_config(model={"family": "function", "entry": "loop:fit"}, hyperparameters={}, search_space={"x": [1, 2]},
-                    studies={"a": {"sampler": "random", "trials": 2, "constraints": ["parameters <= 3"]}})  # fmt: skip
+    study = {"sampler": "random", "trials": 2, "constraints": ["parameters <= 3", "training_flops <= 3"]}
+    told = r"parameters is counted of networks of mlp, cnn, rnn, tabular, build, not of family function; take it out"
+    own = {"hyperparameters": {}, "search_space": {"x": [1, 2]}, "studies": {"a": study}}
+    with pytest.raises(ConfigError, match=told):
+        make_config(model={"family": "function", "entry": "loop:fit"}, **own)
+    with pytest.raises(ConfigError) as caught:
+        make_config(model={"family": "build", "entry": "net:build"}, **own)
+    told = "training_flops is counted of networks of mlp, cnn, rnn, tabular, not of family build; take it out"
+    assert (f"params.yaml: studies.a.constraints: {told}",) == caught.value.faults
     with pytest.raises(ConfigError, match="a has several objectives, so its best trials are a front"):
         make_config(
             studies={"a": {**RANDOM, **GOALS}}, refinements={"b": {"refine": "a", "sampler": "tpe", "trials": 2}}

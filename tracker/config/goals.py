@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from tracker.config.base import Part, meant
-from tracker.goals import COSTS, constraint_from, constraint_text, is_constraint
-from tracker.hyperparameters import COUNTED, FAMILIES
+from tracker.goals import COSTS, PARAMETERS, constraint_from, constraint_text, is_constraint
+from tracker.hyperparameters import BUILT, COUNTED, FAMILIES
 from tracker.metrics import Direction, direction_of, metric_of
 from tracker.sampler_table import SAMPLERS
 
@@ -109,9 +109,10 @@ def goal_name_faults(config: Config) -> Iterator[str]:
         for entry, metric in _named_metrics(study):
             if metric not in COSTS:
                 yield from metric_faults(config, f"{place}.{entry}", metric)
-            elif config.model.family not in COUNTED:
+            elif metric not in costs_of(config.model.family):
+                able = BUILT if metric == PARAMETERS else COUNTED
                 yield (
-                    f"{place}.{entry}: {metric} is counted of networks of {', '.join(COUNTED)}, not of family "
+                    f"{place}.{entry}: {metric} is counted of networks of {', '.join(able)}, not of family "
                     f"{config.model.family}; take it out"
                 )
         if FAMILIES[config.model.family].metrics == "ours":
@@ -153,9 +154,12 @@ def prefer_faults(config: Config) -> Iterator[str]:
     rule, several = config.compare.prefer, {name: one for name, one in config.studies.items() if one.objectives}
     if isinstance(rule, str):
         if rule != "best" and config.model.family not in COUNTED:
+            by_parameters = (
+                f"say {{within: ties}}, and objectives: [{config.objective.metric}, {PARAMETERS}] of a study"
+            )
             yield (
                 f"compare.prefer: {rule} counts the parameters of {', '.join(COUNTED)}, not those of {config.model.family}; "
-                "take it out"
+                f"{by_parameters if costs_of(config.model.family) else 'take it out'}"
             )
     elif not several:
         yield "compare.prefer: within takes the best by the next objective, and no study has objectives; give one some"
@@ -174,6 +178,11 @@ def metrics_wanted(config: Config, study: str | None = None) -> list[str]:
     """The metrics that the objectives and constraints of a study (None: of any) name, costs apart."""
     studies = config.studies.values() if study is None else [config.studies[study]]
     return [metric for one in studies for _, metric in _named_metrics(one) if metric not in COSTS]
+
+
+def costs_of(family: str) -> tuple[str, ...]:
+    """The costs of a family that are known: of a network of the user's own its parameters, not what its code multiplies."""
+    return tuple(COSTS) if family in COUNTED else (PARAMETERS,) if family in BUILT else ()
 
 
 def _named_metrics(study: Study) -> Iterator[tuple[str, str]]:

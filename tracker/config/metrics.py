@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from tracker.config.base import Part, meant, raise_faults
-from tracker.config.goals import metrics_wanted
+from tracker.config.goals import costs_of, metrics_wanted
 from tracker.config.model import ENTRY
-from tracker.goals import COSTS
 from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
     ASKED,
@@ -83,7 +82,7 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
     if bare != metric and bare in own_metrics(config):
         return
     asked = config.training.robustness
-    takes_costs = place.endswith((".objectives", ".constraints")) and config.model.family in COUNTED
+    costs = costs_of(config.model.family) if place.endswith((".objectives", ".constraints")) else ()
     of_kept = place == "objective.metric" or place.endswith((".objectives", ".constraints"))
     if of_kept and metric.startswith(ROBUST) and (asked is not None or config.model.family in COUNTED):
         name = metric.removeprefix(ROBUST)
@@ -101,7 +100,7 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
         *others, last = (
             *CURVES,
             *(f"val_{name}" for name in own_metrics(config)),
-            *(tuple(COSTS) if takes_costs else ()),
+            *costs,
         )
         examples = [f"val_{name}" for name in numbered()]
         listed = f"{', '.join(map(repr, others))} or {last!r}, or with a number {', '.join(examples)}"

@@ -122,7 +122,7 @@ class Preferring:
 
     def _weight(self, row: RankedTrial) -> Weight:
         """Of all runs of a trial together: forward passes alone, as the passes back cost each network alike."""
-        from tracker.standalone.transform import shape_of
+        from tracker.standalone.transform import blocks_of, shape_of
         from tracker.training.size import network_size
 
         trial = self.records.study(row).trials[row.trial]
@@ -136,6 +136,7 @@ class Preferring:
             shape,
             len(described["labels"]),
             mask=bool(state.get("mask")),
+            widths=blocks_of(state),
         )
         epochs = sum(outcome.epochs for outcome in trial.outcomes)
         return Weight(size.parameters, size.multiplications * epochs)

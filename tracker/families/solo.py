@@ -165,7 +165,8 @@ class ModuleEngine(SoloEngine):
             module.to(CPU).load_state_dict(best)  # where whoever opens it computes
             first = shaped(self._arrays.x_train[:EXAMPLES], self._arrays.shape)
             example = self._probabilities(module, first) if self._own else None
-            return Kept(best, self._probabilities(module, self._x_validation), example)
+            numbers = sum(one.numel() for one in module.parameters()) if self._own else None
+            return Kept(best, self._probabilities(module, self._x_validation), example, numbers)
 
     def state(self, lane: int) -> Mapping[str, Tensor] | None:
         """Tensors `values/...`, `best/...`, `first` and `second`; None for a module of the user's own."""

@@ -24,10 +24,9 @@ class TabularFamily(PlainFamily):
         """The network of one run, not built yet."""
         del own
         [spec] = specs
-        columns = arrays.blocks or (NUMBER,) * arrays.x_train.shape[1]
 
         def make() -> torch.nn.Module:
-            return tabular.network(spec.params, columns, arrays.classes, arrays.x_train)
+            return tabular.network(spec.params, arrays.widths, arrays.classes, arrays.x_train)
 
         return self.engine(spec, arrays, make, tabular.ROWS_AT_ONCE)
 

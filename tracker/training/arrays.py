@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tracker.standalone.mlp import multiple_of_8
+from tracker.standalone.transform import NUMBER
 
 OwnMetric = Callable[[np.ndarray, np.ndarray], float | None]  # of true places and class probabilities
 
@@ -47,6 +48,11 @@ class Arrays:
     def input_shape(self) -> tuple[int, ...]:
         """What a network reads of a row."""
         return self.shape or (self.x_train.shape[1],)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """`blocks`, where nothing was said of them, too."""
+        return self.blocks or (NUMBER,) * self.x_train.shape[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class Keeper:
         if self.spec.training.get("costs"):
             from tracker.training.size import cost_metrics
 
-            metrics |= cost_metrics(self.spec, self.epoch, arrays)
+            metrics |= cost_metrics(self.spec, self.epoch, arrays, kept.parameters)
         outcome = TrialOutcome(
             key=self.spec.key,
             state="complete",

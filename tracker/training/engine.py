@@ -40,12 +40,14 @@ class Kept:
     """The model of the kept epoch: tensors by name, and class probabilities on validation, float32 (rows, classes).
 
     Both are None where a loop of the user's own gave no model. `example` holds the probabilities of the first training
-    rows, where the network is the user's own code: whoever opens the model compares.
+    rows, where the network is the user's own code: whoever opens the model compares. `parameters` of such a network are
+    counted here, because no record tells them.
     """
 
     tensors: Mapping[str, Tensor] | None
     probabilities: np.ndarray | None
     example: np.ndarray | None = None
+    parameters: int | None = None
 
 
 class Engine(Protocol):

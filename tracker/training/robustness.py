@@ -42,7 +42,7 @@ def disturbed(x: np.ndarray, arrays: Arrays, noise: float, drop: float) -> np.nd
     stay as they are. What a row gets follows from its place alone.
     """
     samples = np.arange(len(x))
-    blocks = arrays.blocks or (0,) * x.shape[1]
+    blocks = arrays.widths
     column = np.repeat(np.arange(len(blocks)), [max(1, width) for width in blocks])
     is_number = np.repeat([width == 0 for width in blocks], [max(1, width) for width in blocks])
     lost = _shorts("drop", samples, len(blocks))[:, column] < round(drop * 65536)

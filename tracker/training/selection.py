@@ -12,6 +12,7 @@ from torch import Tensor
 from tracker.confusion import count_confusion
 from tracker.records import THRESHOLD, TrialSpec
 from tracker.standalone.network import Network
+from tracker.standalone.transform import NUMBER
 from tracker.training.arrays import Arrays
 from tracker.training.losses import probability_row, validation_row
 
@@ -41,7 +42,11 @@ def selection_metrics(
 def open_kept(spec: TrialSpec, tensors: Mapping[str, Tensor], arrays: Arrays) -> Network:
     """The network of the kept epoch, opened from its tensors; of families of ours."""
     family = importlib.import_module(f"tracker.standalone.{spec.family}")
-    state = {"shape": list(arrays.shape), "mask": arrays.mask}
+    columns = [
+        {"kind": "numeric"} if width == NUMBER else {"kind": "categorical", "categories": range(width)}
+        for width in arrays.widths
+    ]
+    state = {"shape": list(arrays.shape), "mask": arrays.mask, "columns": columns}
     network: Network = family.open_network(
         {"params": spec.params, "labels": arrays.labels, "preprocessing": state}, tensors
     )

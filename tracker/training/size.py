@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tracker.hyperparameters import COUNTED
 from tracker.records import TrialSpec
+from tracker.standalone.tabular import PerColumn, Periodic
 from tracker.training.arrays import Arrays
 
 FORWARD_AND_BACKWARD = 6  # operations per weight and row: two to multiply and add, three times
@@ -27,12 +28,18 @@ class Size:
 
 
 def network_size(
-    family: str, params: Mapping[str, Any], shape: Sequence[int], classes: int, *, mask: bool = False
+    family: str,
+    params: Mapping[str, Any],
+    shape: Sequence[int],
+    classes: int,
+    *,
+    mask: bool = False,
+    widths: Sequence[int] = (),
 ) -> Size:
     """The size of the network of these hyperparameters on rows of that shape (`(features,)` of a table).
 
-    Of a recurrent network every step of a sequence counts, though short ones stop early. Raises KeyError for a family whose
-    networks are not ours.
+    `widths` says which features of a table belong together (`tracker.standalone.transform.blocks_of`). Of a recurrent network
+    every step of a sequence counts, though short ones stop early. Raises KeyError for a family whose networks are not ours.
     """
     if family not in COUNTED:
         raise KeyError(f"the networks of family {family} cannot be counted")
@@ -40,6 +47,8 @@ def network_size(
     with torch.device("meta"):
         if family == "mlp":
             net = written.network(params, prod(shape), classes)
+        elif family == "tabular":
+            net = written.network(params, widths, classes)
         else:
             kinds = {"cnn": "ConvolutionalNetwork", "rnn": "RecurrentNetwork"}
             masked = (mask,) if family == "rnn" else ()
@@ -47,23 +56,35 @@ def network_size(
     return Size(sum(one.numel() for one in net.parameters()), _multiplications(net.eval(), family, shape))
 
 
-def cost_metrics(spec: TrialSpec, epochs: int, arrays: Arrays) -> dict[str, float | None]:
-    """The costs that a run asks for (`tracker.goals`), after so many epochs; they follow from its shape, no clock decides."""
-    size = network_size(spec.family, spec.params, arrays.input_shape, arrays.classes, mask=arrays.mask)
+def cost_metrics(
+    spec: TrialSpec, epochs: int, arrays: Arrays, parameters: int | None = None
+) -> dict[str, float | None]:
+    """The costs that a run asks for (`tracker.goals`), after so many epochs; they follow from its shape, no clock decides.
+
+    Of a network of the user's own they are its `parameters` alone, counted where it was trained.
+    """
+    if parameters is not None:
+        return {"parameters": float(parameters)}
+    size = network_size(
+        spec.family, spec.params, arrays.input_shape, arrays.classes, mask=arrays.mask, widths=arrays.widths
+    )
     flops = FORWARD_AND_BACKWARD * size.multiplications * len(arrays.x_train) * epochs
     found = {"parameters": float(size.parameters), "training_flops": float(flops)}
     return {name: found[name] for name in spec.training["costs"]}
 
 
 def _multiplications(net: nn.Module, family: str, shape: Sequence[int]) -> int:
-    """Each weight of a dense layer once, of a recurrent one once a step, of a convolution once for each place on the map."""
+    """Each weight of a dense layer once, of a recurrent one once a step, of a convolution once for each place on the map.
+
+    The frequencies of a periodic embedding are weights, too.
+    """
     if family != "cnn":
         steps = shape[0] if len(shape) == 2 else shape[1] if len(shape) == 3 else 1
         return sum(
             weight.numel() * (steps if isinstance(part, nn.RNNBase) else 1)
             for part in net.modules()
             for name, weight in part.named_parameters(recurse=False)
-            if isinstance(part, nn.Linear | nn.RNNBase) and "weight" in name
+            if isinstance(part, nn.Linear | nn.RNNBase | PerColumn | Periodic) and "bias" not in name
         )
     counts: list[int] = []
 
