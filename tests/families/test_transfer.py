@@ -14,7 +14,7 @@ from safetensors.torch import save
 from sklearn.datasets import load_digits
 
 from tests.families.test_shaped import IMAGE, SEQUENCE, arrays, given_network, spec
-from tests.studies.project import SmallProject
+from tests.studies.project import SmallProject, make_table
 from tests.training.cases import spec as mlp_spec
 from tracker import api
 from tracker.canonical import digest_bytes
@@ -26,6 +26,9 @@ from tracker.execution.trainer import Segment
 from tracker.families.family import start_training, train, train_cohort
 from tracker.families.transfer import adopt, layers_of
 from tracker.records import Trial, TrialSpec
+from tracker.studies.parent import find_parent
+from tracker.studies.parent_fits import Read, parent_fault
+from tracker.studies.plan import plan_study
 from tracker.terminal.forecast import forecast
 from tracker.training.draws import draw_batches
 
@@ -307,6 +310,120 @@ def test_what_is_wrong_is_told_before_anything_runs(parent: SmallProject, wrong:
     with pytest.raises(TrackerError, match=told) as caught:
         api.tune(parse_config(tree, "params.yaml"), "random", project=here(parent), deliver=False)
     assert all(len(line) < 400 for line in str(caught.value).splitlines())
+
+
+CNN = "model: {transfer: {from: models/random}}"
+MISFITS = [
+    (f"{{{CNN}, hyperparameters: {{filters: [4, 8]}}}}", ("blocks.block_0: blocks.block_0.convolution.weight is (4, 1, 3, 3), "
+     "the parent's (8, 1, 3, 3); set hyperparameters: {filters: [8, 16]}, as the parent has")),
+    (f"{{{CNN}, hyperparameters: {{filters: 16, head_units: 8, dropout: 0.1}}}}",
+     "; set hyperparameters: {filters: [8, 16], head_units: 16}, as the parent has"),
+    (f"{{{CNN}, hyperparameters: {{blocks: 1, filters: 8}}}}", "; set hyperparameters: {blocks: 2, filters: [8, 16]}, as"),
+    (f"{{{CNN}, hyperparameters: {{batch_norm: false}}}}",
+     "its layers are blocks.block_0, blocks.block_1, head.hidden, head.output; set hyperparameters: {batch_norm: true}, as"),
+    (f"{{{CNN}, search_space: {{head_units: [8, 16]}}}}", ("head.hidden: head.hidden.weight is (8, 64), the parent's (16, 64); "
+     "what shapes the network cannot be searched: take head_units (8, 16) out of search_space, and set hyperparameters: "
+     "{head_units: 16}, as the parent has")),
+    (f"{{{CNN}, search_space: {{filters: {{low: 8, high: 16}}}}}}", ("take filters (8 to 16) out of search_space, and set "
+     "hyperparameters: {filters: [8, 16]}, as the parent has")),
+    (f"{{{CNN}, search_space: {{freeze: {{low: 0, high: 4}}}}}}", ("freeze: 4 leaves nothing to train of 4 layers "
+     "(blocks.block_0, blocks.block_1, head.hidden, head.output); at most 3")),
+    ("model: {transfer: {from: bare.safetensors}}\nhyperparameters: {head_units: 8}",
+     "the parent's (16, 64); set hyperparameters: {head_units: 16}, as the parent has"),
+    ("model: {transfer: {from: bare.safetensors}}\nsearch_space: {batch_norm: [true, false]}",
+     "take batch_norm (true, false) out of search_space, and set hyperparameters: {batch_norm: true}, as the parent has"),
+    ("model: {transfer: {from: bare.safetensors}}\nhyperparameters: {filters: [4, 4], head_units: 8}",
+     "the parent's (8, 1, 3, 3); take the hyperparameters, the shape of rows and the classes that the parent has"),
+    ("model: {family: rnn, transfer: {from: models/random}}\ndata: {shape: [8, 8]}",
+     ("recurrent.l0: the parent has no recurrent.weight_ih_l0; its layers are blocks.block_0, blocks.block_1, head.hidden, "
+     "head.output; the parent is of family cnn: set model.family: cnn, or take a parent of family rnn")),
+    (f"{{{CNN}, data: {{shape: [4, 4, 4]}}}}",
+     "the parent reads rows of shape [1, 8, 8], these are [4, 4, 4]; bring them to one (data.shape)"),
+    ("model: {transfer: {from: models/random, head: keep}}\ndata: {classes: 3}",
+     ("head.output: head.output.weight is (3, 16), the parent's (5, 16); the parent has 5 classes, the target 3; say "
+     "model.transfer.head: new")),
+    (f"{{{CNN}, search_space: {{dropout: {{low: 0.0, high: 0.5}}, freeze: [0, 1, 2, 3], weight_init: [default, normal]}}}}",
+     None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "told"), MISFITS, ids=[wrong for wrong, _ in MISFITS])
+def test_what_does_not_fit_says_what_to_set(parent: SmallProject, wrong: str, told: str | None) -> None:
+    """The layer with both shapes; then which hyperparameters to set to what, searched or not, or how the rows differ."""
+    root = parent.paths.root
+    (root / "bare.safetensors").write_bytes((root / "models" / "random" / "weights.safetensors").read_bytes())
+    tree, given = read_yaml(DIGITS.encode(), "params.yaml"), read_yaml(wrong.encode(), "params.yaml")
+    classes = given.get("data", {}).pop("classes", 5)
+    ours = given.get("model", {}).get("family", "cnn") == "cnn"
+    tree = {**tree, **({} if ours else {"hyperparameters": {}})}
+    for section, entries in given.items():
+        tree[section] = {**tree[section], **entries}
+    config = parse_config(tree, "params.yaml")
+    shape = tree["data"]["shape"]
+    numbers = {"features": [f"p{n}" for n in range(64)], "columns": [{"kind": "numeric"}] * 64, "shape": shape}
+    begins = find_parent(config, parent.paths)
+    assert begins is not None
+    assert config.model.transfer is not None
+    spec = plan_study(config, "random", {}, "here").spec
+    labels = [str(label) for label in range(classes)]
+    found = parent_fault(spec, begins, config.model.transfer.head, Read(labels, numbers))
+    assert (found is None) == (told is None), found
+    assert (told or "") in (found or "")
+    assert "\n" not in (found or "")
+
+
+NET = """
+import torch
+
+def build(hyperparameters, input_shape, classes):
+    if hyperparameters["width"] == 3:
+        raise ValueError("three is odd")
+    width = hyperparameters["width"]
+    return torch.nn.Sequential(torch.nn.Linear(*input_shape, width), torch.nn.Linear(width, classes))
+"""
+OWN = """
+seed: 3
+data: {source: table.csv, target: kind, id: who}
+model: {family: build, entry: "net:build", transfer: {from: parent.safetensors}}
+search_space: {width: [3, 4, 8]}
+studies: {random: {sampler: random, trials: 2}, one: {sampler: manual, configurations: [{width: 4}], search_space: {}}}
+"""
+
+
+def test_check_builds_networks_of_the_users_own(tmp_path: Path) -> None:
+    """A width that is not the parent's is told before any trial; what else the code does not like is a trial's failure."""
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "parent.safetensors").write_bytes(save({"0.weight": torch.zeros(4, 5), "0.bias": torch.zeros(4)}))
+    project = SmallProject.made(tmp_path, make_table(), OWN)
+    features = len(project.data.preprocessing["features"])
+    told = rf"0: 0.weight is \(8, {features}\), the parent's \(4, 5\); take the hyperparameters, the shape of rows"
+    with pytest.raises(TrackerError, match=f"studies.random: {told}"):
+        api.tune(project.config, "random", project=here(project), deliver=False)
+    with pytest.raises(TrackerError) as caught:
+        list(forecast(project.config, project.paths))
+    assert ["studies.random", "studies.one"] == [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    fits = save({"0.weight": torch.zeros(4, features), "0.bias": torch.zeros(4)})
+    (tmp_path / "parent.safetensors").write_bytes(fits)
+    config = project.config.with_(
+        "studies", {"one": {**project.config.model_dump(exclude_unset=True)["studies"]["one"]}}
+    )
+    assert [line for line in forecast(config, project.paths) if line.startswith("1 trial,")]
+
+
+def test_check_tells_what_fits_nowhere(parent: SmallProject) -> None:
+    """`tracker check` says it as `tracker tune` does, once for all studies; what a server has is looked at later."""
+    wrong = {"hyperparameters.filters": [4, 8], "model.transfer": {"from": "models/random"},
+             "studies.again": {"sampler": "random", "trials": 2}}  # fmt: skip
+    config = parent.config
+    for place, value in wrong.items():
+        config = config.with_(place, value)
+    with pytest.raises(
+        TrackerError, match=r"^studies.random, studies.again: blocks.block_0: .*set hyperparameters: {filt"
+    ):
+        list(forecast(config, parent.paths))
+    remote = parent.config.with_("model.transfer", {"from": "models:/x@champion"})
+    told = "model.transfer.from: models:/x@champion is fetched when tuning begins; whether it fits is said then, before"
+    assert any(line.startswith(told) for line in forecast(remote, parent.paths))
 
 
 def test_check_misses_the_parent(parent: SmallProject) -> None:

@@ -22,6 +22,14 @@ NORM = re.compile(r"norm_(?=\d+$)")  # of a fully connected network, whose norms
 SHORT = 12  # digits of a digest that are told
 
 
+class Misfit(TrainingError):
+    """A network that cannot begin with its parent: what was `found`, at which layer, and a `remedy`."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        self.found, self.remedy = found, remedy
+        super().__init__(f"{found}; {remedy}")
+
+
 def read_parent(parent: Mapping[str, str], folder: Path | Mapping[str, bytes] | None) -> dict[str, Tensor]:
     """The tensors of the weights that a spec's `parent` names. Raises TrackerError where they are not at hand."""
     digest = parent["weights"]
@@ -55,35 +63,37 @@ def layers_of(names: Sequence[str]) -> list[str]:
 def adopt(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], head: str, is_kept: bool) -> dict[str, Tensor]:
     """A network's own tensors with the parent's in their place, but for a `head` that is not kept.
 
-    Raises TrainingError, which names the layer, where they do not fit.
+    Raises Misfit, which names the layer, where they do not fit.
     """
     wanted = [name for name in own if is_kept or layer_of(name) != head]
     for name in wanted:
         if name not in theirs:
-            raise TrainingError(f"{layer_of(name)}: the parent has no {name}; its layers are {_listed(theirs)}")
+            found = f"{layer_of(name)}: the parent has no {name}; its layers are {_listed(theirs)}"
+            raise Misfit(found, "take the parent's family and layers")
         if own[name].shape != theirs[name].shape:
-            raise TrainingError(
-                f"{layer_of(name)}: {name} is {tuple(own[name].shape)}, the parent's {tuple(theirs[name].shape)}; take the "
-                "hyperparameters, the shape of rows and the classes that the parent has, or a head of its own: "
-                "model.transfer.head: new"
+            alike = "take the hyperparameters, the shape of rows and the classes that the parent has"
+            other_head = ", or a head of its own: model.transfer.head: new" if layer_of(name) == head else ""
+            raise Misfit(
+                f"{layer_of(name)}: {name} is {tuple(own[name].shape)}, the parent's {tuple(theirs[name].shape)}",
+                f"{alike}{other_head}",
             )
-    deeper = [layer for layer in layers_of([*theirs]) if layer not in map(layer_of, own)]
+    deeper = [layer for layer in layers_of(sorted(theirs)) if layer not in map(layer_of, own)]
     if deeper:
-        raise TrainingError(f"{deeper[0]}: the parent has this layer, the network has none; take the parent's depth")
+        raise Misfit(f"{deeper[0]}: the parent has this layer, the network has none", "take the parent's depth")
     return {name: theirs[name].to(tensor.dtype) if name in wanted else tensor for name, tensor in own.items()}
 
 
 def _listed(tensors: Mapping[str, Tensor]) -> str:
-    return ", ".join(layers_of([*tensors])[:20]) or "none"
+    """Sorted: a file's tensors are read in another order each time."""
+    return ", ".join(layers_of(sorted(tensors))[:20]) or "none"
 
 
 def frozen_layers(names: Sequence[str], freeze: int) -> set[str]:
-    """The first layers of a network with parameters of these names. Raises TrainingError where the head is among them."""
+    """The first layers of a network with parameters of these names. Raises Misfit where the head is among them."""
     layers = layers_of(names)
     if freeze >= len(layers) and freeze:
-        raise TrainingError(
-            f"freeze: {freeze} leaves nothing to train of {len(layers)} layers ({', '.join(layers)}); at most {len(layers) - 1}"
-        )
+        found = f"freeze: {freeze} leaves nothing to train of {len(layers)} layers ({', '.join(layers)})"
+        raise Misfit(found, f"at most {len(layers) - 1}")
     return set(layers[:freeze])
 
 

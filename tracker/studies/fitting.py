@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.config import Config
 from tracker.config.metrics import own_metrics
-from tracker.errors import ConfigError, TrainingError
-from tracker.execution.row_sets import arrays_of
-from tracker.families.family import open_family
+from tracker.errors import ConfigError
+from tracker.execution.trainer import load_own
 from tracker.families.own_metrics import check_metrics, metrics_of
-from tracker.hyperparameters import FAMILIES
 from tracker.paths import Paths
 from tracker.records import StudySpec
 from tracker.studies.finished import finished_in
-from tracker.studies.parent import Fetch, keep_parent
-from tracker.studies.plan import Planner, StudyPlan, corners, plan_study, refuse_labels, refuse_shape
+from tracker.studies.parent import Fetch, find_parent, keep_parent
+from tracker.studies.parent_fits import Read, parent_fault
+from tracker.studies.plan import StudyPlan, plan_study, refuse_labels, refuse_shape
 from tracker.training.device import require_device
 
 if TYPE_CHECKING:
@@ -35,13 +34,18 @@ def plan_fitting(
 ) -> StudyPlan:
     """The study of that name, ready to run; a parent's weights lie where it is trained from. Raises InputError."""
     require_device(config.training_of(study).device)
-    parent = keep_parent(config, paths, data.labels, fetch)
+    parent, transfer = find_parent(config, paths, fetch), config.model.transfer
+    identity = {} if parent is None or transfer is None else parent.identity(transfer.head, data.labels)
     metrics = check_metrics(paths.root, own_metrics(config, study))
-    plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), parent, metrics)
+    plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), identity, metrics)
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)
-    if parent and FAMILIES[plan.spec.family].entry is None:
-        _refuse_parent(plan, data)
+    if parent is not None and transfer is not None:
+        entry = config.model.entry
+        own = None if entry is None else load_own(paths.root, config.model.family, entry)[1]
+        if fault := parent_fault(plan.spec, parent, transfer.head, Read(data.labels, data.preprocessing), own):
+            raise ConfigError(f"{config.place(study)}: {fault}")
+        keep_parent(parent, paths)
     return plan
 
 
@@ -50,13 +54,3 @@ def texts_of(root: Path, spec: StudySpec) -> dict[str, Any]:
     found = metrics_of(root, spec)
     texts = {place: text for one in found.values() for place, text in one.code.texts.items()}
     return {"metrics": texts} if texts else {}
-
-
-def _refuse_parent(plan: StudyPlan, data: TrainingData) -> None:
-    """Raises ConfigError, which names the layer, where a network at the ends of the space could not begin with the parent."""
-    family, planner, arrays = open_family(plan.spec.family), Planner(plan.spec), arrays_of(data)
-    for params in corners(plan.spec):
-        try:
-            family.start([planner.run(params, plan.spec.seed)], arrays, None).prepare()
-        except TrainingError as error:
-            raise ConfigError(f"studies.{plan.spec.name}: {error}") from None

@@ -14,6 +14,7 @@ from tracker.config.model import Transfer
 from tracker.datasets.training_data import PARENTS, identify_data
 from tracker.durable import make_folder, write_whole
 from tracker.errors import ConfigError
+from tracker.fields import model as model_shape
 from tracker.paths import Paths
 
 MOST_BYTES = 2 * 1024**3
@@ -24,10 +25,15 @@ Fetch = Callable[[str, Path], None]  # an address of MLflow, and the folder that
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The content of a weights file, and the labels of its classes, where these are known."""
+    """The content of a weights file, and what `model.json` says of it; empty for a bare file."""
 
     content: bytes
-    labels: tuple[str, ...] | None
+    described: Mapping[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Its classes, where these are known."""
+        return tuple(map(str, self.described["labels"])) if self.described else None
 
     def identity(self, head: str, labels: Sequence[str]) -> dict[str, str]:
         """What a spec says of it: the digest of the weights, and whether the head is `new` or `kept`."""
@@ -38,24 +44,26 @@ class Parent:
         }
 
 
-def keep_parent(config: Config, paths: Paths, labels: Sequence[str], fetch: Fetch) -> dict[str, str]:
-    """The identity of the parent, whose weights then lie beside the splits; empty where networks begin anew.
+def find_parent(config: Config, paths: Paths, fetch: Fetch | None = None) -> Parent | None:
+    """The parent; None where networks begin anew. Raises ConfigError where there are no such weights.
 
-    What MLflow serves under a name is fetched (`fetch`). Raises ConfigError where there are no such weights.
+    What MLflow serves under a name is fetched (`fetch`); without that no server is asked, and it is None too.
     """
     transfer = config.model.transfer
     if transfer is None:
-        return {}
-    parent = (
-        _fetched(transfer, fetch) if transfer.source.startswith(REMOTE) else read_files(paths.root / transfer.source)
-    )
-    identity = parent.identity(transfer.head, labels)
+        return None
+    if transfer.source.startswith(REMOTE):
+        return None if fetch is None else _fetched(transfer, fetch)
+    return read_files(paths.root / transfer.source)
+
+
+def keep_parent(parent: Parent, paths: Paths) -> None:
+    """Writes its weights beside the splits, where trials are trained from."""
     folder = paths.splits.parent / PARENTS
-    path = folder / f"{identity['weights']}.safetensors"
+    path = folder / f"{digest_bytes(parent.content)}.safetensors"
     if not path.exists():
         make_folder(folder)
         write_whole(path, parent.content, 0o644)
-    return identity
 
 
 def identify_parent(config: Config, paths: Paths) -> dict[str, str] | None:
@@ -67,13 +75,6 @@ def identify_parent(config: Config, paths: Paths) -> dict[str, str] | None:
         return None
     labels = identify_data(paths.splits, config.preprocessing).labels
     return read_files(paths.root / transfer.source).identity(transfer.head, labels)
-
-
-def look_for_parent(config: Config, paths: Paths) -> None:
-    """Raises ConfigError where the parent's files are not there; what a server has is asked for when tuning begins."""
-    transfer = config.model.transfer
-    if transfer is not None and not transfer.source.startswith(REMOTE):
-        read_files(paths.root / transfer.source)
 
 
 def read_files(path: Path) -> Parent:
@@ -91,7 +92,7 @@ def read_files(path: Path) -> Parent:
             "or models:/NAME@ALIAS"
         ) from None
     _require_safetensors(content, file)
-    return Parent(content, _labels(path / "model.json") if is_folder else None)
+    return Parent(content, _description(path / "model.json") if is_folder else {})
 
 
 def _require_safetensors(content: bytes, file: Path) -> None:
@@ -110,14 +111,15 @@ def _require_safetensors(content: bytes, file: Path) -> None:
         raise ConfigError(f"{PLACE}: {file} holds no tensors")
 
 
-def _labels(path: Path) -> tuple[str, ...]:
+def _description(path: Path) -> Mapping[str, Any]:
     try:
         described: Mapping[str, Any] = json.loads(path.read_bytes())
-        return tuple(str(label) for label in described["labels"])
+        model_shape(described)
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(
             f"{PLACE}: {path} cannot be read as a model's description; give the .safetensors file"
         ) from None
+    return described
 
 
 def _fetched(transfer: Transfer, fetch: Fetch) -> Parent:

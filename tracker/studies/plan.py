@@ -224,23 +224,24 @@ def corners(spec: StudySpec) -> Iterator[Mapping[str, Any]]:
         yield assemble(space, configuration)
     if "configurations" in spec.sampler:
         return
-    sizes = {entry.name: _ends(entry) for entry in space.entries if entry.name in FAMILIES[spec.family].sizes}
+    sizes = {entry.name: ends(entry) for entry in space.entries if entry.name in FAMILIES[spec.family].sizes}
     for values in islice(product(*sizes.values()), MOST_CORNERS):
         chosen = dict(zip(sizes, values, strict=True))
 
         def choose(name: str, entry: Entry, chosen: Mapping[str, Any] = chosen) -> Any:
-            return chosen.get(name, _greatest(_ends(entry)))
+            return chosen.get(name, greatest(ends(entry)))
 
         searched, made = space.walk(choose)
         if space.forbidding(searched) is None:
             yield active(spec.family, {**space.fixed, **made})
 
 
-def _ends(entry: Entry) -> Sequence[Any]:
+def ends(entry: Entry) -> Sequence[Any]:
+    """Both ends of a range, or every choice."""
     return (entry.domain.low, entry.domain.high) if isinstance(entry.domain, Interval) else entry.domain.listed()
 
 
-def _greatest(values: Sequence[Any]) -> Any:
+def greatest(values: Sequence[Any]) -> Any:
     """Of numbers and truth values the greatest: what is neutral, 0 or false, fits everywhere. Else the first."""
     return max(values) if all(isinstance(value, int | float) for value in values) else values[0]
 

@@ -25,9 +25,9 @@ from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.shown import counted
-from tracker.studies.parent import look_for_parent
 from tracker.studies.plan import Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
 from tracker.surroundings.environment import device_name
+from tracker.terminal.parent_foreseen import foresee_read, parent_faults, parent_lines
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 from tracker.training.device import CPU, require_device
 
@@ -53,10 +53,14 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     """
     frame, columns, report = inspect_data(config.data, config.preprocessing, paths.root)
     entry = config.model.entry
-    code = None if entry is None else load_own(paths.root, config.model.family, entry)[0].identity
+    code, own = (None, None) if entry is None else load_own(paths.root, config.model.family, entry)
     split, faults = foresee(config, paths, frame, columns, report)
     report = as_the_split_sees(report, config.split, faults)
-    plans, misfits = _planned(config, paths, report, code)
+    plans, misfits = _planned(config, paths, report, code.identity if code else None)
+    read = (
+        None if split is None or config.model.transfer is None else foresee_read(config, frame, columns, report, split)
+    )
+    misfits += parent_faults(config, paths, plans, read, own)
     yield from report.lines()
     yield from (f"warning: {warning}" for warning in class_warnings(config, report))
     yield from (f"warning: {warning}" for warning in unusual(config))
@@ -104,19 +108,18 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
 
 def _planned(
     config: Config, paths: Paths, report: DataReport, code: Mapping[str, str] | None
-) -> tuple[dict[str, StudyPlan], tuple[str, ...]]:
-    """The plan of each study, or what does not fit in them: classes, shapes of rows, a parent that is not there."""
+) -> tuple[dict[str, StudyPlan], list[str]]:
+    """The plan of each study, or what does not fit in them: devices, classes, shapes of rows."""
     try:
         for device in _devices(config):
             require_device(device)
-        look_for_parent(config, paths)
         metrics = check_metrics(paths.root, own_metrics(config))
         plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
         refuse_labels(plans.values(), list(report.labels))
         refuse_shape(plans.values(), report.shape or ())
     except InputError as error:
-        return {}, tuple(error.faults)
-    return plans, ()
+        return {}, list(error.faults)
+    return plans, []
 
 
 def _draw(
@@ -137,7 +140,8 @@ def _devices(config: Config) -> list[str]:
 
 
 def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
-    """What is to be said of studies: another device, configurations that repeat, spaces that are not known yet."""
+    """What is to be said of studies: another device, configurations that repeat, what is not known yet."""
+    yield from parent_lines(config)
     yield from (
         f"trained on {device_name(device)}, in the time of which these estimates know nothing"
         for device in _devices(config)
