@@ -304,7 +304,8 @@ def test_a_sync_that_cannot_look_does_not_claim_that_all_is_there(tuned: SmallPr
     assert "in MLflow search runs for: tags.`tracker.key` = '" in said  # not delivered yet
     assert 0 == command(project.paths.root, "-m", "tracker.cli", "sync").returncode
     link = command(project.paths.root, "-m", "tracker.cli", "show", "random/2").stdout.splitlines()[-1]
-    run = re.fullmatch(r"in MLflow `tracker ui`, then http://127.0.0.1:5000/#/experiments/1/runs/([0-9a-f]{32})", link)
+    address = r"http://127.0.0.1:5000/#/experiments/1/runs/([0-9a-f]{32})\?workflowType=machine_learning"
+    run = re.fullmatch(f"in MLflow `tracker ui`, then {address}", link)
     assert run is not None
     with contextlib.closing(sqlite3.connect(project.paths.root / "mlflow.db")) as database:
         named = database.execute("SELECT name FROM runs WHERE run_uuid = ?", (run[1],)).fetchone()

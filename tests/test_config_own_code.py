@@ -136,3 +136,27 @@ def test_metrics_of_our_own_families_are_fixed() -> None:
     assert faults[0].startswith("objective.metric: expected 'train_loss', 'val_loss', 'val_accuracy', ")
     numbers = "or with a number val_fbeta_2, val_top_k_accuracy_3"
     assert faults[0].endswith(f" or {CURVES[-1]!r}, {numbers}, found 'a'")
+
+
+@pytest.mark.parametrize(
+    ("metric", "end"),
+    [
+        ("f1", "did you mean val_f1?"),
+        ("fbeta_2", "did you mean val_fbeta_2?"),
+        ("val_fbeta_2.0", "fbeta wants its beta at its end, as in fbeta_2, found 'val_fbeta_2.0'"),
+        ("val_gian", "did you mean val_gain?"),
+        ("gain", "did you mean val_gain?"),
+        ("val_robust_fl", "did you mean val_robust_f1?"),
+        ("val_robust_fbeta", "fbeta wants its beta at its end, as in fbeta_2"),
+        ("val_robust_loss", "found 'val_robust_loss'; did you mean val_robust_neg_log_loss?"),
+        ("robust_f1", "did you mean val_robust_f1?"),
+        ("parameters", "is a cost, not a score; name it in objectives or constraints of a study"),
+    ],
+)
+def test_what_is_near_an_unknown_objective_is_told(metric: str, end: str) -> None:
+    """A name without val_, of a function of one's own, with a number, of disturbed rows, and what is no score at all."""
+    training = {"metrics": ["costs:gain"], "robustness": {"noise": 0.1, "metrics": ["f1"]}}
+    studies = {"random": {"sampler": "random", "trials": 3, "search_space": {"units": [8, 16]}}}
+    [fault] = faults_of(model={"family": "mlp"}, objective={"metric": metric}, training=training, studies=studies)
+    assert fault.startswith("objective.metric: ")
+    assert fault.endswith(end)

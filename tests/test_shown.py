@@ -8,7 +8,7 @@ import io
 import pytest
 
 from tracker.datasets.load import read_table
-from tracker.shown import counted, csv_cell, one_line, shown
+from tracker.shown import agree, counted, csv_cell, one_line, shown
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,4 @@ def test_a_number_has_its_noun() -> None:
         *(counted(number, "epoch") for number in range(3)),
         counted(1200, "row"),
     ]
+    assert ["are", "is", "are"] == [agree(number, "is", "are") for number in range(3)]

@@ -15,12 +15,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker import confusion
 from tracker.confusion import Confusion, Interval, count_confusion, mean_of, wilson
 from tracker.probability_scores import neg_brier_score, neg_log_loss, top_k_accuracy
 from tracker.separation import Cuts, average_precision, average_precision_rows, roc_auc, roc_auc_rows
+from tracker.shown import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,25 @@ def in_order(names: Iterable[str]) -> list[str]:
 def tested(names: Iterable[str]) -> list[str]:
     """Those of the names that are metrics of a test result, in the order in which they are shown."""
     return [metric.name for metric in _rows_of(in_order(names)) if metric.test]
+
+
+def led_by(objective: str | None, names: Iterable[str], told: Iterable[str]) -> list[str]:
+    """The names of test scores with the objective's first, `recall` for `val_recall`, where it is among those that are told."""
+    first = (objective or "").removeprefix("val_")
+    return list(dict.fromkeys([*({first} & set(told)), *names]))
+
+
+def seeds_line(seeds: Mapping[str, Any], objective: str | None) -> str:
+    """What the same configuration scores on these test rows with other seeds, in a line: the objective's score first."""
+    names = [name for name in seeds if name in {"accuracy", "f1"} or is_asked(name)]
+    found = {name: seeds[name] for name in led_by(objective, names, seeds)}
+    each = [
+        f"{name} {told['mean']:.4f} ± {told['sd']:.4f}"
+        for name, told in found.items()
+        if None not in (told["mean"], told["sd"])
+    ]
+    over = counted(len(seeds["keys"]), "seed")
+    return f"over {over}, on the same rows (mean ± sd): {', '.join(each) or 'undefined'}"
 
 
 def how_asked() -> str:

@@ -26,6 +26,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def agree(number: int, one: str, many: str) -> str:
+    """The word that goes with a number of things: `is` of 1, `are` of 0 and 2."""
+    return one if number == 1 else many
+
+
 def csv_cell(text: str) -> str:
     """A text as a cell that no spreadsheet takes for a formula: where one would, it begins with an apostrophe."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text.strip()) else text

@@ -65,7 +65,7 @@ def test_copies_of_rows_do_not_narrow_the_interval(copied: Project):
     alone = (right + Z**2 / 2) / (rows / COPIES + Z**2)
     assert (low + high) / 2 == pytest.approx(alone)
     assert other_scores(told) is None
-    assert any(f"intervals count the {rows // COPIES} groups of rows" in line for line in summarize(final))
+    assert any(f"intervals count the {rows // COPIES} groups of rows" in line for line in summarize(final, "val_f1"))
 
 
 def test_the_validation_interval_counts_copies_once(copied: Project):

@@ -32,7 +32,7 @@ def test_a_stale_report_begins_with_what_is_not_scored(project):
     assert list(report)[:2] == ["not_scored", "study"]
     assert report["not_scored"] == ranking.chosen.place
     assert (report["key"], report["stale"]) == (first.result["key"], True)
-    lines = summarize(stale)
+    lines = summarize(stale, "val_f1")
     assert lines[0].startswith(
         f"not scored: tpe/0 (validation {ranking.chosen.value:.4f}), which is chosen now: the budget of 1 look"
     )

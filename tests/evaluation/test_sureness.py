@@ -50,6 +50,18 @@ def test_lead_ties_and_defaults_are_said() -> None:
     assert sure.about("tpe", 9) is None
 
 
+def test_one_other_and_one_tie_are_told_as_one() -> None:
+    """Of two trials, and of one tie among several."""
+    told = {
+        ties: Sureness.of(ranking(0.9, second, interval=[0.8, 0.95]), None) for ties, second in ((1, 0.85), (0, 0.7))
+    }
+    assert "the only other one is a tie: inside its 95 % interval, 0.8000 to 0.9500" == told[1].lines()[1].strip()
+    assert "the only other one is no tie: outside of its 95 % interval, 0.8000 to 0.9500" == told[0].lines()[1].strip()
+    assert "tpe/0 leads by 0.0500; the only other one is a tie" == told[1].line()
+    several = Sureness.of(ranking(0.9, 0.85, 0.7, interval=[0.8, 0.95]), None)
+    assert several.lines()[1].strip().startswith("1 of the 2 others is a tie: inside")
+
+
 def test_what_is_not_known_is_said_to_be_unknown() -> None:
     """Without an interval no tie is known; the defaults may be the first, or not among the trials; one trial leads none."""
     sure = Sureness.of(ranking(0.9, 0.9), Defaults({"units": 0}, ("tpe",)))

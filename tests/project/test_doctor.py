@@ -105,7 +105,7 @@ def test_a_damaged_row_goes_aside_and_its_trial_runs_again(case: Case) -> None:
     moved, told = repair(case)
     [file] = (case.paths.store / "aside").iterdir()
     assert str(file) in moved
-    assert "1 rows were moved" in moved
+    assert "1 row was moved" in moved
     assert "trains the trial again" in told
     [row] = [json.loads(line) for line in file.read_text().splitlines()]
     assert ("outcomes", "differs from its digest") == (row["table"], row["why"])

@@ -22,7 +22,8 @@ from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
 from tracker.reporting.sure_words import curves_of, marks
-from tracker.reporting.words import checklist, methods
+from tracker.reporting.words import checklist, headline, methods, title
+from tracker.reporting.words import test_rows as scores_on_test
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
@@ -93,10 +94,14 @@ def test_it_says_what_the_reports_say(page: Page, paths: Paths) -> None:
     ranking = json.loads((paths.reports / "ranking.json").read_text())
     final = json.loads((paths.reports / "final.json").read_text())
     chosen, ties = ranking["chosen"], ranking["indistinguishable"]["trials"]
-    name, low_high = f"{chosen['study']}/{chosen['trial']}", final["test"]["intervals"]["f1"]
+    name, test = f"{chosen['study']}/{chosen['trial']}", final["test"]
     assert f"{name} was chosen among {len(ranking['rows'])} trials" in page.text
-    assert f"It scored F1 {final['test']['f1']:.3f} on {final['test_rows']} test rows" in page.text
-    assert f"(95 %: {low_high[0]:.3f} to {low_high[1]:.3f})" in page.text
+    assert "val_balanced_accuracy" == ranking["objective"]["metric"]
+    [balanced, f1] = (
+        "{:.3f} (95 %: {:.3f} to {:.3f})".format(test[one], *test["intervals"][one])
+        for one in ("balanced_accuracy", "f1")
+    )
+    assert f"It scored balanced_accuracy {balanced}, F1 {f1} on {final['test_rows']} test rows" in page.text
     assert f"look {final['looks']} of {final['budget']}" in page.text
     assert f"{len(ties)} of the other {len(ranking['rows']) - 1} trials lie inside" in page.text
     for path in paths.study_reports.glob("*.json"):
@@ -162,7 +167,7 @@ def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None
         assert "not scored on the test rows yet" not in text
         final.write_text(json.dumps(json.loads(content) | {"stale": True, "study": "tpe", "trial": 5}))
         text = Page(render_html(collect(paths, config))).text
-        assert "It was not scored on the test rows. Last scored was tpe/5: F1" in text
+        assert "It was not scored on the test rows. Last scored was tpe/5: balanced_accuracy 0.503 (95 %" in text
         assert "which is no longer the chosen trial" in text
         assert "Last scored was tpe/5" in render_markdown(collect(paths, config))
         other = json.loads(content) | {"key": "0" * 64}
@@ -201,6 +206,22 @@ def test_scores_of_further_seeds_stand_beside_the_one(paths: Paths, config: Conf
     line = "Over 2 seeds, on the same rows (mean ± sd): accuracy 0.5000 ± 0.1000."
     assert line in Page(render_html(told)).text
     assert line in render_markdown(told)
+
+
+def test_the_score_of_the_objective_leads(paths: Paths, config: Config) -> None:
+    """Title, first sentence and table begin with the test score of what was asked for; a loss has none, so F1 does."""
+    facts = collect(paths, config)
+    test, rows = facts.final["test"], facts.final["test_rows"]
+    asks = {**facts.ranking, "objective": {"metric": "val_recall", "direction": "maximize"}}
+    told = replace(facts, ranking=asks)
+    recall, f1 = (
+        f"{test[name]:.3f} (95 %: {{:.3f}} to {{:.3f}})".format(*test["intervals"][name]) for name in ("recall", "f1")
+    )
+    assert f"It scored recall {recall}, F1 {f1} on {rows} test rows; look 1 of" in headline(told)[1]
+    assert f"{facts.chosen.name}: test recall {test['recall']:.3f}" == title(told)
+    assert ["recall", "accuracy"] == [name for name, *_ in scores_on_test(told)][:2]
+    loss = replace(facts, ranking={**facts.ranking, "objective": {"metric": "val_loss", "direction": "minimize"}})
+    assert f"It scored F1 {f1} on {rows} test rows" in headline(loss)[1]
 
 
 def test_scores_stand_beside_each_other_in_a_picture(paths: Paths, config: Config) -> None:

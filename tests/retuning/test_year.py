@@ -16,7 +16,7 @@ from tracker import api
 from tracker.config import Config, load_config
 from tracker.deriving.find_trial import find_recorded, namesakes
 from tracker.durable import lock_file
-from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, NotFoundError, OutOfTime, StoreError
+from tracker.errors import AlreadyRetuning, ConfigError, DataRefused, InputError, NotFoundError, OutOfTime, StoreError
 from tracker.paths import Paths
 from tracker.project.clean import clean
 from tracker.records import TrialOutcome
@@ -25,7 +25,8 @@ from tracker.retuning.history import History, peek, read_history
 from tracker.retuning.retune import _warmed, retune, rollback
 from tracker.retuning.warm import left_cold
 from tracker.store.store import Store
-from tracker.terminal.leaderboard import read_trial
+from tracker.terminal.leaderboard import describe_trial, read_trial
+from tracker.terminal.show_earlier import read_earlier
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder
 from tracker.tracking.retuned import named
@@ -132,9 +133,29 @@ def test_a_name_that_means_two_trials_is_told(year: Year) -> None:
     ):
         find_recorded("random/0@0000", year.paths)
     with pytest.raises(NotFoundError, match="no study random with a key that begins with 0000; there are "):
-        read_trial(year.paths, "random/0@0000")
-    with pytest.raises(NotFoundError, match=f"`tracker reproduce {names[0]}` derives it again"):
-        read_trial(year.paths, names[0])
+        read_earlier(year.paths, "random/0@0000")
+    with pytest.raises(InputError, match="expected STUDY/NUMBER@KEY"):
+        read_earlier(year.paths, "random/0@")
+
+
+def test_a_trial_of_an_earlier_study_is_shown(year: Year) -> None:
+    """By its study's key: what it was told and what it scored, and that another study has its name now."""
+    champion, drift = year.told["rollback"].champion, year.told["drift"].champion
+    found = read_earlier(year.paths, named(champion))
+    recorded = find_recorded(named(champion), year.paths)
+    assert (champion["key"], champion["study_key"]) == (found["key"], found["study_key"])
+    assert recorded.outcome.metrics == found["metrics"]
+    assert found["metrics"][found["objective"]["metric"]] == found["value"]
+    assert dict(recorded.spec.params).items() <= found["params"].items()
+    now, then = drift["study_key"][:8], champion["study_key"][:8]
+    lines = describe_trial(found)
+    assert f"place     in study {then}, superseded: random means study {now} now" in lines
+    assert f"seed      {recorded.spec.seed}" in lines
+    assert f"in study {now}, the one that random means now" == read_earlier(year.paths, named(drift))["place"]
+    assert (
+        read_trial(year.paths, f"random/{drift['trial']}")["metrics"]
+        == read_earlier(year.paths, named(drift))["metrics"]
+    )
 
 
 def test_a_rollback_again_changes_nothing(year: Year, tmp_path: Path) -> None:

@@ -228,14 +228,17 @@ def test_the_rule_takes_one_of_the_front(
 
 
 def test_a_cost_that_was_not_counted_is_said_to_be_unknown() -> None:
-    """A study without objectives counts no parameters; a score that is not there is undefined."""
+    """A study without objectives counts no parameters, and may not have asked for a score; what all compute is undefined."""
     row, best = ({"study": name, "trial": 0, "key": name, "value": 0.5} for name in ("cheap", "random"))
     told = {"rule": "next", "within": 0.1, "alike": 2, "row": row, "best": best}
     counted = {**told, "next": ["parameters"], "row": {**row, "parameters": 9}, "best": {**best, "parameters": None}}
     lines = preferred_lines(counted, "val_f1")
     assert lines[0].endswith("the best by parameters of 2 that are within 0.1 of the best val_f1: 9")
     assert "the best by val_f1, random/0: parameters not known (random has no objectives); val_f1" in lines[1]
-    scored = {**told, "next": ["val_mcc"], "row": {**row, "val_mcc": 0.25}, "best": {**best, "val_mcc": None}}
+    asked = {**told, "next": ["val_mcc"], "row": {**row, "val_mcc": 0.25}, "best": {**best, "val_mcc": None}}
+    words = "random/0: val_mcc not known (random did not ask for it, or it is undefined there); val_f1"
+    assert words in preferred_lines(asked, "val_f1")[1]
+    scored = {**told, "next": ["val_recall"], "row": {**row, "val_recall": 1}, "best": {**best, "val_recall": None}}
     assert "random/0: undefined; val_f1" in preferred_lines(scored, "val_f1")[1]
 
 

@@ -42,8 +42,8 @@ def test_a_metric_of_the_table_is_everywhere(fresh: SmallProject, name: str) -> 
     assert (final.interval(name) is not None) == bool(metric_of(name).interval or metric_of(name).rows)
     assert low <= final.score(name) <= high
     assert best.value == ranking.table[column][0]
-    assert any(line.startswith(f"  {name} ") for line in summarize(final))
-    assert any(f"{name} {final.score(name):.4g}" in line for line in closing_lines(fresh.paths))
+    assert summarize(final, column)[1].startswith(f"  {name} "), "the objective's score comes first"
+    assert any(line.startswith(f"test {name} {final.score(name):.4g}") for line in closing_lines(fresh.paths))
     with Store.open(fresh.paths.store) as store:
         [digest] = [item.subject for item in store.items() if item.kind == "final"]
         points = {point.name: point.value for point in trial_run(store, result.spec.key, best.number).points}

@@ -20,6 +20,7 @@ from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.names import differences
+from tracker.tracking.notes import final_note
 from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.recorder import Found
 from tracker.tracking.run_contents import study_run
@@ -78,12 +79,15 @@ def test_an_experiment_has_views_a_note_and_its_kind(tmp_path: Path) -> None:
 
 
 def test_studies_whose_trials_repeat_do_not_lead_the_columns() -> None:
-    """A confirmation is the newest study, and has a `value` beside; all studies are compared by what every one of them has."""
+    """All studies are compared by what every one has; the `value` of a study of folds is a column, no confirmation's."""
     plain, repeated = study_spec(space=SPACE), study_spec(space=SPACE, name="confirm.choose", runs={"repeats": 3})
     tags = views({repeated.key: repeated, plain.key: plain}, 0)
     objective = f"metrics.`best_{plain.objective['metric']}`"
     assert objective == state(tags, STUDIES)["orderByKey"]
-    assert [objective, "metrics.`value`"] == state(tags, STUDIES)["selectedColumns"][:2]
+    assert [objective, "metrics.`test_f1`"] == state(tags, STUDIES)["selectedColumns"][:2]
+    folded = study_spec(space=SPACE, name="folded", runs={"repeats": 3})
+    both = views({folded.key: folded, plain.key: plain}, 0)
+    assert [objective, "metrics.`value`"] == state(both, STUDIES)["selectedColumns"][:2]
     assert objective == state(tags, FINAL)["orderByKey"]
     assert "metrics.`value`" == state(tags, study_view_id("confirm.choose"))["orderByKey"]
 
@@ -106,6 +110,44 @@ def test_a_study_shows_its_best_trial_and_what_was_asked_in_words(tmp_path: Path
     assert not [value for value in run.params.values() if value.startswith(("{", "["))]
     assert json.loads(run.files["search_space.json"])["search_space"] == SPACE
     assert "| learning_rate | 0.0001 to 0.1 (log) |" in run.tags[NOTE]
+
+
+def test_a_final_result_leads_with_the_score_of_the_objective(tmp_path: Path) -> None:
+    """Its note, the experiment's and the tables' columns: recall first where recall was asked for, and over seeds too."""
+    recorder, store = MemoryRecorder(), Store.open(tmp_path, lambda: STARTED)
+    recall = {"mean": 0.75, "sd": 0.05, "values": []}
+    with store:
+        tuned(store, 2, objective={"metric": "val_recall", "direction": "maximize"})
+        store.put_final({"study": "tpe", "trial": 1, "key": "0" * 64, "params": {}, "validation": {}, "test_rows": 1,
+                         "test": {"accuracy": 0.9, "recall": 0.7, "f1": 0.8, "intervals": {"recall": [0.6, 0.78]}},
+                         "test_digest": "7" * 64, "looks": 1, "budget": 2,
+                         "seeds": {"keys": ["a", "b"], "recall": recall, "f1": {**recall, "mean": 0.8}}})  # fmt: skip
+        deliver(store, recorder)
+    tags, final = recorder.experiment_tags(), by_name(recorder)["final tpe/1"]
+    assert "recall 0.7 (95 % 0.6 to 0.78), f1 0.8.** Looks: 1 of 2." in tags[NOTE]
+    run = re.match(
+        r"[*][*]Scored on 1 test row: \[tpe/1\]\(#/experiments/0/runs/(\w+)\?workflowType=machine_learning\)",
+        tags[NOTE],
+    )
+    assert run is not None
+    scores = re.findall(r"^[|] (\w+) [|]", final.tags[NOTE], re.MULTILINE)
+    assert ["recall", "f1", "accuracy"] == scores
+    line = "over 2 seeds, on the same rows (mean ± sd): recall 0.7500 ± 0.0500, f1 0.8000 ± 0.0500."
+    assert f"The same configuration {line}" in final.tags[NOTE]
+    assert ["metrics.`best_val_recall`", "metrics.`test_recall`"] == state(tags, STUDIES)["selectedColumns"][:2]
+    assert "metrics.`test_recall`" == state(tags, FINAL)["selectedColumns"][0]
+
+
+def test_few_ties_are_told_in_words_that_agree() -> None:
+    """Of one other trial it is said whether it can be told apart; where there is none, nothing is."""
+    final = {"study": "tpe", "trial": 1, "test_rows": 2}
+    said = [
+        [line for line in final_note(final, (), ties, None).splitlines() if line.startswith("How sure")]
+        for ties in ((0, 1), (1, 2), (0, 2), (1, 3))
+    ]
+    rest = "be told from it on the validation rows."
+    assert [[], [f"How sure: the only other trial cannot {rest}"], [f"How sure: the only other trial can {rest}"],
+            [f"How sure: 1 of the other 2 trials cannot {rest}"]] == said  # fmt: skip
 
 
 def test_which_data_it_was_is_readable(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def compare(
         except LookWithheld as withheld:
             say(str(withheld))
             return
-        say("\n".join(summarize(final)))
+        say("\n".join(summarize(final, ranking.objective["metric"])))
         if fail_if_stale and final.stale:
             raise typer.Exit(TestLooksSpent.exit_code)
 

@@ -54,7 +54,8 @@ def show(
         str,
         typer.Argument(
             metavar="STUDY[/NUMBER]|final",
-            help="A trial, such as tpe/42; a study, such as tpe, or nested.tpe; the run that was scored.",
+            help="A trial, such as tpe/42, or tpe/42@KEY of an earlier study; a study, such as tpe, or nested.tpe; "
+            "the run that was scored.",
         ),
     ],
     output: Annotated[OneFormat, typer.Option("--format", help="table or json.")] = OneFormat.table,
@@ -81,6 +82,10 @@ def show(
         from tracker.terminal.show_final import describe_final, read_final
 
         found, describe = read_final(paths), describe_final
+    elif "@" in trial:
+        from tracker.terminal.show_earlier import read_earlier
+
+        found, describe = read_earlier(paths, trial), describe_trial
     else:
         found, describe = read_trial(paths, trial), describe_trial
     if output == OneFormat.json:
@@ -88,7 +93,7 @@ def show(
     else:
         shown = trial_line(tracking_uri(), found["key"], trial if trial == "final" else "trial")
         say("\n".join([*describe(found), f"in MLflow {shown}"]))
-    note([*namesakes(paths, trial), *notes_of(paths, found["study"])])
+    note([] if "@" in trial else [*namesakes(paths, trial), *notes_of(paths, found["study"])])
 
 
 @app.command(rich_help_panel=LOOKING)

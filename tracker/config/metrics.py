@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from tracker.config.base import Part, meant, raise_faults
 from tracker.config.goals import costs_of, metrics_wanted
 from tracker.config.model import ENTRY
+from tracker.goals import COSTS
 from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
     ASKED,
@@ -83,19 +84,17 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
         return
     asked = config.training.robustness
     costs = costs_of(config.model.family) if place.endswith((".objectives", ".constraints")) else ()
-    of_kept = place == "objective.metric" or place.endswith((".objectives", ".constraints"))
-    if of_kept and metric.startswith(ROBUST) and (asked is not None or config.model.family in COUNTED):
-        name = metric.removeprefix(ROBUST)
-        if asked is None:
-            yield f"{place}: {metric} is of disturbed rows; say training.robustness, with {name} among its metrics"
-        elif name not in asked.metrics:
-            yield f"{place}: {metric} is not computed; add {name} to training.robustness.metrics"
+    if metric.startswith(ROBUST) and (asked is not None or config.model.family in COUNTED):
+        yield from (f"{place}: {fault}" for fault in _robust_faults(config, place, metric))
         return
     if FAMILIES[config.model.family].metrics == "ours" and not (
         metric in CURVES or (bare != metric and metric_of(bare))
     ):
         if missing := needs_number(bare):
             yield f"{place}: {missing}, found {metric!r}"
+            return
+        if metric in COSTS and metric not in costs:
+            yield f"{place}: {metric} is a cost, not a score; name it in objectives or constraints of a study"
             return
         *others, last = (
             *CURVES,
@@ -104,9 +103,34 @@ def metric_faults(config: Config, place: str, metric: str) -> Iterator[str]:
         )
         examples = [f"val_{name}" for name in numbered()]
         listed = f"{', '.join(map(repr, others))} or {last!r}, or with a number {', '.join(examples)}"
-        yield f"{place}: expected {listed}, found {metric!r}{meant(metric, [*others, last, *examples])}"
+        also = [f"{ROBUST}{name}" for name in asked.metrics] if asked else []
+        yield f"{place}: expected {listed}, found {metric!r}{_near(metric, [*others, last, *examples, *also])}"
     elif fault := name_fault(metric):
         yield f"{place}: {metric!r} {fault}"
+
+
+def _robust_faults(config: Config, place: str, metric: str) -> Iterator[str]:
+    """Why a score of disturbed rows cannot be named there: it is computed once, of the kept epoch, where it is asked for."""
+    name, asked = metric.removeprefix(ROBUST), config.training.robustness
+    row = metric_of(name)
+    if row is None or row.needs == "loss":
+        known = [f"{ROBUST}{one}" for one in (*SCORES, *ASKED, *numbered())]
+        yield (
+            needs_number(name)
+            or f"expected {ROBUST} and {', '.join(SCORES)}, {how_asked()}, found {metric!r}{meant(metric, known)}"
+        )
+    elif not (place == "objective.metric" or place.endswith((".objectives", ".constraints"))):
+        yield f"{metric} is known of the kept epoch alone, so it cannot choose that; did you mean val_{name}?"
+    elif asked is None:
+        yield f"{metric} is of disturbed rows; say training.robustness, with {name} among its metrics"
+    elif name not in asked.metrics:
+        yield f"{metric} is not computed; add {name} to training.robustness.metrics"
+
+
+def _near(metric: str, known: Sequence[str]) -> str:
+    """What a name that is not known could have been: its own with `val_`, or one that is written nearly so."""
+    whole = f"val_{metric}"
+    return f"; did you mean {whole}?" if whole in known or metric_of(metric) else meant(metric, known)
 
 
 def asked_metrics(config: Config, study: str | None = None) -> list[str]:

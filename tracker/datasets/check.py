@@ -21,6 +21,7 @@ from tracker.datasets.check_writing import (
 )
 from tracker.datasets.schema import Column, as_text
 from tracker.datasets.writing import EVERY, ROW_NAMES
+from tracker.shown import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,11 +76,11 @@ def find_warnings(
     counts = as_text(frame[data.target]).value_counts()
     for label, count in ((label, counts[label]) for label in in_order(counts.index)):
         if count < 3:
-            yield f"label {label!r} has {count} row(s): too few to be in train, validation and test"
+            yield f"label {label!r} has {counted(count, 'row')}: too few to be in train, validation and test"
     yield from (f"labels {pair}; are they one class?" for pair in look_alike(map(str, counts.index)))
     for word in (word for word in map(str, counts.index) if is_gap_word(word) and word.casefold() not in _LABELS):
         yield (
-            f"label {word!r} is taken for a class ({counts[word]} rows); if it means a gap, say "
+            f"label {word!r} is taken for a class ({counted(int(counts[word]), 'row')}); if it means a gap, say "
             f"{gaps_entry(data.target, [word])} and data.unlabelled: drop"
         )
     for column in columns:

@@ -317,7 +317,7 @@ def _alike(table: Table, places: Codes, clusters: Codes, what: str = "") -> Iter
         in_test = len(np.unique(table.contents[places == 2]))
         yield f"of {rows} rows only {different} are different, {in_test} of them in test: scores say little about other rows"
     elif tested < FEW and tested < MANY_ALIKE * (places == 2).sum():
-        yield f"test holds {tested} {what or 'different rows'}: scores vary as those of {tested} rows would"
+        yield f"test holds {tested} {what or 'different rows'}: scores vary as those of {counted(tested, 'row')} would"
 
 
 def _absent(settings: Split, table: Table, division: Division, salts: Path) -> Iterator[str]:

@@ -25,7 +25,7 @@ from tracker.datasets.storage import folders_replaced, locked, read_document, re
 from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 from tracker.remedies import run_again
-from tracker.shown import one_line
+from tracker.shown import counted, one_line
 
 FORMAT = 1
 TABLE = "table.parquet"
@@ -77,7 +77,7 @@ class DataReport:
         counts = ", ".join(f"{one_line(label)} {self.labels[label]}" for label in in_order(self.labels))
         about = f"; metrics speak about {self.positive!r}" if self.positive is not None else ""
         warnings = [f"warning: {warning}" for warning in self.warnings]
-        return [*align(self.table()), f"{self.rows} rows; labels: {counts}{about}", *warnings]
+        return [*align(self.table()), f"{counted(self.rows, 'row')}; labels: {counts}{about}", *warnings]
 
 
 def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> DataReport:

@@ -15,6 +15,7 @@ from tracker.datasets.check import unknown_column
 from tracker.datasets.declared import read_moments
 from tracker.datasets.schema import Column, parse_date
 from tracker.errors import ConfigError, DataError
+from tracker.shown import agree, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +40,8 @@ class Forgetting:
 
     def line(self) -> str:
         """It as a line of plain text."""
-        rows = f"{self.forgotten} of {len(self.kept)} rows are forgotten"
-        return f"window: {rows}, their {self.column!r} is before {self._since()}"
+        rows = f"{self.forgotten} of {counted(len(self.kept), 'row')} {agree(self.forgotten, 'is', 'are')} forgotten"
+        return f"window: {rows}, {agree(self.forgotten, 'its', 'their')} {self.column!r} is before {self._since()}"
 
     def _since(self) -> str:
         return self.since.isoformat(sep=" ").removesuffix("+00:00").removesuffix(" 00:00:00")

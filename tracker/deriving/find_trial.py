@@ -15,7 +15,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import was_scored
 from tracker.fields import final_report
 from tracker.paths import Paths
-from tracker.records import Timing, TrialOutcome, TrialSpec
+from tracker.records import StudySpec, Timing, TrialOutcome, TrialSpec
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
@@ -140,7 +140,7 @@ def _of_study(paths: Paths, study: str, number: int) -> Recorded:
         wanted = [reported[0]] if reported else known[:1]
         for key in [key for key in wanted if key in known]:
             assert store is not None
-            return _stored(store, key, study, number)
+            return Recorded.of(f"{study}/{number}", _stored(store, key, study, number))
     result = read_beside_model(paths, study)
     if reported and reported[0] != result.spec.key:
         raise NotFoundError(
@@ -151,12 +151,18 @@ def _of_study(paths: Paths, study: str, number: int) -> Recorded:
 
 
 def _of_key(paths: Paths, study: str, number: int, begins: str) -> Recorded:
-    """A trial of the study of that name whose key begins so."""
+    _, stored = trial_of_key(paths, study, number, begins)
+    return Recorded.of(f"{study}/{number}@{begins}", stored)
+
+
+def trial_of_key(paths: Paths, study: str, number: int, begins: str) -> tuple[StudySpec, StoredTrial]:
+    """The study of that name whose key begins so, and its trial of that number. Raises NotFoundError."""
     with Store.opened_if_there(paths.store) as store:
-        keys = [key for key, _ in store.studies(study)] if store else []
-        found = [key for key in keys if key.startswith(begins)]
+        specs = dict(store.studies(study)) if store else {}
+        found = [key for key in specs if key.startswith(begins)]
         if store and len(found) == 1:
-            return replace(_stored(store, found[0], study, number), name=f"{study}/{number}@{begins}")
+            return specs[found[0]], _stored(store, found[0], study, number)
+    keys = list(specs)
     known = f"there are {', '.join(key[:SHOWN] for key in keys)}" if keys else _bring_back(paths)
     raise NotFoundError(
         f"{'several studies' if found else 'no study'} {study} with a key that begins with {begins}; {known}"
@@ -185,10 +191,10 @@ def _require_number(study: str, number: int, count: int) -> None:
         raise NotFoundError(f"{study} has no trial {number}; it has 0 to {count - 1}")
 
 
-def _stored(store: Store, key: str, study: str, number: int) -> Recorded:
+def _stored(store: Store, key: str, study: str, number: int) -> StoredTrial:
     _require_number(study, number, len(store.proposals(key)))
     try:
-        return Recorded.of(f"{study}/{number}", store.trial(key, number))
+        return store.trial(key, number)
     except NotFoundError:
         raise NotFoundError(f"{study}/{number} has no outcome yet; run `tracker tune {study}`") from None
 

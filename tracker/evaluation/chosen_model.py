@@ -26,6 +26,7 @@ from tracker.metrics import score_intervals, separation_intervals
 from tracker.paths import Paths
 from tracker.records import THRESHOLD, TrialSpec, record_from
 from tracker.remedies import run_again
+from tracker.shown import counted
 from tracker.standalone.decision import decide_as
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def check_validation(model: ChosenModel, chosen: RankedTrial, frame: pd.DataFram
     right = sum(a == b for a, b in zip(model.predict(frame), actual, strict=True))
     if recorded is None or abs(right - recorded * len(actual)) > max(1.0, len(actual) * FLIPPED) + 1e-6:
         raise SealError(
-            f"the model of {chosen.study}/{chosen.trial} is right on {right} of {len(actual)} validation rows, but "
+            f"the model of {chosen.study}/{chosen.trial} is right on {right} of {counted(len(actual), 'validation row')}, but "
             f"val_accuracy {recorded} is recorded; {run_again()}"
         )
 

@@ -11,10 +11,10 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.evaluation.files import ENTRIES, write_durably, write_report
 from tracker.fields import RESULT as SHAPES
-from tracker.metrics import is_asked, tested
+from tracker.metrics import led_by, seeds_line, tested
 from tracker.paths import Paths
 from tracker.shapes import entries
-from tracker.shown import csv_cell
+from tracker.shown import counted, csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,31 +235,24 @@ def chosen_candidate(ranking: Mapping[str, Any], paths: Paths) -> str | None:
     return next((spec.candidate for _, spec, _ in recorded_runs(paths) if spec.key == key), None)
 
 
-def summarize(final: Final) -> list[str]:
+def summarize(final: Final, objective: str) -> list[str]:
     """The result in lines of plain text: whose scores, each with its interval, looks, and what is stale."""
     test = final.result["test"]
     what = "mean over classes" if test["positive"] is None else f"of {test['positive']!r}"
     head = [final.message, "", "last scored, before that:"] if final.stale else []
-    lines = [*head, f"{final.study}/{final.trial} on {final.result['test_rows']} test rows ({what}):"]
-    names = tested(test)
+    lines = [*head, f"{final.study}/{final.trial} on {counted(final.result['test_rows'], 'test row')} ({what}):"]
+    names = led_by(objective, tested(test), tested(test))
     width = max(map(len, names)) + 1
     lines += [f"  {name:<{width}}{_shown(test[name], final.interval(name))}" for name in names]
     if "clusters" in test:
         lines.append(f"  intervals count the {test['clusters']} groups of rows that stay together, not the rows")
     if seeds := final.result.get(SEEDS):
-        lines.append(seeds_line(seeds))
+        lines.append(seeds_line(seeds, objective))
     more = "; more than the budget is: it was raised for a while, or looks were taken elsewhere"
     lines.append(
         f"looks at these test rows: {final.looks} of {final.budget}{more if final.looks > final.budget else ''}"
     )
     return lines
-
-
-def seeds_line(seeds: Mapping[str, Any]) -> str:
-    """What the same configuration scores on these test rows with other seeds, in a line."""
-    each = [f"{name} {told['mean']:.4f} ± {told['sd']:.4f}" for name, told in seeds.items()
-            if (name in {"accuracy", "f1"} or is_asked(name)) and None not in (told["mean"], told["sd"])]  # fmt: skip
-    return f"over {len(seeds['keys'])} seeds, on the same rows (mean ± sd): {', '.join(each) or 'undefined'}"
 
 
 def _shown(score: float | None, ends: tuple[float, float] | None) -> str:

@@ -22,6 +22,7 @@ from tracker.errors import InputError, StoreCorrupt, TestLooksSpent
 from tracker.evaluation.files import write_durably
 from tracker.fields import look as look_shape
 from tracker.remedies import stage_command
+from tracker.shown import counted
 
 FORMAT = 2  # in format 1 the candidate is called `configuration`
 MARK = 16  # hex digits (64 bits) that stand for a row; two of 10^5 rows share them with probability 3e-10
@@ -118,7 +119,7 @@ def mark_rows(row_keys: Iterable[str]) -> frozenset[str]:
 def count_words(row_keys: Sequence[str]) -> str:
     """How many test rows there are, and how many marks, where equal rows share one."""
     distinct = len(mark_rows(row_keys))
-    return f"{len(row_keys)} test rows" + ("" if distinct == len(row_keys) else f" ({distinct} different ones)")
+    return counted(len(row_keys), "test row") + ("" if distinct == len(row_keys) else f" ({distinct} different ones)")
 
 
 def join_looks(folder: Path, stored: Mapping[str, Mapping[str, Any]]) -> Ledger:

@@ -77,7 +77,7 @@ class Nested:
             score = fold["scores"][told["metric"]]
             params = ", ".join(f"{name} {_short(value)}" for name, value in fold["searched"].items())
             lines.append(
-                f"fold {fold['fold']}  {'undefined' if score is None else f'{score:.4f}'} on {fold['rows']} rows: "
+                f"fold {fold['fold']}  {'undefined' if score is None else f'{score:.4f}'} on {counted(fold['rows'], 'row')}: "
                 f"{fold['study']}/{fold['trial']} ({params or 'the defaults'})"
             )
         return lines

@@ -28,6 +28,7 @@ from tracker.paths import Paths, project_paths
 from tracker.records import Trial
 from tracker.remedies import run_again
 from tracker.seeds import derive_seed
+from tracker.shown import counted
 from tracker.studies.adopt import read_study
 from tracker.studies.result import StudyResult
 
@@ -51,7 +52,8 @@ class Pair:
     def lines(self) -> list[str]:
         """For people."""
         one, other = self.names
-        drawn = f"{self.rows} rows" if self.clusters is None else f"{self.rows} rows in {self.clusters} groups"
+        groups = "" if self.clusters is None else f" in {counted(self.clusters, 'group')}"
+        drawn = f"{counted(self.rows, 'row')}{groups}"
         about = f"{one} and {other} on the same {drawn} of validation"
         about += f", {self.seeds} further seeds each" if self.seeds > 1 else ", one seed each"
         if self.instead_of is not None:

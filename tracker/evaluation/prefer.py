@@ -18,6 +18,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial, Ranking
 from tracker.fields import model as model_shape
 from tracker.goals import COSTS, number_text
+from tracker.metrics import CURVES
 from tracker.ordering import better_low, ranks
 from tracker.remedies import run_again
 
@@ -181,10 +182,12 @@ def _next_lines(told: Mapping[str, Any], metric: str) -> list[str]:
 
 
 def _told(row: Mapping[str, Any], metric: str) -> str:
-    """The value; of a cost, which is defined always, that none was recorded: a study without objectives counts none."""
-    if row[metric] is None and metric in COSTS:
+    """The value; where there is none, whether it is undefined, or was not computed: of what not every study computes."""
+    if row[metric] is not None or metric in CURVES:
+        return number_text(row[metric])
+    if metric in COSTS:  # they are always defined; a study without objectives counts none
         return f"{metric} not known ({row['study']} has no objectives)"
-    return number_text(row[metric])
+    return f"{metric} not known ({row['study']} did not ask for it, or it is undefined there)"
 
 
 def near_words(told: Mapping[str, Any], metric: str) -> str:

@@ -16,7 +16,7 @@ from tracker.evaluation.ranking import Ranking, ranking_json
 from tracker.ordering import has_place
 from tracker.paths import Paths
 from tracker.search.space import assemble, compile_space
-from tracker.shown import counted
+from tracker.shown import agree, counted
 
 Row = Mapping[str, Any]
 ELSEWHERE = "; another run of it is scored: `tracker show final`"
@@ -98,7 +98,7 @@ class Sureness:
         seeds, best, measured = told["seeds"], told["contenders"][0], told["measured"]
         of, found = len(told["contenders"]), f"{best['mean']:.4f}; as found {best['found']:.4f}"
         lines = [
-            f"confirmed: {place(best)} has the best mean of {of} configurations, {seeds} further seeds each: {found}"
+            f"confirmed: {place(best)} has the best mean of {counted(of, 'configuration')}, {seeds} further seeds each: {found}"
         ]
         for who, broke in told.get("breaks", {}).items():
             whose = f"the mean of {seeds} more seeds" if who == "mean" else "the run that is served"
@@ -128,7 +128,7 @@ class Sureness:
         first, *others = self.rows
         if not others:
             return f"{place(first)} is the only trial with a value"
-        ties = "ties are not known" if self.ties is None else f"{len(self.ties)} of {len(others)} others are ties"
+        ties = "ties are not known" if self.ties is None else _ties_of(len(self.ties), len(others), "")
         told = f"; {self._defaults()}" if self.defaults is not None else ""
         return f"{place(first)} leads by {self.lead}; {ties}{told}{self._chosen()}"
 
@@ -171,7 +171,9 @@ class Sureness:
         if self.ties is None or self.interval is None:
             return f"ties are not known: {self.metric} of {place(self.rows[0])} has no interval here"
         ends = f"{self.interval[0]:.4f} to {self.interval[1]:.4f}"
-        return f"{len(self.ties)} of the {len(self.rows) - 1} others are ties: inside its 95 % interval, {ends}"
+        others = len(self.rows) - 1
+        where = "inside" if self.ties or others > 1 else "outside of"
+        return f"{_ties_of(len(self.ties), others)}: {where} its 95 % interval, {ends}"
 
     def _defaults(self) -> str:
         row = self.defaults
@@ -198,10 +200,17 @@ class Sureness:
         return "a tie" if (row["study"], row["trial"]) in (self.ties or ()) else "no tie"
 
 
+def _ties_of(ties: int, others: int, the: str = "the ") -> str:
+    """How many of the others are ties."""
+    if others == 1:
+        return f"the only other one is {agree(ties, 'a tie', 'no tie')}"
+    return f"{ties} of {the}{others} others {agree(ties, 'is a tie', 'are ties')}"
+
+
 def _spread(told: Mapping[str, Any]) -> str:
     """Mean and standard deviation over seeds."""
     if told["mean"] is None:
-        return f"failed with {told['failed']} seeds"
+        return f"failed with {counted(told['failed'], 'seed')}"
     return f"{told['mean']:.4f} ± {told['sd']:.4f}"
 
 

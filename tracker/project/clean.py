@@ -14,6 +14,7 @@ from tracker.config import BestModels, Config
 from tracker.errors import InputError
 from tracker.evaluation.compare import known_looks
 from tracker.paths import Paths
+from tracker.shown import agree, counted
 from tracker.store.store import FILE, Store
 from tracker.store.weights import WeightFiles
 from tracker.studies.adopt import read_study
@@ -118,15 +119,16 @@ def _kept(store: Store, study: str, policy: Policy | None, least: int) -> set[st
 def _told(plan: Plan, dry_run: bool) -> Iterator[str]:
     verb, loaded = ("would go" if dry_run else "go"), plan.loaded
     old = plan.studies - plan.current
-    yield f"{plan.studies} studies in the store, {old or 'none'} of them superseded: params.yaml describes others now"
+    studies = f"{plan.studies} {agree(plan.studies, 'study', 'studies')} in the store"
+    yield f"{studies}, {old or 'none'} of them superseded: params.yaml describes others now"
     yield (
-        f"store:  {len(plan.weights)} models, {_mb(plan.bytes_there)}; {len(plan.going)} {verb}, {_mb(plan.bytes_going)}; "
-        f"{_mb(plan.bytes_there - plan.bytes_going)} stay"
+        f"store:  {counted(len(plan.weights), 'model')}, {_mb(plan.bytes_there)}; "
+        f"{len(plan.going)} {verb}, {_mb(plan.bytes_going)}; {_mb(plan.bytes_there - plan.bytes_going)} stay"
     )
     sizes = [loaded.bytes_there, loaded.bytes_going]
     there, going = ("" if size is None else f", {_mb(size)}" for size in sizes)
-    yield f"MLflow: {len(loaded.there)} models of trials{there}; {len(loaded.going)} {verb}{going}"
-    kept = f"{plan.pinned} trained models of looks, final results and champions"
+    yield f"MLflow: {counted(len(loaded.there), 'model')} of trials{there}; {len(loaded.going)} {verb}{going}"
+    kept = f"{counted(plan.pinned, 'trained model')} of looks, final results and champions"
     yield f"kept in any case: the best of each current study, and {kept}"
     if plan.going or loaded.going:
         yield "numbers stay; a model that went is derived again, and checked: tracker.load_model('STUDY/NUMBER') in Python"

@@ -16,6 +16,7 @@ from tracker.errors import DataError, InputError, StoreError, TrackerError, Trac
 from tracker.paths import Paths
 from tracker.project.watched import unwatched
 from tracker.remedies import find_dvc, has_dvc, has_git, run_again
+from tracker.shown import agree, counted
 from tracker.store.mending import Health, examine_store, mend_store, told
 from tracker.store.store import FILE, Store
 from tracker.tracking.addresses import shown_address
@@ -88,11 +89,12 @@ def repair(case: Case) -> list[str]:
         return ["store: there is none; nothing to repair"]
     health = examine_store(case.paths.store)
     if health.sound:
-        return [f"store: all {health.rows} rows are sound; nothing to repair"]
+        return [f"store: all {counted(health.rows, 'row')} are sound; nothing to repair"]
     with Store.open(case.paths.store) as store, store.lock("doctor", 5.0):
         health = examine_store(case.paths.store)
         path = mend_store(case.paths.store, health, case.now_s)
-    moved = [f"store: {len(health.bad)} rows were moved to {path}"] if path else []
+    bad = len(health.bad)
+    moved = [f"store: {counted(bad, 'row')} {agree(bad, 'was', 'were')} moved to {path}"] if path else []
     return [*moved, *(f"store: {line}" for line in told(health))]
 
 
@@ -143,7 +145,8 @@ def _is_open(path: Path) -> bool:
 
 def _params(case: Case) -> Iterator[Finding]:
     config = load_config(case.paths.params)
-    yield Finding("params.yaml", "sound", f"{len(config.studies)} studies: {', '.join(config.studies)}")
+    studies = f"{len(config.studies)} {agree(len(config.studies), 'study', 'studies')}"
+    yield Finding("params.yaml", "sound", f"{studies}: {', '.join(config.studies)}")
 
 
 def _dvc(case: Case) -> Iterator[Finding]:
@@ -175,7 +178,9 @@ def _store(case: Case) -> Iterator[Finding]:
         words = f"study {late[0][:12]} was stored in the future; is the clock right?"
         yield Finding("clock", "note", words)
     if health.sound:
-        yield Finding("store", "sound", f"{health.rows} rows and {weights} weights, each equal to its digest")
+        yield Finding(
+            "store", "sound", f"{counted(health.rows, 'row')} and {weights} weights, each equal to its digest"
+        )
 
 
 def _queue(case: Case) -> Iterator[Finding]:
@@ -184,7 +189,8 @@ def _queue(case: Case) -> Iterator[Finding]:
     if not (case.paths.store / FILE).is_file():
         return
     count = waiting(case.paths.store, case.tracking_uri, _config(case).tracking.experiment)
-    words = f"{count} records wait for MLflow" + ("; `tracker sync` delivers them" if count else "")
+    words = f"{counted(count, 'record')} {agree(count, 'waits', 'wait')} for MLflow"
+    words += "; `tracker sync` delivers them" if count else ""
     yield Finding("queue", "note" if count else "sound", words)
 
 
@@ -196,7 +202,7 @@ def _data(case: Case) -> Iterator[Finding]:
         yield Finding("data", "note", f"no data/splits yet; {run_again(case.paths.root)}")
         return
     rows = {name: len(read_split(case.paths.splits, name)) for name in ("train", "validation")}
-    words = ", ".join(f"{name} {count} rows" for name, count in rows.items())
+    words = ", ".join(f"{name} {counted(count, 'row')}" for name, count in rows.items())
     yield Finding("data", "sound", f"{words}, equal to their digests; the sealed test split stays closed")
     if line := unrecorded(case.paths):
         yield Finding("data", "note", line)

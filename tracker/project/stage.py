@@ -120,7 +120,7 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
             ranking = api.compare(config, project, on_progress=on_progress)
         _say(choice_lines(ranking, config, project.paths))
         try:
-            told = summarize(ranking.test(or_stale=True))
+            told = summarize(ranking.test(or_stale=True), ranking.objective["metric"])
         except LookWithheld as withheld:  # no fault of the pipeline: the report says it
             told = [str(withheld)]
         _say([*told, *environment_notes(ranking.environments, ranking.mixed)])

@@ -145,7 +145,7 @@ class Facts:
         else:
             best = (
                 f"the {direction} mean {self.metric} on validation over {told['seeds']} further seeds, of "
-                f"{len(told['contenders'])} configurations"
+                f"{counted(len(told['contenders']), 'configuration')}"
             )
         if limits := self.studies[self.chosen.study].get("constraints"):
             best = f"{best}, of trials with {' and '.join(map(constraint_text, limits))}"

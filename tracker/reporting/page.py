@@ -37,6 +37,7 @@ from tracker.reporting.words import (
     short,
     studies,
     test_rows,
+    title,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -84,8 +85,9 @@ def _render(template: str, facts: Facts, **more: Any) -> str:
     )  # fmt: skip
     environment.filters |= {"score": score, "short": short}
     return environment.get_template(template).render(
-        facts=facts, headline=headline(facts), asked=asked(facts), certainty=certainty(facts), test=test_rows(facts),
-        methods=methods(facts), checklist=checklist(facts), commands=commands(facts), studies=studies(facts),
+        facts=facts, title=title(facts), headline=headline(facts), asked=asked(facts), certainty=certainty(facts),
+        test=test_rows(facts), methods=methods(facts), checklist=checklist(facts), commands=commands(facts),
+        studies=studies(facts),
         over_seeds=over_seeds(facts), classes=classes(facts), optimism=optimism_words(facts), chosen_on=chosen_on(facts),
         baselines=baselines(facts), nested=nested(facts),
         **more,

@@ -9,17 +9,17 @@ from typing import Any
 
 from tracker.config import Config
 from tracker.evaluation.baselines_report import versus
-from tracker.evaluation.final import SEEDS, seeds_line
+from tracker.evaluation.final import SEEDS
 from tracker.evaluation.fronts import front_lines
 from tracker.evaluation.prefer import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
 from tracker.goals import constraint_text, goals_text
 from tracker.hyperparameters import FAMILIES
-from tracker.metrics import tested
+from tracker.metrics import led_by, seeds_line, tested
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
 from tracker.reporting.facts import Facts
-from tracker.shown import counted
+from tracker.shown import agree, counted
 
 LOOK_ANYWAY = "tracker compare --test --anyway"
 
@@ -35,12 +35,31 @@ def headline(facts: Facts) -> list[str]:
     if final is None:
         return [*told, "It was not scored on the test rows yet."]
     test, who = final["test"], f"{final['study']}/{final['trial']}"
-    ends = test["intervals"].get("f1")
-    told_f1 = f"F1 {score(test['f1'])} on {final['test_rows']} test rows{between(ends)}"
+    scores = f"{_tested(facts.metric, test)} on {counted(final['test_rows'], 'test row')}"
     looks = f"look {final['looks']} of {final['budget']} at these rows"
     if final["stale"]:
-        return [*told, f"It was not scored on the test rows. Last scored was {who}: {told_f1}; {looks}."]
-    return [*told, f"It scored {told_f1}; {looks}."]
+        return [*told, f"It was not scored on the test rows. Last scored was {who}: {scores}; {looks}."]
+    return [*told, f"It scored {scores}; {looks}."]
+
+
+def _tested(metric: str, test: Mapping[str, Any]) -> str:
+    """The test score of the objective, where there is one, and F1, each with its interval."""
+    names = led_by(metric, ["f1"], tested(test))
+    return ", ".join(f"{called(name)} {score(test[name])}{between(test['intervals'].get(name))}" for name in names)
+
+
+def called(name: str) -> str:
+    """What people call a metric in a sentence."""
+    return "F1" if name == "f1" else name
+
+
+def title(facts: Facts) -> str:
+    """What was chosen, and its first score on the test rows, where that is of this choice."""
+    if facts.final is None or facts.final["stale"]:
+        return facts.chosen.name
+    test = facts.final["test"]
+    name = led_by(facts.metric, ["f1"], tested(test))[0]
+    return f"{facts.chosen.name}: test {called(name)} {score(test[name])}"
 
 
 def _validated(facts: Facts) -> str:
@@ -105,7 +124,7 @@ def certainty(facts: Facts) -> list[str]:
         low, high = facts.ranking["indistinguishable"]["interval"]
         told.append(
             f"The rows that score are few: the 95 % interval of its score is {score(low)} to {score(high)}, and "
-            f"{len(ties)} of the other {len(ranked) - 1} trials lie inside. These are ties."
+            f"{_inside(len(ties), len(ranked) - 1)}."
         )
     if others := Sureness.of(facts.ranking, None).other_rows():
         told.append(f"{others[0].upper()}{others[1:]}.")
@@ -130,16 +149,27 @@ def certainty(facts: Facts) -> list[str]:
     return told if facts.ranking.get("confirmation") is None else [*told, *confirmed(facts.ranking["confirmation"])]
 
 
+def _inside(ties: int, others: int) -> str:
+    """How many of the other trials lie inside the interval of the first."""
+    if others == 1:
+        return f"the only other trial {agree(ties, 'lies inside. It is a tie', 'lies outside')}"
+    found = f"{ties} of the other {counted(others, 'trial')}"
+    if not ties:
+        return f"{found} lie inside"
+    return f"{found} {agree(ties, 'lies inside. It is a tie', 'lie inside. These are ties')}"
+
+
 def confirmed(told: Mapping[str, Any]) -> list[str]:
     """What further seeds said, in sentences."""
     measured, seeds = told["measured"], told["seeds"]
     choice, defaults = measured["choice"], measured["defaults"]
-    best = told["contenders"][0]
+    best, among = told["contenders"][0], len(told["contenders"])
+    rivals = f"{counted(among, 'configuration')} {agree(among, 'was', 'were')}"
     name = f"{best['study']}/{best['trial']}"
     is_choice = (best["study"], best["trial"]) == (choice["study"], choice["trial"])
     served = f"{score(told['served']['value'])} with seed {told['served']['seed']}"
     lines = [
-        f"{len(told['contenders'])} configurations were trained with {seeds} further seeds each; {name} has the best mean.",
+        f"{rivals} trained with {counted(seeds, 'further seed')} each; {name} has the best mean.",
         f"With {seeds} more seeds, that chose nothing, {'it' if is_choice else 'the preferred one'} has {_over_seeds(choice)}.",
         f"The run whose score is their median, {served}, is scored and served: its model is in reports/confirm/model.",
     ]
@@ -154,7 +184,7 @@ def confirmed(told: Mapping[str, Any]) -> list[str]:
 
 def _over_seeds(told: Mapping[str, Any]) -> str:
     if told["mean"] is None:
-        return f"no mean: {told['failed']} seeds failed"
+        return f"no mean: {counted(told['failed'], 'seed')} failed"
     return f"a mean of {score(told['mean'])} (standard deviation {score(told['sd'])})"
 
 
@@ -163,14 +193,15 @@ def test_rows(facts: Facts) -> list[tuple[str, str, str]]:
     if facts.final is None:
         return []
     test = facts.final["test"]
-    return [(name, score(test[name]), between(test["intervals"].get(name)).strip(" ()")) for name in tested(test)]
+    names = led_by(facts.metric, tested(test), tested(test))
+    return [(name, score(test[name]), between(test["intervals"].get(name)).strip(" ()")) for name in names]
 
 
 def over_seeds(facts: Facts) -> str:
     """What the same configuration scored with other seeds in the same look; empty where none were trained."""
     if facts.final is None or SEEDS not in facts.final:
         return ""
-    line = seeds_line(facts.final[SEEDS])
+    line = seeds_line(facts.final[SEEDS], facts.metric)
     return f"{line[0].upper()}{line[1:]}."
 
 
@@ -205,7 +236,7 @@ def methods(facts: Facts) -> str:
     sentence = (
         f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, split by "
         f"{config.split.method}; preprocessing fitted on training rows only). {counted(total, 'configuration')} "
-        f"({samplers}) {'was' if total == 1 else 'were'} {lengths}{folds}, each with a seed of its own derived from "
+        f"({samplers}) {agree(total, 'was', 'were')} {lengths}{folds}, each with a seed of its own derived from "
         f"the root seed {config.seed}. Searched: {space}. The configuration with "
         f"{facts.criterion} was chosen."
     )
@@ -218,7 +249,7 @@ def methods(facts: Facts) -> str:
     scores = ", ".join(f"{name} {score(test[name])}" for name in ("precision", "recall", "f1"))
     who = "It" if not final["stale"] else f"Of an earlier choice, {final['study']}/{final['trial']}, which"
     return (
-        f"{sentence} {who} was scored on {final['test_rows']} test rows that took no part in tuning (look "
+        f"{sentence} {who} was scored on {counted(final['test_rows'], 'test row')} that took no part in tuning (look "
         f"{final['looks']} of {final['budget']}): {scores}, {average}; intervals are 95 % over test rows. All numbers "
         "were computed with tracker and can be derived again bit for bit."
     )

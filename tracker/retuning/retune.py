@@ -20,6 +20,7 @@ from tracker.errors import AlreadyRetuning, ConfigError, DataError, DataRefused,
 from tracker.paths import Paths
 from tracker.retuning.history import History, keep, peek, read_history
 from tracker.retuning.pipeline import run_pipeline
+from tracker.shown import agree, counted
 from tracker.store.store import Store
 from tracker.tracking.retuned import named
 
@@ -138,10 +139,9 @@ def _tune_and_decide(
     decision, champion, judged, why = _decide(job, store, history, challenger)
     write_profile(_profile_path(job.paths, kept.table), kept)
     if window := read_window(job.paths.splits):
-        why = [
-            *why,
-            f"{window['forgotten']} rows are forgotten, their {window['column']!r} is before {window['since']}",
-        ]
+        gone = int(window["forgotten"])
+        rows = f"{counted(gone, 'row')} {agree(gone, 'is forgotten, its', 'are forgotten, their')}"
+        why = [*why, f"{rows} {window['column']!r} is before {window['since']}"]
     told = {
         "decision": decision,
         "reasons": [*reasons, *why, *cold],
@@ -369,10 +369,10 @@ def _counted(changes: Changes) -> str:
 
 def _met(judged: Judged, challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> str:
     if judged.lead is None or judged.low is None or judged.p is None:
-        return f"{named(challenger)} against {named(champion)}: {judged.metric} is undefined on {judged.rows} rows"
+        return f"{named(challenger)} against {named(champion)}: {judged.metric} is undefined on {counted(judged.rows, 'row')}"
     return (
         f"{named(challenger)} {judged.challenger:.3f} against {named(champion)} {judged.champion:.3f} ({judged.metric} on "
-        f"{judged.rows} rows): lead {judged.lead:+.3f}, at least {judged.low:+.3f}, by chance in {judged.p:.1%}"
+        f"{counted(judged.rows, 'row')}): lead {judged.lead:+.3f}, at least {judged.low:+.3f}, by chance in {judged.p:.1%}"
     )
 
 

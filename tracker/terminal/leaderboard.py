@@ -12,14 +12,14 @@ from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import SEEDS, seeds_line, was_scored
+from tracker.evaluation.final import SEEDS, was_scored
 from tracker.evaluation.reports import check_study_report, environments_of, named_params
 from tracker.evaluation.sureness import place, read_sureness
 from tracker.fields import final_report
 from tracker.fields import report as report_shape
 from tracker.goals import COSTS
 from tracker.hyperparameters import with_unsaid
-from tracker.metrics import direction_of, tested
+from tracker.metrics import direction_of, led_by, seeds_line, tested
 from tracker.ordering import Standing, best_first, common_further, has_place, reason_of, ties_of
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
@@ -128,7 +128,7 @@ def mixed_notes(paths: Paths, names: Collection[str]) -> list[str]:
 def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     """One trial's row of its report, with `study`, `history`, `objective`, `environment`, `mixed` where the study is, `place`.
 
-    Raises NotFoundError; of a trial that is named by its study's key, where nothing has that key, with the keys there are.
+    Raises NotFoundError.
     """
     study, _, number = place.rpartition("/")
     if study.startswith("confirm."):
@@ -136,14 +136,6 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     if study.startswith("nested."):
         raise NotFoundError(
             f"{place} is of an outer fold, and in no report; `tracker reproduce {place}` derives it again"
-        )
-    if "@" in number:
-        from tracker.deriving.find_trial import find_recorded
-
-        find_recorded(place, paths)
-        raise NotFoundError(
-            f"{place} is named by its study's key; reports tell of the present studies alone: `tracker reproduce {place}` "
-            "derives it again"
         )
     if not study or not number.isdecimal():
         raise InputError(f"expected STUDY/NUMBER, for example tpe/42, or final; found {place!r}")
@@ -247,15 +239,17 @@ def _result_lines(paths: Paths, final: Mapping[str, Any]) -> list[str]:
     test = final["test"]
     about = f" of {test['positive']}" if test["positive"] is not None else ""
     scored = chosen = f"{final['study']}/{final['trial']}"
-    scores = ", ".join(f"{name} {_text(test[name])}" for name in tested(test))
-    lines = [f"test {scores} ({test['average']}{about}, {sum(map(sum, test['confusion_matrix']))} rows)"]
-    lines += [seeds_line(final[SEEDS])] if SEEDS in final else []
+    sure = read_sureness(paths)
+    metric = None if sure is None else sure.metric
+    names = led_by(metric, tested(test), tested(test))
+    scores = ", ".join(f"{name} {_text(test[name])}" for name in names)
+    lines = [f"test {scores} ({test['average']}{about}, {counted(sum(map(sum, test['confusion_matrix'])), 'row')})"]
+    lines += [seeds_line(final[SEEDS], metric)] if SEEDS in final else []
     if final["stale"]:
         now = final["stale_because"]["chosen"]
         chosen = f"{now['study']}/{now['trial']}"
         why = "the budget of looks is spent (`tracker looks`)"
         lines = [f"not scored: {chosen}: {why}", f"last scored: {scored}, another model; {lines[0]}"]
-    sure = read_sureness(paths)
     return [
         f"chosen on validation: {chosen}",
         *([*sure.lines(), *baseline_lines(paths, sure)] if sure else []),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.errors import InputError
 from tracker.remedies import run_again
-from tracker.shown import csv_cell, shown
+from tracker.shown import counted, csv_cell, shown
 from tracker.terminal.chosen_columns import fitting
 
 
@@ -69,7 +69,7 @@ def print_rows(
     lines = align([line[:count] for line in table])
     if count < len(names):
         left = list(names)[count:]
-        lines.append(f"{len(left)} columns more: --columns {left[0]} shows one, --columns all all of them")
+        lines.append(f"{counted(len(left), 'column')} more: --columns {left[0]} shows one, --columns all every one")
     if len(trials) > limit:
         lines.append(f"{limit} of {len(trials)} trials; all with --limit {len(trials)}")
     say("\n".join(lines))

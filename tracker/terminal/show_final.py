@@ -7,12 +7,14 @@ from typing import Any
 
 from tracker.deriving.find_trial import find_final
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import SEEDS, is_of_another, seeds_line
+from tracker.evaluation.final import SEEDS, is_of_another
 from tracker.evaluation.sureness import ELSEWHERE, place
 from tracker.hyperparameters import with_unsaid
+from tracker.metrics import led_by, seeds_line, tested
 from tracker.paths import Paths
 from tracker.records import record_json
 from tracker.remedies import run_again
+from tracker.shown import counted
 from tracker.store.model_folder import model_key
 from tracker.terminal.leaderboard import describe_trial, read_trial
 
@@ -59,7 +61,8 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
     """The scored run as lines: where it comes from, what it scored, where its model lies, then as `describe_trial`."""
     test, name, value = found["test"], found["objective"]["metric"], found["value"]
     where = "over folds" if found.get("refit") else "on validation"
-    head = [f"{place_of(found)}  {name} {value:.4g} {where}, f1 {_text(test['f1'])} on {found['test_rows']} test rows"]
+    scores = ", ".join(f"{one} {_text(test[one])}" for one in led_by(name, ["f1"], tested(test)))
+    head = [f"{place_of(found)}  {name} {value:.4g} {where}, {scores} on {counted(found['test_rows'], 'test row')}"]
     if found["stale"]:
         head.append(
             "stale     another trial is chosen now and is not scored: `tracker looks` says what a look would cost"
@@ -68,7 +71,7 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
         who = place_of(first)
         head.append(f"found as  {who} with {name} {_text(first['value'])}, seed {first['seed']}: tracker show {who}")
     if SEEDS in found:
-        head.append(seeds_line(found[SEEDS]))
+        head.append(seeds_line(found[SEEDS], name))
     if found["model"]:
         head.append(f"model     {found['model']}")
     return [*head, *describe_trial(found)[1:]]

@@ -107,7 +107,7 @@ def describe_study(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"cut off   by its {found['cut_off']}; `tracker tune {found['study']}` goes on"
     yield from _goal_lines(found)
     if refines := found.get("refines"):
-        yield f"refines   {refines['study']}: the best {refines['keep']:.0%} of its first {refines['trials']} trials"
+        yield f"refines   {refines['study']}: the best {refines['keep']:.0%} of its first {counted(refines['trials'], 'trial')}"
     if parent := found.get("parent"):
         yield f"parent    weights {parent['weights'][:12]}, {parent['head']} head (model.transfer)"
     shares = found["importance"]

@@ -16,7 +16,7 @@ from tracker.tracking.project_files import seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
 from tracker.tracking.run_contents import Dataset, Run, best_of, objective_name
 from tracker.tracking.seeded import SEEDED, to_write
-from tracker.tracking.views import CURRENT, leading, study_view_id, views
+from tracker.tracking.views import CURRENT, leading, run_address, study_view_id, views
 
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
@@ -77,8 +77,9 @@ def _dress(transport: Transport, pen: _Pen, tuned: Collection[str]) -> None:
         parent = transport.presence.study(one.spec.key).parent
         if parent is not None:
             _note(pen, parent, study_note(one, _seen(transport, one.spec.data)))
+    metric = leading(ours.values())[0].objective["metric"] if ours else None
     for found in finals:
-        _note_final(transport, pen, found)
+        _note_final(transport, pen, found, metric)
 
 
 def _tag_experiment(recorder: Recorder, pen: _Pen, tags: Mapping[str, str]) -> None:
@@ -155,7 +156,7 @@ def _final_told(
     return final, ties, _run_link(transport.recorder.connect(), found)
 
 
-def _note_final(transport: Transport, pen: _Pen, found: Found) -> None:
+def _note_final(transport: Transport, pen: _Pen, found: Found, metric: str | None) -> None:
     final, ties, _ = _final_told(transport, found)
     if final is None:
         return
@@ -164,7 +165,7 @@ def _note_final(transport: Transport, pen: _Pen, found: Found) -> None:
         spec = transport.store.spec(str(final.get("key")))
         seen = _seen(transport, spec.data)
         link = _run_link(transport.recorder.connect(), _trial_run(transport, final))
-    _note(pen, found, final_note(final, seen, ties, link))
+    _note(pen, found, final_note(final, seen, ties, link, metric))
 
 
 def _trial_run(transport: Transport, final: Mapping[str, object]) -> Found | None:
@@ -181,7 +182,7 @@ def _seen(transport: Transport, data: Mapping[str, object]) -> list[Dataset]:
 
 
 def _run_link(experiment: str, found: Found | None) -> str | None:
-    return None if found is None else f"#/experiments/{experiment}/runs/{found.run_id}"
+    return None if found is None else run_address(experiment, found.run_id)
 
 
 def _note(pen: _Pen, found: Found, text: str) -> None:

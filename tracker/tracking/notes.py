@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.goals import constraint_text, front_words, goals_text
+from tracker.metrics import led_by, seeds_line, tested
 from tracker.records import StudySpec
+from tracker.shown import agree, counted
 from tracker.tracking.run_contents import Dataset, searched
 
 NOTE = "mlflow.note.content"
@@ -83,20 +85,29 @@ def _refined_lines(refines: Mapping[str, Any]) -> list[str]:
     """What the study refines; the table of what is searched has the space that is left."""
     if not refines:
         return []
-    first = f"its first {refines.get('trials')} trials"
+    first = f"its first {counted(int(refines.get('trials', 0)), 'trial')}"
     return [f"Refines `{refines.get('study')}`: its space, shrunk around the best {refines.get('keep')} of {first}."]
 
 
 def final_note(
-    final: Mapping[str, Any], seen: Sequence[Dataset], ties: tuple[int, int] | None, link: str | None
+    final: Mapping[str, Any],
+    seen: Sequence[Dataset],
+    ties: tuple[int, int] | None,
+    link: str | None,
+    metric: str | None = None,
 ) -> str:
-    """The chosen trial, its score on the test rows with its interval, how sure the choice is, and how to derive it again."""
-    chosen = f"{final.get('study')}/{final.get('trial')}"
+    """The chosen trial, its scores on the test rows with intervals, how sure the choice is, and how to derive it again.
+
+    The score of the objective's `metric` comes first.
+    """
+    chosen, seeds = f"{final.get('study')}/{final.get('trial')}", final.get("seeds")
+    rows = counted(int(final.get("test_rows", 0)), "test row")
     lines = [
-        f"**{_link(chosen, link)} was chosen on validation and scored on the {final.get('test_rows', '')} test rows.**",
+        f"**{_link(chosen, link)} was chosen on validation and scored on the {rows}.**",
         *_ties_lines(ties),
         "",
-        *_score_table(final.get("test") or {}),
+        *_score_table(final.get("test") or {}, metric),
+        *(["", f"The same configuration {seeds_line(seeds, metric)}."] if seeds else []),
         "",
         f"Looks at these test rows: {final.get('looks')} of {final.get('budget')}.",
         *_data_lines(seen),
@@ -113,11 +124,12 @@ def experiment_note(
     lines: list[str] = []
     if final is not None:
         test, chosen = final.get("test") or {}, f"{final.get('study')}/{final.get('trial')}"
-        low, high = (test.get("intervals") or {}).get("f1") or (None, None)
-        between = "" if low is None else f" (95 % {number(low)} to {number(high)})"
-        scored = f"{_link(chosen, link)}, f1 {number(test.get('f1'))}{between}"
-        looks = f"Looks: {final.get('looks')} of {final.get('budget')}."
-        lines += [f"**Scored on {final.get('test_rows', '')} test rows: {scored}.** {looks}", *_ties_lines(ties), ""]
+        metric = studies[0].spec.objective["metric"] if studies else None
+        scored = ", ".join(
+            [_link(chosen, link), *(_with_interval(test, name) for name in led_by(metric, ["f1"], test))]
+        )
+        looks, rows = f"Looks: {final.get('looks')} of {final.get('budget')}.", int(final.get("test_rows", 0))
+        lines += [f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}", *_ties_lines(ties), ""]
     lines += ["| study | sampler | trials | best | objective |", "| --- | --- | --- | --- | --- |"]
     for one in studies:
         value = f"{one.spec.objective['metric']} {number(one.summary.get('value'))}"
@@ -140,14 +152,22 @@ def number(value: Any) -> str:
 
 
 def _ties_lines(ties: tuple[int, int] | None) -> list[str]:
-    if ties is None:
+    if ties is None or ties[1] < 2:
         return []
-    tied, ranked = ties
-    return [f"How sure: {tied} of the {ranked - 1} other trials cannot be told from it on the validation rows."]
+    tied, others = ties[0], ties[1] - 1
+    told = f"{tied} of the other {counted(others, 'trial')} cannot"
+    if others == 1:
+        told = f"the only other trial {agree(tied, 'cannot', 'can')}"
+    return [f"How sure: {told} be told from it on the validation rows."]
 
 
-def _score_table(test: Mapping[str, Any]) -> list[str]:
-    names = [name for name in ("f1", "accuracy", "balanced_accuracy", "precision", "recall") if name in test]
+def _with_interval(test: Mapping[str, Any], name: str) -> str:
+    ends = (test.get("intervals") or {}).get(name)
+    return f"{name} {number(test.get(name))}" + (f" (95 % {number(ends[0])} to {number(ends[1])})" if ends else "")
+
+
+def _score_table(test: Mapping[str, Any], metric: str | None) -> list[str]:
+    names = led_by(metric, led_by("f1", tested(test), test), test)
     intervals = test.get("intervals") or {}
     rows = []
     for name in names:

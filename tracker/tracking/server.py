@@ -20,7 +20,7 @@ from tracker.errors import TrackerError
 from tracker.tracking.addresses import public_address
 from tracker.tracking.mlflow_database import database_path
 from tracker.tracking.mlflow_settings import settle
-from tracker.tracking.views import STUDIES, VIEW, address, plain_address
+from tracker.tracking.views import STUDIES, VIEW, address, plain_address, run_address
 
 HOST = "127.0.0.1"
 FIRST_PORT = 5000
@@ -97,7 +97,7 @@ def trial_line(tracking_uri: str, key: str, kind: str = "trial") -> str:
     if found is None:
         return f"search runs for: tags.`tracker.key` = '{key}'"
     experiment, run = found
-    return f"`tracker ui`, then http://{HOST}:{FIRST_PORT}/#/experiments/{experiment}/runs/{run}"
+    return f"`tracker ui`, then {run_address(experiment, run, f'http://{HOST}:{FIRST_PORT}')}"
 
 
 def _run_of(path: Path, key: str, kind: str) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tracker.canonical import digest
+from tracker.metrics import led_by, tested
 from tracker.records import StudySpec
 from tracker.tracking.run_contents import objective_name
 
@@ -21,7 +22,7 @@ VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
 STUDIES, FINAL, RETUNES = "tracker-studies", "tracker-final", "tracker-retunes"
 CURRENT = "tracker.current"
 MODE = "machine_learning"  # else a fresh browser shows MLflow's pages for language models
-TEST = ("test_f1", "test_accuracy", "test_precision", "test_recall")
+TEST = ("f1", "accuracy", "precision", "recall")
 DURATION = ("attributes.`Duration`", 90)
 CHARTED = 8  # hyperparameters that get a scatter plot
 
@@ -34,6 +35,11 @@ def study_view_id(name: str) -> str:
 def address(server: str, experiment: str, view: str = STUDIES) -> str:
     """Where a browser finds a view."""
     return f"{server}/#/experiments/{experiment}/runs?{urlencode({'viewStateShareKey': view, 'workflowType': MODE})}"
+
+
+def run_address(experiment: str, run: str, server: str = "") -> str:
+    """Where a browser finds a run; without a server, from another page of MLflow. The mode has to be said again."""
+    return f"{server}/#/experiments/{experiment}/runs/{run}?{urlencode({'workflowType': MODE})}".removeprefix("/")
 
 
 def plain_address(server: str, experiment: str) -> str:
@@ -63,9 +69,10 @@ def leading(specs: Iterable[StudySpec]) -> list[StudySpec]:
 
 
 def _studies(specs: Sequence[StudySpec]) -> dict[str, Any]:
-    objectives = list(dict.fromkeys(objective_name(spec) for spec in specs))
+    whole = [spec for spec in specs if "." not in spec.name] or specs  # a confirmation's `value` would be told twice
+    objectives = list(dict.fromkeys(objective_name(spec) for spec in whole))
     columns = [
-        *_metrics(*objectives, "test_f1"),
+        *_metrics(*objectives, *_test_names(specs[0], ["f1"])),
         ("metrics.`trials`", 70),
         *_params("sampler", "data", "epochs"),
         DURATION,
@@ -75,9 +82,14 @@ def _studies(specs: Sequence[StudySpec]) -> dict[str, Any]:
 
 def _final(studies: Mapping[str, StudySpec]) -> dict[str, Any]:
     spec = leading(studies.values())[0]
-    return _state(
-        "tags.`tracker.kind` = 'final'", spec, [*_metrics(*TEST, objective_name(spec)), *_params("data"), DURATION]
-    )
+    columns = [*_metrics(*_test_names(spec, TEST), objective_name(spec)), *_params("data"), DURATION]
+    return _state("tags.`tracker.kind` = 'final'", spec, columns)
+
+
+def _test_names(spec: StudySpec, names: Sequence[str]) -> list[str]:
+    """The scores on test rows that a table shows, the objective's first."""
+    told = tested([spec.objective["metric"].removeprefix("val_")])
+    return [f"test_{name}" for name in led_by(spec.objective["metric"], names, told)]
 
 
 def _retunes(spec: StudySpec) -> dict[str, Any]:
