@@ -16,7 +16,9 @@ from tracker.records import StudySpec
 from tracker.store.environments import earlier_environments, refuse_other_environment
 from tracker.store.store import Store
 from tracker.studies.plan import plan_study
+from tracker.terminal.looks import look_lines
 from tracker.terminal.show import study_summary
+from tracker.terminal.show_final import describe_final, read_final
 from tracker.tracking.run_contents import study_run
 
 HERE = {"environment": {"torch": "2.13.0"}, "variables": {}}
@@ -94,6 +96,8 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: SmallPr
     report = project.paths.study_reports / "random.json"
     content = report.read_bytes()
     assert "mixed" not in json.loads(content)
+    alone = config.with_("studies", {"random": config.studies["random"]})
+    final = api.compare(alone, here).test()
     script = (
         "from tracker import api; from pathlib import Path; from tracker.paths import Paths; "
         "from tracker.terminal.endings import run_command; "
@@ -110,6 +114,18 @@ def test_another_cpu_level_needs_acceptance_and_is_marked(small_project: SmallPr
     told = json.loads(report.read_text())
     assert [first.result.spec.environment] == told["mixed"]
     assert first.result.spec.key != told["key"]
+    api.compare(alone, here)
+    shown = read_final(project.paths)
+    assert (final.result["key"], first.result.spec.environment, False) == (
+        shown["key"], shown["environment"], shown["stale"],
+    )  # fmt: skip
+    assert told["trials"][final.trial]["key"] == shown["again"]["key"] != shown["key"]
+    value = f"val_f1 {told['trials'][final.trial]['value']:.4f}: tracker show random/{final.trial}"
+    assert f"again     the same candidate was computed here in another environment, {value}" in describe_final(shown)
+    assert (
+        f"next: random/{final.trial} is chosen and was scored on these rows; scoring it again costs nothing"
+        == (list(look_lines(project.paths, config.compare))[-1])
+    )
     manual = api.tune(config, "manual", project=here, deliver=False)
     api.compare(config.with_("studies", {name: config.studies[name] for name in ("manual", "random")}), here)
     ranking = json.loads((project.paths.reports / "ranking.json").read_text())

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.deriving.find_trial import find_final
 from tracker.evaluation.files import read_report
-from tracker.evaluation.final import SEEDS, is_of_another
+from tracker.evaluation.final import SEEDS, is_of_another, name_candidate
 from tracker.evaluation.sureness import ELSEWHERE, place
 from tracker.hyperparameters import with_unsaid
 from tracker.metrics import led_by, seeds_line, tested
@@ -24,7 +24,8 @@ MODEL = "model"  # below reports/confirm
 def read_final(paths: Paths) -> dict[str, Any]:
     """The scored run as `read_trial` gives a trial, with `test` scores, its `model` folder, and whether it is `stale`.
 
-    `found` is the trial that was chosen, where a confirmation trained it again and another run than the one found is scored.
+    `found` is the trial that was chosen, where a confirmation trained it again and another run than the one found is scored;
+    `again` is it where the scored one is the same candidate as another environment computed it.
     Raises NotFoundError where nothing is scored, InputError and StoreCorrupt where a report or record is damaged.
     """
     final, recorded = find_final(paths)
@@ -32,13 +33,18 @@ def read_final(paths: Paths) -> dict[str, Any]:
     own = found = read_trial(paths, place(final))
     told = record_json(recorded.outcome)
     scored = {name: told[name] for name in ("key", "epochs", "best_epoch", "metrics", "history", "weights")}
-    scored |= {"seed": recorded.spec.seed, "value": told["metrics"].get(found["objective"]["metric"])}
+    scored |= {
+        "environment": recorded.spec.environment,
+        "seed": recorded.spec.seed,
+        "value": told["metrics"].get(found["objective"]["metric"]),
+    }
     if with_unsaid(final["params"], found["params"]) != found["params"]:  # of a former study; a later one has that name
         own = {name: found[name] for name in ("study", "number", "objective")} | scored
         own |= {"state": "complete", "params": final["params"]}
         other = True
     elif found["key"] != final["key"]:
-        own = found | scored | {"found": found}
+        again = found.get("candidate") == name_candidate(final)["candidate"]
+        own = found | scored | {"again" if again else "found": found}
         if (recorded.spec.data.get("rows") or {}).get("all"):  # it has seen validation: its folds tell its score
             own |= {"value": found["value"], "metrics": found["metrics"], "refit": True, "history": []}
         if "place" in own:
@@ -70,6 +76,9 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
     if (first := found.get("found")) is not None:
         who = place_of(first)
         head.append(f"found as  {who} with {name} {_text(first['value'])}, seed {first['seed']}: tracker show {who}")
+    if (same := found.get("again")) is not None:
+        told = f"{name} {_text(same['value'])}: tracker show {place_of(same)}"
+        head.append(f"again     the same candidate was computed here in another environment, {told}")
     if SEEDS in found:
         head.append(seeds_line(found[SEEDS], name))
     if found["model"]:
