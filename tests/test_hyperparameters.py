@@ -32,7 +32,11 @@ MLP = FAMILIES["mlp"].knobs
         ("momentum", None, "expected a number, found None"),
         ("batch_norm", "yes", "expected true or false, found 'yes'"),
         ("batch_norm", 1, "expected true or false, found 1"),
-        ("optimizer", "SGD", "expected one of sgd, adam, adamw, rmsprop, adagrad, lion, found 'SGD'"),
+        (
+            "optimizer",
+            "SGD",
+            "expected one of sgd, adam, adamw, rmsprop, adagrad, lion, found 'SGD'; did you mean sgd?",
+        ),
         ("activation", ["relu"], "expected one of sigmoid, tanh, relu, leaky_relu, gelu, found ['relu']"),
         (
             "class_weights",

@@ -56,6 +56,39 @@ def test_what_never_has_an_effect_is_told(sections: dict[str, Any], expected: li
     assert expected == told(**sections)
 
 
+A = {"sampler": "random", "trials": 3}
+NEVER = "take fewer, or more epochs, or the pruner out"
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"studies": {"a": {**A, "pruner": {"name": "median", "n_warmup_steps": 9}}}},
+         [f"studies.a.pruner: stops no trial, for n_warmup_steps is 9, and training has 9 epochs; {NEVER}"]),
+        ({"studies": {"a": {**A, "pruner": "hyperband", "training": {"epochs": 1}}}},
+         [f"studies.a.pruner: stops no trial, for min_resource is 1, and training has 1 epoch; {NEVER}"]),
+        ({"studies": {"a": {**A, "pruner": {"name": "median", "n_warmup_steps": 8}}}}, []),
+        ({"studies": {"a": {**A, "trials": 1, "enqueue": [{"learning_rate": 1e-3}, {"learning_rate": 1e-2}]}}},
+         ["studies.a.enqueue: 2 configurations for 1 trial: those behind are never tried; raise trials, or take some out"]),
+        ({"studies": {"a": {**A, "trials": 2, "enqueue": [{"learning_rate": 1e-3}, {"learning_rate": 1e-2}]}}}, []),
+        ({"search_space": {**SPACE, "units": {"low": 4, "high": 8, "step": 10}}},
+         ["search_space.units: has one value, 4, for step 10 is wider than the range; take a smaller step"]),
+        ({"search_space": {**SPACE, "units": {"low": 4, "high": 8, "step": 4}}}, []),
+        ({"objective": {"metric": "val_accuracy", "direction": "minimize"}},
+         ["objective: minimize val_accuracy looks for the worst, for it is to be high; leave direction out"]),
+        ({"objective": {"metric": "val_loss", "direction": "maximize"}},
+         ["objective: maximize val_loss looks for the worst, for it is to be low; leave direction out"]),
+        ({"studies": {"a": {**A, "objectives": ["val_f1", {"metric": "parameters", "direction": "maximize"}]}}},
+         ["studies.a.objectives: maximize parameters looks for the worst, for it is to be low; leave direction out"]),
+        ({"training": {"epochs": 9, "metrics": ["costs:gain"]}, "objective": {"metric": "val_gain", "direction": "minimize"}},
+         []),
+    ],
+)  # fmt: skip
+def test_what_is_never_met_or_looks_for_the_worst_is_told(sections: dict[str, Any], expected: list[str]) -> None:
+    """Pruners of too few epochs, configurations behind the last trial, steps wider than a range, a direction for the worst."""
+    assert expected == told(**{"training": {"epochs": 9}, **sections})
+
+
 def test_one_study_that_it_changes_is_enough() -> None:
     """A common entry that one study uses is no idle one."""
     studies = {

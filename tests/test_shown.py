@@ -8,7 +8,7 @@ import io
 import pytest
 
 from tracker.datasets.load import read_table
-from tracker.shown import agree, counted, csv_cell, one_line, shown
+from tracker.shown import agree, counted, csv_cell, meant, one_line, shown
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,18 @@ def test_a_label_cannot_end_a_line() -> None:
 def test_no_cell_is_a_formula(text: str, cell: str) -> None:
     """What a spreadsheet would compute begins with an apostrophe; numbers and words are as they are."""
     assert cell == csv_cell(text)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ("cosin", "; did you mean cosine?"), ("SGD", "; did you mean sgd?"), ("gpu", ""), ("sdg", "; did you mean sgd?"),
+        ("xyz", ""), (3, ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_could_have_been_meant(found: object, told: str) -> None:
+    """The nearest of the known names, in whatever case; of short names only one that begins alike."""
+    assert told == meant(found, ["cosine", "sgd", "cpu", "cuda"])
 
 
 def test_labels_that_are_formulas_come_from_a_table_and_go_into_one_as_text(tmp_path) -> None:

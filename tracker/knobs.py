@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tracker.shown import meant
+
 Value = bool | int | float | str | list[int] | dict[str, float]
 
 
@@ -59,7 +61,8 @@ class Hyperparameter:
         if self.kind == "bool":
             return None if isinstance(value, bool) else f"expected true or false, found {value!r}"
         if self.kind == "choice":
-            return None if value in self.choices else f"expected one of {', '.join(self.choices)}, found {value!r}"
+            listed = f"expected one of {', '.join(self.choices)}, found {value!r}"
+            return None if value in self.choices else listed + meant(value, self.choices)
         if self.kind == "weights":
             return _weights_fault(value, self.choices)
         if isinstance(value, list) and self.per:
@@ -106,7 +109,8 @@ def _weights_fault(value: Any, choices: tuple[str, ...]) -> str | None:
     if isinstance(value, str) and value in choices:
         return None
     if not isinstance(value, Mapping) or not value:
-        return f"expected {', '.join(choices)} or a weight for each class, such as {{rare: 10}}, found {value!r}"
+        wanted = f"expected {', '.join(choices)} or a weight for each class, such as {{rare: 10}}, found {value!r}"
+        return wanted + meant(value, choices)
     if odd := [label for label in value if isinstance(label, bool) or not isinstance(label, str | int)]:
         return f"expected names of classes, in quotes if they look like something else, found {odd[0]!r}"
     number = Hyperparameter("float", "", above=0.0, high=1e9)

@@ -40,7 +40,7 @@ class Metric:
     One that is `per_class` is of the positive class, or the mean over classes, and reports tell it of each class too. `test`
     says whether it is part of a test result, `asked` whether it is there only where a study asks for it. `added` marks what
     came to every study later: only such a metric may be absent from what an earlier release recorded. One that is a
-    `proportion` lies between 0 and 1.
+    `proportion` lies between 0 and 1. Of fewer than `least_classes` it is 1, whatever a model says.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Metric:
     separates: Callable[[Cuts], float | None] | None = None
     rows: Callable[[Cuts, Sequence[int] | None], float | None] | None = None
     judges: Callable[[NDArray[np.int64], NDArray[np.floating], int | None], float | None] | None = None
+    least_classes: int = 2
 
 
 @cache
@@ -324,7 +325,7 @@ def _with_k(name: str, number: str) -> Metric:
     def judge(truth: NDArray[np.int64], probabilities: NDArray[np.floating], _: int | None) -> float | None:
         return top_k_accuracy(truth, probabilities, int(number))
 
-    return Metric(name, "maximize", "probabilities", test=True, asked=True, judges=judge)
+    return Metric(name, "maximize", "probabilities", test=True, asked=True, judges=judge, least_classes=int(number) + 1)
 
 
 WITH_NUMBER: Mapping[str, WithNumber] = {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 # C0 and C1 controls, what turns the direction of text around, halves of characters; lines may end.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BREAKS = re.compile("[\t\n]")
 _FORMULA = re.compile(r"\s*[=+@\-\t\r]")
+SHORT = 3  # letters
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
@@ -29,6 +32,18 @@ def counted(number: int, noun: str) -> str:
 def agree(number: int, one: str, many: str) -> str:
     """The word that goes with a number of things: `is` of 1, `are` of 0 and 2."""
     return one if number == 1 else many
+
+
+def meant(found: object, known: Iterable[str]) -> str:
+    """What a name that is not known could have been, as the end of a sentence; empty where nothing is near.
+
+    Of short names, which all resemble one another, only what begins alike: gpu is not meant to be cpu.
+    """
+    if not isinstance(found, str):
+        return ""
+    names = [name for name in known if len(found) > SHORT or name[:1] == found[:1].casefold()]
+    near = [name for name in names if name.casefold() == found.casefold()] or get_close_matches(found, names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def csv_cell(text: str) -> str:

@@ -14,13 +14,14 @@ import torch
 from tests.studies.project import SmallProject, make_table
 from tests.training.cases import STOPPING, arrays
 from tests.training.cases import spec as mlp_spec
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, TrackerError
 from tracker.execution.trainer import Segment, Trainer, load_own
 from tracker.families.build import FAMILY
 from tracker.families.family import train
 from tracker.hyperparameters import FAMILIES, OPTIMIZERS, active
 from tracker.records import TrialSpec
 from tracker.standalone.load import load_model
+from tracker.terminal.forecast import forecast
 
 NET = """
 import torch
@@ -123,6 +124,31 @@ def test_its_parameters_are_counted_where_it_was_trained() -> None:
     found = train(replace(run, training={**run.training, "costs": ["parameters"]}), data, normed).outcome
     assert (data.input_shape[0] + 3) * data.classes == found.metrics["parameters"]
     assert train(run, data, normed).outcome.weights == found.weights
+
+
+WRONG = {
+    "[1, 2]": r"build must give a torch.nn.Module; it gave list",
+    "torch.nn.Linear(*input_shape, classes + 1)": r"the model gives \(2, 3\) for 2 rows; expected logits \(2, 2\)",
+    "torch.nn.Linear(4, classes)": r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x\d+ and 4x2\)",
+    "hyperparameters['depth']": "KeyError: 'depth'",
+    "torch.nn.Linear(*input_shape, classes).double()": "parameters must be torch.float32, found torch.float64",
+    "torch.nn.Identity()": "the module has no parameters to train",
+}
+
+
+def test_check_says_what_no_network_could_be_trained_with(project: SmallProject) -> None:
+    """A module that is none, other outputs or inputs, an error: told where every configuration has it; else it may run."""
+    head = "import torch\ndef build(hyperparameters, input_shape, classes):\n"
+    where = (
+        r"^studies.own: model.entry: model:build with {drop: 0.1, width: 8}, on rows of shape \[\d+\] in 2 classes: "
+    )
+    for wrong, told in WRONG.items():
+        (project.paths.root / "model.py").write_text(f"{head}    return {wrong}\n")
+        with pytest.raises(TrackerError, match=where + told):
+            list(forecast(project.config, project.paths))
+    some = "    return torch.nn.Linear(*input_shape, classes) if hyperparameters['width'] == 4 else None\n"
+    (project.paths.root / "model.py").write_text(head + some)
+    assert any(line.startswith("4 trials") for line in forecast(project.config, project.paths))
 
 
 def test_a_run_repeats_bit_for_bit_whatever_was_drawn_before() -> None:

@@ -21,7 +21,7 @@ from tests.studies.project import SmallProject, make_table
 from tests.training.cases import arrays
 from tracker import api
 from tracker.api import Project
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, TrainingError
 from tracker.families import estimator as family
 from tracker.families.family import train
 from tracker.records import TrialOutcome, TrialSpec
@@ -135,6 +135,14 @@ def test_what_goes_wrong_fails_the_run_with_its_reason(build: Any, reason: str) 
     assert "failed" == found.state
     assert reason in str(found.reason)
     assert "\n" not in str(found.reason)
+
+
+def test_what_is_no_estimator_is_found_before_anything_is_fitted() -> None:
+    """As `tracker check` begins a run: what is built is looked at."""
+    for build, reason in ((lambda h, seed: Perceptron(), "no predict_proba"), (lambda h, seed: 1 / 0, "ZeroDivision")):
+        with pytest.raises(TrainingError, match=reason):
+            family.FAMILY.start([spec()], arrays(9), build).prepare()
+    family.FAMILY.start([spec()], arrays(9), lambda h, seed: Odd([1.0, 0.0, 0.0])).prepare()
 
 
 @pytest.mark.parametrize(

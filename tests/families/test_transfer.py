@@ -27,8 +27,9 @@ from tracker.families.family import start_training, train, train_cohort
 from tracker.families.transfer import adopt, layers_of
 from tracker.records import Trial, TrialSpec
 from tracker.studies.parent import find_parent
-from tracker.studies.parent_fits import Read, parent_fault
+from tracker.studies.parent_fits import parent_fault
 from tracker.studies.plan import plan_study
+from tracker.studies.rehearsal import Read
 from tracker.terminal.forecast import forecast
 from tracker.training.draws import draw_batches
 

@@ -174,3 +174,27 @@ def test_classes_that_the_table_does_not_have_get_no_weight() -> None:
         "class_weights: 'worse' is no class of the target; there are bad, good",
     ) == error.value.faults
     refuse_labels(plans, ["bda", "good", "worse"])
+
+
+def test_a_metric_that_is_1_for_every_model_decides_nothing() -> None:
+    """The top 3 of three classes, as objective, behind it or as monitor; of four it decides, and as a column it may stand."""
+    config = make_config(
+        objective={"metric": "val_top_k_accuracy_3"},
+        training__early_stopping={"monitor": "val_top_k_accuracy_4"},
+        training__metrics=["top_k_accuracy_5"],
+        studies={
+            "random": {"sampler": "random", "trials": 2, "objectives": ["val_top_k_accuracy_3", "val_top_k_accuracy_2"]}
+        },
+    )
+    plans = plan_studies(config, DATA, ENVIRONMENT).values()
+    told = "is 1 for every model of {} classes, so it decides nothing; take another metric"
+    with pytest.raises(ConfigError) as error:
+        refuse_labels(plans, ["a", "b"])
+    assert [
+        f"objective.metric: val_top_k_accuracy_3 {told.format(2)}",
+        f"training.early_stopping.monitor: val_top_k_accuracy_4 {told.format(2)}",
+        f"studies.random.objectives: val_top_k_accuracy_2 {told.format(2)}",
+    ] == list(error.value.faults)
+    with pytest.raises(ConfigError, match="val_top_k_accuracy_3 is 1 for every model of 3 classes"):
+        refuse_labels(plans, ["a", "b", "c"])
+    refuse_labels(plans, ["a", "b", "c", "d", "e"])

@@ -60,7 +60,7 @@ def run(
 
 @app.command()
 def check() -> None:
-    """Say what would run: columns, studies, trials, time, disk. Runs nothing; draws some rows of images and sequences."""
+    """Say what would run: columns, studies, trials, time, disk. Trains nothing; draws some rows of images and sequences."""
     with loading():
         from tracker.project.watched import unwatched
         from tracker.terminal.forecast import forecast

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tracker.shown import meant
 
 EXPECTED = {
     "bool_type": "expected true or false",
@@ -50,12 +52,6 @@ def _told(item: Any, known: Collection[str]) -> InitErrorDetails:
     elif kind == UNKNOWN:
         kind = PydanticCustomError(UNKNOWN, item["msg"])
     return InitErrorDetails(type=kind, loc=loc, input=item["input"], ctx=item.get("ctx", {}))
-
-
-def meant(found: object, known: Iterable[str]) -> str:
-    """What a name that is not known could have been, as the end of a sentence; empty where nothing is near."""
-    near = get_close_matches(found, list(known), n=1) if isinstance(found, str) else []
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def raise_faults(faults: Mapping[str, bool]) -> None:

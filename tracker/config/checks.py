@@ -10,6 +10,7 @@ from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Form, Range
 from tracker.config.parts import Pruner, Study
 from tracker.knobs import Hyperparameter
 from tracker.pruner_table import PRUNERS
+from tracker.shown import meant
 
 
 def value_faults(
@@ -18,7 +19,7 @@ def value_faults(
     """What is wrong with hyperparameters that go over `fixed` ones, one sentence each, beginning with their place."""
     for name, value in values.items():
         if name not in table:
-            yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}"
+            yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}{meant(name, table)}"
         elif fault := table[name].fault(value):
             yield f"{place}.{name}: {fault}"
     together = {**(fixed or {}), **values}
@@ -40,7 +41,7 @@ def space_faults(place: str, table: Mapping[str, Hyperparameter], space: Mapping
         elif isinstance(entry, Forbid):
             yield from (f"{place}.{name}{fault}" for fault in _forbid_faults(entry, table))
         elif name not in table:
-            yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}"
+            yield f"{place}.{name}: unknown; this family knows {_listed(table, name)}{meant(name, table)}"
         else:
             yield from (f"{place}.{name}{fault}" for fault in _entry_faults(entry, table[name], table))
 
@@ -62,6 +63,9 @@ def space_warnings(
         values = [value for part in _given(entry).values() for value in part]
         if name in table and (words := table[name].warning(values)):
             yield f"{place}.{name}: {words}"
+        if isinstance(entry, Range) and entry.step is not None and entry.low < entry.high < entry.low + entry.step:
+            wide = f"has one value, {entry.low}, for step {entry.step} is wider than the range"
+            yield f"{place}.{name}: {wide}; take a smaller step"
 
 
 def pruner_faults(place: str, pruner: Pruner) -> Iterator[str]:

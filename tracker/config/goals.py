@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from tracker.config.base import Part, meant
+from tracker.config.base import Part
 from tracker.goals import COSTS, PARAMETERS, constraint_from, constraint_text, is_constraint
 from tracker.hyperparameters import BUILT, COUNTED, FAMILIES
 from tracker.metrics import Direction, direction_of, metric_of
 from tracker.sampler_table import SAMPLERS
+from tracker.shown import meant
 
 if TYPE_CHECKING:
     from tracker.config.parts import Study

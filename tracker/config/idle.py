@@ -6,13 +6,17 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tracker.config.checks import pruner_settings
 from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Range
 from tracker.hyperparameters import table_of
 from tracker.knobs import Hyperparameter
+from tracker.shown import counted
 
 if TYPE_CHECKING:
+    from tracker.config.parts import Study
     from tracker.config.settings import Config
 
+UNTIL = ("n_warmup_steps", "min_resource", "epoch", "patience")  # of pruners: no trial stops before so many epochs
 Possible = Range | tuple[Any, ...]  # the values that a name may take in a study
 
 
@@ -39,6 +43,22 @@ def idle(config: Config) -> Iterator[str]:
     for where, found in common.items():
         if None not in found:
             yield f"{where}: {found[0]}"
+    for name, study in config.studies.items():
+        yield from (f"{config.place(name)}.{fault}" for fault in _never_met(study, config.training_of(name).epochs))
+
+
+def _never_met(study: Study, epochs: int) -> Iterator[str]:
+    """A pruner that stops nothing in so few epochs, configurations behind the last trial."""
+    given = pruner_settings(study)
+    late = [f"{name} is {given[name]}" for name in UNTIL if given.get(name, 0) >= epochs]
+    if late:
+        told = f"pruner: stops no trial, for {late[0]}, and training has {counted(epochs, 'epoch')}"
+        yield f"{told}; take fewer, or more epochs, or the pruner out"
+    if study.trials is not None and len(study.enqueue) > study.trials:
+        yield (
+            f"enqueue: {len(study.enqueue)} configurations for {counted(study.trials, 'trial')}: those behind are never tried; "
+            "raise trials, or take some out"
+        )
 
 
 def _why_idle(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tracker.config.base import Part, meant, raise_faults
+from tracker.config.base import Part, raise_faults
 from tracker.config.goals import costs_of, metrics_wanted
 from tracker.config.model import ENTRY
 from tracker.goals import COSTS
@@ -19,6 +19,7 @@ from tracker.metrics import (
     SCORES,
     WITH_NUMBER,
     asked_of,
+    direction_of,
     how_asked,
     in_order,
     is_asked,
@@ -27,6 +28,7 @@ from tracker.metrics import (
     needs_number,
     numbered,
 )
+from tracker.shown import meant
 
 if TYPE_CHECKING:
     from tracker.config.settings import Config
@@ -131,6 +133,22 @@ def _near(metric: str, known: Sequence[str]) -> str:
     """What a name that is not known could have been: its own with `val_`, or one that is written nearly so."""
     whole = f"val_{metric}"
     return f"; did you mean {whole}?" if whole in known or metric_of(metric) else meant(metric, known)
+
+
+def direction_warnings(config: Config) -> Iterator[str]:
+    """Where a search goes for the worst: for the lowest of what is to be high. Metrics of the user's own may go either way."""
+    further = {f"{config.place(name)}.objectives": study.objectives[1:] for name, study in config.studies.items()}
+    goals: list[tuple[str, Any]] = [
+        ("objective", config.objective),
+        *((place, goal) for place, several in further.items() for goal in several),
+    ]
+    for place, goal in goals:
+        bare = re.sub("^(train|val)_(robust_)?", "", goal.metric)
+        ours = FAMILIES[config.model.family].metrics == "ours" and bare not in own_metrics(config)
+        wanted = "minimize" if goal.metric in COSTS else direction_of(goal.metric)
+        if ours and goal.direction != wanted:
+            best = "high" if wanted == "maximize" else "low"
+            yield f"{place}: {goal.direction} {goal.metric} looks for the worst, for it is to be {best}; leave direction out"
 
 
 def asked_metrics(config: Config, study: str | None = None) -> list[str]:

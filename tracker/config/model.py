@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tracker.config.base import Part, meant, raise_faults
+from tracker.config.base import Part, raise_faults
 from tracker.hyperparameters import DEVICES, FAMILIES
+from tracker.shown import meant
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 TRANSFERRED = tuple(name for name, row in FAMILIES.items() if row.metrics == "ours" and not row.fitted_once)

@@ -14,7 +14,7 @@ from tracker.config.checks import pruner_faults, space_faults, space_warnings, v
 from tracker.config.forms import FORBID, Entry, Forbid, Form
 from tracker.config.goals import goal_name_faults, prefer_faults
 from tracker.config.idle import idle
-from tracker.config.metrics import metric_faults, own_metric_faults, robustness_faults
+from tracker.config.metrics import direction_warnings, metric_faults, own_metric_faults, robustness_faults
 from tracker.config.model import Model, device_faults, fitted_once_faults
 from tracker.config.parts import (
     Compare,
@@ -162,6 +162,7 @@ def unusual(config: Config) -> Iterator[str]:
         for index, configuration in enumerate(study.configurations or ()):
             yield from value_warnings(f"studies.{name}.configurations[{index}]", knobs, configuration)
     yield from idle(config)
+    yield from direction_warnings(config)
 
 
 def _name_faults(config: Config) -> Iterator[str]:

@@ -74,6 +74,11 @@ class EstimatorEngine(SoloEngine):
         """The fitted estimator, as it is opened again."""
         return self._estimator
 
+    def prepare(self) -> None:
+        """Builds the estimator, which is not fitted."""
+        with self._inside():
+            self._new()
+
     def run_epoch(self) -> list[Epoch | Ended]:
         """The fit, then validation; what goes wrong in it is the run's failure."""
         try:
@@ -106,10 +111,13 @@ class EstimatorEngine(SoloEngine):
         """The bytes of a newly built and fitted estimator."""
         arrays = self._arrays
         with self._inside(), pinned():
-            estimator = _require_estimator(self._build(deepcopy(dict(self.spec.params)), self.spec.seed))
+            estimator = self._new()
             _put_on_one_thread(estimator)
             estimator.fit(arrays.x_train.copy(), arrays.y_train.copy())
             return pack(estimator)
+
+    def _new(self) -> Any:
+        return _require_estimator(self._build(deepcopy(dict(self.spec.params)), self.spec.seed))
 
     def _scored(self) -> Epoch:
         arrays = self._arrays

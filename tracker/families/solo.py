@@ -145,8 +145,11 @@ class ModuleEngine(SoloEngine):
             return [Ended(str(error))]
 
     def prepare(self) -> None:
-        """Builds the module, with its parent's weights where it has one."""
-        self._built()
+        """Builds the module, with its parent's weights where it has one; one of the user's own must read rows, too."""
+        module = self._built()
+        if self._own:
+            with self._inside("prepare"):
+                self._probabilities(module, self._x_validation[:EXAMPLES])
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Copies the module's state, whose tensors were seen when it was built."""

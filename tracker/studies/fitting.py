@@ -15,8 +15,9 @@ from tracker.paths import Paths
 from tracker.records import StudySpec
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import Fetch, find_parent, keep_parent
-from tracker.studies.parent_fits import Read, parent_fault
+from tracker.studies.parent_fits import parent_fault
 from tracker.studies.plan import StudyPlan, plan_study, refuse_labels, refuse_shape
+from tracker.studies.rehearsal import Read
 from tracker.training.device import require_device
 
 if TYPE_CHECKING:

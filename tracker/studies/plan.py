@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
@@ -16,6 +17,7 @@ from tracker.config.metrics import asked_metrics, own_metrics
 from tracker.config.runs import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
+from tracker.metrics import metric_of
 from tracker.records import Proposal, StudySpec, TrialSpec, with_rows
 from tracker.remedies import run_again
 from tracker.sampler_table import GENERATION, SAMPLERS
@@ -182,13 +184,14 @@ def plan_studies(
 
 
 def refuse_labels(plans: Iterable[StudyPlan], labels: Sequence[str]) -> None:
-    """Raises ConfigError where studies name classes that the table does not have, or want a threshold for three classes."""
+    """Raises ConfigError where studies name classes that the table does not have, or want what needs two, or more, classes."""
     faults = []
     for spec in (plan.spec for plan in plans):
         if spec.training.get("threshold", "argmax") != "argmax" and len(labels) != 2:
             faults.append(
                 f"decision.threshold: is between two classes, the target has {len(labels)}; take it out, or say argmax"
             )
+        faults += _blind_metrics(spec, len(labels))
         for params in (spec.fixed, *spec.sampler.get("configurations", ())):
             given = params.get("class_weights") if spec.family in WEIGHTED else None
             unknown = [label for label in given if label not in labels] if isinstance(given, Mapping) else []
@@ -198,6 +201,19 @@ def refuse_labels(plans: Iterable[StudyPlan], labels: Sequence[str]) -> None:
             ]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
+
+
+def _blind_metrics(spec: StudySpec, classes: int) -> Iterator[str]:
+    """What decides in a study and is 1 for every model of so few classes."""
+    stopping = spec.training.get("early_stopping") or {}
+    named = {"training.early_stopping.monitor": stopping.get("monitor", "")}
+    named |= {f"studies.{spec.name}.objectives": goal["metric"] for goal in spec.further}
+    for place, metric in {"objective.metric": spec.objective["metric"], **named}.items():
+        row = metric_of(re.sub("^val_(robust_)?", "", metric))
+        if row is not None and classes < row.least_classes:
+            yield (
+                f"{place}: {metric} is 1 for every model of {classes} classes, so it decides nothing; take another metric"
+            )
 
 
 def refuse_shape(plans: Iterable[StudyPlan], shape: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""What a configuration would run: columns, splits, studies, trials, time and disk; it runs none of it."""
+"""What a configuration would run: columns, splits, studies, trials, time and disk; it trains nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tracker.search.samplers import open_sampler, plan_generations
 from tracker.shown import counted
 from tracker.studies.plan import Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
 from tracker.surroundings.environment import device_name
-from tracker.terminal.parent_foreseen import foresee_read, parent_faults, parent_lines
+from tracker.terminal.rehearsed import begin_faults, foresee_read, parent_lines
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 from tracker.training.device import CPU, require_device
 
@@ -57,10 +57,7 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     split, faults = foresee(config, paths, frame, columns, report)
     report = as_the_split_sees(report, config.split, faults)
     plans, misfits = _planned(config, paths, report, code.identity if code else None)
-    read = (
-        None if split is None or config.model.transfer is None else foresee_read(config, frame, columns, report, split)
-    )
-    misfits += parent_faults(config, paths, plans, read, own)
+    misfits += begin_faults(config, paths, plans, own, lambda: foresee_read(config, frame, columns, report, split))
     yield from report.lines()
     yield from (f"warning: {warning}" for warning in class_warnings(config, report))
     yield from (f"warning: {warning}" for warning in unusual(config))
