@@ -1,7 +1,7 @@
 """How often what reports claim is true, where the truth is known: python -m benchmarks.simulations [PART ...]
 
 Parts: `intervals` of test scores (rows alone and in groups), `pairs` of equals that are compared, the `band` of tuning curves,
-`optimism`, and whole `pipelines` on labels that are pure noise. The product's own functions answer; the seed is fixed.
+`optimism`, and whole `pipelines` on labels that are pure noise. The product's own functions answer; `--seed` is 2026.
 """
 
 import argparse
@@ -97,15 +97,16 @@ def covered(cells, positive, sets):
     hits = {name: [] for name in SCORES}
     for counts, effects in sets:
         for name, ends in score_intervals(counts, positive, effects).items():
-            if ends is not None:
-                hits[name].append(ends[0] <= truth[name] <= ends[1])
-    return {name: float(np.mean(found)) for name, found in hits.items() if found}
+            hits[name].append(np.nan if ends is None else float(ends[0] <= truth[name] <= ends[1]))
+    return {name: (float(np.nanmean(found)), float(np.isnan(found).mean())) for name, found in hits.items()}
 
 
 def told(what, shares, low, high):
-    low.append(min(shares.values()))
-    high.append(max(shares.values()))
-    print(f"  {what}: " + ", ".join(f"{name} {share:.3f}" for name, share in shares.items()), flush=True)
+    low.append(min(share for share, _ in shares.values()))
+    high.append(max(share for share, _ in shares.values()))
+    words = [f"{name} {share:.3f}" + (f" ({none:.0%} have none)" if none >= 0.005 else "")
+             for name, (share, none) in shares.items()]  # fmt: skip
+    print(f"  {what}: {', '.join(words)}", flush=True)
 
 
 def pairs(rng):
@@ -204,9 +205,10 @@ PARTS = {"intervals": intervals, "pairs": pairs, "band": band, "optimism": optim
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help="all if left out")
-    wanted = parser.parse_args().parts or list(PARTS)
-    for name in wanted:
-        PARTS[name](np.random.default_rng(2026))
+    parser.add_argument("--seed", type=int, default=2026)
+    given = parser.parse_args()
+    for name in given.parts or list(PARTS):
+        PARTS[name](np.random.default_rng(given.seed))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from tracker.confusion import count_confusion, wilson
-from tracker.design_effects import SIZES, design_effects
+from tracker.design_effects import SIZES, design_effects, t_factor
 from tracker.metrics import METRICS, SCORES, score_intervals, scores
 
 SETS = 2000
+BY_VERSION_1 = {
+    "accuracy": 1.3279627640529899,
+    "balanced_accuracy": 1.2218161983987972,
+    "precision": 1.2218161983987972,
+    "recall": 1.2218161983987972,
+    "f1": 1.2212589436081245,
+}
 
 
 def population(prior: list[float], right: list[float], seed: int) -> np.ndarray:
@@ -135,20 +142,63 @@ def test_intervals_over_groups_cover_the_truth(prior, right, positive, groups, u
     assert sum(by_rows) / len(by_rows) < 0.9
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("positive", [None, 1])
-def test_rows_that_stand_alone_keep_their_intervals(positive):
-    """With a design effect of 1 every interval has the bits of the one over rows; copies have that of the rows copied."""
+def test_rows_that_stand_alone_keep_their_intervals(positive, version):
+    """With a design effect of 1 every interval has the bits of the one over rows; copies have that of the rows copied.
+
+    A mean over classes has Student's t since version 2, copies or not: each class is in as many clusters as it has rows.
+    """
     rng = np.random.default_rng(2)
     actual, called = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
     counts = count_confusion(actual, called, 3)
     plain = score_intervals(counts, positive)
     assert plain == score_intervals(counts, positive, dict.fromkeys(SIZES, 1.0))
-    copied = design_effects(np.repeat(actual, 5), np.repeat(called, 5), np.repeat(np.arange(90), 5), 3, positive)
-    assert all(effect == pytest.approx(5.0) for effect in copied.values())
-    alone = design_effects(actual, called, np.arange(90), 3, positive)
-    assert dict.fromkeys(SIZES, 1.0) == alone
+    copied = design_effects(
+        np.repeat(actual, 5), np.repeat(called, 5), np.repeat(np.arange(90), 5), 3, positive, version
+    )
+    alone = design_effects(actual, called, np.arange(90), 3, positive, version)
+    truths, calls = counts.sum(axis=1), counts.sum(axis=0)
+    told = {"balanced_accuracy": truths, "precision": calls, "recall": truths, "f1": truths + calls - counts.diagonal()}
+    means = set() if version == 1 else set(told) if positive is None else {"balanced_accuracy"}
+    expected = {name: t_factor(told[name].tolist()) if name in means else 1.0 for name in SIZES}
+    assert expected == alone
+    assert copied == pytest.approx({name: 5 * factor for name, factor in expected.items()})
     for name, ends in score_intervals(5 * counts, positive, copied).items():
-        assert ends == pytest.approx(plain[name])
+        assert name in means or ends == pytest.approx(plain[name])
+
+
+@pytest.mark.parametrize(
+    ("clusters", "freedom", "t"),
+    [([2, 2], 4, 2.776445), ([1, 1], 2, 4.302653), ([5, 5, 5, 5], 20, 2.085963), ([3], 3, 3.182446)],
+)
+def test_a_mean_over_classes_has_students_t(clusters, freedom, t):
+    """K classes in n clusters each have K n degrees of freedom: t is the published quantile of so many."""
+    assert freedom == len(clusters) * clusters[0]
+    assert t_factor(clusters) == pytest.approx((t / 1.959964) ** 2, abs=2e-6)
+
+
+def test_a_class_of_few_clusters_widens_the_mean():
+    """Of two classes the one in fewer clusters decides: 2 and 1,000 have but little more than 2 degrees of freedom."""
+    assert t_factor([2, 1000]) == pytest.approx((4.302653 / 1.959964) ** 2, rel=0.01)
+    assert 1.0 < t_factor([100_000] * 2) < 1.0001
+
+
+def test_a_class_without_a_row_has_no_interval_in_groups():
+    """Precision and F1 of a class that is called and never there say nothing of it; version 1 gave them an interval."""
+    actual, called, of_row = np.array([0, 0, 0, 0]), np.array([0, 1, 1, 0]), [0, 0, 1, 1]
+    now, before = (design_effects(actual, called, of_row, 2, 1, version) for version in (2, 1))
+    assert {"accuracy"} == {name for name, effect in now.items() if effect is not None}
+    assert {"accuracy", "balanced_accuracy", "precision", "f1"} == {name for name in before if before[name] is not None}
+    assert all(
+        score_intervals(count_confusion(actual, called, 2), 1, now)[name] is None for name in ("precision", "f1")
+    )
+
+
+def test_version_1_is_what_it_was():
+    """Effects that an earlier release told come out to the bit."""
+    actual, called = np.array([0, 0, 1, 1, 0, 1, 1, 0, 1]), np.array([0, 1, 1, 1, 0, 0, 1, 0, 1])
+    assert BY_VERSION_1 == design_effects(actual, called, [0, 0, 1, 1, 2, 2, 3, 3, 3], 2, None, 1)
 
 
 def test_groups_that_know_nothing_of_each_other_count_as_rows():

@@ -14,6 +14,7 @@ from tracker.canonical import canonical_json, digest_bytes
 from tracker.confusion import Z
 from tracker.datasets.sealed import test_identity as identity_of_test
 from tracker.deriving.judge_project import verify_looks
+from tracker.design_effects import t_factor
 from tracker.evaluation.chosen_model import validation_interval
 from tracker.evaluation.final import summarize
 from tracker.evaluation.scoring import as_told, other_scores, score_labels
@@ -59,7 +60,10 @@ def test_copies_of_rows_do_not_narrow_the_interval(copied: Project):
     told = copied.final()["test"]
     rows = final.result["test_rows"]
     assert rows // COPIES == told["clusters"] == len(set(identity_of_test(copied.paths.sealed).clusters))
-    assert all(effect == pytest.approx(COPIES) for effect in told["design_effects"].values())
+    counts = np.array(told["confusion_matrix"]).sum(axis=1) // COPIES
+    mean = COPIES * t_factor(counts.tolist())  # of both classes
+    expected = dict.fromkeys(told["design_effects"], float(COPIES)) | {"balanced_accuracy": mean}
+    assert told["design_effects"] == pytest.approx(expected)
     low, high = final.interval("accuracy")
     right = final.accuracy * rows / COPIES
     alone = (right + Z**2 / 2) / (rows / COPIES + Z**2)

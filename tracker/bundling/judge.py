@@ -172,6 +172,7 @@ class _Case:
 
     def _other_by_labels(self, found: np.ndarray, calls: list[str]) -> tuple[str, Any, Any] | None:
         from tracker.datasets.storage import read_document
+        from tracker.design_effects import effects_version
         from tracker.evaluation.scoring import as_told, score_labels
         from tracker.metrics import in_order, is_asked
 
@@ -180,7 +181,8 @@ class _Case:
         told = self.final["test"]
         clusters = read_document(self.paths.sealed / "manifest.json", "sealed", REMEDY).get("clusters")
         asked = [name for name in in_order(told) if is_asked(name)]
-        again = score_labels(truth, calls, told["labels"], told["positive"], clusters, found, asked)
+        version = effects_version(told)
+        again = score_labels(truth, calls, told["labels"], told["positive"], clusters, found, asked, version)
         return first_difference(told, as_told(told, again))
 
     def _decided(self, found: np.ndarray) -> list[str]:

@@ -16,6 +16,7 @@ from tracker.deriving.derive import FreshProcess
 from tracker.deriving.find_trial import Recorded, find_final, find_recorded, recorded_key
 from tracker.deriving.judge_trial import reproduce_record
 from tracker.deriving.verdict import Verdict
+from tracker.design_effects import effects_version
 from tracker.errors import DataError, TrackerError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
@@ -90,7 +91,9 @@ def _score(
         means = mean_metrics([run.outcome.metrics for run in (folds, *folds.others)])
         scored = replace(scored, metrics=means, first_run=recorded.outcome.metrics)
     model = _model(paths, recorded, scored, folder / "model", weights)
-    return score_again(paths, scored, model, str(final["test_digest"]), others)
+    told = final.get("test")
+    version = effects_version(told if isinstance(told, Mapping) else {})
+    return score_again(paths, scored, model, str(final["test_digest"]), others, version)
 
 
 def scored_row(recorded: Recorded, final: Mapping[str, Any]) -> RankedTrial:

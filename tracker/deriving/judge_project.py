@@ -20,6 +20,7 @@ from tracker.deriving.judge_nested import outer_studies, verify_nested
 from tracker.deriving.judge_pinned import verify_pinned
 from tracker.deriving.judge_study import FreshProcesses, OnStep, verify_recorded
 from tracker.deriving.verdict import Verdict, cannot
+from tracker.design_effects import VERSION, effects_version
 from tracker.errors import NotFoundError, StoreCorrupt, TrackerError
 from tracker.evaluation.compare import count_looks, known_looks, rank_again
 from tracker.evaluation.confirm import confirming_studies, open_confirming
@@ -150,7 +151,8 @@ def _verify_ranking(paths: Paths, config: Config, studies: list[str], unsound: l
         words = f"{path.name} is out of date: {', '.join(anew)} began anew since it was written"
         return cannot("ranking", "ranking", words, "`tracker compare` ranks again")
     try:
-        ranking = rank_again(paths, config.compare, studies, _left_out(path), open_confirming(config, paths))
+        confirm = open_confirming(config, paths)
+        ranking = rank_again(paths, config.compare, studies, _left_out(path), confirm, _version(path))
     except TrackerError as error:
         return cannot("ranking", "ranking", str(error))
     with TemporaryDirectory(prefix="tracker-") as folder:
@@ -201,6 +203,15 @@ def _left_out(path: Path) -> dict[str, str]:
     except (OSError, ValueError, TypeError, KeyError):
         return {}
     return dict(told) if isinstance(told, Mapping) else {}
+
+
+def _version(path: Path) -> int:
+    """By which version of design effects a ranking told its interval; the newest where it told none."""
+    try:
+        told = parse_canonical(path.read_bytes())["indistinguishable"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return VERSION
+    return effects_version(told) if isinstance(told, Mapping) else VERSION
 
 
 def verify_looks(paths: Paths) -> Verdict | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tracker.canonical import digest_file
 from tracker.confusion import Z, count_confusion
-from tracker.design_effects import design_effects
+from tracker.design_effects import VERSION, design_effects
 from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.ranking import RankedTrial
@@ -146,11 +146,12 @@ def validation_interval(
     frame: pd.DataFrame,
     actual: Sequence[str],
     clusters: Sequence[int] | None = None,
+    version: int = VERSION,
 ) -> tuple[float, float] | None:
     """The 95 % interval over validation rows of the chosen trial's objective metric; None where there is none.
 
-    Where rows come in `clusters` (a number per row) it counts these. Of val_loss it is the mean of the rows' losses plus or
-    minus 1.96 standard errors; with clusters, those of Liang and Zeger (1986, Biometrika 73).
+    Where rows come in `clusters` (a number per row) it counts these, by this `version` of design effects. Of val_loss it is the
+    mean of the rows' losses plus or minus 1.96 standard errors; with clusters, those of Liang and Zeger (1986, Biometrika 73).
     """
     truth = index_labels(actual, model.labels)
     name, probabilities = metric.removeprefix("val_"), model.probabilities(frame)
@@ -159,7 +160,7 @@ def validation_interval(
     if name in (sorted_by := separation_intervals(truth, probabilities, model.place, [name], clusters)):
         return sorted_by[name]
     call, classes = index_labels(model.decided(probabilities), model.labels), len(model.labels)
-    effects = None if clusters is None else design_effects(truth, call, clusters, classes, model.place)
+    effects = None if clusters is None else design_effects(truth, call, clusters, classes, model.place, version)
     return score_intervals(count_confusion(truth, call, classes), model.place, effects, [name]).get(name)
 
 

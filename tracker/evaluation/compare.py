@@ -9,17 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.canonical import canonical_json, digest_table, parse_canonical
+from tracker.canonical import digest_table
 from tracker.config import Compare
 from tracker.datasets.made_with import changed_table
 from tracker.datasets.sealed import SealedIdentity, open_test, test_identity
 from tracker.datasets.training_data import count_ranking, read_split
+from tracker.design_effects import VERSION
 from tracker.errors import (
     CodeNotTrusted,
     InputError,
     LookWithheld,
     SealError,
-    StoreCorrupt,
     TestLooksSpent,
     TrackerError,
 )
@@ -30,23 +30,19 @@ from tracker.evaluation.confirm_scores import SeedModel, score_seeds
 from tracker.evaluation.details import Called, detail
 from tracker.evaluation.final import (
     DETAILS,
-    OPTIONAL,
-    RESULT,
-    SEEDS,
     Final,
     final_json,
-    keep_result,
-    name_candidate,
     read_results,
     write_final,
     write_withheld,
 )
 from tracker.evaluation.ledger import Ledger, Look, count_words, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.metrics_file import write_metrics
+from tracker.evaluation.one_result import keep_once
 from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scored_rows import chosen_where, read_labelled, read_scored
-from tracker.evaluation.scoring import as_told, score_labels
+from tracker.evaluation.scoring import score_labels
 from tracker.evaluation.stale import changes, last_result
 from tracker.evaluation.worth import Unworthy, find_unworthy
 from tracker.metrics import asked_of
@@ -76,6 +72,7 @@ class _Case:
     superseded: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trust: str | None = None
     confirm: Confirming | None = None
+    version: int = VERSION  # of the design effects of rows in groups
 
 
 def compare(
@@ -113,15 +110,22 @@ def rank_again(
     studies: Iterable[str],
     superseded: Mapping[str, str],
     confirm: Confirming | None = None,
+    version: int = VERSION,
 ) -> Ranking:
-    """The ranking that `compare` makes, without writing it; it can take no look."""
-    return _rank(_Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None, superseded, None, confirm))
+    """The ranking that `compare` makes, without writing it; it can take no look.
+
+    `version` is that of the design effects of rows in groups.
+    """
+    return _rank(
+        _Case(paths, settings.test_looks, tuple(studies), lambda: 0.0, None, superseded, None, confirm, version)
+    )
 
 
 def _rank(case: _Case) -> Ranking:
     """The ranking with its choice."""
     ranking = rank_trials(case.paths.study_reports, case.studies, case.paths.models, case.superseded)
-    ranking = dataclasses.replace(ranking, interval=_interval(case, ranking))
+    interval, version = _interval(case, ranking)
+    ranking = dataclasses.replace(ranking, interval=interval, version=version)
     return ranking if case.confirm is None else case.confirm.complete(ranking)
 
 
@@ -147,16 +151,21 @@ def count_looks(paths: Paths, ledger: Ledger) -> int:
 
 
 def score_again(
-    paths: Paths, scored: RankedTrial, model: ChosenModel, test_digest: str, others: Sequence[SeedModel] = ()
+    paths: Paths,
+    scored: RankedTrial,
+    model: ChosenModel,
+    test_digest: str,
+    others: Sequence[SeedModel] = (),
+    version: int = VERSION,
 ) -> tuple[Mapping[str, Any], int]:
     """The result of a look that was taken, computed anew from the test rows, and how many looks at them are on record.
 
-    It records nothing and takes no look.
+    It records nothing and takes no look. `version` is that of the design effects of rows in groups.
 
     Raises SealError unless this very candidate was looked at on all of these rows, and they still are the same.
     """
     identity, looks = _looked_at(paths, scored, test_digest)
-    return _score(_Case(paths, 0, None, lambda: 0.0, None), model, scored, identity, others), looks
+    return _score(_Case(paths, 0, None, lambda: 0.0, None, version=version), model, scored, identity, others), looks
 
 
 def predict_again(
@@ -190,21 +199,26 @@ def _looked_at(paths: Paths, scored: RankedTrial, test_digest: str) -> tuple[Sea
     return identity, ledger.count(rows)
 
 
-def _interval(case: _Case, ranking: Ranking) -> tuple[float, float] | None:
-    """None also where the model is not at hand: a ranking without a preference needs none, and `.test()` says what is wrong."""
+def _interval(case: _Case, ranking: Ranking) -> tuple[tuple[float, float] | None, int | None]:
+    """The interval, and by which version it counts groups, where rows come in such.
+
+    None also where the model is not at hand: a ranking without a preference needs none, and `.test()` says what is wrong.
+    """
     try:
         first = ranking.rows[0]
         if first.rows is not None and first.values:
-            return fold_interval(first.values)
+            return fold_interval(first.values), None
         model = load_chosen(case.paths.models / first.study, first, case.paths, case.trust)
         scored = read_scored(case.paths.splits, first.rows)
-        return validation_interval(model, ranking.objective["metric"], scored.frame, scored.actual, scored.clusters)
+        metric, version = ranking.objective["metric"], None if scored.clusters is None else case.version
+        frame, clusters = scored.frame, scored.clusters
+        return validation_interval(model, metric, frame, scored.actual, clusters, case.version), version
     except CodeNotTrusted:
         raise
     except TrackerError:
         if case.confirm is not None and case.confirm.preferring is not None and case.confirm.preferring.needs_ties:
             raise
-        return None
+        return None, None
 
 
 def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
@@ -246,7 +260,7 @@ def _test(case: _Case, key: str, *, or_stale: bool, anyway: bool) -> Final:
             restore_files(case.paths, store)
             final = _repeat_last(case, read_ledger(case.paths.looks, store), chosen, identity, str(spent))
         else:
-            result = _keep_once(case, store, _score(case, model, chosen, identity, others))
+            result = keep_once(case.paths.looks, store, _score(case, model, chosen, identity, others))
             final = Final(
                 result,
                 ledger.count(mark_rows(identity.row_keys)),
@@ -291,28 +305,6 @@ def _checked_model(case: _Case, folder: Path, chosen: RankedTrial, test: SealedI
     return model
 
 
-def _keep_once(case: _Case, store: Store, scored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keeps a result; one that was told before stays as its release told it, with fewer metrics or intervals over rows."""
-    with contextlib.suppress(StoreCorrupt):  # a damaged file is told by `verify`, and the result written beside it
-        for told in read_results(case.paths.looks):
-            if _tells(told, scored):
-                return told
-    for final in store.finals():
-        told = name_candidate({name: final[name] for name in final if name in {*RESULT, *OPTIONAL, "configuration"}})
-        if _tells(told, scored):
-            return keep_result(case.paths.looks, told)
-    return keep_result(case.paths.looks, scored)
-
-
-def _tells(told: Mapping[str, Any], scored: Mapping[str, Any]) -> bool:
-    """Whether a result is the one that was scored, without what its release did not have."""
-    if told.get("key") != scored["key"] or told.get("test_digest") != scored["test_digest"]:
-        return False
-    again = parse_canonical(canonical_json({**scored, "test": as_told(told["test"], scored["test"])}))
-    same = all(name in told and told[name] == again[name] for name in RESULT) and told.get(SEEDS) == again.get(SEEDS)
-    return same and told.get(DETAILS, again[DETAILS]) == again[DETAILS]
-
-
 def _queue_once(store: Store, final: Final) -> None:
     """One `final` run in MLflow per result, whatever the budget says when it is made again."""
     same = ("key", "test_digest")
@@ -352,11 +344,12 @@ def _score(
             test.identity.clusters,
             probabilities,
             asked,
+            case.version,
         ),
         "test_digest": test.identity.digest,
         "test_rows": len(test.labels),
         DETAILS: detail(
-            Called.of(model.labels, test.labels, called, probabilities, test.identity.clusters),
+            Called.of(model.labels, test.labels, called, probabilities, test.identity.clusters, case.version),
             _validation_called(case, model, chosen),
             model.labels,
             model.positive,
@@ -380,7 +373,8 @@ def _validation_called(case: _Case, model: ChosenModel, chosen: RankedTrial) -> 
         return None
     scored = read_scored(case.paths.splits, chosen.rows)
     probabilities = model.probabilities(scored.frame)
-    return Called.of(model.labels, scored.actual, model.decided(probabilities), probabilities, scored.clusters)
+    called = model.decided(probabilities)
+    return Called.of(model.labels, scored.actual, called, probabilities, scored.clusters, case.version)
 
 
 def _repeat_last(case: _Case, ledger: Ledger, chosen: RankedTrial, test: SealedIdentity, spent: str) -> Final:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.confusion import count_confusion, wilson
-from tracker.design_effects import SIZES, class_influence, design_effects
+from tracker.design_effects import SIZES, VERSION, class_influence, design_effects
 from tracker.evaluation.optimism import optimism
 from tracker.evaluation.scoring import RATIOS, index_labels
 from tracker.metrics import score_intervals, scores
@@ -28,12 +28,16 @@ BINS = 10  # of the calibration, of equally many rows
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """Rows as a model calls them: true and called places (rows,), probabilities (rows, classes), clusters or None."""
+    """Rows as a model calls them: true and called places (rows,), probabilities (rows, classes), clusters or None.
+
+    `version` is that of the clusters' design effects.
+    """
 
     truth: NDArray[np.int64]
     call: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     clusters: Sequence[int] | None
+    version: int = VERSION
 
     @classmethod
     def of(
@@ -43,15 +47,16 @@ class Called:
         called: Sequence[str],
         probabilities: NDArray[np.float64],
         clusters: Sequence[int] | None,
+        version: int = VERSION,
     ) -> Called:
         """From label names. Raises DataError for one that the model does not know."""
-        return cls(index_labels(actual, labels), index_labels(called, labels), probabilities, clusters)
+        return cls(index_labels(actual, labels), index_labels(called, labels), probabilities, clusters, version)
 
     def intervals(self, classes: int, place: int | None) -> dict[str, Any]:
         """The 95 % interval of each score of a class, or of all."""
-        effects = (
-            None if self.clusters is None else design_effects(self.truth, self.call, self.clusters, classes, place)
-        )
+        effects = None
+        if self.clusters is not None:
+            effects = design_effects(self.truth, self.call, self.clusters, classes, place, self.version)
         return score_intervals(count_confusion(self.truth, self.call, classes), place, effects)
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.canonical import canonical_json
+from tracker.design_effects import version_entry
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.fronts import fronts_of
@@ -90,7 +91,8 @@ class Ranking:
 
     Ties go to the better further objective, to the lower val_loss, then to the study's name, then to the lower trial number.
     `indistinguishable` holds the trials whose validation score lies inside `interval`, the 95 % interval of the first one's
-    score over validation rows (None where there is none to be had). As all trials are scored on the same rows, their
+    score over validation rows (None where there is none to be had); where these come in groups, `version` says by which
+    version of design effects. As all trials are scored on the same rows, their
     differences vary less than that interval, so it lists rather too many trials than too few.
 
     `environments` says which studies were computed in which (by digest), `mixed` of a study in how many others its name
@@ -109,6 +111,7 @@ class Ranking:
     mixed: Mapping[str, int] = field(default_factory=dict)
     superseded: Mapping[str, str] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    version: int | None = None
     scored_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     confirmation: Confirmation | None = None
     refit: Refit | None = None
@@ -243,6 +246,7 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
             "method": f"validation score inside the {whose} trial's 95 % interval over {over}",
             "interval": list(ranking.interval),
             "trials": [row.place for row in ranking.indistinguishable],
+            **({} if ranking.version is None else version_entry(ranking.version)),
         },
         **({"fronts": dict(ranking.fronts)} if ranking.fronts else {}),
         "unranked": dict(ranking.unranked),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.confusion import count_confusion
-from tracker.design_effects import design_effects
+from tracker.design_effects import EFFECTS_VERSION, VERSION, design_effects, effects_version, version_entry
 from tracker.errors import DataError, TrackerError
 from tracker.evaluation.scikit_learn import require_agreement
 from tracker.metrics import (
@@ -38,13 +38,14 @@ def score_labels(
     clusters: Sequence[int] | None = None,
     probabilities: NDArray[np.floating] | None = None,
     asked: Sequence[str] = (),
+    version: int = VERSION,
 ) -> dict[str, Any]:
     """The entry `test` of `reports/final.json`.
 
     Metrics of single classes are those of `positive` (average `binary`), or the mean over classes (`macro`); None where
     0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
     Where rows come in `clusters` (numbers from 0, one per row; None: each row stands alone), intervals count these, and the
-    entries `clusters` (how many) and `design_effects` (by how much each score's rows count less) are added.
+    entries `clusters` (how many) and `design_effects` (by how much each score's rows count less, by which `version`) are added.
     What is `asked` is added; what of it needs class `probabilities` (rows, classes), where these are given.
     What scikit-learn computes is taken from it, other metrics of our table from there. Raises DataError for a label that
     the model does not know, TrackerError should the two computations differ.
@@ -56,7 +57,7 @@ def score_labels(
     theirs = each[chosen] if chosen is not None else _means(each)
     found = _checked(scores(confusion, chosen), {**theirs, "accuracy": accuracy})
     classes = [_checked(scores(confusion, place), entry) for place, entry in enumerate(each)]
-    effects = None if clusters is None else design_effects(truth, call, clusters, len(labels), chosen)
+    effects = None if clusters is None else design_effects(truth, call, clusters, len(labels), chosen, version)
     ends = score_intervals(confusion, chosen, effects) | score_intervals(confusion, chosen, effects, asked)
     found |= scores(confusion, chosen, asked)
     if probabilities is not None:
@@ -78,13 +79,15 @@ def score_labels(
             | {"support": int(confusion[place].sum())}
             for place, (label, scored) in enumerate(zip(labels, classes, strict=True))
         ],
-    } | ({} if clusters is None else {"clusters": len(set(clusters)), "design_effects": effects})
+    } | ({} if effects is None else _clustered(len(set(clusters or ())), effects, version))
 
 
 def as_told(told: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
     """The `test` that was computed again, without what the release of the one told did not have: metrics, clusters."""
     if "design_effects" in again and "design_effects" not in told:  # intervals over rows, whatever their clusters
         again = _with_effects(again, None)
+    elif "design_effects" in again and effects_version(told) != effects_version(again):  # the effects that it told
+        again = _with_effects(again, told["design_effects"], effects_version(told))
     lost = told_once(told, again)
     kept = {name: value for name, value in again.items() if name not in lost}
     kept["intervals"] = {name: ends for name, ends in again["intervals"].items() if name not in lost}
@@ -102,7 +105,7 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     asked = [name for name in tested(test) if is_asked(name)]
     again = score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"], asked=asked)
     if "design_effects" in test:  # they follow from which rows were right, and the intervals from them
-        again = _with_effects({**again, "clusters": test["clusters"]}, test["design_effects"])
+        again = _with_effects({**again, "clusters": test["clusters"]}, test["design_effects"], effects_version(test))
     again = as_told(test, again)
     for name in (name for name in tested(test) if name not in again):  # they do not follow from labels
         again[name], again["intervals"][name] = test[name], test["intervals"].get(name)
@@ -113,15 +116,23 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     return first_difference(dict(test), again)
 
 
-def _with_effects(test: Mapping[str, Any], effects: Mapping[str, float | None] | None) -> dict[str, Any]:
+def _clustered(clusters: int, effects: Mapping[str, float | None], version: int) -> dict[str, Any]:
+    """The entries of a `test` whose rows come in so many clusters."""
+    return {"clusters": clusters, "design_effects": dict(effects), **version_entry(version)}
+
+
+def _with_effects(
+    test: Mapping[str, Any], effects: Mapping[str, float | None] | None, version: int = VERSION
+) -> dict[str, Any]:
     """The same scores with the intervals that these design effects give; with none, those of rows that stand alone."""
-    kept = {name: value for name, value in test.items() if effects or name not in {"clusters", "design_effects"}}
+    ours = {"clusters", "design_effects", EFFECTS_VERSION}
+    kept = {name: value for name, value in test.items() if name not in ours}
     labels, positive = list(test["labels"]), test["positive"]
     chosen = None if positive is None else labels.index(positive)
     matrix = np.array(test["confusion_matrix"], dtype=np.int64)
     ends = dict(test["intervals"]) | score_intervals(matrix, chosen, effects, test["intervals"])
     kept["intervals"] = {name: None if ends[name] is None else list(ends[name] or ()) for name in test["intervals"]}
-    return kept | ({"design_effects": dict(effects)} if effects else {})
+    return kept | (_clustered(test["clusters"], effects, version) if effects else {})
 
 
 def index_labels(values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
