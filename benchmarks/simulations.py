@@ -1,7 +1,8 @@
 """How often what reports claim is true, where the truth is known: python -m benchmarks.simulations [PART ...]
 
-Parts: `intervals` of test scores (rows alone and in groups), `pairs` of equals that are compared, the `band` of tuning curves,
-`optimism`, and whole `pipelines` on labels that are pure noise. The product's own functions answer; `--seed` is 2026.
+Parts: `intervals` of test scores (rows alone and in groups), `pairs` of equals that are compared, `grouped_pairs` whose rows
+come in groups, the `band` of tuning curves, `optimism`, and whole `pipelines` on labels that are pure noise. The product's own
+functions answer; `--seed` is 2026.
 """
 
 import argparse
@@ -39,6 +40,10 @@ GROUPS = [  # how many groups, rows in a group on average, how alike its rows ar
 EQUALS = [  # rows, how often both are right, how alike their mistakes are, classes, seeds of each
     (113, 0.95, 0.8, 2, 1), (113, 0.95, 0.3, 2, 1), (113, 0.8, 0.8, 2, 1), (500, 0.9, 0.8, 2, 1), (200, 0.8, 0.7, 3, 1),
     (40, 0.8, 0.7, 2, 1), (113, 0.95, 0.8, 2, 10),
+]  # fmt: skip
+GROUPED_EQUALS = [  # how many groups, rows in a group on average, how alike its rows are, share of each class, as in EQUALS
+    (20, 10, 0.5, [0.5, 0.5], 0.8, 0.7), (30, 4, 1.0, [0.5, 0.5], 0.8, 0.7), (60, 6, 0.4, [0.63, 0.37], 0.95, 0.8),
+    (20, 10, 0.5, [0.9, 0.1], 0.8, 0.7), (40, 30, 1.0, [0.9, 0.1], 0.8, 0.7), (50, 2, 1.0, [0.33, 0.4, 0.27], 0.8, 0.7),
 ]  # fmt: skip
 NOISE = """
 seed: {seed}
@@ -124,6 +129,31 @@ def pairs(rng):
               f"better {better:.3f}, better or worse {wrong:.3f}", flush=True)  # fmt: skip
 
 
+def grouped_pairs(rng):
+    """The same of equals whose rows come in groups: of one class, as hard as each other in part, right together in part."""
+    for groups, usual, together, prior, right, alike in GROUPED_EQUALS:
+        said, question = [], Question("f1", len(prior), 1 if len(prior) == 2 else None)
+        for _ in range(PAIRS):
+            of_row = np.repeat(np.arange(groups), 1 + rng.poisson(usual - 1, groups))
+            truth = rng.choice(len(prior), groups, p=prior)[of_row]
+            hard, *own = (in_groups(rng, of_row, groups, together) for _ in range(3))
+            other = (truth + 1 + rng.integers(0, len(prior) - 1, groups)[of_row]) % len(prior)
+            each = [np.sqrt(alike) * hard + np.sqrt(1 - alike) * one < ndtri(right) for one in own]
+            ours, theirs = (np.where(hit, truth, other)[None, :] for hit in each)
+            found = compare_pair(question, truth, ours, theirs, of_row, draws=1000)
+            said.append("undefined" if found is None else found.verdict)
+        better, worse, undefined = (said.count(word) / PAIRS for word in ("better", "worse", "undefined"))
+        print(f"grouped_pairs: {groups} x {usual}, alike {together}, classes {prior}, right {right}, models alike {alike}: "
+              f"better {better:.3f}, better or worse {better + worse:.3f}, undefined {undefined:.3f}", flush=True)  # fmt: skip
+
+
+def in_groups(rng, of_row, groups, together):
+    """A normal variable of each row, a part of it common to the rows of a group."""
+    return np.sqrt(together) * rng.standard_normal(groups)[of_row] + np.sqrt(1 - together) * rng.standard_normal(
+        len(of_row)
+    )
+
+
 def calls(rng, truth, hard, right, alike, classes, seeds):
     """Called classes (seeds, rows): half of what is not common to all models is common to the seeds of one."""
     own = rng.standard_normal(len(truth))
@@ -199,7 +229,10 @@ def at_chance(test):
     return bool(chance.ppf(0.025) <= cells[place, place] <= chance.ppf(0.975))
 
 
-PARTS = {"intervals": intervals, "pairs": pairs, "band": band, "optimism": optimism, "pipelines": pipelines}
+PARTS = {
+    "intervals": intervals, "pairs": pairs, "grouped_pairs": grouped_pairs, "band": band, "optimism": optimism,
+    "pipelines": pipelines,
+}  # fmt: skip
 
 
 def main() -> None:
