@@ -17,6 +17,7 @@ from tracker.config import (
     pruner_settings,
     read_yaml,
 )
+from tracker.config.metrics import promote_fault
 from tracker.errors import ConfigError
 from tracker.metrics import CURVES
 from tracker.sampler_table import SAMPLERS
@@ -420,6 +421,25 @@ def test_with_replaces_one_entry():
     assert Choice(choices=(8, 16)) == config.with_("search_space.units", [8, 16]).search_space["units"]
     assert 5 == config.with_("studies.tpe.training.epochs", 5).training_of("tpe").epochs
     assert None is config.with_("training.early_stopping", None).training.early_stopping
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        ("f2", "found 'f2'"),
+        ("val_acuracy", "found 'val_acuracy'; did you mean val_accuracy?"),
+        ("val_robust_f1", "two models are compared by val_loss, .*found 'val_robust_f1'"),
+        ("train_loss", "found 'train_loss'"),
+    ],
+)
+def test_champion_and_challenger_are_compared_by_what_a_model_is_scored_with(metric: str, told: str) -> None:
+    """Another metric is refused when params.yaml is read, not when both are tuned; an objective, when retuning begins."""
+    with pytest.raises(ConfigError, match=f"retune.promote.metric: .*{told}"):
+        config_of(retune={"promote": {"metric": metric}})
+    for able in ("val_f1", "f1", "val_neg_log_loss", "val_fbeta_2", None):
+        assert promote_fault(config_of(retune={"promote": {"metric": able}})) is None
+    own = config_of(objective={"metric": "val_gain"}, training={"metrics": ["costs:gain"]})
+    assert str(promote_fault(own)).endswith("found 'val_gain'; say retune.promote.metric, such as val_f1")
 
 
 @pytest.mark.parametrize(

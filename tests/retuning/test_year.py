@@ -367,10 +367,16 @@ def test_two_jobs_at_once(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
-    """No rows to decide on; nothing to go back to."""
+    """No rows to decide on, or no metric that a model alone has; nothing to go back to."""
     year = Year(tmp_path)
     year.write(table(1))
-    year.config = year.config.with_("split.promotion", 0.0)
+    whole, asked = year.config, {"noise": 0.1, "metrics": ["f1"]}
+    year.config = whole.with_("training.robustness", asked).with_("objective.metric", "val_robust_f1")
+    with pytest.raises(
+        ConfigError, match=r"objective.metric: two models are compared by .*'val_robust_f1'; say retune.pro"
+    ):
+        retune(year.job())
+    year.config = whole.with_("split.promotion", 0.0)
     with pytest.raises(ConfigError, match=r"split.promotion: nothing is set aside to decide on"):
         retune(year.job())
     with pytest.raises(NotFoundError, match="no model was served before"):

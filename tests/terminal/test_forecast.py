@@ -47,6 +47,16 @@ def test_the_default_configuration_is_forecast() -> None:
     assert minutes(text.split("on one core")[0]) < 2
 
 
+def test_a_plateau_that_cannot_come_is_told(lines) -> None:
+    """The first generation begins the count: as many behind it must be without a better value."""
+    for plateau, never in ((3, False), (4, True)):
+        found = lines(studies={"a": {"sampler": "tpe", "trials": 16, "generation": 4, "stop": {"plateau": plateau}}})
+        told = (
+            "warning: a: stop.plateau never ends it: 4 generations without a better value do not come in 4; take fewer"
+        )
+        assert never == any(line.startswith(told) for line in found)
+
+
 def test_several_objectives_and_limits_are_named(lines) -> None:
     """A line each, of the studies that have such."""
     goals = {"objectives": ["val_f1", "parameters"], "constraints": ["val_recall >= 0.9"]}

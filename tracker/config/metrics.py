@@ -16,6 +16,7 @@ from tracker.hyperparameters import COUNTED, FAMILIES
 from tracker.metrics import (
     ASKED,
     CURVES,
+    METRICS,
     SCORES,
     WITH_NUMBER,
     asked_of,
@@ -133,6 +134,19 @@ def _near(metric: str, known: Sequence[str]) -> str:
     """What a name that is not known could have been: its own with `val_`, or one that is written nearly so."""
     whole = f"val_{metric}"
     return f"; did you mean {whole}?" if whole in known or metric_of(metric) else meant(metric, known)
+
+
+def promote_fault(config: Config) -> str | None:
+    """Why champion and challenger of `tracker retune` could not be compared: a model alone has no such score. Else None."""
+    own, metric = config.retune.promote.metric, config.retune.promote.metric or config.objective.metric
+    if metric_of(metric.removeprefix("val_")) is not None:
+        return None
+    known = [f"val_{name}" for name in (*METRICS, *numbered())]
+    near = "" if own is None else _near(metric, known)
+    place, found = (
+        ("retune.promote.metric", "") if own else ("objective.metric", "; say retune.promote.metric, such as val_f1")
+    )
+    return f"{place}: two models are compared by {', '.join(known)}, found {metric!r}{near}{found}"
 
 
 def direction_warnings(config: Config) -> Iterator[str]:

@@ -14,7 +14,13 @@ from tracker.config.checks import pruner_faults, space_faults, space_warnings, v
 from tracker.config.forms import FORBID, Entry, Forbid, Form
 from tracker.config.goals import goal_name_faults, prefer_faults
 from tracker.config.idle import idle
-from tracker.config.metrics import direction_warnings, metric_faults, own_metric_faults, robustness_faults
+from tracker.config.metrics import (
+    direction_warnings,
+    metric_faults,
+    own_metric_faults,
+    promote_fault,
+    robustness_faults,
+)
 from tracker.config.model import Model, device_faults, fitted_once_faults
 from tracker.config.parts import (
     Compare,
@@ -172,6 +178,8 @@ def _name_faults(config: Config) -> Iterator[str]:
     yield from metric_faults(config, "objective.metric", config.objective.metric)
     yield from own_metric_faults(config)
     yield from robustness_faults(config)
+    if config.retune.promote.metric and (fault := promote_fault(config)):
+        yield fault
     yield from device_faults(config)
     if FAMILIES[config.model.family].fitted_once:
         yield from fitted_once_faults(config)

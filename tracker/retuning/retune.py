@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import digest, digest_file
 from tracker.config import Config
+from tracker.config.metrics import promote_fault
 from tracker.durable import lock_file
 from tracker.errors import AlreadyRetuning, ConfigError, DataError, DataRefused, NotFoundError, StoreBusy
 from tracker.paths import Paths
@@ -330,6 +331,8 @@ def _require_rows_to_decide(config: Config) -> None:
             "split.promotion: nothing is set aside to decide on; say in params.yaml which share of the validation rows takes "
             "no part in tuning, such as `split: {promotion: 0.3}` (docs/howto/retune.md)"
         )
+    if fault := promote_fault(config):
+        raise ConfigError(fault)
 
 
 def _profile_path(paths: Paths, table: str) -> Path:

@@ -151,6 +151,12 @@ def _remarks(plans: Mapping[str, StudyPlan], config: Config) -> Iterator[str]:
         if plan.distinct
     )
     yield from (
+        f"warning: {name}: stop.plateau never ends it: {counted(plan.spec.stop['plateau'], 'generation')} without a better "
+        f"value do not come in {count}; take fewer, or say generation, how many trials one has"
+        for name, plan in plans.items()
+        if (count := len(plan_generations(plan.spec, plan.trials))) <= plan.spec.stop.get("plateau", 0)
+    )
+    yield from (
         f"{name} searches what the best {study.keep:.0%} of {study.refine} leave of its space; "
         "its time is that of the whole space"
         for name, study in config.studies.items()

@@ -46,7 +46,7 @@ def fault(params: Mapping[str, Any], shape: Sequence[int]) -> str | None:
     if here == "image" and params.get("augment_shift", 0) >= min(shape[1:]):
         return (
             f"augment_shift: {params['augment_shift']} moves images of {shape[1]} x {shape[2]} out of sight; "
-            f"at most {min(shape[1:]) - 1}, and 1 to {max(1, min(shape[1:]) // 7)} is usual"
+            f"at most {min(shape[1:]) - 1}, and {'1 to ' if (most := min(shape[1:]) // 7) > 1 else ''}{max(1, most)} is usual"
         )
     return None
 
