@@ -26,9 +26,9 @@ from tracker.execution.trainer import Segment
 from tracker.families.family import start_training, train, train_cohort
 from tracker.families.transfer import adopt, layers_of
 from tracker.records import Trial, TrialSpec
-from tracker.studies.parent import find_parent
-from tracker.studies.parent_fits import parent_fault
-from tracker.studies.plan import plan_study
+from tracker.studies.parent import Parent, find_parent
+from tracker.studies.parent_fits import other_features, parent_fault
+from tracker.studies.plan import plan_study, propose_trial
 from tracker.studies.rehearsal import Read
 from tracker.terminal.forecast import forecast
 from tracker.training.draws import draw_batches
@@ -371,6 +371,27 @@ def test_what_does_not_fit_says_what_to_set(parent: SmallProject, wrong: str, to
     assert (found is None) == (told is None), found
     assert (told or "") in (found or "")
     assert "\n" not in (found or "")
+
+
+def test_a_parent_of_other_columns(small_project: SmallProject) -> None:
+    """Of a table the parent must have as many features; where they are others, `check` warns."""
+    plan, data = (
+        small_project.plan("manual", studies={"manual": {"sampler": "manual", "configurations": [{}]}}),
+        small_project.data,
+    )
+    state, labels = data.preprocessing, list(data.labels)
+    run = propose_trial(plan.spec, 0, 0, {}).runs[0]
+    weights = train(run, arrays_of(data)).weights
+    assert weights is not None
+    parent = Parent(weights, {"family": "mlp", "params": run.params, "labels": labels, "preprocessing": state})
+    assert parent_fault(plan.spec, parent, "auto", Read(labels, state)) is None
+    assert other_features(parent, Read(labels, state)) is None
+    more = {**state, "features": [*state["features"], "height"], "columns": [*state["columns"], {"kind": "numeric"}]}
+    found = str(parent_fault(plan.spec, parent, "auto", Read(labels, more)))
+    assert found.endswith("the parent reads 6 features, these rows have 7 (height); take the same columns")
+    swapped = {**state, "features": state["features"][::-1]}
+    assert "are others, or in another order, so the weights" in str(other_features(parent, Read(labels, swapped)))
+    assert "in another order (height), so" in str(other_features(parent, Read(labels, more)))
 
 
 NET = """

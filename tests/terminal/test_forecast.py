@@ -47,6 +47,17 @@ def test_the_default_configuration_is_forecast() -> None:
     assert minutes(text.split("on one core")[0]) < 2
 
 
+def test_a_limit_that_no_network_keeps_is_told(lines) -> None:
+    """By the smallest network of the space: one hidden layer of 8 units behind 6 features; at its size the limit can hold."""
+    size = 6 * 8 + 8 + 8 * 2 + 2
+    for most, never in ((size - 1, True), (size, False)):
+        study = {"sampler": "random", "trials": 3, "constraints": [f"parameters <= {most}"]}
+        told = (
+            f"warning: studies.a.constraints: parameters <= {most} holds for no network of the space as far as its ends"
+        )
+        assert never == any(line.startswith(told) and f"has {size};" in line for line in lines(studies={"a": study}))
+
+
 def test_a_plateau_that_cannot_come_is_told(lines) -> None:
     """The first generation begins the count: as many behind it must be without a better value."""
     for plateau, never in ((3, False), (4, True)):

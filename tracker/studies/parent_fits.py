@@ -15,6 +15,7 @@ from tracker.hyperparameters import FAMILIES
 from tracker.records import StudySpec
 from tracker.search.entries import Entry, Interval
 from tracker.search.space import space_from
+from tracker.shown import one_line
 from tracker.standalone.transform import shape_of
 from tracker.studies.parent import Parent
 from tracker.studies.plan import ends
@@ -122,14 +123,30 @@ def _of_rows(told: Mapping[str, Any], read: Read, *, kept: bool) -> str | None:
         )
     their, our = told["preprocessing"]["features"], read.state["features"]
     if not ours and len(their) != len(our):
-        odd = [name for name in our if name not in their] or [name for name in their if name not in our]
-        which = f" ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''})" if odd else ""
-        return f"the parent reads {len(their)} features, these rows have {len(our)}{which}; take the same columns"
+        return f"the parent reads {len(their)} features, these rows have {len(our)}{_odd(their, our)}; take the same columns"
     if kept and len(told["labels"]) != len(read.labels):
         return (
             f"the parent has {len(told['labels'])} classes, the target {len(read.labels)}; say model.transfer.head: new"
         )
     return None
+
+
+def other_features(parent: Parent, read: Read) -> str | None:
+    """That weights of the first layer meet other columns of a table than they were trained with; None where they do not."""
+    told = parent.described
+    their, our = (told["preprocessing"]["features"] if told else []), read.state["features"]
+    if not told or shape_of(read.state) or shape_of(told["preprocessing"]) or [*their] == [*our]:
+        return None
+    return (
+        f"model.transfer.from: the parent's features are others, or in another order{_odd(their, our)}, so the weights of its "
+        "first layer meet other columns than they were trained with; name and order columns as there"
+    )
+
+
+def _odd(their: Sequence[str], our: Sequence[str]) -> str:
+    """The first features that one has and the other has not."""
+    odd = [name for name in our if name not in their] or [name for name in their if name not in our]
+    return f" ({', '.join(map(one_line, odd[:3]))}{', ...' if len(odd) > 3 else ''})" if odd else ""
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -262,6 +262,11 @@ def greatest(values: Sequence[Any]) -> Any:
     return max(values) if all(isinstance(value, int | float) for value in values) else values[0]
 
 
+def least(values: Sequence[Any]) -> Any:
+    """Of numbers and truth values the least, else the first."""
+    return min(values) if all(isinstance(value, int | float) for value in values) else values[0]
+
+
 class Planner:
     """Turns searched values into the trials of one study; its space is compiled once."""
 

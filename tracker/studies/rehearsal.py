@@ -17,8 +17,9 @@ from tracker.records import StudySpec
 from tracker.search.entries import Constant, Entry
 from tracker.search.space import Space, assemble, space_from
 from tracker.standalone.transform import blocks_of, shape_of
-from tracker.studies.plan import Planner, corners, ends, greatest
+from tracker.studies.plan import Planner, corners, ends, greatest, least
 from tracker.training.arrays import Arrays
+from tracker.training.size import network_size
 
 Params = Mapping[str, Any]
 MOST = 8  # configurations of which one must be able to begin
@@ -55,7 +56,10 @@ class Rehearsal:
     parents: Mapping[str, bytes] = field(default_factory=dict)
 
     def configurations(self) -> Iterator[Params]:
-        """The corners of the space, then the ends and choices, in turn, of each searched name that is not of training."""
+        """The corners of the space, then the ends and choices, in turn, of each searched name that is not of training.
+
+        The last one has the least of everything.
+        """
         yield from corners(self.spec)
         space = space_from(self.spec.space, self.spec.fixed, self.spec.family)
         for entry in space.entries:
@@ -70,6 +74,9 @@ class Rehearsal:
                 searched, _ = space.walk(choose)
                 if space.forbidding(searched) is None:
                     yield assemble(space, searched)
+        searched, _ = space.walk(lambda _, entry: least(ends(entry)))
+        if searched and space.forbidding(searched) is None:
+            yield assemble(space, searched)
 
     def begin(self, params: Params) -> None:
         """Begins a run of these hyperparameters. Raises TrainingError where that cannot be."""
@@ -85,6 +92,14 @@ class Rehearsal:
         except (TrainingError, SpaceError, ValueError):
             return False
         return True
+
+
+def smallest_network(spec: StudySpec, read: Read) -> int:
+    """Parameters of the smallest of a study's networks, as far as the ends of its space tell; of families of ours."""
+    params = Rehearsal(spec, read).configurations()
+    about = read.shape, len(read.labels)
+    mask, widths = bool(read.state.get("mask")), blocks_of(read.state)
+    return min(network_size(spec.family, one, *about, mask=mask, widths=widths).parameters for one in params)
 
 
 def may_shape(name: str) -> bool:

@@ -27,7 +27,7 @@ from tracker.search.samplers import open_sampler, plan_generations
 from tracker.shown import counted
 from tracker.studies.plan import Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
 from tracker.surroundings.environment import device_name
-from tracker.terminal.rehearsed import begin_faults, foresee_read, parent_lines
+from tracker.terminal.rehearsed import foresee_read, parent_lines, rehearse
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
 from tracker.training.device import CPU, require_device
 
@@ -57,13 +57,12 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     split, faults = foresee(config, paths, frame, columns, report)
     report = as_the_split_sees(report, config.split, faults)
     plans, misfits = _planned(config, paths, report, code.identity if code else None)
-    misfits += begin_faults(config, paths, plans, own, lambda: foresee_read(config, frame, columns, report, split))
+    wrong, odd = rehearse(config, paths, plans, own, lambda: foresee_read(config, frame, columns, report, split))
     yield from report.lines()
-    yield from (f"warning: {warning}" for warning in class_warnings(config, report))
-    yield from (f"warning: {warning}" for warning in unusual(config))
+    yield from (f"warning: {warning}" for warning in (*class_warnings(config, report), *unusual(config), *odd))
     if split is not None:
         yield from ["", *split.lines()]
-    if faults := [*date_faults(paths), *faults, *misfits]:
+    if faults := [*date_faults(paths), *faults, *misfits, *wrong]:
         raise InputError(faults)
     if pictures is not None and split is not None and report.shape is not None:
         path = _draw(config, frame, report, split, plans.values(), pictures)

@@ -1,16 +1,18 @@
-"""What `check` says of runs that it begins: of code of the user's own, and of a parent that is not there or does not fit."""
+"""What `check` says of runs that it begins: of the user's own code, of a parent, of networks too large for a limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tracker.datasets.preprocess import fit_preprocessing
 from tracker.errors import InputError
+from tracker.goals import PARAMETERS
+from tracker.hyperparameters import COUNTED
 from tracker.studies.parent import REMOTE, find_parent
-from tracker.studies.parent_fits import parent_fault
-from tracker.studies.rehearsal import Read, own_fault
+from tracker.studies.parent_fits import other_features, parent_fault
+from tracker.studies.rehearsal import Read, own_fault, smallest_network
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -22,21 +24,22 @@ if TYPE_CHECKING:
     from tracker.studies.plan import StudyPlan
 
 
-def begin_faults(
+def rehearse(
     config: Config,
     paths: Paths,
     plans: Mapping[str, StudyPlan],
     own: OwnFunction | None,
     foreseen: Callable[[], Read | None],
-) -> list[str]:
-    """One sentence per thing that is in the way, with the studies that it is in the way of; `foreseen` is asked if need be."""
+) -> tuple[list[str], list[str]]:
+    """One sentence per thing that is in the way of studies, and per thing that is odd; `foreseen` is asked if need be."""
     try:
         parent = find_parent(config, paths)
     except InputError as error:
-        return list(error.faults)
-    read = None if parent is None and own is None else foreseen()
+        return list(error.faults), []
+    limits = dict(_limits(plans))
+    read = foreseen() if parent is not None or own is not None or limits else None
     if read is None:
-        return []
+        return [], []
     found: dict[str, list[str]] = {}
     for name, plan in plans.items():
         fault = None
@@ -46,7 +49,22 @@ def begin_faults(
             fault = f"model.entry: {config.model.entry} {wrong}"
         if fault is not None:
             found.setdefault(fault, []).append(config.place(name))
-    return [f"{', '.join(places)}: {fault}" for fault, places in found.items()]
+    other = [told] if parent is not None and (told := other_features(parent, read)) else []
+    odd = [
+        f"{config.place(name)}.constraints: parameters <= {most:g} holds for no network of the space as far as its ends tell: "
+        f"the smallest has {smallest:,}; raise the limit, or search smaller ones"
+        for name, most in limits.items()
+        if (smallest := smallest_network(plans[name].spec, read)) > most
+    ]
+    return [f"{', '.join(places)}: {fault}" for fault, places in found.items()], [*other, *odd]
+
+
+def _limits(plans: Mapping[str, StudyPlan]) -> Iterator[tuple[str, float]]:
+    """The most parameters that a study allows, where its networks are ours."""
+    for name, plan in plans.items():
+        most = [one["most"] for one in plan.spec.constraints if one["metric"] == PARAMETERS and "most" in one]
+        if most and plan.spec.family in COUNTED:
+            yield name, min(most)
 
 
 def foresee_read(
