@@ -22,7 +22,8 @@ from tests.search.conftest import build_spec
 from tests.search.toys import MIXED, SPHERE, mixed, plainly, run_study, sphere
 from tracker.sampler_table import SAMPLERS
 from tracker.search.optuna_border import optuna_border, suggest
-from tracker.search.samplers import Told, open_sampler
+from tracker.search.samplers import open_sampler
+from tracker.search.sampling import Told
 from tracker.search.space import space_from
 
 Objective = Callable[[Mapping[str, Any]], float]

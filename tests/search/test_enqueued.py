@@ -9,7 +9,8 @@ import pytest
 from tests.studies.project import PARAMS, SmallProject, make_config
 from tracker.errors import ConfigError, SpaceError
 from tracker.records import StudySpec
-from tracker.search.samplers import Told, open_sampler
+from tracker.search.samplers import open_sampler
+from tracker.search.sampling import Told
 
 FIRST = [
     {"hidden_layers": 1, "units": 20, "activation": "tanh", "dropout": 0.25, "learning_rate": 0.1, "batch_size": 16},

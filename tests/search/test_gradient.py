@@ -12,7 +12,8 @@ from tracker.errors import SpaceError
 from tracker.records import HYPERGRADIENT
 from tracker.search.entries import place_of
 from tracker.search.gradient import FIRST, GROWS, SHRINKS, moved_names
-from tracker.search.samplers import Told, open_sampler
+from tracker.search.samplers import open_sampler
+from tracker.search.sampling import Told
 from tracker.search.space import Space, space_from
 
 RATE = {"learning_rate": {"low": 1e-4, "high": 1.0, "log": True}, "activation": ["relu", "tanh"]}

@@ -11,7 +11,8 @@ from scipy.stats import qmc
 from tracker.errors import SpaceError
 from tracker.search.entries import Entry, Options
 from tracker.search.qmc import open_qmc
-from tracker.search.samplers import Told, open_sampler
+from tracker.search.samplers import open_sampler
+from tracker.search.sampling import Told
 from tracker.search.space import Space, space_from
 
 LAYERED = {

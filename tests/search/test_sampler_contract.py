@@ -18,7 +18,8 @@ from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import TrackerError
 from tracker.records import StudySpec, record_from, record_json
 from tracker.sampler_table import SAMPLERS
-from tracker.search.samplers import Told, open_sampler
+from tracker.search.samplers import open_sampler
+from tracker.search.sampling import Told
 from tracker.search.space import assemble, space_from
 
 SEARCHING = [row.name for row in SAMPLERS.values() if row.needs_trials]

@@ -9,7 +9,8 @@ from tracker.canonical import canonical_json
 from tracker.errors import SpaceError, TrackerError
 from tracker.records import StudySpec, record_from, record_json
 from tracker.sampler_table import SAMPLERS
-from tracker.search.samplers import Told, open_sampler, plan_generations, versions
+from tracker.search.samplers import open_sampler, plan_generations, versions
+from tracker.search.sampling import Told
 from tracker.search.space import assemble, space_from
 
 RICH = {

@@ -8,7 +8,8 @@ from typing import Any
 
 from tracker.records import StudySpec
 from tracker.sampler_table import SAMPLERS
-from tracker.search.samplers import Told, open_sampler, plan_generations
+from tracker.search.samplers import open_sampler, plan_generations
+from tracker.search.sampling import Told
 
 Searched = Mapping[str, Any]
 Ending = Callable[[int, Searched], Told]

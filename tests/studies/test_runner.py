@@ -16,7 +16,8 @@ from tracker.errors import EnvironmentChanged, ReplayError
 from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment, failed
 from tracker.records import Proposal, Timing, Trial, TrialOutcome
-from tracker.search.samplers import Told, open_sampler, plan_generations
+from tracker.search.samplers import open_sampler, plan_generations
+from tracker.search.sampling import Told
 from tracker.store.store import Store
 from tracker.store.stored import Finished
 from tracker.studies.result import StudyResult, best_trial

@@ -15,10 +15,10 @@ from tests.tracking.studies import DATA, EXPERIMENT, begin, run_trials
 from tests.tracking.test_models import ROWS, write
 from tracker.errors import TrackingError
 from tracker.tracking.delivery import Delivery
-from tracker.tracking.logged_models import LOGGED_TAG, Entry, list_model
+from tracker.tracking.logged_models import LOGGED_TAG, list_model
 from tracker.tracking.memory_recorder import MemoryRecorder
 from tracker.tracking.mlflow_recorder import MlflowRecorder
-from tracker.tracking.recorder import Found
+from tracker.tracking.recorder import Entry, Found
 from tracker.tracking.run_contents import Dataset, Point
 from tracker.tracking.unload import find_loaded, unload
 

@@ -18,7 +18,8 @@ from tracker.errors import TrackerError
 from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.search.entries import Domain, Interval, value_at
-from tracker.search.samplers import Searched, Told, Turns, row_of
+from tracker.search.samplers import row_of
+from tracker.search.sampling import Searched, Told, Turns
 from tracker.search.space import Space
 from tracker.seeds import derive_seed
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracker.errors import SpaceError
 from tracker.knobs import Value
 from tracker.search.entries import Entry
+from tracker.search.sampling import Sampler, Searched, Told
 from tracker.search.space import Space
-
-if TYPE_CHECKING:
-    from tracker.search.samplers import Sampler, Searched, Told
 
 
 class EnqueuedSampler:
@@ -29,7 +27,7 @@ class EnqueuedSampler:
         self._open: tuple[int, list[Mapping[str, Any]]] | None = None
 
     def propose(self, generation: int, count: int, start: int) -> list[Searched]:
-        """See `tracker.search.samplers.Sampler`."""
+        """See `tracker.search.sampling.Sampler`."""
         given = [dict(values) for values in self._first[start : start + count]]
         if self.generation_size is None:
             behind = max(start, len(self._first)) - (0 if self.total is None else len(self._first))
@@ -46,12 +44,12 @@ class EnqueuedSampler:
         return proposed
 
     def take(self, generation: int, searched: Sequence[Mapping[str, Any]]) -> None:
-        """See `tracker.search.samplers.Sampler`."""
+        """See `tracker.search.sampling.Sampler`."""
         self._inner.take(generation, searched)
         self._open = (generation, list(searched))
 
     def tell(self, told: Sequence[Told]) -> None:
-        """See `tracker.search.samplers.Sampler`."""
+        """See `tracker.search.sampling.Sampler`."""
         self._inner.tell(told)
         if self._open is not None and len(self._past) * (self.generation_size or 1) <= len(self._first):
             self._past.append((*self._open, told))

@@ -7,18 +7,16 @@ that does not, the whole trial is, so that random stays evenly spread over what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracker.errors import SpaceError
 from tracker.knobs import Value
+from tracker.records import StudySpec
+from tracker.sampler_table import SamplerRow
 from tracker.search.entries import Entry, value_at
+from tracker.search.sampling import Sampler, Searched, Told
 from tracker.search.space import Space
 from tracker.seeds import bit_generator
-
-if TYPE_CHECKING:
-    from tracker.records import StudySpec
-    from tracker.sampler_table import SamplerRow
-    from tracker.search.samplers import Sampler, Searched, Told
 
 FEW = 100  # draws of the names of a combination, before the whole trial is drawn
 MOST = 10_000  # draws in all; a space that allows so little is a mistake
@@ -40,7 +38,7 @@ class AllowedSampler:
         self._replaced: set[int] = set()  # places in the open generation
 
     def propose(self, generation: int, count: int, start: int) -> list[Searched]:
-        """See `tracker.search.samplers.Sampler`. Raises SpaceError where hardly anything is allowed."""
+        """See `tracker.search.sampling.Sampler`. Raises SpaceError where hardly anything is allowed."""
         proposed = self._inner.propose(generation, count, start)
         self._replaced = {place for place, one in enumerate(proposed) if self._space.forbidding(one)}
         for place in self._replaced:
@@ -60,12 +58,12 @@ class AllowedSampler:
         return proposed
 
     def take(self, generation: int, searched: Sequence[Mapping[str, Any]]) -> None:
-        """See `tracker.search.samplers.Sampler`."""
+        """See `tracker.search.sampling.Sampler`."""
         self._inner.take(generation, searched)
         self._open, self._replaced = (generation, list(searched)), set()
 
     def tell(self, told: Sequence[Told]) -> None:
-        """See `tracker.search.samplers.Sampler`."""
+        """See `tracker.search.sampling.Sampler`."""
         heard = [one.failing if place in self._replaced else one for place, one in enumerate(told)]
         self._inner.tell(heard)
         if self._row.learns and self._row.rebuilds:

@@ -24,7 +24,8 @@ from tracker.records import StudySpec
 from tracker.sampler_table import GENERATION
 from tracker.search.entries import Interval, place_of, value_at
 from tracker.search.qmc import QmcSampler
-from tracker.search.samplers import Searched, Told, Turns, row_of
+from tracker.search.samplers import row_of
+from tracker.search.sampling import Searched, Told, Turns
 from tracker.search.space import Space
 from tracker.seeds import derive_seed
 

@@ -20,7 +20,8 @@ from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.search.entries import Entry, Interval, place_of, value_at
 from tracker.search.qmc import QmcSampler
-from tracker.search.samplers import Searched, Told, Turns, row_of
+from tracker.search.samplers import row_of
+from tracker.search.sampling import Searched, Told, Turns
 from tracker.search.space import Space
 from tracker.seeds import bit_generator, derive_seed
 

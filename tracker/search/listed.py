@@ -10,7 +10,7 @@ from tracker.errors import SpaceError, TrackerError
 from tracker.knobs import Value
 from tracker.records import StudySpec
 from tracker.search.entries import Entry, Interval
-from tracker.search.samplers import Searched, Told
+from tracker.search.sampling import Searched, Told
 from tracker.search.space import Space, assemble
 
 GRID_LIMIT = 100_000

@@ -16,7 +16,8 @@ from tracker.records import StudySpec
 from tracker.sampler_table import GENERATION
 from tracker.search.entries import Entry
 from tracker.search.optuna_border import distribution, optuna_border, suggest
-from tracker.search.samplers import Searched, Told, Turns, row_of
+from tracker.search.samplers import row_of
+from tracker.search.sampling import Searched, Told, Turns
 from tracker.search.space import Space
 from tracker.seeds import derive_seed
 

@@ -13,7 +13,7 @@ from typing import Any
 from tracker.errors import SpaceError
 from tracker.records import StudySpec
 from tracker.search.entries import value_at
-from tracker.search.samplers import Searched, Told
+from tracker.search.sampling import Searched, Told
 from tracker.search.space import Space
 from tracker.seeds import derive_seed
 

@@ -18,8 +18,9 @@ from tracker.store.stored import Finished
 from tracker.studies.adopt import put_decisions
 from tracker.studies.result import StudyResult, study_result, summarise_study
 from tracker.tracking.delivered import DeliveredItems, destination
-from tracker.tracking.kinds import Taken, kind_of
+from tracker.tracking.kinds import kind_of
 from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.transport import Taken
 
 if TYPE_CHECKING:
     from tracker.tracking.fetch import Experiment, FetchedFinal, FetchedStudy, FetchedTrial

@@ -16,7 +16,7 @@ from tracker.goals import excess
 from tracker.records import HYPERGRADIENT, Proposal, StudySpec, Timing, Trial, TrialOutcome, run_value, trained_runs
 from tracker.sampler_table import SAMPLERS
 from tracker.search.pruners import Pruner, Rung, open_pruner
-from tracker.search.samplers import Told
+from tracker.search.sampling import Told
 from tracker.store.store import Store
 from tracker.store.stored import Decision, Finished, paused_slot
 from tracker.training.early_stopping import paused_outcome

@@ -12,7 +12,8 @@ from tracker.execution.executor import Executor, Whereabouts
 from tracker.execution.trainer import Segment
 from tracker.records import Proposal, StudySpec, Trial, TrialOutcome, TrialSpec
 from tracker.search.pruners import Pruner
-from tracker.search.samplers import Sampler, open_sampler, row_of
+from tracker.search.samplers import open_sampler, row_of
+from tracker.search.sampling import Sampler
 from tracker.search.stopping import Stopping
 from tracker.store.conflicts import refuse_other_proposal
 from tracker.store.store import Store

@@ -14,12 +14,13 @@ from tracker.store.queue import Item
 from tracker.store.store import Store
 from tracker.tracking.delivered import DeliveredItems
 from tracker.tracking.front import dress
-from tracker.tracking.kinds import Transport, kind_of
+from tracker.tracking.kinds import kind_of
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.recorder import Recorder
 from tracker.tracking.report import Delivered, Policy
 from tracker.tracking.run_models import RunModels
+from tracker.tracking.transport import Transport
 
 LOCK_S = 600.0
 DRESSED = "dressed"  # among the names of what has reached the place

@@ -10,12 +10,12 @@ from functools import partial
 from tracker.errors import NotFoundError, TrackingError
 from tracker.records import StudySpec
 from tracker.store.store import Store
-from tracker.tracking.kinds import Transport
 from tracker.tracking.notes import NOTE, Ended, experiment_note, final_note, study_note
 from tracker.tracking.project_files import seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
 from tracker.tracking.run_contents import Dataset, Run, best_of, objective_name
 from tracker.tracking.seeded import SEEDED, to_write
+from tracker.tracking.transport import Transport
 from tracker.tracking.views import CURRENT, leading, run_address, study_view_id, views
 
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"

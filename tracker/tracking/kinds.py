@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tracker.errors import NotFoundError, StoreError
 from tracker.store.queue import Item
-from tracker.store.store import Store
 from tracker.tracking.figures import run_figures, study_figures
-from tracker.tracking.logged_models import entry_of, list_model
-from tracker.tracking.names import told_apart
-from tracker.tracking.presence import Presence
-from tracker.tracking.project_files import ProjectFiles, data_params, seen_without_files
-from tracker.tracking.recorder import Found, Recorder
+from tracker.tracking.project_files import data_params, seen_without_files
 from tracker.tracking.retuned import Retuning
 from tracker.tracking.run_contents import (
     FINAL,
@@ -27,93 +22,8 @@ from tracker.tracking.run_contents import (
     final_run,
     finished_study,
     study_run,
-    trial_run,
 )
-
-if TYPE_CHECKING:
-    from tracker.tracking.run_models import RunModels  # it imports pandas
-
-
-@dataclass(frozen=True, slots=True)
-class Transport:
-    """What brings a record from a store to a recorder: both, what is known to be there, the models that go along.
-
-    `files` are those of the project, which say what data a study saw; `apart` what tells studies of one name apart.
-    """
-
-    store: Store
-    recorder: Recorder
-    presence: Presence
-    models: RunModels
-    files: ProjectFiles | None = None
-    apart: dict[str, str] = field(default_factory=dict)
-
-    def trial(self, study: str, number: int) -> Run:
-        """The run of a trial."""
-        if study not in self.apart:
-            self.apart[study] = told_apart(self.store, study)
-        return trial_run(self.store, study, number, self.apart[study])
-
-    def with_data(self, run: Run, study: str) -> Run:
-        """The run of a study with the data that it saw."""
-        data = self.store.study(study).data
-        seen = self.files.seen(data) if self.files else seen_without_files(data)
-        return replace(run, params={**run.params, **data_params(seen)}, inputs=seen)
-
-    def parent(self, study: str) -> Found:
-        """The run of a study, created if it is not there: without the tag of its record, which follows the record."""
-        runs = self.presence.study(study)
-        if runs.parent is None:
-            run = study_run(self.store, study)
-            tags = {name: value for name, value in run.tags.items() if name != RECORD_TAG}
-            runs.parent = self.recorder.create(replace(run, tags=tags), None)
-        return runs.parent
-
-    def is_whole(self, found: Found, name: str) -> bool:
-        """Whether a run has ended and the file that holds it exactly is not missing."""
-        return found.ended and not self.recorder.lacks(found, name)
-
-    def was_deleted(self, item: Item) -> bool:
-        """Whether somebody deleted the run of a study or trial there, and it has no other."""
-        runs, number = self.presence.study(item.subject), item.number
-        there = runs.parent if number is None else runs.trials.get(number)
-        return there is None and ("" if number is None else str(number)) in self.presence.deleted(item.subject)
-
-    def fill(self, found: Found, run: Run) -> None:
-        """Fills a run with what it lacks: params that it has stay, which another release may have written otherwise."""
-        self.recorder.fill(found, replace(run, params={n: v for n, v in run.params.items() if n not in found.params}))
-
-    def add_model(self, study: str, number: int, found: Found) -> Found:
-        """The run of a trial with its model, which it had not. Raises StoreError where the store has none."""
-        with self.recorder.files(found) as folder:
-            self.models.write(folder / "model", study, number, found.run_id)
-        marked = _marked(self.trial(study, number))
-        self.fill(found, marked)
-        return replace(found, tags={**found.tags, **marked.tags})
-
-    def list_model(self, found: Found, run: Run, role: str) -> Found:
-        """The run with its entry among the logged models, where it has its model."""
-        key = run.tags.get("tracker.key", "")
-        if MODEL_TAG not in found.tags or not self.models.possible_run(key):
-            return found
-        return list_model(
-            self.recorder, found, entry_of(run, role), lambda folder: self.models.write_run(folder, key, found.run_id)
-        )
-
-    def complete(self, found: Found, run: Run) -> Found:
-        """What a run gets after its files; the end comes last, so that what has ended is whole."""
-        self.fill(found, run)
-        self.recorder.end(found, run)
-        return replace(found, status=run.status, tags={**found.tags, **run.tags})
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a pull took from MLflow: trial numbers by study key, studies whose last end came, digests of final results."""
-
-    trials: Mapping[str, Collection[int]]
-    ends: Collection[str]
-    finals: Collection[str]
+from tracker.tracking.transport import Taken, Transport, marked
 
 
 class Kind(Protocol):
@@ -179,7 +89,7 @@ class TrialEnd:
         promised = found is not None and MODEL_TAG in found.tags  # interrupted under another policy
         with_model = models.with_run(study, number) or (promised and models.possible(study, number))
         if with_model:
-            run = _marked(run)
+            run = marked(run)
         if found is None:
             found = runs.trials[number] = transport.recorder.create(run, transport.parent(study).run_id)
         if transport.is_whole(found, RECORD) and (MODEL_TAG in found.tags or not with_model):
@@ -273,7 +183,7 @@ class FinalResult:
                 _write_files(folder, run)  # last: its confusion matrix is of the test rows
                 if transport.models.possible_run(key):
                     transport.models.write_run(folder / "model", key, found.run_id)
-                    run = _marked(run)
+                    run = marked(run)
             found = transport.list_model(
                 replace(found, tags={**found.tags, **run.tags}), run, "scored on the test rows"
             )
@@ -315,11 +225,6 @@ def kind_of(item: Item) -> Kind:
             f"record {item.name}: kind {item.kind!r} is unknown here (known: {', '.join(KINDS)}); upgrade repro-tracker"
         )
     return KINDS[item.kind]
-
-
-def _marked(run: Run) -> Run:
-    """A trial's run that says its model is whole."""
-    return replace(run, tags={**run.tags, MODEL_TAG: run.tags["tracker.weights"]})
 
 
 def _write_files(folder: Path, run: Run) -> None:

@@ -6,9 +6,9 @@ one completes it. A run that is marked has had its entry: one that somebody dele
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.canonical import canonical_json
 from tracker.errors import TrackingError
 from tracker.tracking.addresses import refuse_local_artifacts
-from tracker.tracking.recorder import Found, Recorder, cut
+from tracker.tracking.recorder import Entry, Found, Recorder, cut
 from tracker.tracking.run_contents import Dataset, Point, Run
 from tracker.tracking.upload import upload
 
@@ -28,16 +28,6 @@ NAME_LIMIT, DIGEST_LIMIT = 500, 36  # characters that MLflow keeps of a data set
 ATTEMPTS = 2
 LOGGED_TAG = "tracker.logged_model"  # of a run: the id of its entry
 _NUMBERS = ("best_", "value", "test_")  # how the numbers of a kept model begin, in runs of trials and of final results
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A model as the list shows it: of which run's key, how it was made, what it scored on which rows."""
-
-    name: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    points: Sequence[tuple[Point, Dataset | None]]
 
 
 def entry_of(run: Run, role: str) -> Entry:

@@ -11,8 +11,8 @@ from pathlib import Path
 from tracker.canonical import digest
 from tracker.errors import TrackingError
 from tracker.tracking.delivered import destination
-from tracker.tracking.logged_models import LOGGED_TAG, Entry
-from tracker.tracking.recorder import MOST_BYTES, PAGE, Found, cut
+from tracker.tracking.logged_models import LOGGED_TAG
+from tracker.tracking.recorder import MOST_BYTES, PAGE, Entry, Found, cut
 from tracker.tracking.run_contents import Dataset, Point, Run
 
 

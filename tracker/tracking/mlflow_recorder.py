@@ -24,7 +24,7 @@ from tracker.errors import TrackerError, TrackingError
 from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
 from tracker.tracking.delivered import destination
 from tracker.tracking.download import download, read_file
-from tracker.tracking.logged_models import Entry, input_of, record_entry, remove_entry
+from tracker.tracking.logged_models import input_of, record_entry, remove_entry
 from tracker.tracking.mlflow_database import (
     RUNS,
     beside,
@@ -36,7 +36,7 @@ from tracker.tracking.mlflow_database import (
     put_aside_half_made,
     require_opens,
 )
-from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Found, cut
+from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Entry, Found, cut
 from tracker.tracking.run_contents import Run
 from tracker.tracking.upload import upload
 

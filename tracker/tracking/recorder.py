@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from tracker.tracking.run_contents import Run
-
-if TYPE_CHECKING:
-    from tracker.tracking.logged_models import Entry
+from tracker.tracking.run_contents import Dataset, Point, Run
 
 PAGE = 1000  # runs per answer of a search
 MOST_PAGES = 1000  # of one search
@@ -37,6 +34,16 @@ class Found:
     def ended(self) -> bool:
         """Whether it was completed; a run is ended last."""
         return self.status in {"FINISHED", "FAILED", "KILLED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model as the list shows it: of which run's key, how it was made, what it scored on which rows."""
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    points: Sequence[tuple[Point, Dataset | None]]
 
 
 class Recorder(Protocol):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracker.canonical import canonical_json
 from tracker.errors import NotFoundError, TrackingError
 from tracker.store.queue import Item
 from tracker.store.store import Store
+from tracker.tracking.recorder import Found
 from tracker.tracking.run_contents import MODEL_TAG, Point, Run, text
-
-if TYPE_CHECKING:
-    from tracker.tracking.kinds import Taken, Transport
-    from tracker.tracking.recorder import Found
+from tracker.tracking.transport import Taken, Transport
 
 RETUNE = "retune.json"
 TAG = "tracker.retune"
