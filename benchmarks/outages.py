@@ -10,6 +10,7 @@ crash (`immediate`); a moment later all is well again. Then each trial must be t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import tempfile
@@ -18,13 +19,14 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")  # the project's is 10; an outage here lasts a moment
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds; the project's is 10
+os.environ.setdefault(TIMEOUT, "3")  # an outage here lasts a moment
 from tests.studies.project import SmallProject, make_table
 from tests.tracking.at_once import sync
 from tests.tracking.servers import MlflowServer, Postgres
@@ -98,6 +100,15 @@ class Kinds:
         }
 
 
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """Time enough for a server on a busy machine, to look at what is there in the end."""
+    before = os.environ[TIMEOUT]
+    os.environ[TIMEOUT] = "120"
+    yield
+    os.environ[TIMEOUT] = before
+
+
 def outage(
     folder: Path, uri: str, name: str, kind: tuple[Callable[[], None], Callable[[], None]], draw
 ) -> Counter[str]:
@@ -121,10 +132,11 @@ def outage(
         tries += 1
         if tries > 20:
             raise RuntimeError(f"{name}: records wait though all is well")
-    runs = all_runs(uri, name)
+    with patience():
+        runs = all_runs(uri, name)
+        curves = [[step for step, _, _ in points(uri, run, "train_loss")] for run in runs if "/" in run.info.run_name]
     names = Counter(run.info.run_name for run in runs)
     wanted = [name, *(f"{name}/{number}" for number in range(TRIALS))]
-    curves = [[step for step, _, _ in points(uri, run, "train_loss")] for run in runs if "/" in run.info.run_name]
     return Counter(
         outages=1,
         records=len(wanted),

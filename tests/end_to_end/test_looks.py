@@ -1,4 +1,4 @@
-"""The sealed test split across branches, appended rows and parallel experiments."""
+"""The sealed test split across branches, appended rows and parallel experiments; up to `compare`, which is what looks."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def test_a_look_on_one_branch_counts_on_another(tmp_path: Path) -> None:
     """A look that was taken on a branch is in the store: another branch finds the budget spent and says so, softly."""
     project = Project.new(tmp_path / "project", studies=STUDIES)
     project.git("checkout", "-q", "-b", "one")
-    project.repro()
+    project.repro("compare")
     first = project.json("reports/final.json")
     project.commit("one")
     project.git("checkout", "-q", "main")
@@ -36,17 +36,17 @@ def test_an_appended_row_buys_no_free_look(tmp_path: Path) -> None:
     table.write_text("key,a,b,y\n" + "\n".join(rows) + "\n")
     data = {"source": str(table), "target": "y", "id": "key"}
     project = Project.new(tmp_path / "project", studies=STUDIES, data=data, split={"duplicates": "free"})
-    project.repro()
+    project.repro("compare")
     first = project.json("reports/final.json")
     assert first["stale"] is False
     table.write_text(table.read_text() + "200,3,3,no\n")
     project.set(training={"epochs": 5})
-    project.repro("-f")
+    project.repro("-f", "compare")
     final = project.json("reports/final.json")
     assert final["stale"] is True
     assert 1 == final["looks"]
     project.set(compare={"test_looks": 2})
-    project.repro()
+    project.repro("compare")
     final = project.json("reports/final.json")
     assert (final["stale"], final["looks"]) == (False, 2)
 
@@ -57,7 +57,7 @@ def test_three_temporary_experiments_count_three_candidates(tmp_path: Path) -> N
     project.repro("split")
     project.commit("split")
     for epochs in (3, 4, 5):
-        project.run("dvc", "exp", "run", "--temp", "-S", f"training.epochs={epochs}")
+        project.run("dvc", "exp", "run", "--temp", "-S", f"training.epochs={epochs}", "compare")
     assert 3 == len(list((project.folder / "reports/looks").glob("*.json")))
     assert 9 == len(project.runs("trial"))
     assert 3 == len(project.runs("final"))
@@ -67,12 +67,12 @@ def test_three_temporary_experiments_count_three_candidates(tmp_path: Path) -> N
 def test_going_back_forgets_no_look(tmp_path: Path) -> None:
     """Settings as they were before: the stage does not come from DVC's run cache, so that the look in between counts."""
     project = Project.new(tmp_path / "project", studies=STUDIES, compare={"test_looks": 1})
-    project.repro()
+    project.repro("compare")
     first = project.json("reports/final.json")
     project.set(training={"epochs": 5}, compare={"test_looks": 2})
-    project.repro()
+    project.repro("compare")
     project.set(training={"epochs": 4}, compare={"test_looks": 1})
-    assert "looks at these test rows: 2 of 1; more than the budget is" in project.repro()
+    assert "looks at these test rows: 2 of 1; more than the budget is" in project.repro("compare")
     last = project.json("reports/final.json")
     assert (first["key"], first["looks"], False) == (last["key"], 1, last["stale"])
     assert (2, 1) == (last["looks"], last["budget"])
