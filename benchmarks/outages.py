@@ -25,8 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds; the project's is 10
-os.environ.setdefault(TIMEOUT, "3")  # an outage here lasts a moment
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")  # the project's is 10; an outage here lasts a moment
 from tests.studies.project import SmallProject, make_table
 from tests.tracking.at_once import sync
 from tests.tracking.servers import MlflowServer, Postgres
@@ -34,6 +33,7 @@ from tests.tracking.studies import begin, end_study, run_trials
 from tracker import api
 
 TRIALS = 12
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds
 SLOW_S = 2.0
 
 
