@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,7 @@ class _Run:
         self.planner = Planner(plan.spec)
         self.logged = {proposal.number: proposal for proposal in store.proposals(self.key)}
         self.trials: dict[int, Trial] = {}
+        self.best: Trial | None = None
         self.replayed = 0
         self.report()
 
@@ -146,27 +147,35 @@ class _Run:
 
     def complete(self, proposals: Sequence[Proposal]) -> list[Trial]:
         """The trials of a generation in order: outcomes from the store, and the rest from the executor."""
-        waiting = {proposal.number: proposal for proposal in proposals}
         known = self.store.outcomes([key for proposal in proposals for key in proposal.keys])
-        replayed = self.take(waiting, known)
+        replayed = self.take(proposals, known)
         self.replayed += len(replayed)
         if replayed:
             self.store.announce(self.key, replayed)
         self.report()
-        missing = {run.key: run for proposal in waiting.values() for run in proposal.runs if run.key not in known}
+        missing: dict[str, TrialSpec] = {}
+        waiting: dict[
+            str, list[Proposal]
+        ] = {}  # for that run; a study may be long, so only they are looked at when it ends
+        for proposal in proposals:
+            for run in proposal.runs:
+                if run.key not in known:
+                    missing[run.key] = run
+                    waiting.setdefault(run.key, []).append(proposal)
         for results in self.executor.run([self.segment(run) for run in missing.values()]):
-            outcomes = {**known, **{result.spec.key: result.outcome for result in results}}
-            settled = [n for n, proposal in waiting.items() if all(key in outcomes for key in proposal.keys)]
+            came = dict.fromkeys(result.spec.key for result in results)
+            touched = list({one.number: one for key in came for one in waiting[key]}.values())
+            settled = [one.number for one in touched if all(key in known or key in came for key in one.keys)]
             self.store.put_outcomes(self.key, [_finished(result, self.provenance) for result in results], settled)
             # What a replay will read, in every respect: the order of names in a mapping too.
             known |= self.store.outcomes([result.spec.key for result in results])
-            self.take(waiting, known)
+            self.take(touched, known)
             self.report()
         return [self.trials[proposal.number] for proposal in proposals]
 
     def settle(self, proposals: Sequence[Proposal], generation: int) -> list[Trial]:
         """The trials of a generation; where the study says so, hopeless ones stop after few of their runs."""
-        best = best_trial(list(self.trials.values()), self.plan.spec.objective["direction"])  # of earlier generations
+        best = self.best  # of earlier generations
         if "prune" not in self.plan.spec.runs or best is None:
             return self.complete(proposals)
         race = FoldRace(self.plan.spec, self.key, self.store, self.executor, self.segment, self.finished)
@@ -174,7 +183,7 @@ class _Run:
         stopped = race.run(proposals, generation, best)
         for proposal in proposals:
             if proposal.number in stopped:
-                self.trials[proposal.number] = Trial.of(self.plan.spec, proposal, stopped[proposal.number])
+                self.keep(proposal, stopped[proposal.number])
         self.complete([proposal for proposal in proposals if proposal.number not in stopped])
         return [self.trials[proposal.number] for proposal in proposals]
 
@@ -183,7 +192,7 @@ class _Run:
         race = Race(self.plan.spec, self.key, self.store, self.executor, self.finished)
         stopped = race.run(proposals, generation, pruner)
         for proposal, outcome in stopped:
-            self.trials[proposal.number] = Trial.of(self.plan.spec, proposal, [outcome])
+            self.keep(proposal, [outcome])
         self.replayed += race.replayed - len(race.trained)
         self.report()
         going = [proposal for proposal in proposals if proposal.number not in self.trials]
@@ -193,18 +202,25 @@ class _Run:
         race.end(trials, pruner)
         return trials
 
-    def take(self, waiting: dict[int, Proposal], known: Mapping[str, TrialOutcome]) -> list[int]:
-        """Settles the trials whose runs have all ended; their numbers."""
-        settled = [number for number, proposal in waiting.items() if all(key in known for key in proposal.keys)]
-        for number in settled:
-            proposal = waiting.pop(number)
-            outcomes = [known[key] for key in proposal.keys]
-            for outcome in outcomes:
-                _require_objective(self.plan.spec, number, outcome)
-            self.trials[number] = Trial.of(self.plan.spec, proposal, outcomes)
+    def take(self, proposals: Iterable[Proposal], known: Mapping[str, TrialOutcome]) -> list[int]:
+        """Settles those of these trials whose runs have all ended; their numbers."""
+        settled = []
+        for proposal in proposals:
+            if all(key in known for key in proposal.keys):
+                outcomes = [known[key] for key in proposal.keys]
+                for outcome in outcomes:
+                    _require_objective(self.plan.spec, proposal.number, outcome)
+                self.keep(proposal, outcomes)
+                settled.append(proposal.number)
         if settled:
             self.refuse_failing()
         return settled
+
+    def keep(self, proposal: Proposal, outcomes: Sequence[TrialOutcome]) -> None:
+        """Notes how a trial ended, and whether it is the best so far."""
+        trial = self.trials[proposal.number] = Trial.of(self.plan.spec, proposal, outcomes)
+        others = [] if self.best is None else [self.best]
+        self.best = best_trial([*others, trial], self.plan.spec.objective["direction"])
 
     def refuse_failing(self) -> None:
         """Ends a study whose first trials have all failed for one reason: the others would most likely do so too.
@@ -238,9 +254,8 @@ class _Run:
         return _finished(result, self.provenance)
 
     def report(self) -> None:
-        best = best_trial(list(self.trials.values()), self.plan.spec.objective["direction"])
         self.on_progress(
-            Progress(self.plan.spec.name, len(self.trials), self.plan.trials, self.replayed, best, self.change)
+            Progress(self.plan.spec.name, len(self.trials), self.plan.trials, self.replayed, self.best, self.change)
         )
 
     def finish(self, cut_off: str | None) -> StudyResult:
