@@ -22,7 +22,7 @@ from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
 from tracker.reporting.sure_words import curves_of, marks
-from tracker.reporting.words import checklist, headline, methods, title
+from tracker.reporting.words import bounds, checklist, headline, methods, title
 from tracker.reporting.words import test_rows as scores_on_test
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
@@ -148,7 +148,37 @@ def test_spaces_of_studies_are_told_without_a_common_one(paths: Paths, config: C
     study = {"sampler": "random", "trials": 3, "search_space": {"dropout": [0.1, 0.2]}}
     own = parse_config({"seed": 1, "hyperparameters": {"units": 8}, "studies": {"g": study}}, "params.yaml")
     told = dict(checklist(replace(collect(paths, config), config=own)))
-    assert {"g": {"dropout": {"choices": [0.1, 0.2]}}} == json.loads(told["Bounds of each hyperparameter"])
+    assert "Study g: dropout 0.1, 0.2" == told["Bounds of each hyperparameter"]
+
+
+def test_bounds_are_told_in_words() -> None:
+    """Choices, ranges with their scale, steps and layers, what counts only beside another value; no JSON."""
+    space = {
+        "units": {"low": 16, "high": 64, "step": 16, "per": "hidden_layers"},
+        "learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
+        "momentum": {"low": 0.5, "high": 0.99, "when": {"optimizer": "sgd"}},
+        "optimizer": ["adamw", "sgd"],
+    }
+    studies = {
+        "random": {"sampler": "random", "trials": 3},
+        "own": {"sampler": "random", "trials": 3, "search_space": {"units": [8]}},
+    }
+    told = bounds(
+        parse_config({"seed": 1, "search_space": {"hidden_layers": [1, 2], **space}, "studies": studies}, "p")
+    )
+    assert told == (
+        "hidden_layers 1, 2; units 16 to 64 in steps of 16 per hidden_layers; learning_rate 0.0001 to 0.1 (log); "
+        "momentum 0.5 to 0.99 where optimizer is sgd; optimizer adamw, sgd. Study own: units 8"
+    )
+
+
+def test_a_trial_without_a_value_passes_below_the_axis() -> None:
+    """It does not stand at the least value of a hyperparameter that it does not have; where all have one nothing lies below."""
+    rows = [["sgd", 0.5, 0.8], ["sgd", 0.9, 0.9], ["adamw", None, 0.7]]
+    gaps, whole = (parallel_coordinates(["optimizer", "momentum"], each, [True, False, False][: len(each)], "f1")
+                   for each in (rows, rows[:2]))  # fmt: skip
+    assert ">none<" in gaps
+    assert ">none<" not in whole
 
 
 def test_what_is_not_scored_is_not_claimed(paths: Paths, config: Config) -> None:

@@ -28,6 +28,7 @@ SERIES = tuple(f"#0000{number:02x}" for number in range(0x10, 0x18))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
 WIDE, NARROW = (7.2, 3.0), (3.5, 2.4)  # inches
+GAP = -0.16  # where a line passes an axis of which its trial has no value
 FEW = 6  # values of a hyperparameter that stand side by side like names
 
 
@@ -99,7 +100,8 @@ def importance(shares: Mapping[str, float]) -> str:
     with open_figure((7.2, 0.6 + 0.26 * len(names))) as (figure, axes):
         axes.barh(names, [shares[name] for name in names], color=SERIES[0], height=0.62)
         for place, name in enumerate(names):
-            axes.text(shares[name], place, f" {shares[name]:.2f}", va="center", fontsize=8, color=INK)
+            axes.annotate(f"{shares[name]:.2f}", (shares[name], place), (4, 0), textcoords="offset points", va="center",
+                          fontsize=8, color=INK)  # fmt: skip
         axes.set_xlim(0, 1.15 * max([*shares.values(), 0.01]))
         label_axes(axes, "share of the explained variance", "")
         told = ", ".join(f"{name} {shares[name]:.2f}" for name in reversed(names))
@@ -126,11 +128,14 @@ def parallel_coordinates(
             lines = [[(x, column[0][row]) for x, column in enumerate(columns)] for row in trials]
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=alpha))
         for x, (_, low, high) in enumerate(columns):
-            axes.axvline(x, color=INK, linewidth=0.6)
+            axes.vlines(x, 0, 1, color=INK, linewidth=0.6)
             axes.text(x, -0.03, low, ha="center", va="top", fontsize=7, color=INK)
             axes.text(x, 1.03, high, ha="center", va="bottom", fontsize=7, color=INK)
+        gaps = [x for x, (places, _, _) in enumerate(columns) if GAP in places]
+        for x in gaps:
+            axes.text(x, GAP - 0.01, "none", ha="center", va="top", fontsize=7, color=INK)
         axes.set_xlim(-0.2, len(columns) - 0.8)
-        axes.set_ylim(-0.02, 1.02)
+        axes.set_ylim(GAP - 0.02 if gaps else -0.02, 1.02)
         axes.set_yticks([])
         axes.set_xticks(range(len(columns)), [*names, metric], rotation=25, ha="right")
         axes.tick_params(axis="x", pad=12, length=0)
@@ -266,18 +271,18 @@ def _best_so_far(values: Sequence[float], direction: str) -> list[float]:
 
 
 def _scaled(values: Sequence[Any], log: bool) -> tuple[list[float], str, str]:
-    """Values of one axis on [0, 1], and what stands at its ends; texts are spread in order, gaps are put at 0."""
+    """Values of one axis on [0, 1], and what stands at its ends; texts are spread in order, gaps lie below at GAP."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         low, high = min(known), max(known)
         if log and high > 0:
             known, values = _logarithms(known), _logarithms(values)
         least, span = min(known), (max(known) - min(known)) or 1.0
-        places = [0.0 if value is None else (value - least) / span for value in values]
+        places = [GAP if value is None else (value - least) / span for value in values]
         return places, f"{low:.3g}", f"{high:.3g}"
     kinds = sorted({str(value) for value in known}, key=_natural)
     last = max(len(kinds) - 1, 1)
-    places = [0.0 if value is None else kinds.index(str(value)) / last for value in values]
+    places = [GAP if value is None else kinds.index(str(value)) / last for value in values]
     return places, kinds[0] if kinds else "", kinds[-1] if kinds else ""
 
 

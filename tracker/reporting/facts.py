@@ -132,8 +132,10 @@ class Facts:
         if self.scored_on != "validation":
             return "a training per fold; the model is that of the first"
         best = "?" if self.chosen.best_epoch is None else self.chosen.best_epoch
-        found = " as found; the scored run is another one" if self.ranking.get("confirmation") else ""
-        return f"kept at epoch {best} of {self.chosen.epochs}{found}"
+        told = f"kept at epoch {best} of {self.chosen.epochs}"
+        if (confirmed := self.ranking.get("confirmation")) is None:
+            return told
+        return f"{told} as found; the run that is scored and served has another seed, {confirmed['served']['seed']}"
 
     @property
     def criterion(self) -> str:

@@ -114,7 +114,7 @@ def _charts(facts: Facts) -> dict[str, str]:
     if curves := curves_of(facts):
         charts["tuning"] = tuning_curves(curves, facts.metric)
     if shares := _importance(facts):
-        charts["importance"] = importance(shares[1])
+        charts |= {"importance": importance(shares[1]), "importance of": shares[0]}
     names = list(facts.searched())[:MOST_COORDINATES]
     if names:
         rows = [[*(_place(row.params.get(name)) for name in names), row.value] for row in facts.ranked]

@@ -80,8 +80,10 @@ def asked(facts: Facts) -> list[tuple[str, str]]:
         pairs.append((f"{name.capitalize()} rows", f"{told['rows']} ({classes})"))
     if facts.final is not None:
         pairs.append(("Test rows", f"{facts.final['test_rows']}, sealed until the look"))
-    pairs.append(("Split", f"{split.method}, {split.validation:g} validation, {split.test:g} test"))
-    pairs.append(("Objective", f"{facts.direction} {facts.metric}, at the kept epoch"))
+    pairs.append(("Split", f"{split.method}, {split.validation:.0%} validation, {split.test:.0%} test"))
+    bare = facts.metric.removeprefix("val_")
+    meaning = "" if bare == facts.metric else f" ({called(bare)} on {facts.scored_on})"
+    pairs.append(("Objective", f"{facts.direction} {facts.metric}{meaning}, at the kept epoch"))
     return pairs
 
 
@@ -119,7 +121,7 @@ def certainty(facts: Facts) -> list[str]:
     told = []
     if len(ranked) > 1 and first.value is not None and ranked[1].value is not None:
         who = "Its lead" if first is chosen else f"The lead of {first.name}, which scored best,"
-        told.append(f"{who} over the second, {ranked[1].name}, is {score(abs(first.value - ranked[1].value))}.")
+        told.append(f"{who} over the second, {ranked[1].name}, is {Sureness.of(facts.ranking, None).lead}.")
     if ties is not None:
         low, high = facts.ranking["indistinguishable"]["interval"]
         told.append(
@@ -177,7 +179,8 @@ def confirmed(told: Mapping[str, Any]) -> list[str]:
         lines.append(f"The defaults have {_over_seeds(defaults)}.")
     if measured["probability"] is not None:
         lines.append(
-            f"It is better than the defaults with probability {percent(measured['probability'])}, over seeds, on the same rows."
+            f"The choice is better than the defaults with probability {percent(measured['probability'])}, over seeds, on the "
+            "same rows."
         )
     return lines
 
@@ -234,11 +237,10 @@ def methods(facts: Facts) -> str:
     rows = ", ".join(f"{told['rows']} {name}" for name, told in facts.splits.items())
     space = ", ".join(facts.searched())
     sentence = (
-        f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, split by "
-        f"{config.split.method}; preprocessing fitted on training rows only). {counted(total, 'configuration')} "
+        f"We tuned a classifier of family {config.model.family} on {config.data.source} ({rows} rows, "
+        f"{config.split.method} split; preprocessing fitted on training rows only). {counted(total, 'configuration')} "
         f"({samplers}) {agree(total, 'was', 'were')} {lengths}{folds}, each with a seed of its own derived from "
-        f"the root seed {config.seed}. Searched: {space}. The configuration with "
-        f"{facts.criterion} was chosen."
+        f"the root seed {config.seed}. Searched: {space}. The chosen configuration has {facts.criterion}."
     )
     if (refit := facts.ranking.get("refit")) is not None:
         sentence += f" It was trained once more on train and validation, for {counted(refit['epochs'], 'epoch')}."
@@ -246,7 +248,8 @@ def methods(facts: Facts) -> str:
         return f"{sentence} The test rows were not opened."
     final, test = facts.final, facts.final["test"]
     average = "of the positive class" if test["positive"] is not None else "averaged over classes"
-    scores = ", ".join(f"{name} {score(test[name])}" for name in ("precision", "recall", "f1"))
+    names = led_by(facts.metric, ("precision", "recall", "f1"), tested(test))
+    scores = ", ".join(f"{name} {score(test[name])}" for name in names)
     who = "It" if not final["stale"] else f"Of an earlier choice, {final['study']}/{final['trial']}, which"
     return (
         f"{sentence} {who} was scored on {counted(final['test_rows'], 'test row')} that took no part in tuning (look "
@@ -270,8 +273,11 @@ def checklist(facts: Facts) -> list[tuple[str, str]]:
             "Search methods and number of trials",
             "; ".join(f"{one['name']}: {one['sampler']}, {one['trials']}" for one in studies(facts)),
         ),
-        ("Bounds of each hyperparameter", json.dumps(_space(config), ensure_ascii=False)),
-        ("Values of the chosen configuration", json.dumps(dict(facts.chosen.params), ensure_ascii=False)),
+        ("Bounds of each hyperparameter", bounds(config)),
+        (
+            "Values of the chosen configuration",
+            ", ".join(f"{name} {_exact(value)}" for name, value in facts.chosen.params.items()),
+        ),
         (
             "Criterion of selection",
             f"{facts.criterion}; ties: {second}lower val_loss, study, number",
@@ -284,11 +290,33 @@ def checklist(facts: Facts) -> list[tuple[str, str]]:
     return [*told, ("Failed trials", f"{len(failed)} of {len(facts.rows)}{': ' + reasons if failed else ''}")]
 
 
-def _space(config: Config) -> Any:
-    """The common space, and that of each study that has its own, as they are written."""
+def bounds(config: Config) -> str:
+    """The common space in words, then that of each study that has its own."""
     told = json.loads(config.model_dump_json(include={"search_space", "declared"}, exclude_unset=True, by_alias=True))
     own = {name: study["search_space"] for name, study in told.get("studies", {}).items() if "search_space" in study}
-    return told.get("search_space", {}) | own
+    common = [_ranges(told["search_space"])] if told.get("search_space") else []
+    return ". ".join([*common, *(f"Study {name}: {_ranges(space or {})}" for name, space in own.items())])
+
+
+def _ranges(space: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {_range(entry)}" for name, entry in space.items())
+
+
+def _range(entry: Any) -> str:
+    """One entry of a search space: choices, a range with its scale or step, and when it counts; else as it is written."""
+    if not isinstance(entry, Mapping) or not ({"choices"} <= set(entry) or {"low", "high"} <= set(entry)):
+        return short(entry)
+    ends = [short(entry[end]) for end in ("low", "high") if end in entry]
+    told = " to ".join(ends) or ", ".join(map(short, entry["choices"]))
+    told += " (log)" if entry.get("log") else ""
+    told += f" in steps of {short(entry['step'])}" if entry.get("step") is not None else ""
+    told += f" per {entry['per']}" if entry.get("per") else ""
+    when = [f"{name} is {_or(value)}" for name, value in (entry.get("when") or {}).items()]
+    return f"{told} where {' and '.join(when)}" if when else told
+
+
+def _or(value: Any) -> str:
+    return " or ".join(map(short, value)) if isinstance(value, list) else short(value)
 
 
 def is_number(value: Any) -> bool:
@@ -306,6 +334,11 @@ def score(value: Any) -> str:
     if not is_number(value):
         return "undefined"
     return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
+
+
+def _exact(value: Any) -> str:
+    """A hyperparameter with all its digits."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def short(value: Any) -> str:
