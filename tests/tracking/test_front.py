@@ -109,7 +109,7 @@ def test_a_study_shows_its_best_trial_and_what_was_asked_in_words(tmp_path: Path
     }  # fmt: skip
     assert not [value for value in run.params.values() if value.startswith(("{", "["))]
     assert json.loads(run.files["search_space.json"])["search_space"] == SPACE
-    assert "| learning_rate | 0.0001 to 0.1 (log) |" in run.tags[NOTE]
+    assert "| learning_rate&emsp; | 0.0001 to 0.1 (log)&emsp; |" in run.tags[NOTE]
 
 
 def test_a_final_result_leads_with_the_score_of_the_objective(tmp_path: Path) -> None:
@@ -118,7 +118,9 @@ def test_a_final_result_leads_with_the_score_of_the_objective(tmp_path: Path) ->
     recall = {"mean": 0.75, "sd": 0.05, "values": []}
     with store:
         tuned(store, 2, objective={"metric": "val_recall", "direction": "maximize"})
-        store.put_final({"study": "tpe", "trial": 1, "key": "0" * 64, "params": {}, "validation": {}, "test_rows": 1,
+        confirm = store.put_study(study_spec("confirm.choose", space=SPACE), PROVENANCE)
+        served = run_trials(store, confirm, range(2), "confirm.choose")[1].spec.key  # another seed of tpe/1
+        store.put_final({"study": "tpe", "trial": 1, "key": served, "params": {}, "validation": {}, "test_rows": 1,
                          "test": {"accuracy": 0.9, "recall": 0.7, "f1": 0.8, "intervals": {"recall": [0.6, 0.78]}},
                          "test_digest": "7" * 64, "looks": 1, "budget": 2,
                          "seeds": {"keys": ["a", "b"], "recall": recall, "f1": {**recall, "mean": 0.8}}})  # fmt: skip
@@ -130,8 +132,12 @@ def test_a_final_result_leads_with_the_score_of_the_objective(tmp_path: Path) ->
         tags[NOTE],
     )
     assert run is not None
-    scores = re.findall(r"^[|] (\w+) [|]", final.tags[NOTE], re.MULTILINE)
+    scores = re.findall(r"^[|] (\w+)&emsp; [|]", final.tags[NOTE], re.MULTILINE)
     assert ["recall", "f1", "accuracy"] == scores
+    [trial] = [found.run_id for found in recorder.search("tracker.kind", "trial") if found.name == "tpe/1"]
+    assert final.tags[NOTE].startswith(
+        f"**[tpe/1](#/experiments/0/runs/{trial}?workflowType=machine_learning) was chosen"
+    )
     line = "over 2 seeds, on the same rows (mean ± sd): recall 0.7500 ± 0.0500, f1 0.8000 ± 0.0500."
     assert f"The same configuration {line}" in final.tags[NOTE]
     assert ["metrics.`best_val_recall`", "metrics.`test_recall`"] == state(tags, STUDIES)["selectedColumns"][:2]

@@ -164,15 +164,15 @@ def _note_final(transport: Transport, pen: _Pen, found: Found, metric: str | Non
     with contextlib.suppress(NotFoundError, ValueError):
         spec = transport.store.spec(str(final.get("key")))
         seen = _seen(transport, spec.data)
-        link = _run_link(transport.recorder.connect(), _trial_run(transport, final))
+        link = _run_link(transport.recorder.connect(), _trial_run(transport, final, spec.configuration))
     _note(pen, found, final_note(final, seen, ties, link, metric))
 
 
-def _trial_run(transport: Transport, final: Mapping[str, object]) -> Found | None:
-    """The run of the trial that a final result is of."""
+def _trial_run(transport: Transport, final: Mapping[str, object], configuration: str) -> Found | None:
+    """The run of the trial that a final result is of; where it was confirmed, another seed of its configuration is scored."""
     for key, _spec in transport.store.studies(str(final.get("study"))):
         found = transport.presence.study(key).trials.get(int(str(final.get("trial"))))
-        if found is not None and found.tags.get("tracker.key") == final.get("key"):
+        if found is not None and found.tags.get("tracker.configuration") == configuration:
             return found
     return None
 

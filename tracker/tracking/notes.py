@@ -14,6 +14,7 @@ from tracker.shown import agree, counted
 from tracker.tracking.run_contents import Dataset, searched
 
 NOTE = "mlflow.note.content"
+GAP = "&emsp;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
         *([f"Stopped: {ended.summary['stopped']}."] if "stopped" in ended.summary else []),
         *_refined_lines(spec.refines),
         *_data_lines(seen),
-        *(["", "| searched | values |", "| --- | --- |"] if entries else []),
-        *(f"| {entry['name']} | {_values(entry)} |" for entry in entries),
+        *([""] if entries else []),
+        *_table(("searched", "values"), [(entry["name"], _values(entry)) for entry in entries]),
         *_forbidden_lines(told),
         "",
         f"Derive it again: `tracker verify {spec.name}`"
@@ -130,7 +131,7 @@ def experiment_note(
         )
         looks, rows = f"Looks: {final.get('looks')} of {final.get('budget')}.", int(final.get("test_rows", 0))
         lines += [f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}", *_ties_lines(ties), ""]
-    lines += ["| study | sampler | trials | best | objective |", "| --- | --- | --- | --- | --- |"]
+    table = list[tuple[str, ...]]()
     for one in studies:
         value = f"{one.spec.objective['metric']} {number(one.summary.get('value'))}"
         cells = [
@@ -138,8 +139,9 @@ def experiment_note(
             str(one.spec.sampler.get("name")),
             str(one.summary.get("trials")),
         ]
-        lines.append(f"| {' | '.join([*cells, _link(one.best or 'none', one.best_link), value])} |")
+        table.append((*cells, _link(one.best or "none", one.best_link), value))
     lines += [
+        *_table(("study", "sampler", "trials", "best", "objective"), table),
         "",
         "Saved views (button *Views*): `studies`, `final`, one per study. Derive all again: `tracker verify --all`",
     ]
@@ -173,8 +175,16 @@ def _score_table(test: Mapping[str, Any], metric: str | None) -> list[str]:
     for name in names:
         between = intervals.get(name)
         shown = f"{number(between[0])} to {number(between[1])}" if between else ""
-        rows.append(f"| {name} | {number(test[name])} | {shown} |")
-    return ["| test score | value | 95 % interval |", "| --- | --- | --- |", *rows] if rows else []
+        rows.append((name, number(test[name]), shown))
+    return _table(("test score", "value", "95 % interval"), rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown, none without rows. MLflow sets cells side by side without a gap, so each ends in a space."""
+    if not rows:
+        return []
+    first, *others = [f"| {' | '.join(f'{cell}{GAP}' for cell in row)} |" for row in (head, *rows)]
+    return [first, f"|{' --- |' * len(head)}", *others]
 
 
 def _data_lines(seen: Sequence[Dataset]) -> list[str]:
