@@ -22,7 +22,7 @@ from tracker.reporting.facts import collect, group_by
 from tracker.reporting.page import render_html, render_markdown, write_page
 from tracker.reporting.sure_charts import Mark, glance
 from tracker.reporting.sure_words import curves_of, marks
-from tracker.reporting.words import bounds, checklist, headline, methods, title
+from tracker.reporting.words import _inside, bounds, checklist, headline, methods, title
 from tracker.reporting.words import test_rows as scores_on_test
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
@@ -149,6 +149,15 @@ def test_spaces_of_studies_are_told_without_a_common_one(paths: Paths, config: C
     own = parse_config({"seed": 1, "hyperparameters": {"units": 8}, "studies": {"g": study}}, "params.yaml")
     told = dict(checklist(replace(collect(paths, config), config=own)))
     assert "Study g: dropout 0.1, 0.2" == told["Bounds of each hyperparameter"]
+
+
+def test_few_ties_are_told_in_words_that_agree() -> None:
+    """One tie is a tie, of one other trial it is said whether it is one; without ties nothing is called so."""
+    assert "the only other trial lies inside. It is a tie" == _inside(1, 1)
+    assert "the only other trial lies outside" == _inside(0, 1)
+    assert "1 of the other 5 trials lies inside. It is a tie" == _inside(1, 5)
+    assert "0 of the other 5 trials lie inside" == _inside(0, 5)
+    assert "2 of the other 5 trials lie inside. These are ties" == _inside(2, 5)
 
 
 def test_bounds_are_told_in_words() -> None:

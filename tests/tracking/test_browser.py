@@ -51,7 +51,9 @@ def test_the_first_address_shows_the_answer(tmp_path: Path, uri: str) -> None:
         side = page.locator("nav, aside").all_inner_texts()
         assert "Prompts" not in str(side)
         assert page.get_by_text("Model registry", exact=True).is_visible()
-        link = page.get_by_role("link", name="tpe/5", exact=True).first.get_attribute("href")  # in the experiment's note
+        link = page.get_by_role("link", name="tpe/5", exact=True).first.get_attribute(
+            "href"
+        )  # in the experiment's note
         page.goto(address.partition("/#")[0] + "/#" + link.partition("#")[2])
         page.reload()
         page.get_by_label("Edit tags").wait_for()
