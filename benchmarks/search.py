@@ -3,7 +3,7 @@
 What is left to the best value after so many trials, median and quartiles over seeds: on two functions whose best value is
 known, and, with `--tables FILE`, on the real scores that `python -m benchmarks.tabulated build FILE` wrote, of which a search
 reads one configuration a trial. `sizes`: TPE in generations of 1, 8 and 16, beside Optuna's TPE told after every trial.
-`asks`: seconds of gp for a generation of 8 after 24, 48 and 104 trials.
+`asks`: seconds of gp for a generation of 8 after 24, 48 and 104 trials. `long`: of tpe and cmaes, after thousands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,28 @@ def asks(trials: int = 104) -> None:
             print(f"gp, {title}, {count} trials told: 8 asked in {wall:.3f} s, {used:.3f} CPU s", flush=True)
 
 
+def long_asks(counts: Sequence[int] = (1_000, 3_000, 10_000)) -> None:
+    """CPU seconds of a generation of 8 after so many trials, which are drawn at random and given as if proposed."""
+    drawn = open_sampler(build_spec("random", MIXED, seed=1)).propose(0, max(counts), 0)
+    for name in ("tpe", "cmaes"):
+        entries, objective = (SPHERE, sphere) if name == "cmaes" else (MIXED, mixed)
+        points = (
+            open_sampler(build_spec("random", entries, seed=1)).propose(0, max(counts), 0) if name == "cmaes" else drawn
+        )
+        sampler, taken = open_sampler(build_spec(name, entries, seed=1, generation=8)), []
+        for start in range(0, max(counts) + 8, 8):
+            used = time.process_time()
+            if start in counts:
+                proposed = sampler.propose(start // 8, 8, start)
+                taken.append(f"{start:,}: {time.process_time() - used:.3f}")
+            elif SAMPLERS[name].rebuilds:
+                sampler.take(start // 8, proposed := points[start : start + 8])
+            else:
+                proposed = sampler.propose(start // 8, 8, start)
+            sampler.tell([Told(start + place, (objective(one),)) for place, one in enumerate(proposed)])
+        print(f"{name}, CPU seconds of 8 asked after so many trials: {', '.join(taken)}", flush=True)
+
+
 def main() -> None:
     """Prints the tables one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,6 +145,8 @@ def main() -> None:
                     build_spec("tpe", MIXED, seed=seed, generation=size), trials, plainly(mixed)
                 ),
             )
+    if "long" in only:
+        long_asks()
     if "asks" in only:
         asks()
 
