@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=20, help="outages of each kind")
     parser.add_argument("--restarts", type=int, default=50, help="of PostgreSQL")
     parser.add_argument("--pace", type=int, default=5, help="rounds")
+    parser.add_argument("--only", help="one kind, as the lines begin: killed, hangs, answers, slow")
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
     draw, sound = np.random.default_rng(wanted.seed), True
@@ -205,6 +206,8 @@ def main() -> None:
             server.start()
             proxy = Proxy(server.bare)
             for kind, steps in Kinds(postgres, server, proxy).table.items():
+                if wanted.only is not None and not kind.startswith(wanted.only):
+                    continue
                 total, started = Counter[str](), time.monotonic()
                 for number in range(wanted.restarts if kind.startswith("PostgreSQL") else wanted.each):
                     name = f"{kind.split()[0].strip(',').lower()}-{number}"

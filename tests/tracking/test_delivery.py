@@ -34,11 +34,13 @@ from tracker.errors import TrackingError
 from tracker.records import Timing, TrialOutcome, record_from, record_json
 from tracker.store.queue import queue
 from tracker.store.store import Store
+from tracker.tracking import delivery as deliveries
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.mlflow_recorder import MlflowRecorder
+from tracker.tracking.recorder import Found
 from tracker.tracking.report import Delivered, Policy, policy_from, policy_text
-from tracker.tracking.run_contents import trial_run
+from tracker.tracking.run_contents import Run, trial_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 START_MS = int(STARTED * 1000)
@@ -209,6 +211,63 @@ def test_a_run_that_two_machines_created_is_kept_once(tmp_path: Path) -> None:
         assert min(twins) < keep < max(twins)
         assert deliver(store, recorder, compare=None) == Delivered(0, 0)
         assert named(recorder, "tpe/1").run_id == keep
+
+
+class SlowServer(MemoryRecorder):
+    """Makes the run of tpe/1 only after its client gave up, and after `late` further runs have ended."""
+
+    def __init__(self, late: int) -> None:
+        super().__init__()
+        self.late, self.asked = late, list[tuple[Run, str | None]]()
+
+    def create(self, run: Run, parent: str | None) -> Found:
+        if run.name == "tpe/1" and not self.asked:
+            self.asked.append((run, parent))
+            raise TrackingError("memory: no answer in time")
+        return super().create(run, parent)
+
+    def end(self, found: Found, run: Run) -> None:
+        super().end(found, run)
+        self.late -= bool(self.asked)
+        if self.late == 0:
+            self.work()
+
+    def work(self) -> None:
+        """Does what it was asked."""
+        super().create(*self.asked[0])
+
+
+@pytest.mark.parametrize("late", [1, 2], ids=["before its second try ended", "while the last run ended"])
+def test_a_run_that_a_slow_server_makes_late_is_kept_once(tmp_path: Path, late: int) -> None:
+    """The client gave up, looked, found nothing and asked again; what is made after that is found before the delivery ends."""
+    recorder, (store, key) = SlowServer(late), begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(3))
+        first, second = deliver(store, recorder), deliver(store, recorder)
+        assert ("memory: no answer in time", 1) == (first.problem, first.waiting)
+        assert Delivered(1, 0) == second
+        assert ["tpe", "tpe/0", "tpe/1", "tpe/2"] == [run.name for run in recorder.runs()]
+        assert {"RUNNING"} == {run.status for run in recorder.runs() if run.name == "tpe"}
+        assert {"FINISHED"} == {run.status for run in recorder.runs() if run.name != "tpe"}
+
+
+def test_a_run_that_is_made_after_the_delivery_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For two minutes each delivery looks again, though nothing waits; after that none asks the server anything."""
+    recorder, (store, key) = SlowServer(100), begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(2))
+        assert [1, 0] == [deliver(store, recorder).waiting for _ in range(2)]
+        recorder.work()
+        assert 2 == sum(run.name == "tpe/1" for run in recorder.runs())
+        assert Delivered(0, 0) == deliver(store, recorder)
+        assert ["FINISHED"] == [run.status for run in recorder.runs() if run.name == "tpe/1"]
+        monkeypatch.setattr(deliveries, "DOUBT_S", -1.0)
+        deliver(store, recorder)
+        calls = recorder.calls
+        assert Delivered(0, 0) == deliver(store, recorder)
+        assert calls == recorder.calls
 
 
 def test_an_interrupted_run_is_completed_without_doubled_points(tmp_path: Path, uri: str) -> None:
@@ -426,6 +485,7 @@ sys.path.insert(0, '.')
 from tracker.tracking.mlflow_settings import settle
 settle(os.environ)
 from tests.tracking.studies import EXPERIMENT, begin, end_study, run_trials
+from tracker.tracking import delivery as deliveries
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.store.store import Store

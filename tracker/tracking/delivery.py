@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,8 @@ from tracker.tracking.transport import Transport
 
 LOCK_S = 600.0
 DRESSED = "dressed"  # among the names of what has reached the place
+DOUBT = "doubt "  # with the name of a record and the second in which a call about it failed: among these names, too
+DOUBT_S = 120.0  # for so long a server may still do what it was asked to, though its client gave up waiting
 
 
 class Delivery:
@@ -78,7 +82,7 @@ class Delivery:
 
     def _deliver_locked(self, compare: Collection[str] | None) -> str | None:
         chosen = {item.subject for item in self._items} if compare is None else set(compare)
-        if not chosen and not self._waiting() and self._is_dressed():
+        if not chosen and not self._waiting() and self._is_settled():
             return None
         self._recorder.connect()
         for subject in chosen:
@@ -102,6 +106,7 @@ class Delivery:
             self._progress(self._delivered, len(waiting) - place)
         if not self._is_dressed() and dress(self._transport, self._tuned) and problem is None:
             self._log.add([DRESSED])
+        self._settle_doubts()
         return problem
 
     def _compare(self, item: Item) -> None:
@@ -127,12 +132,40 @@ class Delivery:
         else:
             return None
         self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
+        self._log.forget([mark for mark, name, _ in self._doubts() if name == item.name])
+        self._log.add([f"{DOUBT}{item.name} {time.time():.0f}"])
         self._recorder.reach()
         return refusal
+
+    def _doubts(self) -> Iterator[tuple[str, str, float]]:
+        """Of each record about which a call failed: how that is noted, its name, and when."""
+        for mark in sorted(self._log.names):
+            if mark.startswith(DOUBT):
+                name, _, since = mark.removeprefix(DOUBT).rpartition(" ")
+                yield mark, name, float(since) if since.isdigit() else 0.0
+
+    def _settle_doubts(self) -> None:
+        """Looks again for what failed once all is there: a run that was made late is there twice, and one of them goes.
+
+        A server that is slow, or a database whose server was killed, may make a run after it was searched for in vain.
+        """
+        items, looked = {item.name: item for item in self._items}, set[str]()
+        with contextlib.suppress(TrackerError):  # what cannot be looked for now is the next delivery's
+            for mark, name, since in list(self._doubts()):
+                item = items.get(name)
+                if item is not None and item.subject not in looked:
+                    self._presence.forget(item.subject)
+                    kind_of(item).is_there(self._transport, item)
+                    looked.add(item.subject)
+                if item is None or time.time() - since > DOUBT_S:
+                    self._log.forget([mark])
 
     def _is_dressed(self) -> bool:
         """Whether views and notes show all that has come; a study's start and end, and a final result, change them."""
         return not self._items or DRESSED in self._log.names
+
+    def _is_settled(self) -> bool:
+        return self._is_dressed() and next(self._doubts(), None) is None
 
     def _waiting(self) -> list[Item]:
         return [item for item in self._items if item.name not in self._log.names]
