@@ -113,7 +113,11 @@ def test_importing_the_package_is_quick(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "environ", "messages"),
     [
-        (["tune", "bayes"], {}, ["no study bayes in params.yaml; there are manual, grid, random, tpe"]),
+        (
+            ["tune", "rnd"],
+            {},
+            ["no study rnd in params.yaml; there are manual, grid, random, tpe; did you mean random?"],
+        ),
         (["runs", "bayes"], {}, ["no report of bayes in "]),
         (["runs", "--sort", "speed"], {}, ["nothing is called 'speed'; there are study, trial, state, value"]),
         (["show", "bayes/1"], {}, ["no report of bayes in "]),

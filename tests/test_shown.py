@@ -8,7 +8,7 @@ import io
 import pytest
 
 from tracker.datasets.load import read_table
-from tracker.shown import agree, counted, csv_cell, meant, one_line, shown
+from tracker.shown import agree, counted, csv_cell, edits, meant, one_line, shown
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,21 @@ def test_no_cell_is_a_formula(text: str, cell: str) -> None:
     ("found", "told"),
     [
         ("cosin", "; did you mean cosine?"), ("SGD", "; did you mean sgd?"), ("gpu", ""), ("sdg", "; did you mean sgd?"),
-        ("xyz", ""), (3, ""), ("", ""),
+        ("xyz", ""), (3, ""), ("", ""), ("lgo", "; did you mean log?"), ("Cdua", "; did you mean cuda?"),
     ],
 )  # fmt: skip
 def test_what_could_have_been_meant(found: object, told: str) -> None:
     """The nearest of the known names, in whatever case; of short names only one that begins alike."""
-    assert told == meant(found, ["cosine", "sgd", "cpu", "cuda"])
+    assert told == meant(found, ["cosine", "sgd", "cpu", "cuda", "low", "high", "log"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count"),
+    [("", "", 0), ("", "ab", 2), ("lgo", "log", 1), ("lgo", "low", 2), ("tpee", "tpe", 1), ("ca", "abc", 3)],
+)
+def test_edits_between_names(one: str, other: str, count: int) -> None:
+    """Letters put in, taken out, exchanged, and neighbours swapped, each counts one; a swapped pair is not split again."""
+    assert count == edits(one, other) == edits(other, one)
 
 
 def test_labels_that_are_formulas_come_from_a_table_and_go_into_one_as_text(tmp_path) -> None:

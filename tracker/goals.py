@@ -26,7 +26,9 @@ def constraint_from(text: str) -> dict[str, Any]:
     except ValueError:
         limit = math.nan
     if found is None or not math.isfinite(limit):
-        raise ValueError(f"expected METRIC <= NUMBER or METRIC >= NUMBER, found {text!r}")
+        other = re.sub("<=?|=<", "<=", re.sub(">=?|=>", ">=", text, count=1), count=1)
+        hint = f"; did you mean {other.strip()}?" if other != text and _FORM.fullmatch(other) else ""
+        raise ValueError(f"expected METRIC <= NUMBER or METRIC >= NUMBER, found {text!r}{hint}")
     return {"metric": found[1], _SIDES[found[2]]: limit}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 # C0 and C1 controls, what turns the direction of text around, halves of characters; lines may end.
@@ -11,6 +11,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 _BREAKS = re.compile("[\t\n]")
 _FORMULA = re.compile(r"\s*[=+@\-\t\r]")
 SHORT = 3  # letters
+MOST_NEAR = 8  # names among which one that is an edit away is looked for
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
@@ -39,11 +40,37 @@ def meant(found: object, known: Iterable[str]) -> str:
 
     Of short names, which all resemble one another, only what begins alike: gpu is not meant to be cpu.
     """
-    if not isinstance(found, str):
-        return ""
-    names = [name for name in known if len(found) > SHORT or name[:1] == found[:1].casefold()]
-    near = [name for name in names if name.casefold() == found.casefold()] or get_close_matches(found, names, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(found, known) if isinstance(found, str) else None
+    return f"; did you mean {near}?" if near else ""
+
+
+def there_are(found: str, known: Collection[str]) -> str:
+    """The names that are known, and which one an unknown one could have been."""
+    return f"there are {', '.join(known)}{meant(found, known)}"
+
+
+def nearest(found: str, known: Iterable[str]) -> str | None:
+    """The known name that most resembles it, in whatever case, one that is a single edit away first; None where none does."""
+    wanted = found.casefold()
+    folded = {
+        name.casefold(): name for name in [*known][::-1] if len(found) > SHORT or name[:1].casefold() == wanted[:1]
+    }
+    alike = get_close_matches(wanted, folded, n=MOST_NEAR)
+    return folded[min(alike, key=lambda name: edits(wanted, name) > 1)] if alike else None
+
+
+def edits(one: str, other: str) -> int:
+    """How many letters to put in, take out or exchange, or neighbours to swap, make one text the other."""
+    before, last = list[int](), list(range(len(other) + 1))
+    for at, letter in enumerate(one, 1):
+        row = [at]
+        for place, wanted in enumerate(other, 1):
+            fewest = min(last[place] + 1, row[-1] + 1, last[place - 1] + (letter != wanted))
+            if at > 1 and place > 1 and letter == other[place - 2] and one[at - 2] == wanted:
+                fewest = min(fewest, before[place - 2] + 1)
+            row.append(fewest)
+        before, last = last, row
+    return last[-1]
 
 
 def csv_cell(text: str) -> str:

@@ -173,7 +173,11 @@ def test_the_ranking_and_mlflow_know_it(tuned: SmallProject) -> None:
 @pytest.mark.parametrize(
     ("refinements", "fault"),
     [
-        ({"a": {"refine": "nothing"}}, "refinements.a.refine: there is no study nothing; there are random, manual, a"),
+        ({"a": {"refine": "nothing"}}, "refinements.a.refine: there is no study nothing; there are random, manual"),
+        (
+            {"fine": {"refine": "rnadom"}},
+            "refinements.fine.refine: there is no study rnadom; there are random, manual; did you mean r",
+        ),
         ({"a": {"refine": "a"}}, "refinements.a.refine: a refines a: such a chain has no beginning"),
         ({"a": {"refine": "b"}, "b": {"refine": "a"}}, "refinements.a.refine: a refines b refines a: such a chain"),
         ({"random": {"refine": "random"}}, "refinements.random: studies has a random too"),

@@ -129,6 +129,16 @@ def test_a_trial_that_is_not_there(reports: Path) -> None:
         read_trial(Paths.of(reports.parents[1], {}), "tpe/9")
 
 
+def test_a_run_is_advised_for_studies_that_it_would_bring(reports: Path) -> None:
+    """Not for a name that params.yaml does not have: then the names that are there are told, and what is near."""
+    paths = Paths.of(reports.parents[1], {})
+    paths.params.write_text("{seed: 1, studies: {random: {sampler: random, trials: 1, search_space: {units: [8]}}}}")
+    with pytest.raises(NotFoundError, match=r"params.yaml has no study tpee; there are random, .*did you mean tpe\?$"):
+        read_trial(paths, "tpee/1")
+    with pytest.raises(NotFoundError, match="run `tracker run` first"):
+        read_trial(paths, "random/1")
+
+
 def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:
     """All hyperparameters, the seed, every metric, two curves with a bar per epoch, the key."""
     result = fresh.run(fresh.plan("random"))

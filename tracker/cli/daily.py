@@ -12,6 +12,7 @@ import typer
 from tracker.cli.app import Address, Executor, OneFormat, Quiet, Trust, Verbose, Workers, app, find_paths, read_config
 from tracker.errors import LookWithheld, NotFoundError, TestLooksSpent
 from tracker.loading import loading
+from tracker.shown import there_are
 from tracker.terminal.lists import Format, note, say
 
 
@@ -113,7 +114,7 @@ def tune(
     config = read_config()
     unknown = [name for name in names if name not in config.studies]
     if unknown:
-        raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; there are {', '.join(config.studies)}")
+        raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; {there_are(unknown[0], config.studies)}")
     project = api.Project.now(executor=executor, address=address)
     note([line for line in [unrecorded(project.paths)] if line])
     with stages_of_this_process() if len(names) > 1 else nullcontext():  # one delivery process for all

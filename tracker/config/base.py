@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from tracker.shown import meant
+from tracker.shown import meant, nearest
 
 EXPECTED = {
     "bool_type": "expected true or false",
@@ -46,9 +45,9 @@ def _told(item: Any, known: Collection[str]) -> InitErrorDetails:
     """A fault as pydantic takes it; of an entry that is not known here, with the names that are."""
     kind, loc = item["type"], item["loc"]
     if kind == "extra_forbidden" and len(loc) == 1:
-        close = get_close_matches(str(loc[0]), known, n=1)
-        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-        kind = PydanticCustomError(UNKNOWN, f"unknown entry; {meant}")
+        close = nearest(str(loc[0]), known)
+        told = f"did you mean {close}?" if close else f"there are {', '.join(known)}"
+        kind = PydanticCustomError(UNKNOWN, f"unknown entry; {told}")
     elif kind == UNKNOWN:
         kind = PydanticCustomError(UNKNOWN, item["msg"])
     return InitErrorDetails(type=kind, loc=loc, input=item["input"], ctx=item.get("ctx", {}))

@@ -73,7 +73,7 @@ def pruner_faults(place: str, pruner: Pruner) -> Iterator[str]:
     settings = PRUNERS[pruner.name].settings
     for name, value in pruner.given.items():
         if name not in settings:
-            yield f"{place}.{name}: unknown; {pruner.name} knows {', '.join(settings)}"
+            yield f"{place}.{name}: unknown; {pruner.name} knows {', '.join(settings)}{meant(name, settings)}"
         elif fault := settings[name].fault(value):
             yield f"{place}.{name}: {fault}"
     for name, setting in settings.items():
@@ -95,7 +95,7 @@ def _forbid_faults(forbid: Forbid, table: Mapping[str, Hyperparameter]) -> Itera
         for name, test in rule.items():
             place = f"[{index}].{name}"
             if name not in table:
-                yield f"{place}: unknown; this family knows {_listed(table, name)}"
+                yield f"{place}: unknown; this family knows {_listed(table, name)}{meant(name, table)}"
             elif isinstance(test, Mapping):
                 if table[name].kind in {"bool", "choice"}:
                     yield f"{place}: has no numbers; list its choices instead"
@@ -116,7 +116,7 @@ def _entry_faults(entry: Form, known: Hyperparameter, table: Mapping[str, Hyperp
         yield f".per: expected {known.per or 'no such entry for this name'}, found {entry.per}"
     for other, wanted in (entry.when or {}).items():
         if other not in table:
-            yield f".when.{other}: unknown; this family knows {_listed(table, other)}"
+            yield f".when.{other}: unknown; this family knows {_listed(table, other)}{meant(other, table)}"
             continue
         allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
         yield from (f".when.{other}: {fault}" for value in allowed if (fault := table[other].fault(value)))

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tracker.config.base import raise_faults
 from tracker.config.parts import Study
 from tracker.sampler_table import SAMPLERS
+from tracker.shown import there_are
 
 
 class Refinement(Study):
@@ -48,7 +49,8 @@ def refinement_faults(studies: Mapping[str, Study], refinements: Mapping[str, Re
         if name in studies:
             yield f"{place}: studies has a {name} too; a refinement needs a name of its own"
         elif one.refine not in known:
-            yield f"{place}.refine: there is no study {one.refine}; there are {', '.join(known)}"
+            others = [other for other in known if other != name]
+            yield f"{place}.refine: there is no study {one.refine}; {there_are(one.refine, others)}"
         elif name not in ordered:
             chain = " refines ".join(_chain(name, refinements))
             yield f"{place}.refine: {chain}: such a chain has no beginning; let one of them refine a study"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ from tracker.datasets.check_writing import (
 )
 from tracker.datasets.schema import Column, as_text
 from tracker.datasets.writing import EVERY, ROW_NAMES
-from tracker.shown import counted
+from tracker.shown import counted, meant, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,8 +144,8 @@ def unknown_column(place: str, name: str, columns: Iterable[Any]) -> str:
     """That a column is not there, and which one may be meant."""
     names = [str(column) for column in columns]
     alike = [other for other in names if other.strip().casefold() == name.strip().casefold()]
-    near = alike or difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:20])}"
+    near = alike[0] if alike else nearest(name, names)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(names[:20])}"
     return f"{place}: the table has no column {name!r}; {hint}{', ...' if not near and len(names) > 20 else ''}"
 
 
@@ -185,7 +184,8 @@ def _label_faults(labels: pd.Series[Any], data: Data) -> Iterator[str]:
             f"(if they are codes of classes, say data.categorical: [{data.target}])"
         )
     elif data.positive is not None and data.positive not in distinct and distinct:
-        yield f"data.positive: {data.positive!r} is no label; there are {', '.join(distinct[:20])}"
+        near = meant(data.positive, distinct)
+        yield f"data.positive: {data.positive!r} is no label; there are {', '.join(distinct[:20])}{near}"
 
 
 def _looks_continuous(labels: Sequence[str], rows: int) -> bool:

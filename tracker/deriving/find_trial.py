@@ -17,6 +17,7 @@ from tracker.fields import final_report
 from tracker.paths import Paths
 from tracker.records import StudySpec, Timing, TrialOutcome, TrialSpec
 from tracker.remedies import has_dvc, run_again
+from tracker.shown import there_are
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
 from tracker.studies.adopt import read_study, recorded_runs
@@ -223,7 +224,7 @@ def read_beside_model(paths: Paths, study: str) -> StudyResult:
     path = paths.records(study)
     if not path.is_file():
         known = _known_studies(paths)
-        remedy = f"there are {', '.join(known)}" if known else _bring_back(paths)
+        remedy = there_are(study, known) if known else _bring_back(paths)
         raise NotFoundError(f"no study {study} in the store, nor {path.relative_to(paths.root)}; {remedy}")
     return read_study(path)
 

@@ -33,7 +33,7 @@ from tracker.paths import Paths
 from tracker.records import StudySpec, Trial, with_rows
 from tracker.seeds import derive_seed
 from tracker.shapes import entries, many, text, whole
-from tracker.shown import counted
+from tracker.shown import counted, there_are
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ def _training(
     config: Config, name: str, outer: int, paths: Paths, workers: int, on_progress: Callable[[Progress], None]
 ) -> ConfirmTraining:
     if name not in config.studies:
-        raise NotFoundError(f"studies.{name}: there is no such study; there are {', '.join(config.studies)}")
+        raise NotFoundError(f"studies.{name}: there is no such study; {there_are(name, config.studies)}")
     if isinstance(config.studies[name], Refinement):
         raise ConfigError(f"refinements.{name}: its space rests on rows of every fold; nest the study that it refines")
     if outer < 2:

@@ -10,7 +10,7 @@ from tracker.canonical import canonical_json
 from tracker.deriving.find_study import find_study
 from tracker.errors import InputError, NotFoundError, SpaceError
 from tracker.paths import Paths
-from tracker.shown import counted
+from tracker.shown import counted, there_are
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -52,7 +52,7 @@ def import_optuna(
     from tracker.search.space import compile_space
 
     if wanted is not None and wanted not in config.studies:
-        raise NotFoundError(f"no study {wanted} in params.yaml; there are {', '.join(config.studies)}")
+        raise NotFoundError(f"no study {wanted} in params.yaml; {there_are(wanted, config.studies)}")
     names = _pairs(renamed)
     name, found = foreign_configurations(_address(source), study)
     if unknown := [one for one in names if not any(one in given for given in found)]:

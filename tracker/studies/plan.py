@@ -30,6 +30,7 @@ from tracker.search.shrink import shrink
 from tracker.search.space import Space, assemble, compile_space, space_from
 from tracker.search.stopping import stopped
 from tracker.seeds import derive_seed
+from tracker.shown import there_are
 from tracker.studies.finished import Find, nowhere
 
 THRESHOLD_SCORES = ("f1", "accuracy", "balanced_accuracy")  # what a threshold can maximise with sense
@@ -100,7 +101,7 @@ def study_spec(
 ) -> StudySpec:
     """What decides the proposals of the study of that name. Raises as `plan_study` does, but for what its sampler finds."""
     if name not in config.studies:
-        raise NotFoundError(f"studies.{name}: there is no such study; there are {', '.join(config.studies)}")
+        raise NotFoundError(f"studies.{name}: there is no such study; {there_are(name, config.studies)}")
     study = config.studies[name]
     family = config.model.family
     try:
@@ -196,8 +197,7 @@ def refuse_labels(plans: Iterable[StudyPlan], labels: Sequence[str]) -> None:
             given = params.get("class_weights") if spec.family in WEIGHTED else None
             unknown = [label for label in given if label not in labels] if isinstance(given, Mapping) else []
             faults += [
-                f"class_weights: {label!r} is no class of the target; there are {', '.join(labels)}"
-                for label in unknown
+                f"class_weights: {label!r} is no class of the target; {there_are(label, labels)}" for label in unknown
             ]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
