@@ -121,9 +121,10 @@ class Pool(ABC, Generic[W]):
 
     def _next_for(self, worker: W, queue: list[Cohort]) -> int | None:
         """The place of the first cohort that waits in this worker, else of the first that waits in none."""
-        homes = [self._home_of(cohort) for cohort in queue]
-        own = next((place for place, home in enumerate(homes) if home is worker), None)
-        return own if own is not None else next((place for place, home in enumerate(homes) if home is None), None)
+        for place, cohort in enumerate(queue if worker.holds else ()):
+            if cohort[0].spec.key in worker.holds:
+                return place
+        return next((place for place, cohort in enumerate(queue) if self._home_of(cohort) is None), None)
 
     def _home_of(self, cohort: Cohort) -> W | None:
         return next((worker for worker in self.workers if cohort[0].spec.key in worker.holds), None)
