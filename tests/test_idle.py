@@ -74,6 +74,8 @@ NEVER = "take fewer, or more epochs, or the pruner out"
         ({"search_space": {**SPACE, "units": {"low": 4, "high": 8, "step": 10}}},
          ["search_space.units: has one value, 4, for step 10 is wider than the range; take a smaller step"]),
         ({"search_space": {**SPACE, "units": {"low": 4, "high": 8, "step": 4}}}, []),
+        ({"search_space": {**SPACE, "dropout": {"low": 0.1, "high": 0.3, "step": 0.2}}}, []),
+        ({"studies": {"a": {**A, "trials": 1, "enqueue": [{"learning_rate": 1e-3}, {"learning_rate": 1e-3}]}}}, []),
         ({"objective": {"metric": "val_accuracy", "direction": "minimize"}},
          ["objective: minimize val_accuracy looks for the worst, for it is to be high; leave direction out"]),
         ({"objective": {"metric": "val_loss", "direction": "maximize"}},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 Trial = TypeVar("Trial")
+FOUND = ", found "  # in the reason of a trial that breaks a limit, before what it has
 
 
 class Standing(NamedTuple):
@@ -104,9 +105,9 @@ def why_unranked(state: str, value: object, metric: str, reason: str | None, bre
 
 
 def first_reason(reasons: Iterable[str | None]) -> str:
-    """The first reason of several trials, and how many share it; empty where no trial has one."""
+    """The first reason of several trials, and how many share it, whatever each found; empty where no trial has one."""
     known = [reason for reason in reasons if reason is not None]
-    alike = sum(reason == known[0] for reason in known)
+    alike = sum(reason.partition(FOUND)[0] == known[0].partition(FOUND)[0] for reason in known)
     return f"{known[0]}{f' ({alike} of {len(known)} alike)' if len(known) > 1 else ''}" if known else ""
 
 

@@ -65,7 +65,7 @@ def test_one_other_and_one_tie_are_told_as_one() -> None:
 def test_what_is_not_known_is_said_to_be_unknown() -> None:
     """Without an interval no tie is known; the defaults may be the first, or not among the trials; one trial leads none."""
     sure = Sureness.of(ranking(0.9, 0.9), Defaults({"units": 0}, ("tpe",)))
-    assert "lead over the second, tpe/1: none, the same value" in sure.lines()[0]
+    assert "the second, tpe/1, has the same value" in sure.lines()[0]
     assert "ties are not known: val_f1 of tpe/0 has no interval here" == sure.lines()[1].strip()
     assert "tpe/0 has the defaults, unchanged" == sure.lines()[2].strip()
     assert Sureness.of(ranking(0.9), Defaults({"units": 7}, ("tpe",))).defaults is None

@@ -140,13 +140,13 @@ def test_check_says_what_no_network_could_be_trained_with(project: SmallProject)
     """A module that is none, other outputs or inputs, an error: told where every configuration has it; else it may run."""
     head = "import torch\ndef build(hyperparameters, input_shape, classes):\n"
     where = (
-        r"^studies.own: model.entry: model:build with {drop: 0.1, width: 8}, on rows of shape \[\d+\] in 2 classes: "
+        r"^studies.own: model.entry: model:build with {drop: 0.1, width: 4}, on rows of shape \[\d+\] in 2 classes: "
     )
     for wrong, told in WRONG.items():
         (project.paths.root / "model.py").write_text(f"{head}    return {wrong}\n")
         with pytest.raises(TrackerError, match=where + told):
             list(forecast(project.config, project.paths))
-    some = "    return torch.nn.Linear(*input_shape, classes) if hyperparameters['width'] == 4 else None\n"
+    some = "    return torch.nn.Linear(*input_shape, classes) if hyperparameters['width'] == 8 else None\n"
     (project.paths.root / "model.py").write_text(head + some)
     assert any(line.startswith("4 trials") for line in forecast(project.config, project.paths))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,21 @@ from safetensors.torch import save
 from sklearn.datasets import load_digits
 
 from tests.families.test_shaped import IMAGE, SEQUENCE, arrays, given_network, spec
-from tests.studies.project import SmallProject, make_table
+from tests.studies.project import ENVIRONMENT, SmallProject, make_table
 from tests.training.cases import spec as mlp_spec
 from tracker import api
 from tracker.canonical import digest_bytes
 from tracker.config import parse_config, read_yaml
-from tracker.errors import TrackerError, TrainingError
+from tracker.errors import ConfigError, TrackerError, TrainingError
 from tracker.execution.row_sets import arrays_of
 from tracker.execution.trainee import Trainee
-from tracker.execution.trainer import Segment
+from tracker.execution.trainer import Segment, load_own
 from tracker.families.family import start_training, train, train_cohort
 from tracker.families.transfer import adopt, layers_of
 from tracker.records import Trial, TrialSpec
+from tracker.store.store import Store
+from tracker.studies import fitting
+from tracker.studies.fitting import plan_fitting
 from tracker.studies.parent import Parent, find_parent
 from tracker.studies.parent_fits import other_features, parent_fault
 from tracker.studies.plan import plan_study, propose_trial
@@ -138,17 +143,20 @@ def tensors(*names: str, size: int = 2) -> dict[str, torch.Tensor]:
         ),
         (
             tensors("blocks.block_0.convolution.weight") | tensors("blocks.block_1.convolution.weight", size=3),
-            r"blocks.block_1: blocks.block_1.convolution.weight is \(2, 2\), the parent's \(3, 3\); take the hyperparameters",
+            r"is \(2, 2\), the parent's \(3, 3\); take the hyperparameters, the shape of rows and the classes that .*: new$",
         ),
         (
             tensors(*(f"blocks.block_{n}.convolution.weight" for n in range(3))),
             "blocks.block_2: the parent has this layer, the network has none; take the parent's depth",
         ),
-        ({}, "blocks.block_0: the parent has no blocks.block_0.convolution.weight; its layers are none"),
+        ({}, "blocks.block_0: the parent has no blocks.block_0.convolution.weight; its layers are none$"),
     ],
 )
 def test_what_does_not_fit_names_its_layer(theirs: dict[str, torch.Tensor], told: str) -> None:
-    """A layer that is missing, of another shape or too many; the head matters only where it is kept."""
+    """A layer that is missing, of another shape or too many; the head matters only where it is kept.
+
+    These are reasons of failed trials, which are derived again to the letter.
+    """
     own = tensors("blocks.block_0.convolution.weight", "blocks.block_1.convolution.weight", "head.output.weight")
     with pytest.raises(TrainingError, match=told):
         adopt(own, theirs, "head.output", is_kept=False)
@@ -432,6 +440,29 @@ def test_check_builds_networks_of_the_users_own(tmp_path: Path) -> None:
     assert [line for line in forecast(config, project.paths) if line.startswith("1 trial,")]
 
 
+def test_the_steps_of_a_rehearsed_sequence_are_there() -> None:
+    """The last channel says which steps a sequence has; one of no steps is none that anybody trains with."""
+    features = [f"s{step}" for step in range(6)]
+    x = Read(["a", "b"], {"features": features, "columns": [], "shape": [2, 3], "mask": True}).arrays({}).x_train
+    assert [[0, 0, 0, 1, 1, 1]] * 2 == x.tolist()
+
+
+def test_a_study_that_was_begun_is_not_refused(tmp_path: Path) -> None:
+    """What an earlier release recorded, trials that could not begin among it, is taken; only what is new is looked at."""
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "parent.safetensors").write_bytes(save({"0.weight": torch.zeros(4, 5), "0.bias": torch.zeros(4)}))
+    project = SmallProject.made(tmp_path, make_table(), OWN)
+    code = load_own(tmp_path, "build", "net:build")[0].identity
+    plan = partial(plan_fitting, project.config, "one", project.data, ENVIRONMENT, code, project.paths, lambda *_: b"")
+    with pytest.raises(ConfigError, match=r"0\.weight is"):
+        plan()
+    with pytest.MonkeyPatch.context() as patch, Store.open(project.paths.store) as store:
+        patch.setattr(fitting, "parent_fault", lambda *_: None)
+        key = store.put_study(plan().spec, {"who": "tests"})
+        store.put_proposals(key, [propose_trial(plan().spec, 0, 0, {"width": 4})])
+    assert key == plan().spec.key
+
+
 def test_check_tells_what_fits_nowhere(parent: SmallProject) -> None:
     """`tracker check` says it as `tracker tune` does, once for all studies; what a server has is looked at later."""
     wrong = {"hyperparameters.filters": [4, 8], "model.transfer": {"from": "models/random"},
@@ -446,6 +477,16 @@ def test_check_tells_what_fits_nowhere(parent: SmallProject) -> None:
     remote = parent.config.with_("model.transfer", {"from": "models:/x@champion"})
     told = "model.transfer.from: models:/x@champion is fetched when tuning begins; whether it fits is said then, before"
     assert any(line.startswith(told) for line in forecast(remote, parent.paths))
+
+
+def test_a_listed_configuration_that_does_not_fit_is_changed_there(parent: SmallProject) -> None:
+    """What a manual study lists is no matter of the hyperparameters that all studies share."""
+    config = parent.config.with_("model.transfer", {"from": "models/random"})
+    listed = {"sampler": "manual", "search_space": {}, "configurations": [{"filters": [8, 16]}, {"filters": [4, 8]}]}
+    config = config.with_("studies", {"one": listed})
+    told = re.escape("each of its configurations needs {filters: [8, 16]}, as the parent has: change filters there")
+    with pytest.raises(TrackerError, match=told):
+        list(forecast(config, parent.paths))
 
 
 def test_check_misses_the_parent(parent: SmallProject) -> None:

@@ -75,8 +75,10 @@ def check() -> None:
 def prepare(quiet: Quiet = False) -> None:
     """Read and check the table; write data/prepared."""
     from tracker import api
+    from tracker.terminal.split_foreseen import as_the_split_sees
 
-    report = api.prepare(read_config())
+    config = read_config()
+    report = as_the_split_sees(api.prepare(config), config.split)
     say("" if quiet else "\n".join(report.lines()))
 
 

@@ -63,7 +63,11 @@ def space_warnings(
         values = [value for part in _given(entry).values() for value in part]
         if name in table and (words := table[name].warning(values)):
             yield f"{place}.{name}: {words}"
-        if isinstance(entry, Range) and entry.step is not None and entry.low < entry.high < entry.low + entry.step:
+        if (
+            isinstance(entry, Range)
+            and entry.step is not None
+            and entry.low < entry.high < entry.low + entry.step * (1 - 1e-9)
+        ):
             wide = f"has one value, {entry.low}, for step {entry.step} is wider than the range"
             yield f"{place}.{name}: {wide}; take a smaller step"
 

@@ -54,9 +54,10 @@ def _never_met(study: Study, epochs: int) -> Iterator[str]:
     if late:
         told = f"pruner: stops no trial, for {late[0]}, and training has {counted(epochs, 'epoch')}"
         yield f"{told}; take fewer, or more epochs, or the pruner out"
-    if study.trials is not None and len(study.enqueue) > study.trials:
+    given_first = {repr(sorted(one.items())) for one in study.enqueue}  # equal ones count once
+    if study.trials is not None and len(given_first) > study.trials:
         yield (
-            f"enqueue: {len(study.enqueue)} configurations for {counted(study.trials, 'trial')}: those behind are never tried; "
+            f"enqueue: {len(given_first)} configurations for {counted(study.trials, 'trial')}: those behind are never tried; "
             "raise trials, or take some out"
         )
 

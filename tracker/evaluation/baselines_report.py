@@ -71,7 +71,9 @@ def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
     low, high = sure.interval
     first = place(sure.rows[0])
     if low <= known[name] <= high:
-        return f"{name} is a tie of {first} too: on these rows no network is clearly better than {name}"
+        ahead = sign * known[name] > sign * sure.rows[0]["value"]
+        what = f"{name} is ahead of {first}, inside its interval" if ahead else f"{name} is a tie of {first} too"
+        return f"{what}: on these rows no network is clearly better than {name}"
     below = (known[name] < low) == (sign > 0)
     return f"{first} is {'clearly better' if below else 'clearly worse'} than {name}, the best of them"
 

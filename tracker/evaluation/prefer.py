@@ -148,15 +148,19 @@ def with_preference(ranking: Ranking, preferring: Preferring | None) -> Ranking:
     return ranking if preferring is None else replace(ranking, preference=preferring.among_ties(ranking))
 
 
-def preferred_lines(told: Mapping[str, Any], metric: str) -> list[str]:
-    """What the rule took and what it passed over, for people, from the entry `preferred` of `ranking.json`."""
+def preferred_lines(told: Mapping[str, Any], metric: str, *, confirmed: bool = False) -> list[str]:
+    """What the rule took and what it passed over, for people, from the entry `preferred` of `ranking.json`.
+
+    Of what was confirmed the rule takes one, by its mean; of all trials, as they were found, where nothing was.
+    """
+    whose = "confirmed, by their means," if confirmed else "that"
     if told["rule"] == NEXT:
-        return _next_lines(told, metric)
+        return _next_lines(told, metric, whose)
     row, best, least = told["row"], told["best"], told["least"]
     name = f"{row['study']}/{row['trial']}"
     if told["alike"] == 1:
         return [f"preferred: {name}, the best: no other is as good as far as these rows tell ({told['rule']})"]
-    of, count = f"{told['alike']} that rows cannot tell apart", f"{row[least]:,} {least}"
+    of, count = f"{told['alike']} {whose} rows cannot tell apart", f"{row[least]:,} {least}"
     if row["key"] == best["key"]:
         return [f"preferred: {name}, the best, is also the {told['rule']} of {of}: {count}"]
     found = f"{metric} as found {_digits(row)} and {_digits(best)}"
@@ -166,12 +170,12 @@ def preferred_lines(told: Mapping[str, Any], metric: str) -> list[str]:
     ]
 
 
-def _next_lines(told: Mapping[str, Any], metric: str) -> list[str]:
+def _next_lines(told: Mapping[str, Any], metric: str, whose: str) -> list[str]:
     row, best, second = told["row"], told["best"], told["next"][0]
     name, near = f"{row['study']}/{row['trial']}", near_words(told, metric)
     if told["alike"] == 1:
         return [f"preferred: {name}, the best: no other is {near}"]
-    words = f"preferred: {name}, the best by {second} of {told['alike']} that are {near}: {_told(row, second)}"
+    words = f"preferred: {name}, the best by {second} of {told['alike']} {whose} are {near}: {_told(row, second)}"
     if row["key"] == best["key"]:
         return [f"{words}; it is the best by {metric}, too"]
     found = f"{metric} as found {_digits(row)} and {_digits(best)}"

@@ -204,7 +204,8 @@ def rank_trials(
         metric = objective["metric"]
         why = first_reason(reason_of(t, metric) for _, t in trials)
         whole = counted(len(trials), "trial")
-        raise NotFoundError(f"{folder}: none of {whole} can be chosen: {why}; see all with `tracker runs`")
+        limits = "; raise the limit in params.yaml, or search what keeps it" if why.startswith("breaks ") else ""
+        raise NotFoundError(f"{folder}: none of {whole} can be chosen: {why}; see all with `tracker runs`{limits}")
     rows = tuple(_row(place, *pair, ties[id(pair[1])]) for place, pair in enumerate(ranked, start=1))
     left_out = Counter(_left_out(t) for _, t in trials if not has_place(t))
     missing = tuple(name for name in wanted if name not in found)

@@ -76,7 +76,8 @@ class Sureness:
         first, *others = self.rows
         lines = [f"how sure: {place(first)} has {self.metric} {_digits(first)}, the best of {len(self.rows)}"]
         if others:
-            lines[0] += f"; lead over the second, {place(others[0])}: {self.lead}"
+            second = f"lead over the second, {place(others[0])}: {self.lead}"
+            lines[0] += f"; {second}" if self.leads else f"; the second, {place(others[0])}, has the same value"
             lines.append(f"          {self._ties()}")
         if self.defaults is not None:
             lines.append(f"          {self._defaults()}")
@@ -84,7 +85,7 @@ class Sureness:
             lines.append(f"          {other}")
         lines += self.fronts
         if self.preferred is not None:
-            lines += preferred_lines(self.preferred, self.metric)
+            lines += preferred_lines(self.preferred, self.metric, confirmed=self.confirmation is not None)
         if (told := self.confirmation) is not None:
             lines += [*self._confirmed(told), *([] if self.refit else [self._served(told)])]
         if (told := self.refit) is not None:
@@ -106,7 +107,8 @@ class Sureness:
         choice, defaults, probability = measured["choice"], measured["defaults"], measured["probability"]
         words = f"           {seeds} more seeds: {place(choice)} {_spread(choice)}"
         if defaults is None:
-            return [*lines, f"{words}; there is no trial of the defaults to compare with"]
+            study = "{sampler: manual, configurations: [{}]}"
+            return [*lines, f"{words}; no trial has the defaults, to compare with: add a study {study}"]
         if place(defaults) == place(choice):
             why = "no other configuration has a better mean" if place(best) == place(choice) else "the preferred ones"
             return [*lines, f"{words}; it has the defaults, unchanged: {why}"]
@@ -130,7 +132,8 @@ class Sureness:
             return f"{place(first)} is the only trial with a value"
         ties = "ties are not known" if self.ties is None else _ties_of(len(self.ties), len(others), "")
         told = f"; {self._defaults()}" if self.defaults is not None else ""
-        return f"{place(first)} leads by {self.lead}; {ties}{told}{self._chosen()}"
+        lead = f"leads by {self.lead}" if self.leads else f"has the same value as {place(others[0])}"
+        return f"{place(first)} {lead}; {ties}{told}{self._chosen()}"
 
     def _chosen(self) -> str:
         """What the confirmation chose, in short, or else what was preferred."""
@@ -166,6 +169,11 @@ class Sureness:
         """By how much the first is better than the second."""
         first, second = self.rows[0]["value"], self.rows[1]["value"]
         return f"{abs(first - second):.4f}" if first != second else "none, the same value"
+
+    @property
+    def leads(self) -> bool:
+        """Whether its value is better than that of the second."""
+        return bool(self.rows[0]["value"] != self.rows[1]["value"])
 
     def _ties(self) -> str:
         if self.ties is None or self.interval is None:

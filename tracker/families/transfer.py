@@ -23,11 +23,14 @@ SHORT = 12  # digits of a digest that are told
 
 
 class Misfit(TrainingError):
-    """A network that cannot begin with its parent: what was `found`, at which layer, and a `remedy`."""
+    """A network that cannot begin with its parent: what was `found`, at which layer, and a `remedy`.
 
-    def __init__(self, found: str, remedy: str) -> None:
+    Its text is the reason that a failed trial records, so it stays as it is; None: both of these.
+    """
+
+    def __init__(self, found: str, remedy: str, text: str | None = None) -> None:
         self.found, self.remedy = found, remedy
-        super().__init__(f"{found}; {remedy}")
+        super().__init__(text or f"{found}; {remedy}")
 
 
 def read_parent(parent: Mapping[str, str], folder: Path | Mapping[str, bytes] | None) -> dict[str, Tensor]:
@@ -69,14 +72,12 @@ def adopt(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], head: str, is
     for name in wanted:
         if name not in theirs:
             found = f"{layer_of(name)}: the parent has no {name}; its layers are {_listed(theirs)}"
-            raise Misfit(found, "take the parent's family and layers")
+            raise Misfit(found, "take the parent's family and layers", found)
         if own[name].shape != theirs[name].shape:
+            found = f"{layer_of(name)}: {name} is {tuple(own[name].shape)}, the parent's {tuple(theirs[name].shape)}"
             alike = "take the hyperparameters, the shape of rows and the classes that the parent has"
-            other_head = ", or a head of its own: model.transfer.head: new" if layer_of(name) == head else ""
-            raise Misfit(
-                f"{layer_of(name)}: {name} is {tuple(own[name].shape)}, the parent's {tuple(theirs[name].shape)}",
-                f"{alike}{other_head}",
-            )
+            other_head = f"{alike}, or a head of its own: model.transfer.head: new"
+            raise Misfit(found, other_head if layer_of(name) == head else alike, f"{found}; {other_head}")
     deeper = [layer for layer in layers_of(sorted(theirs)) if layer not in map(layer_of, own)]
     if deeper:
         raise Misfit(f"{deeper[0]}: the parent has this layer, the network has none", "take the parent's depth")

@@ -23,6 +23,7 @@ from tracker.project.files import (
 )
 from tracker.project.table import MOST_OFFERED, Seen, look, offer_targets, read_settings, require_target, source_of
 from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
+from tracker.terminal.split_foreseen import as_the_split_sees
 
 ASK = (
     "name the table and the column to predict: tracker init TABLE --target NAME "
@@ -72,7 +73,8 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[
     done = begin_dvc(root)
     write_plot_files(root)
     told = [f"written: {', '.join(written) or 'nothing'}", *(f"left as it is: {name}" for name in left)]
-    return [*seen.lines(), "", *told, *([done] if done else []), *_closing(root)]
+    shown = replace(seen, report=as_the_split_sees(seen.report, config.split))
+    return [*shown.lines(), "", *told, *([done] if done else []), *_closing(root)]
 
 
 def complete(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Wishes:

@@ -120,7 +120,11 @@ def _told(plan: Plan, dry_run: bool) -> Iterator[str]:
     verb, loaded = ("would go" if dry_run else "go"), plan.loaded
     old = plan.studies - plan.current
     studies = f"{plan.studies} {agree(plan.studies, 'study', 'studies')} in the store"
-    yield f"{studies}, {old or 'none'} of them superseded: params.yaml describes others now"
+    yield (
+        f"{studies}, {old} of them superseded: params.yaml describes others now"
+        if old
+        else f"{studies}, none superseded"
+    )
     yield (
         f"store:  {counted(len(plan.weights), 'model')}, {_mb(plan.bytes_there)}; "
         f"{len(plan.going)} {verb}, {_mb(plan.bytes_going)}; {_mb(plan.bytes_there - plan.bytes_going)} stay"
@@ -128,7 +132,7 @@ def _told(plan: Plan, dry_run: bool) -> Iterator[str]:
     sizes = [loaded.bytes_there, loaded.bytes_going]
     there, going = ("" if size is None else f", {_mb(size)}" for size in sizes)
     yield f"MLflow: {counted(len(loaded.there), 'model')} of trials{there}; {len(loaded.going)} {verb}{going}"
-    kept = f"{counted(plan.pinned, 'trained model')} of looks, final results and champions"
+    kept = f"{counted(plan.pinned, 'trained model')} of what was looked at, scored (with its further seeds) or served"
     yield f"kept in any case: the best of each current study, and {kept}"
     if plan.going or loaded.going:
         yield "numbers stay; a model that went is derived again, and checked: tracker.load_model('STUDY/NUMBER') in Python"

@@ -69,9 +69,11 @@ def _run_each(config: Config, workers: int | None, verbose: bool) -> None:
 def prepare(config: Config) -> None:
     """From data.source to data/prepared/; prints what will be done with each column."""
     from tracker.datasets.prepare import prepare
+    from tracker.terminal.split_foreseen import as_the_split_sees
 
     paths = project_paths()
-    _say(prepare(config.data, config.preprocessing, paths.root, paths.prepared).lines())
+    report = prepare(config.data, config.preprocessing, paths.root, paths.prepared)
+    _say(as_the_split_sees(report, config.split).lines())
 
 
 def split(config: Config) -> None:

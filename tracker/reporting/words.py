@@ -137,7 +137,10 @@ def certainty(facts: Facts) -> list[str]:
     told += [f"Beside simple models: {simple}."] if simple else []
     told += [f"{line[0].upper()}{' '.join(line.split())[1:]}." for line in front_lines(facts.ranking)]
     if preferred := facts.ranking.get("preferred"):
-        words = " ".join(line.strip() for line in preferred_lines(preferred, facts.metric))
+        words = " ".join(
+            line.strip()
+            for line in preferred_lines(preferred, facts.metric, confirmed=bool(facts.ranking.get("confirmation")))
+        )
         told.append(f"{words[0].upper()}{words[1:]}.")
     if first is chosen:
         told.append(

@@ -13,6 +13,7 @@ from tracker.execution.trainer import load_own
 from tracker.families.own_metrics import check_metrics, metrics_of
 from tracker.paths import Paths
 from tracker.records import StudySpec
+from tracker.store.store import Store
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import Fetch, find_parent, keep_parent
 from tracker.studies.parent_fits import parent_fault
@@ -41,13 +42,20 @@ def plan_fitting(
     plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), identity, metrics)
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)
-    if parent is not None and transfer is not None:
+    if parent is not None and transfer is not None and not _begun(plan, paths):
         entry = config.model.entry
         own = None if entry is None else load_own(paths.root, config.model.family, entry)[1]
         if fault := parent_fault(plan.spec, parent, transfer.head, Read(data.labels, data.preprocessing), own):
             raise ConfigError(f"{config.place(study)}: {fault}")
+    if parent is not None:
         keep_parent(parent, paths)
     return plan
+
+
+def _begun(plan: StudyPlan, paths: Paths) -> bool:
+    """Whether the study has trials already: those that could not begin are recorded, and the others can be had."""
+    with Store.opened_if_there(paths.store) as store:
+        return store is not None and any(store.proposals(plan.spec.key))
 
 
 def texts_of(root: Path, spec: StudySpec) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracker.errors import TrainingError
+from tracker.errors import TrackerError, TrainingError
 from tracker.families.family import OwnFunction
 from tracker.families.transfer import Misfit
 from tracker.hyperparameters import FAMILIES
@@ -40,6 +40,8 @@ def parent_fault(spec: StudySpec, parent: Parent, head: str, read: Read, own: Ow
         except TrainingError as error:
             if own is None:  # what else the user's code does not like is a trial's failure
                 return str(error)
+        except TrackerError:  # no memory for it here
+            continue
     return None
 
 
@@ -95,6 +97,8 @@ def _set(spec: StudySpec, needed: Params) -> str:
     """Which hyperparameters to set to what, and which of them are searched."""
     space = space_from(spec.space, spec.fixed, spec.family)
     values = ", ".join(f"{name}: {_written(value)}" for name, value in needed.items())
+    if listed := [name for name in needed if any(name in one for one in spec.sampler.get("configurations", ()))]:
+        return f"each of its configurations needs {{{values}}}, as the parent has: change {', '.join(listed)} there"
     searched = [f"{entry.name} ({_range(entry)})" for entry in space.entries if entry.name in needed]
     if not searched:
         return f"set hyperparameters: {{{values}}}, as the parent has"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import SpaceError, TrainingError
+from tracker.errors import SpaceError, TrackerError, TrainingError
 from tracker.families.family import OwnFunction, open_family
 from tracker.hyperparameters import OURS, TRANSFER
 from tracker.knobs import Value
@@ -41,6 +41,8 @@ class Read:
         """A row of zeros for each class; `parents` are weights by the names of their files."""
         features, y = tuple(self.state["features"]), np.arange(len(self.labels), dtype=np.int64)
         x = np.zeros((len(y), len(features)), np.float32)
+        if self.state.get("mask"):
+            x[:, -len(features) // self.shape[0] :] = 1.0  # the last channel: all steps are there
         about = tuple(self.labels), features, shape_of(self.state), bool(self.state.get("mask"))
         return Arrays(x, y, x, y, len(y), None, *about, parents, blocks_of(self.state))
 
@@ -56,12 +58,18 @@ class Rehearsal:
     parents: Mapping[str, bytes] = field(default_factory=dict)
 
     def configurations(self) -> Iterator[Params]:
-        """The corners of the space, then the ends and choices, in turn, of each searched name that is not of training.
+        """What has the least of everything, the corners of the space, then the ends and choices, in turn, of each other name.
 
-        The last one has the least of everything.
+        Names of training are left out; where the study lists its configurations, those alone.
         """
-        yield from corners(self.spec)
+        if "configurations" in self.spec.sampler:
+            yield from corners(self.spec)
+            return
         space = space_from(self.spec.space, self.spec.fixed, self.spec.family)
+        searched, _ = space.walk(lambda _, entry: least(ends(entry)))
+        if searched and space.forbidding(searched) is None:
+            yield assemble(space, searched)
+        yield from corners(self.spec)
         for entry in space.entries:
             if isinstance(entry.domain, Constant) or not may_shape(entry.name):
                 continue
@@ -74,9 +82,6 @@ class Rehearsal:
                 searched, _ = space.walk(choose)
                 if space.forbidding(searched) is None:
                     yield assemble(space, searched)
-        searched, _ = space.walk(lambda _, entry: least(ends(entry)))
-        if searched and space.forbidding(searched) is None:
-            yield assemble(space, searched)
 
     def begin(self, params: Params) -> None:
         """Begins a run of these hyperparameters. Raises TrainingError where that cannot be."""
@@ -94,8 +99,13 @@ class Rehearsal:
         return True
 
 
-def smallest_network(spec: StudySpec, read: Read) -> int:
-    """Parameters of the smallest of a study's networks, as far as the ends of its space tell; of families of ours."""
+def smallest_network(spec: StudySpec, read: Read) -> int | None:
+    """Parameters of the smallest of a study's networks, as far as the ends of its space tell; of families of ours.
+
+    None where combinations are forbidden, so that the ends may be, too.
+    """
+    if space_from(spec.space, spec.fixed, spec.family).clauses:
+        return None
     params = Rehearsal(spec, read).configurations()
     about = read.shape, len(read.labels)
     mask, widths = bool(read.state.get("mask")), blocks_of(read.state)
@@ -110,7 +120,8 @@ def may_shape(name: str) -> bool:
 def own_fault(spec: StudySpec, read: Read, own: OwnFunction) -> str | None:
     """What the user's function gives wrongly in the first configurations; None where a run of one of them can begin.
 
-    One that cannot is a failed trial; where none can, every trial would be.
+    One that cannot is a failed trial; where none can, every trial would be. The smallest comes first and is mostly enough, so
+    that no large network is made here.
     """
     rehearsal, found = Rehearsal(spec, read, own), None
     for params in islice(rehearsal.configurations(), MOST):
@@ -121,6 +132,8 @@ def own_fault(spec: StudySpec, read: Read, own: OwnFunction) -> str | None:
             found = (
                 found or f"with {{{names}}}, on rows of shape {list(read.shape)} in {len(read.labels)} classes: {error}"
             )
+        except TrackerError:  # no memory for it here, which says nothing of the function
+            return None
         else:
             return None
     return found

@@ -98,7 +98,7 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
     for name, spec in ((name, plan.spec) for name, plan in plans.items()):
         told = goal_params(spec.objectives, spec.constraints)
-        words = [told["objectives"], told["constraints"] and f"no trial is chosen without {told['constraints']}"]
+        words = [told["objectives"], told["constraints"] and f"only a trial with {told['constraints']} can be chosen"]
         yield from (f"{name}: {one}" for one in words if one)
 
 

@@ -29,7 +29,8 @@ def say(text: str) -> None:
 
 
 def note(lines: list[str]) -> None:
-    """What a person should know of a list, beside it and not in it."""
+    """What a person should know of a list, beside it and not in it: after it, where both go into one pipe."""
+    sys.stdout.flush()
     sys.stderr.write("".join(f"{shown(line)}\n" for line in lines))
 
 

@@ -54,7 +54,7 @@ def rehearse(
         f"{config.place(name)}.constraints: parameters <= {most:g} holds for no network of the space as far as its ends tell: "
         f"the smallest has {smallest:,}; raise the limit, or search smaller ones"
         for name, most in limits.items()
-        if (smallest := smallest_network(plans[name].spec, read)) > most
+        if (smallest := smallest_network(plans[name].spec, read)) is not None and smallest > most
     ]
     return [f"{', '.join(places)}: {fault}" for fault, places in found.items()], [*other, *odd]
 

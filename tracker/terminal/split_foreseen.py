@@ -43,7 +43,7 @@ def foresee(
         return None, [fault if fault.startswith(("column", "split")) else f"split: {fault}" for fault in error.faults]
 
 
-def as_the_split_sees(report: DataReport, settings: Split, faults: Sequence[str]) -> DataReport:
+def as_the_split_sees(report: DataReport, settings: Split, faults: Sequence[str] = ()) -> DataReport:
     """The report of `prepare` with the split's column as what it is, and without advice that the split's own replaces."""
     name = split_column(settings)
     role = ROLES.get(settings.method, "")
