@@ -199,7 +199,10 @@ def test_files_that_cannot_be_read(tmp_path):
         ),
         ({"training": {"epoch": 3}}, f"training.epoch: {UNKNOWN}"),
         ({"search_space": {"dropout": {"low": 0, "high": 0.5, "stp": 0.1}}}, f"search_space.dropout.stp: {UNKNOWN}"),
-        ({"search_space": {"dropout": {"low": 0, "high": 0.5, "lgo": True}}}, f"search_space.dropout.lgo: {UNKNOWN}log?"),
+        (
+            {"search_space": {"dropout": {"low": 0, "high": 0.5, "lgo": True}}},
+            f"search_space.dropout.lgo: {UNKNOWN}log?",
+        ),
         ({"seed": "2026"}, "seed: expected a whole number, found '2026'"),
         ({"seed": -1}, "seed: expected greater than or equal to 0, found -1"),
         ({"seed": True}, "seed: expected a whole number, found True"),

@@ -95,7 +95,8 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "only texts": (table("p{n}", "q{n}", "YES"), "", ("no column is left", "'a' (id-like text: 60 distinct in 60 rows), 'b'")),
     "unknown gaps column": (odd("1.5"), "gaps: {c: ['?']}", ("data.gaps", "no column 'c'")),
     "unknown numbers": (odd("1.5"), "numbers: [c]", ("data.numbers", "no column 'c'")),
-    "id twice": (odd("1.5", "{k}.5"), "id: b", ("column 'b' (id)", "an id names one row")),
+    "id twice": (odd("1.5", "{k}.5"), "id: b", ("column 'b' (id)", "names one row", "split.method: group and split.group: b")),
+    "unknown drop": (odd("1.5"), "drop: [bb]", ("t.csv: data.drop: the table has no column 'bb'",)),
     # entries
     "words without quotes": (odd("1.5"), "gaps: [null]", ("data.gaps", 'words in quotes, such as ["?", "NA"]')),
     "sign twice": (odd("1.5"), "decimal: ',', thousands: ','", ("data: decimal and thousands are both ','",)),

@@ -370,6 +370,7 @@ WRONG = [
     ("data: {shape: [1, 5, 4]}", r"data.shape: \[1, 5, 4\] is 20 numbers, the table has 16 features"),
     ("data: {shape: [1, 4, 4], drop: [p03]}", r"data.shape: \[1, 4, 4\] is 16 numbers, the table has 15 features"),
     ("data: {shape: [1, 4, 4], categorical: [p01]}", r"data.shape: 'p01': categorical, .* data.drop: \[p01\]"),
+    ("data: {shape: [1, 4, 4], categorical: [p01, p07]}", r"'p01', 'p07': categorical, .* data.drop: \[p01, p07\]$"),
     ("data: {}", r"family cnn reads images or sequences, and the rows have no shape; say data.shape: \[1, 8, 8\]"),
     ("model: {family: rnn}", r"family rnn reads images or sequences, and the rows have no shape"),
     ("hyperparameters: {kernel_size: 5}", "kernel_size 5 is larger than the input .4 x 4.; at most 4"),

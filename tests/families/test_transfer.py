@@ -254,6 +254,8 @@ WRONG = [
         "model: {transfer: {}}",
         "model.transfer: from: missing; say whose weights: a model folder, a .safetensors file, or models:/",
     ),
+    ("model: {transfer: {form: x}}", "model.transfer: form: unknown entry; did you mean from\\?"),
+    ("model: {transfer: {from: up/../bare/model.json}}", "holds no weights; give the folder: [^.]*/bare$"),
     ("model: {transfer: [a]}", "model.transfer: expected entries"),
     ("model: {transfer: {from: 3}}", "model.transfer.source: expected text"),
     ("model: {transfer: {from: ''}}", "model.transfer"),
@@ -396,10 +398,20 @@ def test_a_parent_of_other_columns(small_project: SmallProject) -> None:
     assert other_features(parent, Read(labels, state)) is None
     more = {**state, "features": [*state["features"], "height"], "columns": [*state["columns"], {"kind": "numeric"}]}
     found = str(parent_fault(plan.spec, parent, "auto", Read(labels, more)))
-    assert found.endswith("the parent reads 6 features, these rows have 7 (height); take the same columns")
-    swapped = {**state, "features": state["features"][::-1]}
-    assert "are others, or in another order, so the weights" in str(other_features(parent, Read(labels, swapped)))
-    assert "in another order (height), so" in str(other_features(parent, Read(labels, more)))
+    said = "the parent reads 6 features, these rows have 7: the parent does not know height; take the same columns"
+    assert found.endswith(said)
+    wider = small_project.plan("manual", studies={"manual": {"sampler": "manual", "configurations": [{"units": 24}]}})
+    both = str(parent_fault(wider.spec, parent, "auto", Read(labels, more)))
+    assert both.endswith(f"{said}; and set hyperparameters: {{units: {run.params['units']}}}, as the parent has")
+    first, *rest = state["features"]
+    for features, told in (
+        ([*rest, first], "their order is another"),
+        ([*state["features"], "height"], "the parent does not know height"),
+        (rest, f"these lack {first}"),
+        ([*rest, "height"], f"these lack {first}; the parent does not know height"),
+    ):
+        odd = str(other_features(parent, Read(labels, {**state, "features": features})))
+        assert f"the parent's features are not these ({told}), so the weights" in odd
 
 
 NET = """

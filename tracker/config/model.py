@@ -31,8 +31,10 @@ class Transfer(Part):
         if not isinstance(entries, dict):
             return entries
         if "from" not in entries and "source" not in entries:
+            odd = next((str(name) for name in entries if name != "head"), "")
+            near = f"{odd}: unknown entry{meant(odd, ['from', 'head'])}\n" if odd else ""
             raise ValueError(
-                "from: missing; say whose weights: a model folder, a .safetensors file, or models:/NAME@ALIAS"
+                f"{near}from: missing; say whose weights: a model folder, a .safetensors file, or models:/NAME@ALIAS"
             )
         return {"source" if name == "from" else name: value for name, value in entries.items()}
 

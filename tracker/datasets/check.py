@@ -202,7 +202,10 @@ def _id_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
     twice = names.duplicated(keep=False) & names.notna()
     if twice.any():
         first = names[twice].iloc[0]
-        yield f"column {name!r} (id), {rows_of(twice)}: ids occur more than once, first {first!r}; an id names one row"
+        yield (
+            f"column {name!r} (id), {rows_of(twice)}: ids occur more than once, first {first!r}; an id names one row; if "
+            f"the rows of one belong together, it is a group: say split.method: group and split.group: {name}"
+        )
 
 
 def _feature_faults(cells: pd.Series[Any], column: Column, data: Data, preprocessing: Preprocessing) -> Iterator[str]:

@@ -187,7 +187,7 @@ def _assign_roles(columns: list[Column], settings: Split, frame: Any) -> list[Co
         return columns
     place, name = "group" if role == "group" else "column", split_column(settings)
     if name not in frame:
-        raise DataError(unknown_column(f"split.{place}", str(name), frame.columns))
+        raise DataError(unknown_column(f"params.yaml: split.{place}", str(name), frame.columns))
     if any(column.name == name and column.role == "target" for column in columns):
         raise ConfigError(f"split.{place}: {name!r} is the target; rows cannot be divided by what is predicted")
     if role == "group" and frame[name].isna().any():

@@ -16,6 +16,7 @@ from tracker.datasets.load_parquet import parse_parquet
 from tracker.datasets.load_series import parse_ts
 from tracker.datasets.writing import Writing
 from tracker.errors import DataError
+from tracker.shown import meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +103,19 @@ def _read_bytes(path: Path, name: str) -> bytes:
     return content
 
 
+def _looked_for(path: Path) -> str:
+    """The path that was tried, the first part of it that is not there, and what of that folder may be meant."""
+    missing = path = Path(os.path.normpath(path))
+    while not missing.parent.is_dir() and missing != missing.parent:
+        missing = missing.parent
+    try:
+        near = meant(missing.name, (one.name for one in missing.parent.iterdir()))
+    except OSError:
+        near = ""
+    lacking = "" if missing == path else f"; there is no folder {missing}"
+    return f"it is looked for at {path}{lacking}{near}"
+
+
 def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return "is not a path (it holds a NUL character)"
@@ -110,7 +124,7 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     except (OSError, ValueError):
         if Path(f"{path}.dvc").is_file():
             return "is not here, but DVC keeps it; fetch it with `dvc pull`"
-        return f"cannot be opened ({error.strerror}); it is looked for in the folder of params.yaml"
+        return f"cannot be opened ({error.strerror}); {_looked_for(path)}"
     if stat.S_ISREG(mode):
         return f"cannot be opened ({error.strerror})"
     if stat.S_ISLNK(mode) and "/files/md5/" in path.readlink().as_posix():

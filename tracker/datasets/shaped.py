@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Shape = Sequence[int]
+MOST_NAMED = 20  # columns
 
 
 def written(shape: Shape) -> str:
@@ -26,15 +27,21 @@ def shape_faults(shape: Shape, kinds: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with features, by name and kind, that are to be the numbers of a shape, in their order."""
     odd = [name for name, kind in kinds.items() if kind != "numeric"]
     if odd:
-        named = ", ".join(map(repr, odd[:5])) + (", ..." if len(odd) > 5 else "")
-        yield (
-            f"data.shape: {named}: {kinds[odd[0]]}, and a shape is made of numbers alone; leave out: data.drop: [{odd[0]}]"
-        )
+        by_kind = {
+            kind: [name for name in odd if kinds[name] == kind] for kind in dict.fromkeys(kinds[one] for one in odd)
+        }
+        told = ", ".join(f"{_listed(map(repr, names))}: {kind}" for kind, names in by_kind.items())
+        yield f"data.shape: {told}, and a shape is made of numbers alone; leave out: data.drop: [{_listed(odd)}]"
     if not odd and len(kinds) != math.prod(shape):
         yield (
             f"data.shape: {list(shape)} is {math.prod(shape)} numbers, the table has {len(kinds)} features; name the shape "
             "that they have, and in data.id or data.drop what is no part of it"
         )
+
+
+def _listed(names: Iterable[str]) -> str:
+    first = [*names]
+    return ", ".join(first[:MOST_NAMED]) + (", ..." if len(first) > MOST_NAMED else "")
 
 
 def indicator_faults(settings: Preprocessing) -> Iterator[str]:

@@ -54,7 +54,7 @@ def forget(window: Window, frame: pd.DataFrame, columns: Sequence[Mapping[str, A
     """
     found = {entry["name"]: Column(**entry) for entry in columns}
     if window.column not in found or window.column not in frame:
-        raise DataError(unknown_column("split.window.column", window.column, frame.columns))
+        raise DataError(unknown_column("params.yaml: split.window.column", window.column, frame.columns))
     moments = read_moments(frame[window.column], found[window.column])
     since = max(moments) - timedelta(days=window.days) if window.days is not None else parse_date(window.since or "")
     if since is None:

@@ -29,7 +29,8 @@ ASK = (
     "name the table and the column to predict: tracker init TABLE --target NAME "
     "(TABLE: a .csv, .parquet, .npz or .ts file, a folder of images, or sklearn:breast_cancer)"
 )
-OPTION = re.compile(r"(?:say )?data\.(drop|categorical): \[(.*?)\]")  # what messages advise to write into params.yaml
+# what messages advise to write into params.yaml
+OPTION = re.compile(r"(?:say )?(?:data\.(drop|categorical): \[(.*?)\]|split\.method: group and split\.(group): (.+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ def _from_table(wishes: Wishes, root: Path) -> tuple[Seen, str]:
 
 
 def _as_option(advice: re.Match[str]) -> str:
-    return f"tracker init ... --{advice[1]} {shlex.quote(advice[2])}"
+    option, value = filter(None, advice.groups())
+    return f"tracker init ... --{option} {shlex.quote(value)}"
 
 
 def _refuse_others(wishes: Wishes, config: Config, root: Path) -> None:

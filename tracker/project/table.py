@@ -48,7 +48,8 @@ def look(data: Data, preprocessing: Preprocessing, group: str | None, root: Path
 
     frame, _, report = inspect_data(data, preprocessing, root)
     if group is not None and group not in frame:
-        raise DataError(unknown_column("split.group", group, [column.column for column in report.columns]))
+        told = unknown_column("split.group", group, [column.column for column in report.columns])
+        raise DataError(f"{data.source}: {told}")
     return Seen(report, tuple(_hints(report, data, group, frame)))
 
 

@@ -6,6 +6,7 @@ Networks begin as a trial begins (`tracker.studies.rehearsal`): whatever a trial
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tracker.errors import TrackerError, TrainingError
@@ -58,7 +59,11 @@ def _advice(runs: Rehearsal, parent: Parent, params: Params) -> str | None:
     others = {name: value for name, value in theirs.items() if params.get(name) != value}
     if runs.can_begin({**params, **others}):
         return _set(runs.spec, _needed(runs, params, others))
-    return _of_rows(told, runs.read, kept=runs.parent["head"] == "kept")
+    rows = _of_rows(told, runs.read, kept=runs.parent["head"] == "kept")
+    there = replace(runs, read=Read(told["labels"], told["preprocessing"]))  # on the rows that the parent reads
+    if rows and not there.can_begin(params) and there.can_begin({**params, **others}):
+        rows = f"{rows}; and {_set(runs.spec, _needed(there, params, others))}"
+    return rows
 
 
 def _completed(family: str, theirs: Params, ours: Params) -> dict[str, Any]:
@@ -127,7 +132,7 @@ def _of_rows(told: Mapping[str, Any], read: Read, *, kept: bool) -> str | None:
         )
     their, our = told["preprocessing"]["features"], read.state["features"]
     if not ours and len(their) != len(our):
-        return f"the parent reads {len(their)} features, these rows have {len(our)}{_odd(their, our)}; take the same columns"
+        return f"the parent reads {len(their)} features, these rows have {len(our)}: {_odd(their, our)}; take the same columns"
     if kept and len(told["labels"]) != len(read.labels):
         return (
             f"the parent has {len(told['labels'])} classes, the target {len(read.labels)}; say model.transfer.head: new"
@@ -142,15 +147,20 @@ def other_features(parent: Parent, read: Read) -> str | None:
     if not told or shape_of(read.state) or shape_of(told["preprocessing"]) or [*their] == [*our]:
         return None
     return (
-        f"model.transfer.from: the parent's features are others, or in another order{_odd(their, our)}, so the weights of its "
+        f"model.transfer.from: the parent's features are not these ({_odd(their, our)}), so the weights of its "
         "first layer meet other columns than they were trained with; name and order columns as there"
     )
 
 
 def _odd(their: Sequence[str], our: Sequence[str]) -> str:
-    """The first features that one has and the other has not."""
-    odd = [name for name in our if name not in their] or [name for name in their if name not in our]
-    return f" ({', '.join(map(one_line, odd[:3]))}{', ...' if len(odd) > 3 else ''})" if odd else ""
+    """The first features that the parent has alone, and that these rows have alone."""
+    lacking, unknown = [one for one in their if one not in our], [one for one in our if one not in their]
+    told = {"these lack": lacking, "the parent does not know": unknown}
+    return "; ".join(f"{words} {_first(odd)}" for words, odd in told.items() if odd) or "their order is another"
+
+
+def _first(names: Sequence[str]) -> str:
+    return f"{', '.join(map(one_line, names[:3]))}{', ...' if len(names) > 3 else ''}"
 
 
 def _shape(shape: Sequence[int]) -> str:
