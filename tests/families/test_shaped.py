@@ -390,7 +390,7 @@ WRONG = [
     ("model: {family: transformer}", "expected 'mlp' or 'cnn' or 'rnn' or"),
     (
         "hyperparameters: {augment_shift: 4}",
-        "augment_shift: 4 moves images of 4 x 4 out of sight; at most 3, and 1 to 1",
+        "augment_shift: 4 moves images of 4 x 4 out of sight; at most 3, and 1 is usual",
     ),
     ("search_space: {augment_shift: {low: 0, high: 9}}", "studies.random: augment_shift: 9 moves images of 4 x 4 out"),
     ("search_space: {augment_shift: [0, 5, 1]}", "studies.random: augment_shift: 5 moves images of 4 x 4 out of sight"),
