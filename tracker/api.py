@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tracker.studies.runner import Progress
     from tracker.studies.study import Study, StudyTrial
 
-DELIVERY_S = 600.0  # how long a command waits for MLflow to take what is left after tuning
+DELIVERY_S = 600.0  # how long a command waits after tuning while MLflow takes nothing of what is left
 STUDY_LOCK_S = 5.0
 
 __all__ = [

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +58,7 @@ class Outbox:
         }
         self._meeting = meeting
         self._progress = progress
-        self._unheard = 0
+        self._unheard, self._heard = 0, 0.0  # words since it last answered, and when that was
         self._process: subprocess.Popen[bytes] | Joined | None = None
         self._last: dict[str, Any] = {"delivered": 0, "waiting": -1, "problem": None, "done": False}
         self._over = threading.Event()  # it has said that it is done, or is gone
@@ -95,17 +96,27 @@ class Outbox:
             self._tell("notify")
 
     def finish(self, timeout_s: float | None = None) -> Delivered:
-        """Waits until all is delivered, the server has been given up, or the time is over; what came of it."""
+        """Waits until all is delivered, the server has been given up, or nothing came for that long; what came of it."""
         process = self._process
         if process is None:
             return self._report(None)
         self._tell("finish")
-        in_time = self._over.wait(timeout_s)
+        in_time = self._wait(timeout_s)
         self._close()
         if not in_time:
-            return self._report(f"delivery to MLflow took more than {timeout_s} s")
+            return self._report(f"delivery to MLflow said nothing for {timeout_s:g} s")
         problem = self._last["problem"]
         return self._report(problem if self._last["done"] else self._crash(process.returncode))
+
+    def _wait(self, silence_s: float | None) -> bool:
+        """Whether it has ended, however long it takes as long as it goes on; False where nothing was heard for so long."""
+        self._heard = time.monotonic()
+        while silence_s is not None:
+            if self._over.wait(max(0.0, self._heard + silence_s - time.monotonic())):
+                return True
+            if time.monotonic() >= self._heard + silence_s:
+                return False
+        return self._over.wait()
 
     def _report(self, problem: str | None) -> Delivered:
         waits, recorded = _standing(self._folder, self._uri, self._experiment)
@@ -124,7 +135,7 @@ class Outbox:
     def _read_reports(self, stream: IO[bytes]) -> None:
         for line in stream:
             with contextlib.suppress(ValueError):
-                self._last, self._unheard = json.loads(line), 0
+                self._last, self._unheard, self._heard = json.loads(line), 0, time.monotonic()
                 if self._progress is not None and not self._last["done"]:
                     self._progress(self._last["delivered"], self._last["waiting"])
             if self._last["done"]:
