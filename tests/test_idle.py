@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tracker.config import parse_config
+from tracker.config.idle import misspelt
 from tracker.config.settings import unusual
 
 SPACE = {"optimizer": ["adam", "adamw"], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
@@ -89,6 +90,23 @@ NEVER = "take fewer, or more epochs, or the pruner out"
 def test_what_is_never_met_or_looks_for_the_worst_is_told(sections: dict[str, Any], expected: list[str]) -> None:
     """Pruners of too few epochs, configurations behind the last trial, steps wider than a range, a direction for the worst."""
     assert expected == told(**{"training": {"epochs": 9}, **sections})
+
+
+def test_a_name_of_ones_own_that_misses_one_of_ours_is_told() -> None:
+    """Where the code has it nowhere, and ours is not given; other names are the user's to choose."""
+    model, space = {"family": "build", "entry": "net:build"}, {"optimiser": ["sgd", "adam"], "depth": [1, 2]}
+    studies = {"a": {"sampler": "random", "trials": 3, "search_space": space}}
+
+    def found(code: str, **more: Any) -> list[str]:
+        values = {"learning_rat": 0.1, "width": 8, **more}
+        given = {"seed": 1, "model": model, "studies": studies, "hyperparameters": values}
+        return list(misspelt(parse_config(given, "params.yaml"), code))
+
+    words = "is a name of your own, which your code does not read; did you mean"
+    rate = f"hyperparameters.learning_rat: {words} learning_rate?"
+    assert [rate, f"studies.a.search_space.optimiser: {words} optimizer?"] == found("params['learning_rate']")
+    assert [rate] == found("params['optimiser']")
+    assert [] == found("params['optimiser']", learning_rate=0.1)
 
 
 def test_one_study_that_it_changes_is_enough() -> None:

@@ -100,6 +100,18 @@ def test_too_few_rows_that_rank_or_stop_are_told(place: Place, table: pd.DataFra
 GROUPS = Split(method="group", group="person")
 
 
+def test_equal_rows_with_two_labels_are_told(place: Place, table: pd.DataFrame) -> None:
+    """How many there are, and the first two, by their numbers in the table; equal rows of one label are no matter."""
+    twins = table.drop(columns=["customer"])
+    twins.loc[[11, 40]] = twins.loc[[3, 3]].to_numpy()
+    assert not any("another label" in one for one in place.split(twins).warnings)
+    twins.loc[40, "churn"] = "no" if twins.loc[3, "churn"] == "yes" else "yes"
+    [told] = [one for one in place.split(twins).warnings if "another label" in one]
+    assert told.startswith(
+        "3 rows have an equal, in every feature, with another label (first rows 4 and 41 of the prepared"
+    )
+
+
 def test_groups_that_look_alike_are_not_joined(place: Place) -> None:
     """Equal rows of different groups hold nothing together; they are counted, and `free` says that this is as it should be."""
     table = alike_groups()

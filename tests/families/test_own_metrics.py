@@ -85,7 +85,7 @@ def test_it_is_derived_again_and_changed_code_is_named(fresh: SmallProject) -> N
     assert {} == superseded(config, fresh.paths)
     assert ["costs.py", "weights.py"] == code_files(config, fresh.paths.root)
     (fresh.paths.root / "weights.py").write_text("HIT = 4\n")
-    assert {"random": "training (own_metrics) changed"} == superseded(config, fresh.paths)
+    assert {"random": "your own metrics changed"} == superseded(config, fresh.paths)
     missing = find_rows(trial.spec, root, fresh.paths.splits, {})
     assert isinstance(missing, Missing)
     assert ["code.weights.py"] == [cause.name for cause in missing.causes]

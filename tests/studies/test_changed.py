@@ -27,10 +27,10 @@ def news(project: SmallProject, study: str = "random", **changes: object) -> tup
     [
         ({"search_space": SPACE}, "search_space"),
         ({"hyperparameters__batch_size": 16, "search_space": SMALLER}, "search_space, hyperparameters"),
-        ({"studies__random__sampler": "tpe"}, "sampler (name), generation"),
-        ({"objective__metric": "val_loss"}, "objective (direction, metric)"),
-        ({"training__epochs": 3}, "training (epochs)"),
-        ({"preprocessing__numeric__scale": "minmax"}, "data (preprocessing)"),
+        ({"studies__random__sampler": "tpe"}, "studies.random.sampler"),
+        ({"objective__metric": "val_loss"}, "objective"),
+        ({"training__epochs": 3}, "training.epochs"),
+        ({"preprocessing__numeric__scale": "minmax"}, "preprocessing"),
         ({"seed": 8}, "seed"),
     ],
 )
@@ -62,6 +62,19 @@ def test_another_optuna_is_named_with_both_releases(fresh: SmallProject) -> None
     assert [f"Optuna (4.9.0 to {spec.versions['optuna']})"] == list_changes(other, spec)
     probed = replace(spec, versions={**spec.versions, "blas": "2f1cb64b24fd3a95"})
     assert ["what BLAS gives"] == list_changes(probed, spec)
+
+
+def test_entries_are_named_as_params_yaml_has_them(fresh: SmallProject) -> None:
+    """Parts of the table, of the study, and of a refinement; what follows from an entry that is told is not told as well."""
+    spec = fresh.plan("tpe").spec
+    assert ["columns, classes or data.positive"] == list_changes(replace(spec, data={**spec.data, "schema": "0"}), spec)
+    costs = replace(spec, training={**spec.training, "costs": ["parameters"]})
+    assert ["costs that are recorded"] == list_changes(costs, spec)
+    limit = {"metric": "parameters", "most": 9.0}
+    limited = replace(costs, constraints=(limit,), stop={"plateau": 3}, generation=2)
+    assert ["studies.tpe.generation", "studies.tpe.stop", "studies.tpe.constraints"] == list_changes(limited, spec)
+    fine = replace(spec, refines={"study": "random"})
+    assert ["refinements.tpe.repeats"] == list_changes(replace(fine, runs={"repeats": 2}), fine)
 
 
 def test_more_trials_are_no_change(fresh: SmallProject) -> None:

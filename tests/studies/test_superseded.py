@@ -46,11 +46,11 @@ def test_reports_of_an_earlier_release_are_none(here: api.Project, config: Confi
 @pytest.mark.parametrize(
     ("path", "value", "names", "why"),
     [
-        ("training.epochs", 6, None, "training (epochs) changed"),
-        ("studies.tpe.generation", 2, {"tpe"}, "generation changed"),
+        ("training.epochs", 6, None, "training.epochs changed"),
+        ("studies.tpe.generation", 2, {"tpe"}, "studies.tpe.generation changed"),
         ("search_space.units", [4, 16], {"tpe", "qmc", "seeds", "pruned"}, "search_space changed"),
-        ("preprocessing.numeric.scale", "none", None, "data (preprocessing) changed"),
-        ("studies.seeds.repeats", 3, {"seeds"}, "repeats changed"),
+        ("preprocessing.numeric.scale", "none", None, "preprocessing changed"),
+        ("studies.seeds.repeats", 3, {"seeds"}, "studies.seeds.repeats changed"),
         ("seed", 12, None, "seed changed"),
     ],
 )
@@ -69,10 +69,10 @@ def test_other_rows_supersede_and_without_splits_nothing_is_said(here: api.Proje
     api.prepare(config, here)
     api.split(config, here)
     found = superseded(config, here.paths)
-    assert all(why.startswith("data (") for name, why in found.items() if name != "own")
+    assert {"rows changed"} == {why for name, why in found.items() if name != "own"}
     assert studies(config) | {"own"} == set(found)
     resplit = superseded(config.with_("split.test", 0.3), here.paths)
-    assert all(why.startswith("split.test, data (") for name, why in resplit.items() if name != "own")
+    assert all(why.startswith("split.test, rows") for name, why in resplit.items() if name != "own")
     shutil.rmtree(here.paths.splits)
     assert {"own": GONE} == superseded(config, here.paths)
     assert 6 == len(superseded(config.with_("training.epochs", 6), here.paths))
@@ -93,9 +93,10 @@ def test_a_ranking_leaves_them_out_and_takes_no_look(here: api.Project, config: 
     """Neither ranked nor chosen; the ranking says which and why, `verify` derives it again, and no look is taken."""
     ranking = api.compare(config.with_("studies.pruned.generation", 2).with_("studies.qmc.repeats", 2), here)
     told = json.loads((here.paths.reports / "ranking.json").read_text())
-    assert {"pruned": "generation changed", "qmc": "repeats changed"} == ranking.superseded == told["superseded"]
+    changed = {"pruned": "studies.pruned.generation changed", "qmc": "studies.qmc.repeats changed"}
+    assert changed == ranking.superseded == told["superseded"]
     assert {"manual", "seeds", "tpe"} == {row.study for row in ranking.rows}
-    with pytest.raises(InputError, match=r"pruned \(generation changed\).*; run `tracker tune pruned`"):
+    with pytest.raises(InputError, match=r"pruned \(studies.pruned.generation changed\).*; run `tracker tune pruned`"):
         ranking.test()
     verdict = _verify_ranking(here.paths, config, sorted(studies(config)), [])
     assert "identical" == verdict.state
@@ -123,10 +124,11 @@ def test_runs_lists_the_present_project(here: api.Project) -> None:
     assert {"manual", "qmc", "seeds", "pruned"} == {row["study"] for row in rows}
     assert not any("superseded" in row for row in rows)
     assert (
-        "own (not in it any more); tpe (generation changed): left out (`tracker runs --all` lists them); run `" in said
+        "own (not in it any more); tpe (studies.tpe.generation changed): left out (`tracker runs --all` lists them); run `"
+        in said
     )
     rows, said = runs("--all")
-    assert {("own", GONE), ("tpe", "generation changed")} == {
+    assert {("own", GONE), ("tpe", "studies.tpe.generation changed")} == {
         (row["study"], row["superseded"]) for row in rows if "superseded" in row
     }
     assert "no longer" not in said

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tracker.config.checks import pruner_settings
 from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Range
-from tracker.hyperparameters import table_of
+from tracker.hyperparameters import FAMILIES, table_of
 from tracker.knobs import Hyperparameter
-from tracker.shown import counted
+from tracker.shown import counted, edits, nearest
 
 if TYPE_CHECKING:
     from tracker.config.parts import Study
     from tracker.config.settings import Config
 
 UNTIL = ("n_warmup_steps", "min_resource", "epoch", "patience")  # of pruners: no trial stops before so many epochs
+SLIPS, FEW = 2, 5  # letters by which a name misses one of ours; one where it has so few itself
 Possible = Range | tuple[Any, ...]  # the values that a name may take in a study
 
 
@@ -45,6 +47,22 @@ def idle(config: Config) -> Iterator[str]:
             yield f"{where}: {found[0]}"
     for name, study in config.studies.items():
         yield from (f"{config.place(name)}.{fault}" for fault in _never_met(study, config.training_of(name).epochs))
+
+
+def misspelt(config: Config, code: str) -> Iterator[str]:
+    """Names of the user's own that their code has nowhere, and that are a slip away from one of ours which is not given."""
+    knobs = FAMILIES[config.model.family].knobs
+    given = {"hyperparameters": config.hyperparameters, "search_space": config.search_space}
+    for study, told in config.studies.items():
+        given[f"{config.place(study)}.search_space"] = told.search_space or {}
+        for index, one in enumerate(told.configurations or ()):
+            given[f"{config.place(study)}.configurations[{index}]"] = one
+    names = {name for entries in given.values() for name in entries}
+    for place, entries in given.items():
+        for name in (one for one in entries if one not in knobs and not re.search(rf"\b{re.escape(one)}\b", code)):
+            near = nearest(name, knobs)
+            if near and near not in names and edits(name, near) <= (SLIPS if len(name) > FEW else 1):
+                yield f"{place}.{name}: is a name of your own, which your code does not read; did you mean {near}?"
 
 
 def _never_met(study: Study, epochs: int) -> Iterator[str]:

@@ -120,6 +120,7 @@ def divide(settings: Split, seed: int, table: Table, salts: Path) -> Division:
         division = _declared(settings, table)
     else:
         division = _by_hash(settings, seed, table, read_salts(salts), salts)
+    division = replace(division, warnings=(*division.warnings, *_labelled_twice(table)))
     if settings.promotion:
         division = _without_promotion(settings, seed, table, division)
     if settings.selection:
@@ -307,6 +308,19 @@ def _differ_within(contents: Keys, values: Codes) -> np.ndarray[Any, np.dtype[np
     np.maximum.at(high, content, values)
     differ: np.ndarray[Any, np.dtype[np.bool_]] = (low != high)[content]
     return differ
+
+
+def _labelled_twice(table: Table) -> Iterator[str]:
+    """Rows that no model can tell apart, although their labels differ."""
+    differ = _differ_within(table.contents, table.codes)
+    if differ.any():
+        first = int(differ.argmax())
+        others = (table.contents == table.contents[first]) & (table.codes != table.codes[first])
+        yield (
+            f"{int(differ.sum())} rows have an equal, in every feature, with another label (first rows {first + 1} and "
+            f"{int(others.argmax()) + 1} of the prepared table): no model can be right about all of them; mend the labels, or "
+            "add a column that tells them apart"
+        )
 
 
 def _alike(table: Table, places: Codes, clusters: Codes, what: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.aggregation import runs_per_trial
 from tracker.columns import align
 from tracker.config import Refinement
+from tracker.config.idle import misspelt
 from tracker.config.metrics import own_metrics
 from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
@@ -57,9 +58,10 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     split, faults = foresee(config, paths, frame, columns, report)
     report = as_the_split_sees(report, config.split, faults)
     plans, misfits = _planned(config, paths, report, code.identity if code else None)
+    slips = misspelt(config, "\n".join(code.texts.values())) if code else ()
     wrong, odd = rehearse(config, paths, plans, own, lambda: foresee_read(config, frame, columns, report, split))
     yield from report.lines()
-    yield from (f"warning: {warning}" for warning in (*class_warnings(config, report), *unusual(config), *odd))
+    yield from (f"warning: {warning}" for warning in (*class_warnings(config, report), *unusual(config), *slips, *odd))
     if split is not None:
         yield from ["", *split.lines()]
     if faults := [*date_faults(paths), *faults, *misfits, *wrong]:
