@@ -103,13 +103,15 @@ def done_in(line: str) -> int:
 
 def disturbed(root: Path, name: str, trials: int, cluster: Cluster, environ: Mapping[str, str]) -> list[str]:
     """Runs a study through all that may happen to it; says what was reached when."""
-    second, said, code = cluster.join(), [], 1
+    second: psutil.Process | None = cluster.join()
+    said, code = list[str](), 1
     with driver(root, name, environ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             done = done_in(line)
-            if second.is_running() and done >= trials // 4:
+            if second is not None and done >= trials // 4:
                 kill_node(second)
+                second = None
                 said.append(f"node killed at {done}")
             elif done >= trials // 2:
                 process.send_signal(signal.SIGKILL)
