@@ -12,6 +12,7 @@ from tests.studies.project import SmallProject
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.terminal.leaderboard import closing_lines, describe_trial, leaderboard, notes_of, read_trial, sparkline
+from tracker.terminal.show_study import read_study_shown
 
 
 def row(number: int, value: float | None, **more: Any) -> dict[str, Any]:
@@ -137,6 +138,10 @@ def test_a_run_is_advised_for_studies_that_it_would_bring(reports: Path) -> None
         read_trial(paths, "tpee/1")
     with pytest.raises(NotFoundError, match="run `tracker run` first"):
         read_trial(paths, "random/1")
+    with pytest.raises(NotFoundError, match=r"params.yaml has no study rnd; there are random; did you mean random\?$"):
+        read_study_shown(paths, "rnd")
+    with pytest.raises(NotFoundError, match=r"no study random in the store, .*run `tracker run`$"):
+        read_study_shown(paths, "random")
 
 
 def test_a_trial_is_shown_with_its_curve(fresh: SmallProject) -> None:

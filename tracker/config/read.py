@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from tracker.config.settings import Config, parse_config
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, InputError
+from tracker.remedies import project_folder
+from tracker.shown import there_are
 
 MAX_BYTES = 100_000  # YAML takes ten seconds or more for each further one
 WARM_START = "warm_start.yaml"  # beside params.yaml
@@ -39,6 +41,16 @@ def load_config(path: str | Path = "params.yaml") -> Config:
     if beside.is_file() and isinstance(tree, dict):
         tree = {**tree, **_warm_start(beside)}
     return parse_config(tree, str(path))
+
+
+def not_declared(near: Path, study: str, others: Iterable[str] = ()) -> str:
+    """That a project's params.yaml has no such study, and what there is, beside `others`; empty where it has it, or cannot tell."""
+    try:
+        known = load_config(project_folder(near) / "params.yaml").studies
+    except InputError:
+        return ""
+    there = there_are(study, list(dict.fromkeys([*known, *others])))
+    return "" if study in known or "." in study else f"params.yaml has no study {study}; {there}"
 
 
 def _warm_start(path: Path) -> dict[str, Any]:

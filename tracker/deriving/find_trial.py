@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import parse_canonical
+from tracker.config.read import not_declared
 from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import was_scored
@@ -224,7 +225,8 @@ def read_beside_model(paths: Paths, study: str) -> StudyResult:
     path = paths.records(study)
     if not path.is_file():
         known = _known_studies(paths)
-        remedy = there_are(study, known) if known else _bring_back(paths)
+        absent = there_are(study, known) if known else not_declared(paths.root, study)
+        remedy = absent or _bring_back(paths)
         raise NotFoundError(f"no study {study} in the store, nor {path.relative_to(paths.root)}; {remedy}")
     return read_study(path)
 

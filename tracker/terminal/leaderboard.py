@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
-from tracker.config import load_config
+from tracker.config.read import not_declared
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.files import read_report
@@ -25,8 +24,8 @@ from tracker.metrics import direction_of, led_by, seeds_line, tested
 from tracker.ordering import Standing, best_first, common_further, has_place, reason_of, ties_of
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
-from tracker.remedies import fetch_again, has_git, project_folder, run_again, stage_command
-from tracker.shown import counted, one_line, there_are
+from tracker.remedies import fetch_again, has_git, run_again, stage_command
+from tracker.shown import counted, one_line
 from tracker.studies.superseded import superseded_note
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -45,11 +44,8 @@ def read_reports(folder: Path, name: str | None = None) -> list[dict[str, Any]]:
 def _no_report(folder: Path, name: str | None, there: list[str]) -> str:
     """What is not there, and what to do: a run brings no study that params.yaml does not have."""
     told = f"no report of {name or 'any study'} in {folder} (there: {', '.join(there) or 'none yet'})"
-    with suppress(InputError):  # reports are shown without a params.yaml as well
-        known = load_config(project_folder(folder) / "params.yaml").studies
-        if name is not None and name not in known:
-            return f"{told}; params.yaml has no study {name}; {there_are(name, list(dict.fromkeys([*known, *there])))}"
-    return f"{told}; {run_again(folder)} first"
+    absent = not_declared(folder, name, there) if name is not None else ""
+    return f"{told}; {absent or f'{run_again(folder)} first'}"
 
 
 def _read_report(path: Path) -> dict[str, Any]:

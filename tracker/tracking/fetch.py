@@ -13,6 +13,7 @@ from tracker.fields import MOST_TRIALS, check_foreign, study_record
 from tracker.fields import final as final_shape
 from tracker.records import StudySpec, record_from
 from tracker.shapes import many, seconds
+from tracker.shown import meant
 from tracker.store.stored import StoredTrial
 from tracker.tracking.mlflow_recorder import MlflowRecorder
 from tracker.tracking.recorder import MOST_RECORD, Found
@@ -86,8 +87,9 @@ class Experiment:
         unknown = sorted(set(names) - there)
         if unknown or not runs:
             told = ", ".join(sorted(there)) or "none"
+            near = meant(unknown[0], there) if unknown else ""
             raise NotFoundError(
-                f"no study {', '.join(unknown) or 'at all'} in experiment {self._experiment} (there: {told})"
+                f"no study {', '.join(unknown) or 'at all'} in experiment {self._experiment} (there: {told}){near}"
             )
         wanted = [run for run in runs.values() if not names or run.tags.get("tracker.study") in names]
         return sorted(wanted, key=lambda run: (run.start_ms, run.run_id))
