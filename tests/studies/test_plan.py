@@ -170,7 +170,7 @@ def test_classes_that_the_table_does_not_have_get_no_weight() -> None:
     with pytest.raises(ConfigError) as error:
         refuse_labels(plans, ["bad", "good"])
     assert (
-        "class_weights: 'bda' is no class of the target; there are bad, good",
+        "class_weights: 'bda' is no class of the target; there are bad, good; did you mean bad?",
         "class_weights: 'worse' is no class of the target; there are bad, good",
     ) == error.value.faults
     refuse_labels(plans, ["bda", "good", "worse"])

@@ -44,7 +44,7 @@ def load_config(path: str | Path = "params.yaml") -> Config:
 
 
 def not_declared(near: Path, study: str, others: Iterable[str] = ()) -> str:
-    """That a project's params.yaml has no such study, and what there is, beside `others`; empty where it has it, or cannot tell."""
+    """That a project's params.yaml lacks a study, and what there is beside `others`; empty where it has it or cannot tell."""
     try:
         known = load_config(project_folder(near) / "params.yaml").studies
     except InputError:
