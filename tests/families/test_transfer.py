@@ -402,7 +402,8 @@ def test_a_parent_of_other_columns(small_project: SmallProject) -> None:
     assert found.endswith(said)
     wider = small_project.plan("manual", studies={"manual": {"sampler": "manual", "configurations": [{"units": 24}]}})
     both = str(parent_fault(wider.spec, parent, "auto", Read(labels, more)))
-    assert both.endswith(f"{said}; and set hyperparameters: {{units: {run.params['units']}}}, as the parent has")
+    needed = f"{{units: {run.params['units']}}}, as the parent has: change units there"
+    assert both.endswith(f"{said}; and each of its configurations needs {needed}")
     first, *rest = state["features"]
     for features, told in (
         ([*rest, first], "their order is another"),

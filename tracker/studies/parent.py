@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ def identify_parent(config: Config, paths: Paths) -> dict[str, str] | None:
 
 def read_files(path: Path) -> Parent:
     """The weights in a file, or in a folder with `model.json` and `weights.safetensors`. Raises ConfigError."""
-    path = Path(os.path.normpath(path))
+    path = path.resolve() if ".." in path.parts else path
     if path.name == "model.json":
         raise ConfigError(f"{PLACE}: {path} describes a model, and holds no weights; give the folder: {path.parent}")
     is_folder = path.is_dir()
