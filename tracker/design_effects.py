@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION, EFFECTS_VERSION = (
-    2,
-    "effects_version",
-)  # of these effects; a report that lacks the entry has those of version 1
+VERSION = 2  # of these effects
+EFFECTS_VERSION = "effects_version"  # the entry that says so; a report that lacks it has those of version 1
 DIGITS = 6  # of the factor for t: fewer than two releases of scipy differ in
 # A score is a mean over classes of hits / (by_call * calls + by_truth * truths); accuracy is that of all classes together.
 SIZES: Mapping[str, tuple[float, float] | None] = {
