@@ -18,7 +18,7 @@ repro: $(VENV)/.installed  ## data in, studies tuned, every trial in MLflow, rep
 	@$(BIN)/tracker done
 
 test: $(VENV)/.installed  ## all tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 fuzz: $(VENV)/.installed  ## every reader against inputs with bytes changed, two minutes
 	TRACKER_FUZZ=1000 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/test_fuzz.py

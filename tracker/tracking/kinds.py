@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from tracker.errors import NotFoundError, StoreError
+from tracker.errors import NotFoundError, StoreError, TrackingError
 from tracker.store.queue import Item
 from tracker.tracking.figures import run_figures, study_figures
 from tracker.tracking.project_files import data_params, seen_without_files
-from tracker.tracking.retuned import Retuning
+from tracker.tracking.recorder import Found
+from tracker.tracking.retuned import MOVES, RETUNE, TAG, last_move, named, retune_run, version_tags
 from tracker.tracking.run_contents import (
     FINAL,
     MODEL_TAG,
@@ -212,6 +213,64 @@ class FinalResult:
         tests = [replace(test, name=name or test.name, source=name) for test in run.inputs]
         told = data_params([part for part in (*seen, *tests) if part.source])
         return replace(run, params={**told, **run.params}, inputs=[*seen, *tests])
+
+
+class Retuning:
+    """A decision of a retuning: its run, and for one that changes the champion a version of the model with the alias."""
+
+    name = "retune"
+
+    def is_there(self, transport: Transport, item: Item) -> bool:
+        """Whether the decision has a run that ended, which it does last."""
+        found = self._found(transport, item)
+        return found is not None and transport.is_whole(found, RETUNE)
+
+    def deliver(self, transport: Transport, item: Item) -> None:
+        """Creates the run if it is not there, registers the champion, moves the alias, ends the run.
+
+        An older decision never takes the alias back: only the last one that moved it points it.
+        """
+        run, found = retune_run(transport.store, item.subject), self._found(transport, item)
+        if found is None:
+            found = transport.recorder.create(run, None)
+        if transport.is_whole(found, RETUNE):
+            return
+        told, _ = transport.store.retune(item.subject)
+        if told["decision"] in MOVES and (model := told.get("registered_model")):
+            version = transport.recorder.register(model, self._champion(transport, told), version_tags(told))
+            if last_move(transport.store, model) == item.subject:
+                transport.recorder.point(model, told["alias"], version)
+        with transport.recorder.files(found) as folder:
+            for name, content in run.files.items():
+                (folder / name).write_bytes(content)
+        transport.complete(found, run)
+
+    def came(self, taken: Taken, item: Item) -> bool:
+        """No pull takes decisions: they travel as reports/retunes.jsonl."""
+        del taken, item
+        return False
+
+    @staticmethod
+    def _found(transport: Transport, item: Item) -> Found | None:
+        runs = transport.recorder.search(TAG, item.subject)
+        return min(runs, key=lambda one: (not one.ended, one.run_id), default=None)
+
+    @staticmethod
+    def _champion(transport: Transport, told: Mapping[str, Any]) -> Found:
+        """The run of the champion's trial, with its model; a policy that keeps none makes an exception for it."""
+        study, number = told["champion"]["study_key"], told["champion"]["trial"]
+        runs = transport.presence.study(study)
+        found = runs.trials.get(number)
+        if found is None:
+            raise TrackingError(f"trial {named(told['champion'])} has no run yet; `tracker sync` brings it there")
+        if MODEL_TAG not in found.tags:
+            try:
+                found = runs.trials[number] = transport.add_model(study, number, found)
+            except NotFoundError:
+                raise TrackingError(
+                    f"the store has no trial {named(told['champion'])}; `tracker pull` brings it"
+                ) from None
+        return found
 
 
 _ROWS: tuple[Kind, ...] = (StudyStart(), TrialEnd(), StudyEnd(), FinalResult(), Retuning())

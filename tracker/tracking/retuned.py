@@ -1,4 +1,4 @@
-"""A decision of `tracker retune` in MLflow: a run that tells it, and the registered model's alias on the champion."""
+"""What MLflow shows of a decision of `tracker retune`; loads no more than a command that finds nothing to do may load."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.canonical import canonical_json
-from tracker.errors import NotFoundError, TrackingError
-from tracker.store.queue import Item
 from tracker.store.store import Store
-from tracker.tracking.recorder import Found
-from tracker.tracking.run_contents import MODEL_TAG, Point, Run, text
-from tracker.tracking.transport import Taken, Transport
+from tracker.tracking.run_contents import Point, Run, text
 
 RETUNE = "retune.json"
 TAG = "tracker.retune"
@@ -67,65 +63,8 @@ def last_move(store: Store, name: str) -> str | None:
     return max(moves, default=(0, None))[1]
 
 
-class Retuning:
-    """A decision of a retuning: its run, and for one that changes the champion a version of the model with the alias."""
-
-    name = "retune"
-
-    def is_there(self, transport: Transport, item: Item) -> bool:
-        """Whether the decision has a run that ended, which it does last."""
-        found = self._found(transport, item)
-        return found is not None and transport.is_whole(found, RETUNE)
-
-    def deliver(self, transport: Transport, item: Item) -> None:
-        """Creates the run if it is not there, registers the champion, moves the alias, ends the run.
-
-        An older decision never takes the alias back: only the last one that moved it points it.
-        """
-        run, found = retune_run(transport.store, item.subject), self._found(transport, item)
-        if found is None:
-            found = transport.recorder.create(run, None)
-        if transport.is_whole(found, RETUNE):
-            return
-        told, _ = transport.store.retune(item.subject)
-        if told["decision"] in MOVES and (model := told.get("registered_model")):
-            version = transport.recorder.register(model, self._champion(transport, told), _version_tags(told))
-            if last_move(transport.store, model) == item.subject:
-                transport.recorder.point(model, told["alias"], version)
-        with transport.recorder.files(found) as folder:
-            for name, content in run.files.items():
-                (folder / name).write_bytes(content)
-        transport.complete(found, run)
-
-    def came(self, taken: Taken, item: Item) -> bool:
-        """No pull takes decisions: they travel as reports/retunes.jsonl."""
-        del taken, item
-        return False
-
-    @staticmethod
-    def _found(transport: Transport, item: Item) -> Found | None:
-        runs = transport.recorder.search(TAG, item.subject)
-        return min(runs, key=lambda one: (not one.ended, one.run_id), default=None)
-
-    @staticmethod
-    def _champion(transport: Transport, told: Mapping[str, Any]) -> Found:
-        """The run of the champion's trial, with its model; a policy that keeps none makes an exception for it."""
-        study, number = told["champion"]["study_key"], told["champion"]["trial"]
-        runs = transport.presence.study(study)
-        found = runs.trials.get(number)
-        if found is None:
-            raise TrackingError(f"trial {named(told['champion'])} has no run yet; `tracker sync` brings it there")
-        if MODEL_TAG not in found.tags:
-            try:
-                found = runs.trials[number] = transport.add_model(study, number, found)
-            except NotFoundError:
-                raise TrackingError(
-                    f"the store has no trial {named(told['champion'])}; `tracker pull` brings it"
-                ) from None
-        return found
-
-
-def _version_tags(told: Mapping[str, Any]) -> dict[str, str]:
+def version_tags(told: Mapping[str, Any]) -> dict[str, str]:
+    """Of the champion that a registered model's version is."""
     champion = told["champion"]
     tags = {"tracker.study": champion["study"], "tracker.trial": str(champion["trial"]), "tracker.key": champion["key"]}
     return tags | ({"tracker.data": told["table"]} if told.get("table") else {})
