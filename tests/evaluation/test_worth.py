@@ -11,7 +11,8 @@ from sklearn.metrics import f1_score, log_loss
 from tests.evaluation.test_stage import run_stage
 from tracker.deriving.judge_final import reproduce_final
 from tracker.errors import LookWithheld, NotFoundError
-from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.evaluation.ranked import RankedTrial
+from tracker.evaluation.ranking import Ranking
 from tracker.evaluation.restore import restore_finals
 from tracker.evaluation.worth import find_unworthy
 from tracker.store.store import Store

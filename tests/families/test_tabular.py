@@ -24,7 +24,7 @@ from tests.training.cases import arrays as plain_arrays
 from tracker.confusion import count_confusion
 from tracker.evaluation.compare import compare
 from tracker.evaluation.confirm import open_confirming
-from tracker.evaluation.prefer import Preference
+from tracker.evaluation.preference import Preference
 from tracker.execution.executor import one_thread
 from tracker.families.costs import ALONE_FLOPS
 from tracker.families.family import open_family, start_training, train

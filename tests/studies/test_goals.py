@@ -17,8 +17,9 @@ from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.evaluation.compare import compare
 from tracker.evaluation.confirm import _median_run, open_confirming
 from tracker.evaluation.confirmation import Confirmation, Confirmed
-from tracker.evaluation.prefer import preferred_lines
-from tracker.evaluation.ranking import Ranking, rank_alone, rank_trials
+from tracker.evaluation.preference import preferred_lines
+from tracker.evaluation.ranked import rank_alone
+from tracker.evaluation.ranking import Ranking, rank_trials
 from tracker.evaluation.sureness import sureness
 from tracker.goals import broken, constraint_from, constraint_text, excess, front_words, number_text
 from tracker.ordering import dominates, on_front

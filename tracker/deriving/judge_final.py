@@ -22,7 +22,7 @@ from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.compare import score_again
 from tracker.evaluation.confirm_scores import SeedModel
 from tracker.evaluation.final import DETAILS, OPTIONAL, RESULT, SEEDS, confusion_text
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.ranked import RankedTrial
 from tracker.evaluation.scoring import as_told
 from tracker.paths import Paths
 from tracker.remedies import stage_command

@@ -16,7 +16,7 @@ from tracker.confusion import Z, count_confusion
 from tracker.design_effects import VERSION, design_effects
 from tracker.errors import DataError, InputError, SealError
 from tracker.evaluation.files import read_report
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.ranked import RankedTrial
 from tracker.evaluation.scoring import index_labels
 from tracker.families.trusted_code import require_trusted
 from tracker.fields import model as model_shape

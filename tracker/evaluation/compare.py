@@ -39,12 +39,14 @@ from tracker.evaluation.final import (
 from tracker.evaluation.ledger import Ledger, Look, count_words, join_looks, mark_rows, read_ledger, record_look, remedy
 from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.one_result import keep_once
-from tracker.evaluation.ranking import RankedTrial, Ranking, rank_trials, write_ranking
+from tracker.evaluation.ranked import RankedTrial
+from tracker.evaluation.ranking import Ranking, rank_trials, write_ranking
 from tracker.evaluation.restore import restore_files
 from tracker.evaluation.scored_rows import chosen_where, read_labelled, read_scored
 from tracker.evaluation.scoring import score_labels
 from tracker.evaluation.stale import changes, last_result
-from tracker.evaluation.worth import Unworthy, find_unworthy
+from tracker.evaluation.unworthy import Unworthy
+from tracker.evaluation.worth import find_unworthy
 from tracker.metrics import asked_of
 from tracker.paths import Paths
 from tracker.records import THRESHOLD

@@ -21,11 +21,13 @@ from tracker.evaluation.certainty import mean
 from tracker.evaluation.chosen_model import load_chosen
 from tracker.evaluation.confirm_scores import SeedModel
 from tracker.evaluation.confirm_training import ConfirmTraining
-from tracker.evaluation.confirmation import Confirmation, Confirmed, run_row
+from tracker.evaluation.confirmation import Confirmation, Confirmed
 from tracker.evaluation.contenders import Contender, StudyRecords
 from tracker.evaluation.files import write_durably
-from tracker.evaluation.prefer import NEXT, Preference, Preferring, with_preference
-from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.evaluation.prefer import Preferring, with_preference
+from tracker.evaluation.preference import NEXT, Preference
+from tracker.evaluation.ranked import RankedTrial, run_row
+from tracker.evaluation.ranking import Ranking
 from tracker.evaluation.refit import REFIT, Refit, plan_refit, refit_of
 from tracker.evaluation.sureness import Defaults
 from tracker.goals import broken

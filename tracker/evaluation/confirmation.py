@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tracker.evaluation.certainty import mean, probability_better
-from tracker.evaluation.prefer import Preference
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.preference import Preference
+from tracker.evaluation.ranked import RankedTrial, run_row
 from tracker.goals import broken
-from tracker.records import StudySpec, Trial, TrialOutcome, TrialSpec, run_spread, run_value
+from tracker.records import StudySpec, Trial, run_spread, run_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +93,3 @@ class Confirmation:
             "digests": dict(self.digests),
             **({"breaks": self.breaks} if self.breaks else {}),
         }
-
-
-def run_row(row: RankedTrial, spec: TrialSpec, outcome: TrialOutcome) -> RankedTrial:
-    """A row of the ranking with another run of the same configuration in its place."""
-    return replace(
-        row,
-        key=spec.key,
-        candidate=spec.candidate,
-        weights=outcome.weights,
-        best_epoch=outcome.best_epoch,
-        metrics=dict(outcome.metrics),
-        first_run=None,
-        rows=spec.data.get("rows"),
-        values=(),
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import InputError
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.ranked import RankedTrial
 from tracker.records import TrialSpec
 from tracker.remedies import run_again
 from tracker.studies.adopt import read_study

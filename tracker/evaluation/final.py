@@ -19,7 +19,7 @@ from tracker.shown import counted, csv_cell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tracker.evaluation.worth import Unworthy
+    from tracker.evaluation.unworthy import Unworthy
 
 SEEDS = "seeds"  # where the choice was confirmed: its scores over further seeds, taken in the same look
 DETAILS = "details"  # each class, curves and more (`tracker.evaluation.details`); results of earlier releases have none

@@ -250,7 +250,7 @@ def _scores(
 ) -> tuple[int, dict[str, float | None]]:
     """How many rows the outer fold has, and the scores of the chosen model on them."""
     from tracker.evaluation.chosen_model import load_chosen
-    from tracker.evaluation.ranking import rank_alone
+    from tracker.evaluation.ranked import rank_alone
     from tracker.evaluation.scored_rows import labels_of
     from tracker.evaluation.scoring import index_labels, score_labels
 

@@ -19,9 +19,8 @@ from tracker.errors import InputError, NotFoundError
 from tracker.evaluation.chosen_model import ChosenModel, load_chosen
 from tracker.evaluation.confirm import CHOOSE, MEASURE, Trains
 from tracker.evaluation.confirm_training import ConfirmTraining
-from tracker.evaluation.confirmation import run_row
 from tracker.evaluation.paired import EQUIVALENT, UNKNOWN, Answer, Question, compare_pair, sizes_of
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.ranked import RankedTrial, run_row
 from tracker.evaluation.scoring import index_labels
 from tracker.evaluation.sureness import percent
 from tracker.paths import Paths, project_paths

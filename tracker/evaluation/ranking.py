@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracker.canonical import canonical_json
 from tracker.design_effects import version_entry
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.files import write_report
 from tracker.evaluation.fronts import fronts_of
+from tracker.evaluation.ranked import RankedTrial
 from tracker.evaluation.reports import environments_of, read_study_report
 from tracker.evaluation.scored_rows import scored_on
 from tracker.metrics import SCORES, asked_of, in_order
@@ -28,48 +27,8 @@ if TYPE_CHECKING:
 
     from tracker.evaluation.confirmation import Confirmation
     from tracker.evaluation.final import Final
-    from tracker.evaluation.prefer import Preference
+    from tracker.evaluation.preference import Preference
     from tracker.evaluation.refit import Refit
-    from tracker.records import Trial
-
-
-@dataclass(frozen=True, slots=True)
-class RankedTrial:
-    """A complete trial with a finite objective value and its place among all studies.
-
-    `metrics` are those of the kept epoch; of several runs their means, and `first_run` then has those of the first run,
-    `values` the objective of each; `ties` are further objectives of its study, the lower the better. `rows` say which rows its
-    model was trained and scored on: None is train and validation.
-    """
-
-    rank: int
-    study: str
-    trial: int
-    key: str
-    candidate: str
-    weights: str | None
-    value: float
-    best_epoch: int | None
-    metrics: Mapping[str, float | None]
-    params: Mapping[str, Any]
-    first_run: Mapping[str, float | None] | None = None
-    rows: Mapping[str, Any] | None = None
-    values: tuple[float | None, ...] = ()
-    ties: tuple[float | None, ...] = ()
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """What names the trial in a report: study, trial, key, value."""
-        return {"study": self.study, "trial": self.trial, "key": self.key, "value": self.value}
-
-    @property
-    def validation(self) -> dict[str, Any]:
-        """What the model scores on validation, as JSON has it; of several runs, the first one's, whose model it is.
-
-        Of a model that was trained on validation, too, the means over the folds that chose it.
-        """
-        unseen = self.first_run is not None and not (self.rows or {}).get("all")
-        return _json(self.first_run if unseen and self.first_run is not None else self.metrics)
 
 
 class Opener(Protocol):
@@ -258,7 +217,7 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
         ),
         "environments": {environment: list(names) for environment, names in ranking.environments.items()},
         "mixed_studies": dict(ranking.mixed),
-        "rows": [_row_json(row) for row in ranking.rows],
+        "rows": [row.json for row in ranking.rows],
     }
 
 
@@ -324,32 +283,3 @@ def _row(rank: int, study: str, trial: Mapping[str, Any], ties: tuple[float | No
         ties=ties,
         params=trial["params"],
     )
-
-
-def rank_alone(study: str, trial: Trial) -> RankedTrial:
-    """A trial that was not ranked among others, as its first run, whose model it has."""
-    spec, outcome = trial.spec, trial.outcome
-    return RankedTrial(
-        rank=0,
-        study=study,
-        trial=trial.number,
-        key=spec.key,
-        candidate=spec.candidate,
-        weights=outcome.weights,
-        value=trial.value or 0.0,
-        best_epoch=outcome.best_epoch,
-        metrics=trial.metrics,
-        params=spec.params,
-        first_run=outcome.metrics,
-        rows=spec.data.get("rows"),
-    )
-
-
-def _row_json(row: RankedTrial) -> dict[str, Any]:
-    return {"rank": row.rank, **row.place, "metrics": _json(row.metrics), "params": dict(row.params)}
-
-
-def _json(metrics: Mapping[str, float | None]) -> dict[str, Any]:
-    """Metrics as JSON has them: infinity as `{"$float": "inf"}`."""
-    value: dict[str, Any] = json.loads(canonical_json(dict(metrics)))
-    return value

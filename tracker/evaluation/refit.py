@@ -13,8 +13,7 @@ from typing import Any
 
 from tracker.aggregation import RULE
 from tracker.errors import InputError
-from tracker.evaluation.confirmation import run_row
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.ranked import RankedTrial, run_row
 from tracker.records import THRESHOLD, StudySpec, Trial
 from tracker.search.samplers import versions
 from tracker.seeds import derive_seed

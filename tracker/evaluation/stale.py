@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.evaluation.ledger import Look
-from tracker.evaluation.ranking import RankedTrial
+from tracker.evaluation.ranked import RankedTrial
 
 
 def last_result(seen: Sequence[Look], results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

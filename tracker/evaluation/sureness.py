@@ -11,7 +11,7 @@ from typing import Any
 from tracker.config import Config, load_config
 from tracker.errors import TrackerError
 from tracker.evaluation.fronts import front_lines
-from tracker.evaluation.prefer import preferred_lines, preferred_words
+from tracker.evaluation.preference import preferred_lines, preferred_words
 from tracker.evaluation.ranking import Ranking, ranking_json
 from tracker.ordering import has_place
 from tracker.paths import Paths

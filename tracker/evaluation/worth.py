@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.evaluation.ranking import RankedTrial, Ranking
+from tracker.evaluation.ranking import Ranking
 from tracker.evaluation.scoring import index_labels
+from tracker.evaluation.unworthy import Unworthy
 from tracker.metrics import asked_scores, metric_of
 
 WON_BY_ONE_ANSWER = {"precision", "recall"}  # whoever always says the class, or once, has them; no vote to beat
-
-
-@dataclass(frozen=True, slots=True)
-class Unworthy:
-    """Why no look is spent: the score of the best trial, its interval, and what a majority vote scores."""
-
-    chosen: RankedTrial
-    metric: str
-    interval: tuple[float, float] | None
-    vote: float | None
-
-    @property
-    def words(self) -> str:
-        """One sentence."""
-        where = "on validation" if self.chosen.rows is None else "over folds"
-        about = f"{self.chosen.study}/{self.chosen.trial} is best, with {self.metric} {self.chosen.value:.4f} {where}"
-        if self.vote is None:
-            return about
-        ends = "" if self.interval is None else f" (95 % {self.interval[0]:.4f} to {self.interval[1]:.4f})"
-        return f"{about}{ends}; knowing only how often each class occurs gives {self.vote:.4f}"
 
 
 def find_unworthy(

@@ -19,7 +19,7 @@ from tracker.evaluation.baselines_report import read_baselines
 from tracker.evaluation.files import read_report
 from tracker.evaluation.final import is_of_another, was_scored
 from tracker.evaluation.nested import read_nested, report_paths
-from tracker.evaluation.prefer import preferred_criterion
+from tracker.evaluation.preference import preferred_criterion
 from tracker.evaluation.reports import named_params, read_study_report
 from tracker.evaluation.sureness import Defaults
 from tracker.fields import retune

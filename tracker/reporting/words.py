@@ -11,7 +11,7 @@ from tracker.config import Config
 from tracker.evaluation.baselines_report import versus
 from tracker.evaluation.final import SEEDS
 from tracker.evaluation.fronts import front_lines
-from tracker.evaluation.prefer import preferred_lines
+from tracker.evaluation.preference import preferred_lines
 from tracker.evaluation.sureness import Sureness, percent
 from tracker.goals import constraint_text, goals_text
 from tracker.hyperparameters import FAMILIES

@@ -26,7 +26,7 @@ from tracker.store.store import Store
 from tracker.tracking.retuned import named
 
 if TYPE_CHECKING:
-    from tracker.evaluation.ranking import RankedTrial
+    from tracker.evaluation.ranked import RankedTrial
     from tracker.retuning.decide import Judged
 
 
