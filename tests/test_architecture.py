@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,14 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def trees(paths: list[Path]) -> Iterator[tuple[str, ast.Module]]:
     for path in paths:
-        yield name_of(path), ast.parse(path.read_text(encoding="utf-8"))
+        yield name_of(path), parsed(path)
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
@@ -37,6 +44,48 @@ def dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}".lstrip(".")
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def imported(path: Path, package: Path) -> Iterator[str]:
+    """What a file of a package imports, wherever in it the import stands, by dotted names; of `from a import b` a.b."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            inside = path.relative_to(package.parent).parts[: -node.level] if node.level else ()
+            module = ".".join([*inside, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def circle(package: Path) -> list[str]:
+    """Files of a package that import one another in a circle, the first named again at the end; none where none do."""
+    names = {path: ".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")}
+    files = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    graph = {
+        path: {files.get(one) or files.get(one.rpartition(".")[0]) for one in imported(path, package)} for path in names
+    }
+    try:
+        TopologicalSorter({path: found - {path, None} for path, found in graph.items()}).prepare()
+    except CycleError as error:
+        return [str(path.relative_to(package)) for path in reversed(error.args[1])]
+    return []
+
+
+def test_no_files_import_one_another() -> None:
+    """The files of tracker form a graph without a circle, imports for types and inside of functions counted, too."""
+    files = circle(ROOT / "tracker")
+    assert not files, f"a circle of imports; give what both sides need a file of its own: {' -> '.join(files)}"
+
+
+def test_a_circle_is_named_by_its_files(tmp_path: Path) -> None:
+    """An import for types one way and one inside of a function the other way are a circle of these two files alone."""
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "__init__.py").write_text("")
+    (tmp_path / "room" / "one.py").write_text("if TYPE_CHECKING:\n    from room.two import Two\n")
+    (tmp_path / "room" / "two.py").write_text("def two():\n    from . import one, three\n")
+    (tmp_path / "room" / "three.py").write_text("import room.four\n")
+    (tmp_path / "room" / "four.py").write_text("")
+    assert {"one.py", "two.py"} == set(circle(tmp_path / "room"))
 
 
 def test_imports_run_downward() -> None:

@@ -17,7 +17,7 @@ from tracker.config import (
     pruner_settings,
     read_yaml,
 )
-from tracker.config.metrics import promote_fault
+from tracker.config.metric_faults import promote_fault
 from tracker.errors import ConfigError
 from tracker.metrics import CURVES
 from tracker.sampler_table import SAMPLERS

@@ -11,12 +11,12 @@ from tracker.config.parts import (
     Numeric,
     Preprocessing,
     Split,
-    Study,
     Training,
 )
 from tracker.config.read import bare_dates, load_config, read_yaml
 from tracker.config.refinements import Refinement
 from tracker.config.settings import Config, parse_config
+from tracker.config.study import Study
 
 __all__ = [
     "FORBID",

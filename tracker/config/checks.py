@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Form, Range
-from tracker.config.parts import Pruner, Study
+from tracker.config.study import Pruner, Study
 from tracker.knobs import Hyperparameter
 from tracker.pruner_table import PRUNERS
 from tracker.shown import meant

@@ -5,24 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracker.config.checks import pruner_settings
+from tracker.config.entries import Entries
 from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Range
+from tracker.config.study import Study
 from tracker.hyperparameters import FAMILIES, table_of
 from tracker.knobs import Hyperparameter
 from tracker.shown import counted, edits, nearest
-
-if TYPE_CHECKING:
-    from tracker.config.parts import Study
-    from tracker.config.settings import Config
 
 UNTIL = ("n_warmup_steps", "min_resource", "epoch", "patience")  # of pruners: no trial stops before so many epochs
 SLIPS, FEW = 2, 5  # letters by which a name misses one of ours; one where it has so few itself
 Possible = Range | tuple[Any, ...]  # the values that a name may take in a study
 
 
-def idle(config: Config) -> Iterator[str]:
+def idle(config: Entries) -> Iterator[str]:
     """A sentence for each entry that changes nothing, whatever is drawn; a common one is told where no study is changed."""
     common: dict[str, list[str | None]] = {}
     for name, study in config.studies.items():
@@ -49,7 +47,7 @@ def idle(config: Config) -> Iterator[str]:
         yield from (f"{config.place(name)}.{fault}" for fault in _never_met(study, config.training_of(name).epochs))
 
 
-def misspelt(config: Config, code: str) -> Iterator[str]:
+def misspelt(config: Entries, code: str) -> Iterator[str]:
     """Names of the user's own that their code has nowhere, and that are a slip away from one of ours which is not given."""
     knobs = FAMILIES[config.model.family].knobs
     given = {"hyperparameters": config.hyperparameters, "search_space": config.search_space}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tracker.config.base import Part, raise_faults
-from tracker.hyperparameters import DEVICES, FAMILIES
+from tracker.hyperparameters import FAMILIES
 from tracker.shown import meant
 
 ENTRY = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -68,34 +67,3 @@ class Model(Part):
         }
         raise_faults(faults)
         return self
-
-
-def fitted_once_faults(config: Any) -> Iterator[str]:
-    """What a Config asks of a family without epochs that needs some, one sentence each, beginning with its place."""
-    once = f"family {config.model.family} is fitted once, without epochs; take it out"
-    own = {config.place(name): study for name, study in config.studies.items()}
-    given = {f"{place}.training": study.training or {} for place, study in own.items()}
-    common = {name: getattr(config.training, name) for name in config.training.model_fields_set}
-    for place, training in {"training": common, **given}.items():
-        yield from (f"{place}.{entry}: {once}" for entry in ("epochs", "early_stopping") if entry in training)
-        if training.get("numerics") == "portable":
-            yield f"{place}.numerics: portable pins torch and NumPy, not scikit-learn; take it out"
-    yield from (f"{place}.pruner: {once}" for place, study in own.items() if study.pruner is not None)
-
-
-def device_faults(config: Any) -> Iterator[str]:
-    """What a device other than the CPU does not go with, one sentence each, beginning with its place."""
-    family, common = config.model.family, {"device": config.training.device, "numerics": config.training.numerics}
-    own = {f"{config.place(name)}.training": study.training or {} for name, study in config.studies.items()}
-    for place, training in {
-        "training": common,
-        **{name: {**common, **given} for name, given in own.items() if given},
-    }.items():
-        device = training["device"]
-        if device == "cpu" or device not in DEVICES:
-            continue
-        if device not in FAMILIES[family].devices:
-            able = ", ".join(name for name, row in FAMILIES.items() if device in row.devices)
-            yield f"{place}.device: {device}: family {family} trains on the CPU; say cpu, or take one of {able}"
-        if training["numerics"] == "portable":
-            yield f"{place}.numerics: portable pins the CPU, not {device}; take it out"

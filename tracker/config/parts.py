@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
@@ -18,16 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from tracker.aggregation import Aggregate
 from tracker.config.base import Part, one_of, raise_faults
-from tracker.config.forms import Entry
-from tracker.config.goals import Constraints, Objectives, Prefer, goal_faults
+from tracker.config.goals import Prefer
 from tracker.config.metrics import Asked, Robustness
-from tracker.config.runs import CrossValidation, looks_back, run_faults
-from tracker.config.stopping import Stop, stop_faults
 from tracker.metrics import Direction, direction_of
-from tracker.pruner_table import PRUNERS
-from tracker.sampler_table import SAMPLERS
 
 
 def _date_text(value: Any) -> Any:
@@ -238,82 +231,6 @@ class Objective(Part):
 
     metric: str = "val_f1"
     direction: Direction = Field(default_factory=_direction)
-
-
-class Pruner(Part):
-    """A rule that stops weak trials early; the settings beside its name are held against the table of pruners."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    name: Annotated[str, BeforeValidator(partial(one_of, PRUNERS))]
-
-    @property
-    def given(self) -> Mapping[str, Any]:
-        """The settings that are written down."""
-        return self.model_extra or {}
-
-
-def _named(value: Any) -> Any:
-    """A pruner's name alone stands for all its defaults."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-class Study(Part):
-    """One study: a sampler over the common search space or its own."""
-
-    sampler: Annotated[str, BeforeValidator(partial(one_of, SAMPLERS))]
-    trials: int | None = Field(default=None, ge=1, le=1_000_000)
-    generation: int | None = Field(default=None, ge=1, le=100_000)
-    configurations: tuple[Mapping[str, Any], ...] | None = Field(default=None, strict=False)
-    search_space: Mapping[str, Entry] | None = None
-    enqueue: tuple[Mapping[str, Any], ...] = Field(default=(), strict=False)
-    objectives: Objectives = ()
-    constraints: Constraints = ()
-    training: Mapping[str, Any] | None = None
-    repeats: int = Field(default=1, ge=1, le=1000)
-    aggregate: Aggregate = "mean"
-    cross_validation: CrossValidation | None = None
-    reshuffle: Literal["per_trial"] | None = None
-    refit: bool = False
-    pruner: Annotated[Pruner | None, BeforeValidator(_named)] = None
-    stop: Stop | None = None
-    timeout: int | None = Field(default=None, ge=1, le=10**9)
-    max_failed_trials: int | None = Field(default=8, ge=1)
-
-    @model_validator(mode="after")
-    def _fits_runs(self) -> Study:
-        raise_faults({**run_faults(self), **stop_faults(self), **goal_faults(self)})
-        return self
-
-    @model_validator(mode="after")
-    def _fits_sampler(self) -> Study:
-        row = SAMPLERS[self.sampler]
-        name, listing = row.name, " or ".join(other.name for other in SAMPLERS.values() if other.configurations)
-        faults = {
-            f"sampler {name} needs configurations: a list of hyperparameters, {{}} for the fixed ones": (
-                row.configurations and not self.configurations
-            ),
-            f"configurations belong to sampler {listing}, not to {name}": (
-                not row.configurations and self.configurations is not None
-            ),
-            f"enqueue belongs to samplers that search; {name} has configurations": row.configurations
-            and bool(self.enqueue),
-            f"sampler {name} cannot go on from trials that are given; take enqueue out": (
-                not row.rebuilds and bool(self.enqueue)
-            ),
-            f"sampler {name} needs trials: how many to run": row.needs_trials and self.trials is None,
-            f"sampler {name} has as many trials as configurations; take trials out": (
-                not row.needs_trials and self.trials is not None
-            ),
-            f"generation belongs to samplers that learn, to pruners and to stop; {name} does not learn": (
-                not row.learns and not looks_back(self) and self.generation is not None
-            ),
-            f"sampler {name} needs generations of {row.least_generation} trials or more": (
-                self.generation is not None and self.generation < row.least_generation
-            ),
-        }
-        raise_faults(faults)
-        return self
 
 
 class Confirm(Part):

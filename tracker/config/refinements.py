@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field, model_validator
 
 from tracker.config.base import raise_faults
-from tracker.config.parts import Study
+from tracker.config.study import Study
 from tracker.sampler_table import SAMPLERS
 from tracker.shown import there_are
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.config import Config
-from tracker.config.metrics import asked_metrics
+from tracker.config.asked import asked_metrics
 from tracker.confusion import count_confusion
 from tracker.datasets.made_with import load_present
 from tracker.datasets.training_data import read_ranking

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.canonical import canonical_json
 from tracker.config import Config, Confirm
-from tracker.config.goals import next_objectives
+from tracker.config.asked import next_objectives
 from tracker.errors import InputError, NotFoundError, StoreCorrupt
 from tracker.evaluation.certainty import mean
 from tracker.evaluation.chosen_model import load_chosen

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config, Data, read_yaml
-from tracker.config.metrics import own_metrics
+from tracker.config.asked import own_metrics
 from tracker.errors import ConfigError
 from tracker.remedies import find_dvc
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config
-from tracker.config.metrics import asked_metrics, own_metrics
+from tracker.config.asked import asked_metrics, own_metrics
 from tracker.evaluation.files import write_durably
 from tracker.paths import Paths
 from tracker.reporting.charts import (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import digest, digest_file
 from tracker.config import Config
-from tracker.config.metrics import promote_fault
+from tracker.config.metric_faults import promote_fault
 from tracker.durable import lock_file
 from tracker.errors import AlreadyRetuning, ConfigError, DataError, DataRefused, NotFoundError, StoreBusy
 from tracker.paths import Paths

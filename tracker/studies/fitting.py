@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Config
-from tracker.config.metrics import own_metrics
+from tracker.config.asked import own_metrics
 from tracker.errors import ConfigError
 from tracker.execution.trainer import load_own
 from tracker.families.own_metrics import check_metrics, metrics_of

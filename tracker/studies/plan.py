@@ -12,9 +12,8 @@ from typing import Any
 from tracker.aggregation import RULE, rows_of_runs
 from tracker.canonical import canonical_json
 from tracker.config import Config, Refinement, Study, pruner_settings
-from tracker.config.goals import costs_wanted
-from tracker.config.metrics import asked_metrics, own_metrics
-from tracker.config.runs import looks_back, runs_of
+from tracker.config.asked import asked_metrics, costs_wanted, own_metrics
+from tracker.config.study import looks_back, runs_of
 from tracker.errors import ConfigError, InputError, NotFoundError, SpaceError
 from tracker.hyperparameters import FAMILIES, active, numerics_of, table_of, without_neutral
 from tracker.metrics import metric_of

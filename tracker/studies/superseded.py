@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.canonical import parse_canonical
 from tracker.config import Config, Refinement, load_config
-from tracker.config.metrics import own_metrics
+from tracker.config.asked import own_metrics
 from tracker.datasets.made_with import changed_settings, outdated_unless_dvc
 from tracker.datasets.training_data import identify_data
 from tracker.errors import TrackerError

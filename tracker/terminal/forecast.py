@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tracker.aggregation import runs_per_trial
 from tracker.columns import align
 from tracker.config import Refinement
+from tracker.config.asked import own_metrics
 from tracker.config.idle import misspelt
-from tracker.config.metrics import own_metrics
 from tracker.config.settings import unusual
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
