@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -39,13 +40,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    """A command that is run in this very process ends with signals ignored, which what later tests start would inherit."""
+def process_as_before() -> Iterator[None]:
+    """No test meets what another left in this process: signals ignored by a command, an address of MLflow, torch's threads."""
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
+    handlers = [signal.getsignal(number) for number in numbers]
+    environ, path, torch = dict(os.environ), list(sys.path), sys.modules.get("torch")
+    threads = None if torch is None else torch.get_num_threads()
     yield
-    for number, handler in zip(numbers, before, strict=True):
+    for number, handler in zip(numbers, handlers, strict=True):
         signal.signal(number, handler)
+    for name in os.environ.keys() - environ.keys():
+        del os.environ[name]
+    os.environ.update(environ)
+    sys.path[:] = path
+    if torch is not None and threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
 
 
 @pytest.hookimpl(wrapper=True)

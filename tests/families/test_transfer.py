@@ -203,13 +203,18 @@ FROZEN = CHILD.replace("search_space: {", "search_space: {freeze: [1, 2], ").rep
 
 
 def same_on_a_node_without_the_folder(project: SmallProject, trial: Trial) -> None:
-    """A node of a cluster gets the parent's weights sent; without them it says which file is missing."""
+    """A node of a cluster gets the parent's weights sent; without them it says which file is missing.
+
+    It trains on one thread and leaves its process as it was.
+    """
+    threads = torch.get_num_threads()
     arrays = replace(arrays_of(project.data), parents=None)
     folder = project.paths.splits.parent / "parents"
     sent = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
     [result] = Trainee(arrays, None, None, sent).run((Segment(trial.spec),), [])
     assert trial.outcome == result.outcome
     assert "are not there; tune again" in str(Trainee(arrays, None, None, {}).run((Segment(trial.spec),), []))
+    assert threads == torch.get_num_threads()
 
 
 def test_other_digits_are_learned_from_the_first_ones(parent: SmallProject, tmp_path: Path) -> None:

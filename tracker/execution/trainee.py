@@ -10,6 +10,7 @@ from typing import Any
 
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import Cohort
+from tracker.execution.executor import one_thread
 from tracker.execution.row_sets import rows_named
 from tracker.execution.trainer import Trainer
 from tracker.surroundings.environment import deciding_sources, environment
@@ -18,14 +19,11 @@ from tracker.training.loop import Result
 
 
 class Trainee:
-    """What an actor is: one thread, its own copy of the rows, a trainer."""
+    """What an actor is: its own copy of the rows, a trainer that has one thread."""
 
     def __init__(
         self, arrays: Arrays, texts: Mapping[str, str] | None, root: str | None, parents: Mapping[str, bytes]
     ) -> None:
-        import torch
-
-        torch.set_num_threads(1)
         # Ray lets a worker on the driver's machine import from the driver's folder; what is not in a key may not run.
         sys.path[:] = [entry for entry in sys.path if root is None or os.path.realpath(entry) != root]
         self._parents = dict(parents)  # a node may have no folder of the project
@@ -46,7 +44,8 @@ class Trainee:
             if name not in self.rows:
                 self.rows[name] = self._copied(arrays)
         try:
-            return self.trainer.run(cohort)
+            with one_thread():
+                return self.trainer.run(cohort)
         except TrackerError as error:
             return error
 

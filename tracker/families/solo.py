@@ -118,7 +118,8 @@ class ModuleEngine(SoloEngine):
         self._arrays, self._make, self._inside, self._own = arrays, make, inside, own
         self._rows_at_once = rows_at_once
         self._device = Device(spec.training.get("device", CPU), spec.seed)
-        self._x = torch.from_numpy(shaped(arrays.x_train, arrays.shape).copy()).to(self._device.name)
+        rows = shaped(arrays.x_train, arrays.shape)  # they may be a file's: a batch is read when it is needed
+        self._x = rows if self._device.name == CPU else torch.from_numpy(rows.copy()).to(self._device.name)
         self._y = torch.from_numpy(arrays.y_train.copy()).to(self._device.name)
         self._x_validation = shaped(arrays.x_validation, arrays.shape)
         self._plateau = Plateau()
@@ -230,7 +231,7 @@ class ModuleEngine(SoloEngine):
         there, augmentation, epoch = self._there(rows), self._augmentation, self._epoch + 1
         y = self._y[there]
         if augmentation is None:
-            return self._x[there], Truth(y)
+            return self._there(self._x[rows]) if isinstance(self._x, np.ndarray) else self._x[there], Truth(y)
         x = self._there(shaped(augmentation.rows(epoch, rows), self._arrays.shape))
         if (mix := augmentation.mix(epoch, rows)) is None:
             return x, Truth(y)
