@@ -12,9 +12,8 @@ from tests.studies.loops import COST, LoopProject
 from tests.studies.project import SmallProject
 from tests.studies.test_runner import WILD
 from tracker.errors import NotFoundError, StudyFailed
-from tracker.studies.runner import Progress
 from tracker.terminal.leaderboard import leaderboard
-from tracker.terminal.show import epochs_note, refuse_failed, say_delivered, study_progress, study_summary, sync_summary
+from tracker.terminal.show import epochs_note, refuse_failed, say_delivered, study_summary, sync_summary
 from tracker.tracking.report import Delivered
 
 
@@ -69,24 +68,6 @@ def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:
     assert {"cost is undefined in its kept epoch"} == {
         row["reason"] for row in leaderboard(project.paths.study_reports, None, "value")
     }
-
-
-def test_progress_is_silent_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
-    """Not a terminal: no bar, no line."""
-    with study_progress() as advance:
-        advance(Progress("random", 1, 6, 0, None))
-    assert ("", "") == tuple(capfd.readouterr())
-
-
-def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar with the study, trials done of those wanted."""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with study_progress() as advance:
-        for finished in range(7):
-            advance(Progress("random", finished, 6, 0, None))
-    shown = capsys.readouterr().err
-    assert "random" in shown
-    assert "6/6" in shown
 
 
 def test_what_waits_for_mlflow_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,7 +71,8 @@ def verify(
     from tracker import api
     from tracker.deriving.verdict import joint_exit_code, verdict_json
     from tracker.terminal.leaderboard import mixed_notes
-    from tracker.terminal.verdicts import verdict_lines, verify_progress
+    from tracker.terminal.progress import verify_progress
+    from tracker.terminal.verdicts import verdict_lines
 
     if any(name.endswith(".zip") for name in names or ()):
         _verify_bundle(names or [], data, trust, output)

@@ -110,7 +110,8 @@ def tune(
     """Run studies, or go on with them: what is in the store is taken, what is missing is computed."""
     from tracker import api
     from tracker.datasets.made_with import unrecorded
-    from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
+    from tracker.terminal.progress import study_progress
+    from tracker.terminal.show import refuse_failed, say_delivered, study_summary
     from tracker.tracking.meeting import stages_of_this_process
 
     config = read_config()
@@ -161,7 +162,7 @@ def compare(
     """Rank all trials on validation, or say which of two is better; with --test, score the chosen one on the test split."""
     from tracker import api
     from tracker.terminal.compared import say_ranking
-    from tracker.terminal.show import study_progress
+    from tracker.terminal.progress import study_progress
 
     config = read_config()
     if trials:
@@ -200,7 +201,8 @@ def nested(
 
     from tracker import api
     from tracker.evaluation.nested import nested as score
-    from tracker.terminal.show import deliver_waiting, study_progress
+    from tracker.terminal.progress import study_progress
+    from tracker.terminal.show import deliver_waiting
     from tracker.tracking.fetch_model import fetch_model
 
     config, project = read_config(), api.Project.now(workers=workers)

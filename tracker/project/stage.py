@@ -95,7 +95,8 @@ def baselines(config: Config) -> None:
 def tune(config: Config, study: str, workers: int | None = None, verbose: bool = False) -> None:
     """Runs, resumes or replays a study; writes its report and its best model, and prints a line."""
     from tracker import api
-    from tracker.terminal.show import refuse_failed, say_delivered, study_progress, study_summary
+    from tracker.terminal.progress import study_progress
+    from tracker.terminal.show import refuse_failed, say_delivered, study_summary
 
     with study_progress(verbose=verbose) as on_progress:
         done = api.tune(config, study, workers=workers, on_progress=on_progress, on_delivery=say_delivered)
@@ -113,7 +114,8 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
     from tracker.evaluation.final import summarize
     from tracker.terminal.compared import choice_lines
     from tracker.terminal.leaderboard import environment_notes
-    from tracker.terminal.show import say_delivered, study_progress
+    from tracker.terminal.progress import study_progress
+    from tracker.terminal.show import say_delivered
 
     project = api.Project.now().with_workers(workers)
     project.paths.confirmed.mkdir(parents=True, exist_ok=True)  # of dvc.yaml's outputs none may be missing

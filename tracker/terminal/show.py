@@ -1,10 +1,8 @@
-"""Progress, studies and deliveries as lines for people: a moving bar on a terminal, nothing elsewhere."""
+"""Studies and deliveries as lines for people."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tracker.errors import StudyFailed
@@ -17,66 +15,8 @@ if TYPE_CHECKING:
     from tracker.records import Trial
     from tracker.studies.pull import Pulled
     from tracker.studies.result import StudyResult
-    from tracker.studies.runner import Progress
     from tracker.studies.study import Study
     from tracker.tracking.report import Delivered
-
-
-@contextmanager
-def study_progress(quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """What to call with a study's progress: trials done, the best so far, time left; silent where nobody watches.
-
-    With `verbose` every step is a line of its own on stderr, in a log file too. Why a study begins anew is said once, first;
-    so is each node of a cluster that gets no work.
-    """
-    if quiet:
-        yield lambda _: None
-        return
-    if verbose or not sys.stderr.isatty():
-        yield _saying_changes(_say_step if verbose else lambda _: None)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, TextColumn("{task.fields[best]}"), console=Console(stderr=True)) as bar:
-        tasks: dict[str, int] = {}
-
-        def advance(progress: Progress) -> None:
-            if progress.study not in tasks:
-                tasks[progress.study] = bar.add_task(progress.study, total=progress.wanted, best="")
-            text = "  ".join(filter(None, (_best_text(progress), progress.where.words)))
-            bar.update(tasks[progress.study], completed=progress.finished, total=progress.wanted, best=text)  # type: ignore[arg-type]
-
-        yield _saying_changes(advance)
-
-
-def _saying_changes(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    said: set[str] = set()
-
-    def first(progress: Progress) -> None:
-        if progress.change and progress.study not in said:
-            said.add(progress.study)
-            sys.stderr.write(f"{progress.change}\n")
-        for line in progress.where.refused:
-            if line not in said:
-                said.add(line)
-                sys.stderr.write(f"{line}\n")
-        tell(progress)
-
-    return first
-
-
-def _say_step(progress: Progress) -> None:
-    replayed = f", {progress.replayed} from the store" if progress.replayed else ""
-    rest = [f", {text}" for text in (_best_text(progress), progress.where.words) if text]
-    sys.stderr.write(f"{progress.study}: {progress.finished} of {progress.wanted}{replayed}{''.join(rest)}\n")
-
-
-def _best_text(progress: Progress) -> str:
-    best = progress.best
-    return "" if best is None or best.value is None else f"best {best.value:.4f} (trial {best.number})"
 
 
 def study_summary(study: Study) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tracker.shown import counted
@@ -79,24 +76,3 @@ def _listed_causes(found: Verdict) -> list[str]:
 
 def _missing(found: Verdict) -> list[str]:
     return [f"  missing: {cause.words}" for cause in found.causes]
-
-
-@contextmanager
-def verify_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """What to call with a study, trials derived and trials to derive: a bar on a terminal, nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, int] = {}
-
-        def advance(study: str, done: int, wanted: int) -> None:
-            if study not in tasks:
-                tasks[study] = bar.add_task(study, total=wanted)
-            bar.update(tasks[study], completed=done)  # type: ignore[arg-type]
-
-        yield advance
