@@ -95,6 +95,7 @@ def test_everything_is_derived_again(tuned: SmallProject) -> None:
     assert [("tpe", done, 6) for done in range(7)] == [step for step in steps if step[0] == "tpe"]
     assert before == {path: path.read_bytes() for path in tuned.paths.root.rglob("*") if path.is_file()}
     assert verdict_lines(found[0])[0].startswith("store: identical (")
+    assert ["looks: identical (1 look on record)"] == verdict_lines(found[4])
     assert verdict_lines(found[1])[0].startswith("tpe: identical (6 of 6 trials derived again; digest ")
 
 

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 from tests.evaluation.test_stage import PARAMS, ROOT
 from tracker.config import Compare
 from tracker.evaluation.final import summarize
+from tracker.evaluation.ledger import MARK, join_looks
 from tracker.terminal.looks import look_lines
 
 
@@ -79,6 +81,12 @@ def test_looks_are_listed_with_what_the_next_would_cost(project):
     assert look.endswith(f"{rows} of {rows}")
     assert spent == f"spent: 1 of 1 looks at the present {rows} test rows"
     assert following == "next: tpe/0 is chosen and was scored on these rows; scoring it again costs nothing"
+    [path] = project.paths.looks.glob("*.json")
+    [taken] = join_looks(project.paths.looks, {}).looks.values()
+    elsewhere = replace(taken, rows=frozenset({"0" * MARK}), parents=(path.stem,))
+    (path.parent / f"{elsewhere.digest}.json").write_bytes(elsewhere.content)
+    told = "; on record: 2 looks; one at other rows, or of a candidate that has one, spends nothing"
+    assert list(look_lines(project.paths, Compare()))[-2] == spent + told
     project.tune("tpe", "better")
     project.compare()
     assert list(look_lines(project.paths, Compare(test_looks=3)))[-1].endswith("costs one; 1 would be left")

@@ -26,8 +26,8 @@ class Verdict:
     `causes` name what differs from when it was recorded, the likeliest first; where it cannot be derived, what is missing.
     `remedy` says what to do.
 
-    `counted` is how many trials a study or ranking has, how many rows and weights files the store, how many looks and
-    results there are, how much a part of a bundle holds; `derived` how many of them were derived again. `sample` are the
+    `counted` is how many trials a study or ranking has, how many rows and weights files the store, how many looks are
+    on record, how much a part of a bundle holds; `derived` how many of them were derived again. `sample` are the
     numbers of the trials that were to be trained again (None: all), `digest` that of the study or ranking. `inner` is the
     verdict on the trial of a study that differs or cannot be derived; of an equivalent study, on the trial that deviates most.
     Of a trial and of the final result there are `key`, `epochs`, `weights` and `environment`: the digests of what was derived,

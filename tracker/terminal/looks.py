@@ -14,6 +14,7 @@ from tracker.evaluation.final import chosen_candidate, chosen_run
 from tracker.evaluation.ledger import Ledger, Look
 from tracker.evaluation.sureness import place
 from tracker.paths import Paths
+from tracker.shown import counted
 
 SHORT = 12  # characters of a digest
 
@@ -40,8 +41,10 @@ def look_lines(paths: Paths, settings: Compare) -> Iterator[str]:
         yield "what is spent is not known: there are no test rows here"
         return
     spent = ledger.count(rows)
+    taken, others = len(ledger.looks), "one at other rows, or of a candidate that has one, spends nothing"
+    record = "" if taken + len(ledger.lost) == spent else f"; on record: {counted(taken, 'look')}; {others}"
     lost = f", {len(ledger.lost)} of them without a file: git may still have it" if ledger.lost else ""
-    yield f"spent: {spent} of {settings.test_looks} looks at the present {present_words(paths)}{lost}"
+    yield f"spent: {spent} of {settings.test_looks} looks at the present {present_words(paths)}{lost}{record}"
     if (chosen := _chosen(paths)) is not None:
         yield _next(chosen, ledger, rows, settings.test_looks - spent)
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 MOST_CAUSES = 8
 COUNTED = {
     "store": "rows and weights",
-    "looks": "looks and results",
     "files": "files",
     "records": "trials",
     "model": "made-up rows",
@@ -38,16 +37,19 @@ def _counted(found: Verdict) -> str:
     """How much was read or derived, in brackets; nothing where there was nothing."""
     if found.kind in {"trial", "final"}:
         return _compared(found)
-    if not found.counted:
-        return ""
-    if found.kind in {"store", "looks", "bundle"}:
-        return f" ({found.counted} {COUNTED[found.name]})"
-    if found.kind == "nested":
-        return f" ({found.counted} outer folds scored again)"
-    if found.kind == "ranking":
-        return f" ({counted(found.counted, 'trial')}, digest {found.digest[:12]})"
+    return f" ({_count(found)})" if found.counted else ""
+
+
+def _count(found: Verdict) -> str:
+    trials = counted(found.counted, "trial")
     which = f": {', '.join(map(str, found.sample))}" if found.sample else ""
-    return f" ({found.derived} of {counted(found.counted, 'trial')} derived again{which}; digest {found.digest[:12]})"
+    told = {
+        "looks": f"{counted(found.counted, 'look')} on record",
+        "nested": f"{found.counted} outer folds scored again",
+        "ranking": f"{trials}, digest {found.digest[:12]}",
+        "study": f"{found.derived} of {trials} derived again{which}; digest {found.digest[:12]}",
+    }
+    return told.get(found.kind) or f"{found.counted} {COUNTED[found.name]}"
 
 
 def _compared(found: Verdict) -> str:
