@@ -16,7 +16,7 @@ from safetensors.torch import save
 from sklearn.datasets import load_digits
 
 from tests.families.test_shaped import IMAGE, SEQUENCE, arrays, given_network, spec
-from tests.studies.project import ENVIRONMENT, SmallProject, make_table
+from tests.studies.project import SmallProject, make_table
 from tests.training.cases import spec as mlp_spec
 from tracker import api
 from tracker.canonical import digest_bytes
@@ -35,6 +35,7 @@ from tracker.studies.parent import Parent, find_parent
 from tracker.studies.parent_fits import other_features, parent_fault
 from tracker.studies.plan import plan_study, propose_trial
 from tracker.studies.rehearsal import Read
+from tracker.surroundings.environment import asked_of, environment
 from tracker.terminal.forecast import forecast
 from tracker.training.draws import draw_batches
 
@@ -466,12 +467,13 @@ def test_the_steps_of_a_rehearsed_sequence_are_there() -> None:
 
 
 def test_a_study_that_was_begun_is_not_refused(tmp_path: Path) -> None:
-    """What an earlier release recorded, trials that could not begin among it, is taken; only what is new is looked at."""
+    """What an earlier release recorded, trials that could not begin among it, is taken, and `check` warns; new is refused."""
     (tmp_path / "net.py").write_text(NET)
     (tmp_path / "parent.safetensors").write_bytes(save({"0.weight": torch.zeros(4, 5), "0.bias": torch.zeros(4)}))
     project = SmallProject.made(tmp_path, make_table(), OWN)
     code = load_own(tmp_path, "build", "net:build")[0].identity
-    plan = partial(plan_fitting, project.config, "one", project.data, ENVIRONMENT, code, project.paths, lambda *_: b"")
+    place = environment(*asked_of(project.config.training_of("one").model_dump(), "build"))[0]
+    plan = partial(plan_fitting, project.config, "one", project.data, place, code, project.paths, lambda *_: b"")
     with pytest.raises(ConfigError, match=r"0\.weight is"):
         plan()
     with pytest.MonkeyPatch.context() as patch, Store.open(project.paths.store) as store:
@@ -479,6 +481,14 @@ def test_a_study_that_was_begun_is_not_refused(tmp_path: Path) -> None:
         key = store.put_study(plan().spec, {"who": "tests"})
         store.put_proposals(key, [propose_trial(plan().spec, 0, 0, {"width": 4})])
     assert key == plan().spec.key
+    one = project.config.model_dump(exclude_unset=True)["studies"]["one"]
+    lines = list(forecast(project.config.with_("studies", {"one": one}), project.paths))
+    [told] = [line for line in lines if line.startswith("warning: studies.one: 0: 0.weight is (4, ")]
+    assert told.endswith(
+        "; tuning goes on all the same, for it has begun; trials that cannot begin fail with their reason"
+    )
+    with pytest.raises(TrackerError, match=r"^studies\.random: 0: 0\.weight is"):  # which is new
+        list(forecast(project.config, project.paths))
 
 
 def test_check_tells_what_fits_nowhere(parent: SmallProject) -> None:

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.config import Config
 from tracker.config.asked import own_metrics
-from tracker.errors import ConfigError
+from tracker.datasets.training_data import identify_data
+from tracker.errors import ConfigError, TrackerError
 from tracker.execution.trainer import load_own
 from tracker.families.own_metrics import check_metrics, metrics_of
 from tracker.paths import Paths
 from tracker.records import StudySpec
 from tracker.store.store import Store
 from tracker.studies.finished import finished_in
-from tracker.studies.parent import Fetch, find_parent, keep_parent
+from tracker.studies.parent import Fetch, Parent, find_parent, keep_parent
 from tracker.studies.parent_fits import parent_fault
 from tracker.studies.plan import StudyPlan, plan_study, refuse_labels, refuse_shape
 from tracker.studies.rehearsal import Read
+from tracker.surroundings.environment import asked_of, environment
 from tracker.training.device import require_device
 
 if TYPE_CHECKING:
@@ -50,6 +52,20 @@ def plan_fitting(
     if parent is not None:
         keep_parent(parent, paths)
     return plan
+
+
+def has_begun(config: Config, study: str, parent: Parent, code: Mapping[str, str] | None, paths: Paths) -> bool:
+    """Whether the study that would run here now has trials already, so that `plan_fitting` refuses no misfit of its parent."""
+    asked, transfer = asked_of(config.training_of(study).model_dump(), config.model.family), config.model.transfer
+    assert transfer is not None
+    try:
+        data = identify_data(paths.splits, config.preprocessing)
+        identity = parent.identity(transfer.head, data.labels)
+        metrics = check_metrics(paths.root, own_metrics(config, study))
+        here, find = environment(*asked)[0], finished_in(paths)
+        return _begun(plan_study(config, study, data.digests, here, code, find, identity, metrics), paths)
+    except TrackerError:  # what cannot be planned has no key to look for
+        return False
 
 
 def _begun(plan: StudyPlan, paths: Paths) -> bool:

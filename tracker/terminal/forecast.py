@@ -57,9 +57,12 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
     code, own = (None, None) if entry is None else load_own(paths.root, config.model.family, entry)
     split, faults = foresee(config, paths, frame, columns, report)
     report = as_the_split_sees(report, config.split, faults)
-    plans, misfits = _planned(config, paths, report, code.identity if code else None)
+    identity = code.identity if code else None
+    plans, misfits = _planned(config, paths, report, identity)
     slips = misspelt(config, "\n".join(code.texts.values())) if code else ()
-    wrong, odd = rehearse(config, paths, plans, own, lambda: foresee_read(config, frame, columns, report, split))
+    wrong, odd = rehearse(
+        config, paths, plans, own, identity, lambda: foresee_read(config, frame, columns, report, split)
+    )
     yield from report.lines()
     yield from (f"warning: {warning}" for warning in (*class_warnings(config, report), *unusual(config), *slips, *odd))
     if split is not None:

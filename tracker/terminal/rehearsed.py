@@ -10,6 +10,7 @@ from tracker.datasets.preprocess import fit_preprocessing
 from tracker.errors import InputError
 from tracker.goals import PARAMETERS
 from tracker.hyperparameters import COUNTED
+from tracker.studies.fitting import has_begun
 from tracker.studies.parent import REMOTE, find_parent
 from tracker.studies.parent_fits import other_features, parent_fault
 from tracker.studies.rehearsal import Read, own_fault, smallest_network
@@ -29,6 +30,7 @@ def rehearse(
     paths: Paths,
     plans: Mapping[str, StudyPlan],
     own: OwnFunction | None,
+    code: Mapping[str, str] | None,
     foreseen: Callable[[], Read | None],
 ) -> tuple[list[str], list[str]]:
     """One sentence per thing that is in the way of studies, and per thing that is odd; `foreseen` is asked if need be."""
@@ -40,16 +42,21 @@ def rehearse(
     read = foreseen() if parent is not None or own is not None or limits else None
     if read is None:
         return [], []
-    found: dict[str, list[str]] = {}
+    found, begun = dict[str, list[str]](), dict[str, list[str]]()
     for name, plan in plans.items():
         fault = None
         if parent is not None and config.model.transfer is not None:
             fault = parent_fault(plan.spec, parent, config.model.transfer.head, read, own)
+            if fault is not None and has_begun(config, name, parent, code, paths):
+                begun.setdefault(fault, []).append(config.place(name))
+                continue
         if fault is None and own is not None and (wrong := own_fault(plan.spec, read, own)):
             fault = f"model.entry: {config.model.entry} {wrong}"
         if fault is not None:
             found.setdefault(fault, []).append(config.place(name))
-    other = [told] if parent is not None and (told := other_features(parent, read)) else []
+    goes_on = "tuning goes on all the same, for it has begun; trials that cannot begin fail with their reason"
+    other = [f"{', '.join(places)}: {fault}; {goes_on}" for fault, places in begun.items()]
+    other += [told] if parent is not None and (told := other_features(parent, read)) else []
     odd = [
         f"{config.place(name)}.constraints: parameters <= {most:g} holds for no network of the space as far as its ends tell: "
         f"the smallest has {smallest:,}; raise the limit, or search smaller ones"
