@@ -81,12 +81,12 @@ def test_an_experiment_has_views_a_note_and_its_kind(tmp_path: Path) -> None:
 def test_studies_whose_trials_repeat_do_not_lead_the_columns() -> None:
     """All studies are compared by what every one has; the `value` of a study of folds is a column, no confirmation's."""
     plain, repeated = study_spec(space=SPACE), study_spec(space=SPACE, name="confirm.choose", runs={"repeats": 3})
-    tags = views({repeated.key: repeated, plain.key: plain}, 0)
+    tags = views({repeated.key: repeated, plain.key: plain}, {repeated.key: 2, plain.key: 1})
     objective = f"metrics.`best_{plain.objective['metric']}`"
     assert objective == state(tags, STUDIES)["orderByKey"]
     assert [objective, "metrics.`test_f1`"] == state(tags, STUDIES)["selectedColumns"][:2]
     folded = study_spec(space=SPACE, name="folded", runs={"repeats": 3})
-    both = views({folded.key: folded, plain.key: plain}, 0)
+    both = views({folded.key: folded, plain.key: plain}, {folded.key: 2, plain.key: 1})
     assert [objective, "metrics.`value`"] == state(both, STUDIES)["selectedColumns"][:2]
     assert objective == state(tags, FINAL)["orderByKey"]
     assert "metrics.`value`" == state(tags, study_view_id("confirm.choose"))["orderByKey"]

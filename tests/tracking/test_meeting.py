@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import all_runs, statuses
 from tests.tracking.studies import EXPERIMENT
 from tracker.lifelines import began, life_of
-from tracker.tracking.meeting import Meeting, join, meeting_of_stage
+from tracker.tracking.meeting import Meeting, join, meeting_of_stage, stages_of_this_process
+from tracker.tracking.notes import NOTE
 from tracker.tracking.outbox import waiting
 from tracker.tracking.report import Delivered
 
@@ -144,7 +146,7 @@ def test_the_stages_of_one_process_share_another_that_ends_with_it(tmp_path: Pat
 
 
 def test_the_studies_of_one_command_share_a_process(small_project: SmallProject, tmp_path: Path, uri: str) -> None:
-    """`tracker tune` with two names starts one delivery process, which loads MLflow once, and both studies are delivered."""
+    """`tracker tune` with two names starts one delivery process, which loads MLflow once; in the end both have their notes."""
     project = small_project.copy(tmp_path / "project")
     environ = surroundings(project.paths.root, {"MLFLOW_TRACKING_URI": uri})
     done = subprocess.run(
@@ -152,7 +154,7 @@ def test_the_studies_of_one_command_share_a_process(small_project: SmallProject,
         cwd=project.paths.root, env=environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "delivery processes: 1" == done.stdout.splitlines()[-1]
-    assert {"manual", "random"} <= {run.info.run_name for run in all_runs(uri, "tests")}
+    assert {"manual", "random"} == {run.info.run_name for run in all_runs(uri, "tests") if NOTE in run.data.tags}
 
 
 def test_a_stage_with_another_environment_has_a_process_of_its_own(dvc: Dvc) -> None:
@@ -163,8 +165,11 @@ def test_a_stage_with_another_environment_has_a_process_of_its_own(dvc: Dvc) -> 
 
 
 def test_nobody_is_waited_for_where_nobody_waits(tmp_path: Path) -> None:
-    """Outside of DVC there is no meeting; where no process waits, or it hangs, none is joined."""
+    """Outside of DVC, and of a command of many stages, is no meeting; where no process waits, or it hangs, none is joined."""
     assert meeting_of_stage(tmp_path) is None
+    with stages_of_this_process(more=True):
+        assert (there := meeting_of_stage(tmp_path)) is not None
+    assert (True, there) == (there.more, Meeting.read(asdict(there)))
     meeting = Meeting("nobody" + tmp_path.name, os.getpid(), began(os.getpid()) or "")
     assert join(meeting) is None
     hangs = "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1].encode().replace(b'@', b'\\0'))"

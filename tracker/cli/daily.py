@@ -120,20 +120,20 @@ def tune(
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; {there_are(unknown[0], config.studies)}")
     project = api.Project.now(executor=executor, address=address)
     note([line for line in [unrecorded(project.paths)] if line])
-    with stages_of_this_process() if len(names) > 1 else nullcontext():  # one delivery process for all
-        for name in names:
-            with study_progress(quiet, verbose) as on_progress:
-                study = api.tune(
-                    config,
-                    name,
-                    workers=workers,
-                    project=project,
-                    accept_environment=accept,
-                    on_progress=on_progress,
-                    on_delivery=say_delivered,
-                )
-            say("" if quiet else study_summary(study))
-            refuse_failed(study)
+    for place, name in enumerate(names, start=1):  # with one delivery process for all
+        shared = stages_of_this_process(more=place < len(names)) if len(names) > 1 else nullcontext()
+        with shared, study_progress(quiet, verbose) as on_progress:
+            study = api.tune(
+                config,
+                name,
+                workers=workers,
+                project=project,
+                accept_environment=accept,
+                on_progress=on_progress,
+                on_delivery=say_delivered,
+            )
+        say("" if quiet else study_summary(study))
+        refuse_failed(study)
 
 
 @app.command()

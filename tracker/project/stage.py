@@ -57,8 +57,8 @@ def _run_each(config: Config, workers: int | None, verbose: bool) -> None:
     for stage in ("prepare", "split", "baselines"):
         with _locked(stage):
             STAGES[stage](config)
-    for study in config.studies:
-        with _locked("tune", study):
+    for place, study in enumerate(config.studies, start=1):
+        with stages_of_this_process(more=place < len(config.studies)), _locked("tune", study):
             tune(config, study, workers, verbose)
     with _locked("compare"):
         compare(config, workers, verbose)

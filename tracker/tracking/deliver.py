@@ -26,6 +26,7 @@ from tracker.lifelines import is_orphaned
 from tracker.loading import loading, run_to_its_end
 from tracker.tracking.meeting import Meeting, await_next_stage
 from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.pace import Pace
 from tracker.tracking.report import Delivered, policy_from
 
 if TYPE_CHECKING:
@@ -44,28 +45,29 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
     settle(os.environ)
     is_gone: Callable[[], bool] = partial(is_orphaned, os.getppid())
+    pace = Pace()
     while True:
-        meeting = _work_for(is_gone)
+        meeting = _work_for(is_gone, pace)
         life = None if meeting is None else await_next_stage(meeting)
         if life is None:
             return 0
         is_gone = partial(_has_ended, life)
 
 
-def _work_for(is_gone: Callable[[], bool]) -> Meeting | None:
+def _work_for(is_gone: Callable[[], bool], pace: Pace) -> Meeting | None:
     """Delivers for one command, whose pipes are the standard streams; where it may wait for the next one."""
     lines: Lines = queue.SimpleQueue()
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(lines, is_gone, done), daemon=True)
     watcher.start()
     settings = json.loads(lines.get())
+    meeting = Meeting.read(settings["meeting"])
     try:
-        report = _serve(settings, lines)
+        report = _serve(settings, lines, pace, more=meeting is not None and meeting.more)
     except TrackerError as error:
         report = Delivered(0, -1, str(error))
     done.set()
     _say(report, done=True)
-    meeting = Meeting.read(settings["meeting"])
     if meeting is not None:
         watcher.join(LAST_S)
     return None if watcher.is_alive() else meeting
@@ -75,7 +77,7 @@ def _has_ended(life: int) -> bool:
     return bool(select.select([life], [], [], 0)[0])
 
 
-def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
+def _serve(settings: Mapping[str, Any], lines: Lines, pace: Pace, *, more: bool) -> Delivered:
     from tracker.store.store import Store
 
     with loading():
@@ -92,16 +94,17 @@ def _serve(settings: Mapping[str, Any], lines: Lines) -> Delivered:
     with (
         contextlib.closing(recorder),
         Store.open(Path(settings["store"])) as store,
-        Delivery(store, recorder, policy, progress, ProjectFiles.from_words(settings.get("files"))) as delivery,
+        Delivery(store, recorder, policy, progress, ProjectFiles.from_words(settings.get("files")), pace) as delivery,
     ):
-        return _deliver_until_finished(delivery, settings["compare"], lines)
+        return _deliver_until_finished(delivery, settings["compare"], lines, more)
 
 
-def _deliver_until_finished(delivery: Delivery, compare: Collection[str] | None, lines: Lines) -> Delivered:
+def _deliver_until_finished(delivery: Delivery, compare: Collection[str] | None, lines: Lines, more: bool) -> Delivered:
+    """Delivers until `finish`; views and notes at their pace, and in the end, where no `more` stages follow."""
     failures, finishing, attempts = 0, False, 0
     wanted = None if compare is None else set(compare)
     while True:
-        report = delivery.deliver(wanted)
+        report = delivery.deliver(wanted, hurry=finishing and not more)
         _say(report, done=False)
         failures = failures + 1 if report.problem else 0
         wanted = wanted if report.problem else set()

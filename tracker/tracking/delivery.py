@@ -17,6 +17,7 @@ from tracker.store.store import Store
 from tracker.tracking.delivered import DeliveredItems
 from tracker.tracking.front import dress
 from tracker.tracking.kinds import kind_of
+from tracker.tracking.pace import Pace
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles
 from tracker.tracking.recorder import Recorder
@@ -25,7 +26,9 @@ from tracker.tracking.run_models import RunModels
 from tracker.tracking.transport import Transport
 
 LOCK_S = 600.0
-DRESSED = "dressed"  # among the names of what has reached the place
+DRESSED = "dressed"  # among the names of what has reached the place: views and notes show it all, but for
+UNDRESSED = "undressed "  # with a study's key or a result's digest: something came for it since
+TUNED = "tuned "  # with the key of a study that was tuned since
 DOUBT = "doubt "  # with the name of a record and the second in which a call about it failed: among these names, too
 DOUBT_S = 120.0  # for so long a server may still do what it was asked to, though its client gave up waiting
 
@@ -40,6 +43,7 @@ class Delivery:
         policy: Policy,
         progress: Callable[[int, int], None] | None = None,
         files: ProjectFiles | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._recorder = recorder
@@ -51,8 +55,9 @@ class Delivery:
         self._stack = ExitStack()
         scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tracker-"))
         self._transport = Transport(store, recorder, self._presence, RunModels(store, policy, Path(scratch)), files)
-        self._tuned: set[str] = set()
+        self._tuned: list[str] = []
         self._restores = False
+        self._pace = pace or Pace()
 
     def __enter__(self) -> Delivery:
         return self
@@ -60,16 +65,17 @@ class Delivery:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
-    def deliver(self, compare: Collection[str] | None = ()) -> Delivered:
+    def deliver(self, compare: Collection[str] | None = (), *, hurry: bool = True) -> Delivered:
         """Delivers what waits; studies in `compare` (None: everything) are first compared with what MLflow really has.
 
-        Never raises for a server that is away or refuses: the report says how much waits and why.
+        Without `hurry` views and notes come at their pace, so maybe with a later delivery. Never raises for a server that is
+        away or refuses: the report says how much waits and why.
         """
         problem: str | None
         try:
             with self._store.lock(f"outbox-{self._recorder.destination}", LOCK_S):
                 self._catch_up()
-                problem = self._deliver_locked(compare)
+                problem = self._deliver_locked(compare, hurry)
         except TrackerError as error:
             problem = str(error)
         return Delivered(self._delivered, len(self._waiting()), problem)
@@ -80,7 +86,7 @@ class Delivery:
         self._log.claim()
         self._items.extend(self._store.items(self._items[-1].place if self._items else 0))
 
-    def _deliver_locked(self, compare: Collection[str] | None) -> str | None:
+    def _deliver_locked(self, compare: Collection[str] | None, hurry: bool) -> str | None:
         chosen = {item.subject for item in self._items} if compare is None else set(compare)
         if not chosen and not self._waiting() and self._is_settled():
             return None
@@ -88,15 +94,16 @@ class Delivery:
         for subject in chosen:
             self._presence.forget(subject)
         problem, self._restores = None, compare is None
-        self._tuned |= set(compare or ())
-        if chosen:
+        self._tuned += compare or ()
+        if compare is None:
             self._log.forget([DRESSED])
+        else:
+            self._log.add([mark + subject for subject in chosen for mark in (TUNED, UNDRESSED)])
         for item in self._items:
             if item.subject in chosen:
                 problem = self._attempt(item, self._compare) or problem
         waiting = self._waiting()
-        if any(item.number is None for item in waiting):
-            self._log.forget([DRESSED])
+        self._log.add({UNDRESSED + item.subject for item in waiting if item.number is None})
         for place, item in enumerate(waiting, start=1):
             if refusal := self._attempt(item, self._take_there):
                 problem = refusal
@@ -104,10 +111,20 @@ class Delivery:
             self._log.add([item.name])
             self._delivered += 1
             self._progress(self._delivered, len(waiting) - place)
-        if not self._is_dressed() and dress(self._transport, self._tuned) and problem is None:
-            self._log.add([DRESSED])
+        if not self._is_dressed() and (hurry or self._pace.is_due()):
+            self._dress(is_whole=problem is None)
         self._settle_doubts()
         return problem
+
+    def _dress(self, is_whole: bool) -> None:
+        """Views and notes of what came since they were written; what was refused, or is not whole, is tried again."""
+        fresh, tuned = self._marked(UNDRESSED), self._marked(TUNED)
+        with self._pace:
+            in_turn = [*sorted(tuned), *self._tuned]
+            refused = dress(self._transport, in_turn, fresh if DRESSED in self._log.names else None)
+        if is_whole:
+            self._log.add([DRESSED, *(UNDRESSED + subject for subject in refused)])
+            self._log.forget([*(UNDRESSED + subject for subject in fresh - refused), *(TUNED + key for key in tuned)])
 
     def _compare(self, item: Item) -> None:
         there = kind_of(item).is_there(self._transport, item)
@@ -139,10 +156,9 @@ class Delivery:
 
     def _doubts(self) -> Iterator[tuple[str, str, float]]:
         """Of each record about which a call failed: how that is noted, its name, and when."""
-        for mark in sorted(self._log.names):
-            if mark.startswith(DOUBT):
-                name, _, since = mark.removeprefix(DOUBT).rpartition(" ")
-                yield mark, name, float(since) if since.isdigit() else 0.0
+        for rest in sorted(self._marked(DOUBT)):
+            name, _, since = rest.rpartition(" ")
+            yield DOUBT + rest, name, float(since) if since.isdigit() else 0.0
 
     def _settle_doubts(self) -> None:
         """Looks again for what failed once all is there: a run that was made late is there twice, and one of them goes.
@@ -162,10 +178,14 @@ class Delivery:
 
     def _is_dressed(self) -> bool:
         """Whether views and notes show all that has come; a study's start and end, and a final result, change them."""
-        return not self._items or DRESSED in self._log.names
+        return not self._items or (DRESSED in self._log.names and not self._marked(UNDRESSED))
 
     def _is_settled(self) -> bool:
         return self._is_dressed() and next(self._doubts(), None) is None
+
+    def _marked(self, mark: str) -> set[str]:
+        """What bears a mark among the names of what has reached the place."""
+        return {name.removeprefix(mark) for name in self._log.names if name.startswith(mark)}
 
     def _waiting(self) -> list[Item]:
         return [item for item in self._items if item.name not in self._log.names]

@@ -1,26 +1,31 @@
-"""What people meet first in MLflow: which studies are current, saved views, notes. What they changed there stays theirs."""
+"""What people meet first in MLflow: which studies are current, saved views, notes. What they changed there stays theirs.
+
+All of it costs what was delivered, not what is there: of studies that nothing came for, what the experiment's note needs is
+read from tags of their runs, which one search brings; their trials are not asked for, and their own notes stay as they are.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from tracker.errors import NotFoundError, TrackingError
 from tracker.records import StudySpec
-from tracker.store.store import Store
 from tracker.tracking.notes import NOTE, Ended, experiment_note, final_note, study_note
 from tracker.tracking.project_files import seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
-from tracker.tracking.run_contents import Dataset, Run, best_of, objective_name
+from tracker.tracking.run_contents import Dataset, Run, objective_name
 from tracker.tracking.seeded import SEEDED, to_write
 from tracker.tracking.transport import Transport
-from tracker.tracking.views import CURRENT, leading, run_address, study_view_id, views
+from tracker.tracking.views import BEST_RUN, CURRENT, VIEW, address, leading, run_address, study_view_id, views
 
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
 TAG_LIMIT = 20_000  # characters of an experiment's tag
+EXPERIMENT = ""  # among the subjects of what was refused
 
 
 class _Pen:
@@ -28,14 +33,15 @@ class _Pen:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self.refused = False
+        self.experiment = recorder.connect()
+        self.refused: set[str] = set()
 
-    def write(self, write: Callable[[], None]) -> bool:
+    def write(self, write: Callable[[], None], subject: str = EXPERIMENT) -> bool:
         """Calls it; whether it was not refused. Raises TrackingError where the server is away."""
         try:
             write()
         except TrackingError:
-            self.refused = True
+            self.refused.add(subject)
             self._recorder.reach()
             return False
         return True
@@ -43,49 +49,60 @@ class _Pen:
     def tag(self, found: Found, tags: Mapping[str, str]) -> None:
         """Sets tags of a run."""
         run = Run(found.name, found.start_ms, found.end_ms, "FINISHED", tags)
-        self.write(partial(self._recorder.fill, found, run))
+        self.write(partial(self._recorder.fill, found, run), _subject(found))
+
+    def untag(self, found: Found, name: str) -> None:
+        """Takes a tag off a run."""
+        self.write(partial(self._recorder.untag, found, name), _subject(found))
 
 
-def dress(transport: Transport, tuned: Collection[str]) -> bool:
-    """Marks what is current, and writes views and notes; `tuned` are the keys of studies that were just run.
+def dress(transport: Transport, tuned: Sequence[str], fresh: Collection[str] | None) -> set[str]:
+    """Marks what is current, and writes views and notes; `tuned` are the keys of studies that were just run, in turn.
 
-    Of several studies of one name the one that was tuned last is current. What a server refuses is left out; False where
-    it refused something. Raises TrackingError where it is away.
+    `fresh` are the studies, by key, and final results, by digest, that something was delivered for (None: all). Of several
+    studies of one name the one that was tuned last is current. What a server refuses is left out; of what that was is
+    returned, as `fresh` names it, "" for the experiment. Raises TrackingError where it is away.
     """
     pen = _Pen(transport.recorder)
-    _dress(transport, pen, tuned)
-    return not pen.refused
+    _dress(transport, pen, tuned, fresh)
+    return pen.refused
 
 
-def _dress(transport: Transport, pen: _Pen, tuned: Collection[str]) -> None:
+def _dress(transport: Transport, pen: _Pen, tuned: Sequence[str], fresh: Collection[str] | None) -> None:
     recorder, store = transport.recorder, transport.store
     studies, finals = recorder.search("tracker.kind", "study"), recorder.search("tracker.kind", "final")
-    current = _mark_studies(pen, studies, tuned)
+    current, specs = _mark_studies(pen, studies, tuned), dict(store.studies())
     newest = _mark_newest(pen, finals)
-    ours = {key: store.study(key) for key in current if _has(store, key)}
-    ended = [one for one in (_ended(transport, key, spec) for key, spec in ours.items()) if one is not None]
-    best_first = sorted(ended, key=_place)
-    tags = {KIND: "custom_model_development"}
+    ours = {key: specs[key] for key in current if key in specs}
+    is_fresh = {_subject(found): fresh is None or _subject(found) in fresh for found in (*studies, *finals)}
+    tags, there, ended = {KIND: "custom_model_development"}, recorder.experiment_tags(), dict[str, Ended]()
     if ours:
-        newest_key = next(iter(ours))
         tags[PRIMARY] = objective_name(leading(ours.values())[0])
         shown = dict(list(ours.items())[:MOST_VIEWS])
-        tags |= views(shown, round(store.created(newest_key) * 1000), retuned=bool(store.retunes()))
-        tags[NOTE] = experiment_note(best_first, *_final_told(transport, newest))
-    _tag_experiment(recorder, pen, {name: value for name, value in tags.items() if len(value) <= TAG_LIMIT})
-    for one in ended:
-        parent = transport.presence.study(one.spec.key).parent
-        if parent is not None:
-            _note(pen, parent, study_note(one, _seen(transport, one.spec.data)))
+        tags |= views(shown, {key: current[key].start_ms for key in ours}, retuned=bool(store.retunes()))
+        for key, spec in ours.items():
+            if (finish := store.finish(key)) is not None:
+                one = Ended(spec, finish[0], {}, None, _trials_link(pen.experiment, spec, {*there, *tags}))
+                ended[key] = (_of_runs if is_fresh[key] else _of_tags)(transport, pen, one, current[key])
+        tags[NOTE] = experiment_note(sorted(ended.values(), key=_place), *_final_told(transport, newest))
+    _tag_experiment(recorder, pen, there, {name: value for name, value in tags.items() if len(value) <= TAG_LIMIT})
+    for key in filter(is_fresh.__getitem__, ended):
+        _note(pen, current[key], study_note(ended[key], _seen(transport, ended[key].spec.data)))
     metric = leading(ours.values())[0].objective["metric"] if ours else None
     for found in finals:
-        _note_final(transport, pen, found, metric)
+        if is_fresh[_subject(found)]:
+            _note_final(transport, pen, found, metric)
 
 
-def _tag_experiment(recorder: Recorder, pen: _Pen, tags: Mapping[str, str]) -> None:
+def _subject(found: Found) -> str:
+    """The key of a study, or the digest of a final result, that a run is of."""
+    return found.tags.get("tracker.final") or found.tags.get("tracker.study_key", "")
+
+
+def _tag_experiment(recorder: Recorder, pen: _Pen, there: Mapping[str, str], tags: Mapping[str, str]) -> None:
     """Writes tags of the experiment; where one is refused the memory stays undecided, and the next time it is tried again."""
     refused = False
-    for name, value in to_write(recorder.experiment_tags(), tags):
+    for name, value in to_write(there, tags):
         if name == SEEDED and refused:
             return
         written = pen.write(partial(recorder.tag_experiment, name, value))
@@ -94,20 +111,21 @@ def _tag_experiment(recorder: Recorder, pen: _Pen, tags: Mapping[str, str]) -> N
             return
 
 
-def _mark_studies(pen: _Pen, studies: list[Found], tuned: Collection[str]) -> list[str]:
-    """The keys of the current studies, the newest first; the tags that say so are set."""
+def _mark_studies(pen: _Pen, studies: list[Found], tuned: Sequence[str]) -> dict[str, Found]:
+    """The current studies by their keys, the newest first; the tags that say so are set."""
     named: dict[str, list[Found]] = defaultdict(list)
     for found in studies:
         named[found.tags.get("tracker.study", "")].append(found)
     chosen = []
     for group in named.values():
-        known = [found for found in group if found.tags.get("tracker.study_key") in tuned]
+        last = next((key for key in reversed(tuned) if key in map(_subject, group)), None)
+        known = [found for found in group if _subject(found) == last]
         marked = [found for found in group if found.tags.get(CURRENT) == "true"]
         best = max(known or marked or group, key=lambda found: (found.start_ms, found.run_id))
         chosen.append(best)
         _mark(pen, group, best)
     chosen.sort(key=lambda found: (-found.start_ms, found.run_id))
-    return [found.tags.get("tracker.study_key", "") for found in chosen]
+    return {_subject(found): found for found in chosen}
 
 
 def _mark_newest(pen: _Pen, finals: list[Found]) -> Found | None:
@@ -123,19 +141,31 @@ def _mark(pen: _Pen, group: list[Found], current: Found | None) -> None:
             pen.tag(found, {CURRENT: wanted})
 
 
-def _ended(transport: Transport, key: str, spec: StudySpec) -> Ended | None:
-    finish = transport.store.finish(key)
-    if finish is None:
-        return None
-    runs, summary = transport.presence.study(key), finish[0]
-    best = best_of(transport.store, key, summary)
-    states = Counter(found.tags.get("tracker.state", "unfinished") for found in runs.trials.values())
-    experiment = transport.recorder.connect()
-    found = None if best is None else runs.trials.get(best.number)
-    trials = (
-        f"#/experiments/{experiment}/runs?viewStateShareKey={study_view_id(spec.name)}&workflowType=machine_learning"
-    )
-    return Ended(spec, summary, dict(sorted(states.items())), _run_link(experiment, found), trials)
+def _of_runs(transport: Transport, pen: _Pen, one: Ended, found: Found) -> Ended:
+    """A study with the states of its trials and where its best one is shown, of their runs; its own run remembers the place."""
+    trials, number = transport.presence.study(_subject(found)).trials, one.summary.get("number")
+    states = Counter(trial.tags.get("tracker.state", "unfinished") for trial in trials.values())
+    best = None if number is None else trials.get(int(number))
+    if best is None and BEST_RUN in found.tags:  # somebody deleted it
+        pen.untag(found, BEST_RUN)
+    if best is not None and found.tags.get(BEST_RUN) != best.run_id:
+        pen.tag(found, {BEST_RUN: best.run_id})
+    return replace(one, states=dict(sorted(states.items())), best_link=_run_link(pen.experiment, best))
+
+
+def _of_tags(transport: Transport, pen: _Pen, one: Ended, found: Found) -> Ended:
+    """The same without the states, as a tag of the study's run says; where it is lacking, the runs are asked once."""
+    if one.best is None:
+        return one
+    if BEST_RUN not in found.tags:
+        return _of_runs(transport, pen, one, found)
+    return replace(one, best_link=run_address(pen.experiment, found.tags[BEST_RUN]))
+
+
+def _trials_link(experiment: str, spec: StudySpec, saved: Collection[str]) -> str | None:
+    """Where the trials of a study are shown; None where no view of them was saved."""
+    view = study_view_id(spec.name)
+    return address("", experiment, view).removeprefix("/") if f"{VIEW}{view}" in saved else None
 
 
 def _place(one: Ended) -> tuple[bool, float, str]:
@@ -188,11 +218,3 @@ def _run_link(experiment: str, found: Found | None) -> str | None:
 def _note(pen: _Pen, found: Found, text: str) -> None:
     if written := dict(to_write(found.tags, {NOTE: text[:TEXT_LIMIT]})):
         pen.tag(found, written)
-
-
-def _has(store: Store, key: str) -> bool:
-    try:
-        store.study(key)
-    except NotFoundError:
-        return False
-    return True

@@ -25,6 +25,7 @@ from tracker.tracking.run_contents import (
     study_run,
 )
 from tracker.tracking.transport import Taken, Transport, marked
+from tracker.tracking.views import BEST_RUN
 
 
 class Kind(Protocol):
@@ -131,7 +132,8 @@ class StudyEnd:
             found = runs.trials.get(number)
             if found is not None and MODEL_TAG not in found.tags:
                 runs.trials[number] = transport.add_model(study, number, found)
-        self._dress_best(transport, study)
+        best = self._dress_best(transport, study)
+        run = run if best is None else replace(run, tags={**run.tags, BEST_RUN: best.run_id})
         with transport.recorder.files(transport.parent(study)) as folder:
             _write_files(folder, replace(run, files={**run.files, **study_figures(transport.store, study)}))
         runs.parent = transport.complete(transport.parent(study), transport.with_data(run, study))
@@ -141,8 +143,10 @@ class StudyEnd:
         return item.subject in taken.ends
 
     @staticmethod
-    def _dress_best(transport: Transport, study: str) -> None:
+    def _dress_best(transport: Transport, study: str) -> Found | None:
         """Pictures beside the best trial, and its entry among logged models; before the study's end, so a kill repeats them.
+
+        The best trial's run is returned; None where there is none.
 
         What confirms or nests a study of params.yaml has a dot in its name and no entry: what is served of it is the final one.
         """
@@ -154,11 +158,12 @@ class StudyEnd:
             with transport.recorder.files(found) as folder:
                 _write_all(folder, run_figures(f"{best.study}/{best.number}", best.outcome, serving.get("labels", ())))
             if "." in best.study:
-                return
+                return found
             run = transport.with_data(transport.trial(study, best.number), study)
             transport.presence.study(study).trials[best.number] = transport.list_model(
                 found, run, f"best of {best.study}"
             )
+        return found
 
 
 class FinalResult:

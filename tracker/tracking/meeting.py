@@ -29,16 +29,21 @@ ANSWER_S = 2.0  # how long a stage waits for an answer before it starts a proces
 STAGE = "DVC_STAGE"
 HELLO = b"!"
 _host: ContextVar[int | None] = ContextVar("host", default=None)
+_more: ContextVar[bool] = ContextVar("more", default=False)
 CREDENTIALS = struct.Struct("3i")  # process, user, group: what Linux says of the other end
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """Where stages of one run meet: the `name` of a socket, and the process that all of them are started by."""
+    """Where stages of one run meet: the `name` of a socket, and the process that all of them are started by.
+
+    `more` says that this stage is not the last one that delivers: what may wait is left to the next.
+    """
 
     name: str
     host: int
     host_began: str
+    more: bool = False
 
     @property
     def address(self) -> bytes:
@@ -48,7 +53,7 @@ class Meeting:
     @classmethod
     def read(cls, words: Mapping[str, Any] | None) -> Meeting | None:
         """What `asdict` of a meeting made."""
-        return None if words is None else cls(words["name"], words["host"], words["host_began"])
+        return None if words is None else cls(**words)
 
 
 def meeting_of_stage(store: Path) -> Meeting | None:
@@ -66,17 +71,18 @@ def meeting_of_stage(store: Path) -> Meeting | None:
         return None
     where = [str(store.absolute()), str(Path.cwd()), sys.executable, str(os.getuid()), str(host), since]
     name = hashlib.sha256(b"\0".join([*map(str.encode, where), *sorted(here)])).hexdigest()
-    return Meeting(name, host, since)
+    return Meeting(name, host, since, _more.get())
 
 
 @contextlib.contextmanager
-def stages_of_this_process() -> Iterator[None]:
-    """In the block this process runs stages one after the other, as a dvc would."""
-    before = _host.set(os.getpid())
+def stages_of_this_process(*, more: bool = False) -> Iterator[None]:
+    """In the block this process runs stages one after the other, as a dvc would; `more` of them follow the block."""
+    before, after = _host.set(os.getpid()), _more.set(more)
     try:
         yield
     finally:
         _host.reset(before)
+        _more.reset(after)
 
 
 class Joined:

@@ -15,6 +15,7 @@ from tracker.tracking.run_contents import Dataset, searched
 
 NOTE = "mlflow.note.content"
 GAP = "&emsp;"
+MOST_TOLD = 40  # studies in the note of an experiment, the best ones: more do not fit into its tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,8 @@ def experiment_note(
         )
         looks, rows = f"Looks: {final.get('looks')} of {final.get('budget')}.", int(final.get("test_rows", 0))
         lines += [f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}", *_ties_lines(ties), ""]
-    table = list[tuple[str, ...]]()
-    for one in studies:
+    table, others = list[tuple[str, ...]](), len(studies[MOST_TOLD:])
+    for one in studies[:MOST_TOLD]:
         value = f"{one.spec.objective['metric']} {number(one.summary.get('value'))}"
         cells = [
             _link(one.spec.name, one.trials_link),
@@ -142,6 +143,7 @@ def experiment_note(
         table.append((*cells, _link(one.best or "none", one.best_link), value))
     lines += [
         *_table(("study", "sampler", "trials", "best", "objective"), table),
+        *(["", f"{others} more {agree(others, 'study', 'studies')}: view `studies`."] if others else []),
         "",
         "Saved views (button *Views*): `studies`, `final`, one per study. Derive all again: `tracker verify --all`",
     ]

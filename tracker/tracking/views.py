@@ -20,7 +20,10 @@ from tracker.tracking.run_contents import objective_name
 
 VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
 STUDIES, FINAL, RETUNES = "tracker-studies", "tracker-final", "tracker-retunes"
-CURRENT = "tracker.current"
+CURRENT, BEST_RUN = (
+    "tracker.current",
+    "tracker.best_run",
+)  # marks of a study's run: is it current, where is its best trial
 MODE = "machine_learning"  # else a fresh browser shows MLflow's pages for language models
 TEST = ("f1", "accuracy", "precision", "recall")
 DURATION = ("attributes.`Duration`", 90)
@@ -48,19 +51,22 @@ def plain_address(server: str, experiment: str) -> str:
     return f"{server}/#/experiments/{experiment}/runs?{urlencode(words)}"
 
 
-def views(studies: Mapping[str, StudySpec], created_ms: int, *, retuned: bool = False) -> dict[str, str]:
+def views(studies: Mapping[str, StudySpec], created_ms: Mapping[str, int], *, retuned: bool = False) -> dict[str, str]:
     """The tags of all views: of the studies (current ones, by key, the newest first), of final results, of each study.
 
-    Where the project was `retuned`, of its decisions, too.
+    `created_ms` says when each study began: its view is as old, and the others as the oldest, so that a study that comes
+    changes no view of another. Where the project was `retuned`, of its decisions, too.
     """
     if not studies:
         return {}
+    ages = {study_view_id(spec.name): created_ms[key] for key, spec in studies.items()}
     shown = {STUDIES: ("studies", _studies(leading(studies.values()))), FINAL: ("final", _final(studies))}
     if retuned:
         shown[RETUNES] = ("retunes", _retunes(leading(studies.values())[0]))
     for key, spec in studies.items():
         shown[study_view_id(spec.name)] = (f"study {spec.name}", _trials(key, spec))
-    return {f"{VIEW}{name}": _saved(title, state, created_ms) for name, (title, state) in shown.items()}
+    oldest = min(created_ms.values())
+    return {f"{VIEW}{name}": _saved(title, state, ages.get(name, oldest)) for name, (title, state) in shown.items()}
 
 
 def leading(specs: Iterable[StudySpec]) -> list[StudySpec]:
