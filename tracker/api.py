@@ -345,13 +345,13 @@ def sync(config: Config, project: Project | None = None) -> Delivered:
     """Delivers to MLflow what waits, what MLflow has lost and what a pulled cache brought."""
     project = project or Project.now()
     with Store.open(project.paths.store) as store:  # a broken store is told before what takes seconds to import
-        from tracker.evaluation.restore import restore_files, restore_finals
-        from tracker.studies.adopt import adopt_studies
+        from tracker.evaluation.restore import restore
+        from tracker.studies.adopt import adopt_studies, retell_fewer
 
         for folder in (project.paths.models, project.paths.confirmed):
             adopt_studies(folder, store, provenance(sys.argv, project.paths.root), time.time)
-        restore_finals(project.paths, store)
-        restore_files(project.paths, store)
+        retell_fewer(config, project.paths.models, store, time.time())
+        restore(project.paths, store)
     with _outbox(project, config, None) as outbox:
         return outbox.finish(DELIVERY_S)
 

@@ -11,7 +11,7 @@ from tests.studies.test_runner import Forbidden
 from tracker.canonical import canonical_json, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.store.store import Store
-from tracker.studies.adopt import adopt_studies
+from tracker.studies.adopt import adopt_studies, retell_fewer
 
 
 @pytest.fixture
@@ -89,3 +89,16 @@ def test_weights_that_did_not_come_along_are_derived_again(pulled: SmallProject,
 def test_no_models_no_studies(tmp_path: Path, fresh: SmallProject) -> None:
     """A project without outputs has nothing to adopt."""
     assert [] == adopt(fresh)
+
+
+def test_a_study_that_came_back_shorter_is_told_so(fresh: SmallProject) -> None:
+    """DVC brings back records of 4 trials, the store knows an end after 6: said once, where params.yaml says 4."""
+    shorter, models = fresh.config.with_("studies.random.trials", 4), fresh.paths.models
+    fresh.report(fresh.run(fresh.plan("random", studies__random__trials=4)))
+    key = fresh.run(fresh.plan("random")).spec.key
+    with Store.open(fresh.paths.store) as store:
+        before = len(store.items())
+        assert [] == retell_fewer(fresh.config, models, store, 5.0)
+        assert ["random"] == retell_fewer(shorter, models, store, 5.0)
+        assert [] == retell_fewer(shorter, models, store, 6.0)
+        assert (4, 5.0, before + 1) == (store.finish(key)[0]["trials"], store.finish(key)[1], len(store.items()))

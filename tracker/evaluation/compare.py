@@ -52,7 +52,7 @@ from tracker.paths import Paths
 from tracker.records import THRESHOLD
 from tracker.remedies import has_dvc, run_again
 from tracker.store.store import Store
-from tracker.studies.adopt import read_training
+from tracker.studies.adopt import recorded_study
 from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
@@ -362,9 +362,9 @@ def _score(
 
 def _chosen_on(case: _Case, chosen: RankedTrial) -> dict[str, str | None]:
     """Which rows chose what: the configuration, the kept epoch, the threshold; None where the records are not here."""
-    training = read_training(case.paths.models / chosen.study / "trials.jsonl")
+    study = recorded_study(case.paths.models / chosen.study / "trials.jsonl")
     where, ranked = chosen_where(chosen.rows, count_ranking(case.paths.splits))
-    stopped = None if training is None else where if training.get("early_stopping") else "none: the last epoch"
+    stopped = None if study is None else where if study.training.get("early_stopping") else "none: the last epoch"
     found = where if THRESHOLD in chosen.metrics else "none: it is fixed"
     return {"configuration": ranked, "epoch": stopped, "threshold": found}
 

@@ -14,6 +14,12 @@ from tracker.remedies import run_again
 from tracker.store.store import Store
 
 
+def restore(paths: Paths, store: Store) -> None:
+    """Both ways: what the store lacks of results, and what files lack of looks and results."""
+    restore_finals(paths, store)
+    restore_files(paths, store)
+
+
 def restore_finals(paths: Paths, store: Store) -> int:
     """Puts results that the store does not hold back into it, from `reports/`; how many.
 

@@ -110,8 +110,12 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
     Where looks are spent the last result is repeated, marked stale; where the best trial is worth none, the report says so.
     Prints the outcome.
     """
+    import time
+
     from tracker import api
     from tracker.evaluation.final import summarize
+    from tracker.store.store import Store
+    from tracker.studies.adopt import retell_fewer
     from tracker.terminal.compared import choice_lines
     from tracker.terminal.leaderboard import environment_notes
     from tracker.terminal.progress import study_progress
@@ -119,6 +123,9 @@ def compare(config: Config, workers: int | None = None, verbose: bool = False) -
 
     project = api.Project.now().with_workers(workers)
     project.paths.confirmed.mkdir(parents=True, exist_ok=True)  # of dvc.yaml's outputs none may be missing
+    with Store.opened_if_there(project.paths.store) as store:  # DVC may have brought back shorter studies
+        if store is not None:
+            retell_fewer(config, project.paths.models, store, time.time())
     with api.delivering(config) as finish:
         with study_progress(verbose=verbose) as on_progress:
             ranking = api.compare(config, project, on_progress=on_progress)

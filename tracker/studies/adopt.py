@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.canonical import digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
@@ -27,6 +27,9 @@ from tracker.store.stored import Decision, Finished, outcome_slot
 from tracker.studies.report import FORMAT
 from tracker.studies.result import StudyResult, study_result, summarise_study
 
+if TYPE_CHECKING:
+    from tracker.config import Config
+
 
 def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clock: Callable[[], float]) -> list[str]:
     """Takes every study of a models folder that the store does not hold whole; their names.
@@ -47,6 +50,25 @@ def adopt_studies(models: Path, store: Store, provenance: Mapping[str, Any], clo
             store.finish_study(result.spec.key, summarise_study(result))
         adopted.append(result.spec.name)
     return adopted
+
+
+def retell_fewer(config: Config, models: Path, store: Store, now: float) -> list[str]:
+    """Says of studies with fewer trials than they had how they end now, where their records hold no more; their names.
+
+    DVC may have brought those back from its run cache; then nothing ran that would have told.
+    """
+    told = []
+    for name, study in config.studies.items():
+        path = models / name / "trials.jsonl"
+        spec = None if study.trials is None else recorded_study(path)
+        finish = None if spec is None else store.finish(spec.key)
+        if finish is None or study.trials is None or int(finish[0].get("trials", 0)) <= study.trials:
+            continue
+        result = read_study(path)
+        if len(result.trials) <= study.trials:
+            store.finish_study(result.spec.key, summarise_study(result), now)
+            told.append(name)
+    return told
 
 
 def _adopt(folder: Path, store: Store, result: StudyResult, provenance: Mapping[str, Any], now: float) -> None:
@@ -107,14 +129,13 @@ def _require_format(head: Mapping[str, Any]) -> None:
         raise ValueError(f"format {head.get('format')}; this release reads {FORMAT}")
 
 
-def read_training(path: Path) -> Mapping[str, Any] | None:
-    """What the first line of a `trials.jsonl` says of how it was trained, unchecked; None where it cannot be read."""
+def recorded_study(path: Path) -> StudySpec | None:
+    """The study that the first line of a `trials.jsonl` names; None where it cannot be read."""
     try:
         with path.open("rb") as file:
-            training = parse_canonical(file.readline().rstrip(b"\n"))["study"]["training"]
-    except (OSError, ValueError, KeyError, TypeError):
+            return record_from(StudySpec, parse_canonical(file.readline().rstrip(b"\n"))["study"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return training if isinstance(training, Mapping) else None
 
 
 def recorded_runs(paths: Paths) -> Iterator[tuple[Trial, TrialSpec, TrialOutcome]]:

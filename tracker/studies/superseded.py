@@ -16,9 +16,10 @@ from tracker.errors import TrackerError
 from tracker.families.own_code import read_code
 from tracker.families.own_metrics import identify_metrics
 from tracker.paths import Paths
-from tracker.records import StudySpec, record_from
+from tracker.records import StudySpec
 from tracker.remedies import project_folder, stage_command
 from tracker.store.store import Store
+from tracker.studies.adopt import recorded_study
 from tracker.studies.changed import list_changes
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import identify_parent
@@ -112,13 +113,9 @@ def _recorded(path: Path, paths: Paths) -> StudySpec | None:
         key = parse_canonical(path.read_bytes())["key"]
     except (OSError, ValueError, KeyError, TypeError):
         return None  # whoever reads the report for what is in it says what is wrong
-    try:
-        with (paths.models / path.stem / "trials.jsonl").open(encoding="utf-8") as file:
-            spec = record_from(StudySpec, parse_canonical(file.readline())["study"])
-        if spec.key == key:
-            return spec
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
+    spec = recorded_study(paths.records(path.stem))
+    if spec is not None and spec.key == key:
+        return spec
     try:
         with Store.opened_if_there(paths.store) as store:
             studies = [] if store is None else store.studies(path.stem)
