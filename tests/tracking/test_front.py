@@ -21,7 +21,7 @@ from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.names import differences
 from tracker.tracking.notes import final_note
-from tracker.tracking.project_files import ProjectFiles
+from tracker.tracking.project_files import ProjectFiles, Ties
 from tracker.tracking.recorder import Found
 from tracker.tracking.run_contents import study_run
 from tracker.tracking.seeded import SEEDED
@@ -148,12 +148,29 @@ def test_few_ties_are_told_in_words_that_agree() -> None:
     """Of one other trial it is said whether it can be told apart; where there is none, nothing is."""
     final = {"study": "tpe", "trial": 1, "test_rows": 2}
     said = [
-        [line for line in final_note(final, (), ties, None).splitlines() if line.startswith("How sure")]
+        [line for line in final_note(final, (), Ties(*ties), None).splitlines() if line.startswith("How sure")]
         for ties in ((0, 1), (1, 2), (0, 2), (1, 3))
     ]
     rest = "be told from it on the validation rows."
     assert [[], [f"How sure: the only other trial cannot {rest}"], [f"How sure: the only other trial can {rest}"],
             [f"How sure: 1 of the other 2 trials cannot {rest}"]] == said  # fmt: skip
+
+
+def test_a_final_note_says_how_sure_a_confirmed_choice_is(tmp_path: Path) -> None:
+    """As the terminal: whose ties, and what further seeds gave; of a run that is not the one to be scored, nothing."""
+    rows = [{"study": "tpe", "trial": number, "key": f"found {number}"} for number in (4, 1, 2)]
+    choice = {"study": "tpe", "trial": 1, "mean": 0.9484, "sd": 0.0127}
+    ranking = {"rows": rows, "chosen": rows[1], "indistinguishable": {"trials": rows[1:]}}
+    ranking |= {"confirmation": {"seeds": 20, "measured": {"choice": choice}, "served": {"key": "served"}}}
+    (tmp_path / "ranking.json").write_text(json.dumps(ranking))
+    files = ProjectFiles("table.csv", tmp_path, tmp_path)
+    assert (None, None) == (files.ties("found 1"), files.ties("found 4"))
+    final = {"study": "tpe", "trial": 1, "test_rows": 2}
+    [told] = [line for line in final_note(final, (), files.ties("served"), None).splitlines() if "How sure" in line]
+    assert told == (
+        "How sure: 2 of the other 2 trials cannot be told from tpe/4, the best as found, on the validation rows. "
+        "Confirmed: tpe/1 0.9484 ± 0.0127 (mean ± sd) over 20 more seeds."
+    )
 
 
 def test_which_data_it_was_is_readable(tmp_path: Path) -> None:

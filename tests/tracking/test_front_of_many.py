@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.tracking.studies import EXPERIMENT, PROVENANCE, STARTED, run_trials, study_spec
-from tests.tracking.test_front import by_name, deliver, without_ids
+from tests.tracking.test_front import by_name, deliver, state, without_ids
 from tracker.store.store import Store
 from tracker.tracking.delivered import destination
 from tracker.tracking.delivery import Delivery
@@ -23,7 +23,7 @@ from tracker.tracking.notes import MOST_TOLD, NOTE, Ended, experiment_note
 from tracker.tracking.pace import Pace
 from tracker.tracking.recorder import Found
 from tracker.tracking.report import Delivered
-from tracker.tracking.views import BEST_RUN, VIEW, study_view_id
+from tracker.tracking.views import BEST, BEST_RUN, VIEW, study_view_id
 
 LINK = re.compile(r"\[([a-z0-9-]+/\d+)\]\(#/experiments/\d+/runs/(\w+)[?]")  # a best trial and its run
 
@@ -61,7 +61,7 @@ class Counted(MlflowRecorder):
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 def test_a_study_costs_mlflow_the_same_calls_however_many_are_there(tmp_path: Path, uri: str) -> None:
-    """The second asks as much as the fourth, and none for the trials of another; the note leads to the best trial of each."""
+    """The second asks as much as the fourth, and none for the trials of another; note and view lead to each one's best."""
     recorder, seconds = Counted(uri), iter(range(int(STARTED), 2**40))
     with contextlib.closing(recorder), Store.open(tmp_path / ".tracker", lambda: float(next(seconds))) as store:
         costs, keys = [], []
@@ -75,7 +75,12 @@ def test_a_study_costs_mlflow_the_same_calls_however_many_are_there(tmp_path: Pa
         told = best_runs(recorder.experiment_tags())
         [found] = recorder.search("tracker.trial", "0")[-1:]
         trials = {one.name: one.run_id for one in recorder.search("tracker.kind", "trial")}
-    assert (costs[1], trials) == (costs[3], told)
+        run_trials(store, keys[0], range(1, 2), "a")  # another trial, which no view of the best may show
+        with Delivery(store, recorder, "none") as delivery:
+            assert Delivered(1, 0) == delivery.deliver()
+        query = state(recorder.experiment_tags(), BEST)["searchFilter"]
+        shown = {run.info.run_id for run in recorder._client()[0].search_runs([recorder.connect()], query)}
+    assert (costs[1], trials, shown) == (costs[3], told, set(told.values()))
     assert found.run_id in told.values()
 
 

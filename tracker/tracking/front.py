@@ -14,13 +14,23 @@ from functools import partial
 
 from tracker.errors import NotFoundError, TrackingError
 from tracker.records import StudySpec
-from tracker.tracking.notes import NOTE, Ended, experiment_note, final_note, study_note
-from tracker.tracking.project_files import seen_without_files
+from tracker.tracking.notes import NOTE, Ended, best_runs, experiment_note, final_note, study_note
+from tracker.tracking.project_files import Ties, seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
 from tracker.tracking.run_contents import Dataset, Run, objective_name
 from tracker.tracking.seeded import SEEDED, to_write
 from tracker.tracking.transport import Transport
-from tracker.tracking.views import BEST_RUN, CURRENT, VIEW, address, leading, run_address, study_view_id, views
+from tracker.tracking.views import (
+    BEST_RUN,
+    CURRENT,
+    VIEW,
+    address,
+    best_view,
+    leading,
+    run_address,
+    study_view_id,
+    views,
+)
 
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
@@ -84,7 +94,10 @@ def _dress(transport: Transport, pen: _Pen, tuned: Sequence[str], fresh: Collect
             if (finish := store.finish(key)) is not None:
                 one = Ended(spec, finish[0], {}, None, _trials_link(pen.experiment, spec, {*there, *tags}))
                 ended[key] = (_of_runs if is_fresh[key] else _of_tags)(transport, pen, one, current[key])
-        tags[NOTE] = experiment_note(sorted(ended.values(), key=_place), *_final_told(transport, newest))
+        best_first = sorted(ended.values(), key=_place)
+        oldest = min(current[key].start_ms for key in ours)
+        tags |= best_view(ours.values(), best_runs(best_first)[:MOST_VIEWS], oldest)
+        tags[NOTE] = experiment_note(best_first, *_final_told(transport, newest))
     _tag_experiment(recorder, pen, there, {name: value for name, value in tags.items() if len(value) <= TAG_LIMIT})
     for key in filter(is_fresh.__getitem__, ended):
         _note(pen, current[key], study_note(ended[key], _seen(transport, ended[key].spec.data)))
@@ -150,7 +163,8 @@ def _of_runs(transport: Transport, pen: _Pen, one: Ended, found: Found) -> Ended
         pen.untag(found, BEST_RUN)
     if best is not None and found.tags.get(BEST_RUN) != best.run_id:
         pen.tag(found, {BEST_RUN: best.run_id})
-    return replace(one, states=dict(sorted(states.items())), best_link=_run_link(pen.experiment, best))
+    told = replace(one, states=dict(sorted(states.items())))
+    return told if best is None else _with_best(told, pen, best.run_id)
 
 
 def _of_tags(transport: Transport, pen: _Pen, one: Ended, found: Found) -> Ended:
@@ -159,7 +173,11 @@ def _of_tags(transport: Transport, pen: _Pen, one: Ended, found: Found) -> Ended
         return one
     if BEST_RUN not in found.tags:
         return _of_runs(transport, pen, one, found)
-    return replace(one, best_link=run_address(pen.experiment, found.tags[BEST_RUN]))
+    return _with_best(one, pen, found.tags[BEST_RUN])
+
+
+def _with_best(one: Ended, pen: _Pen, run: str) -> Ended:
+    return replace(one, best_run=run, best_link=run_address(pen.experiment, run))
 
 
 def _trials_link(experiment: str, spec: StudySpec, saved: Collection[str]) -> str | None:
@@ -176,7 +194,7 @@ def _place(one: Ended) -> tuple[bool, float, str]:
 
 def _final_told(
     transport: Transport, found: Found | None
-) -> tuple[Mapping[str, object] | None, tuple[int, int] | None, str | None]:
+) -> tuple[Mapping[str, object] | None, Ties | None, str | None]:
     """A final result, its ties and the address of its run, as far as this store knows it."""
     try:
         final, _ = transport.store.final(found.tags.get("tracker.final", "") if found else "")

@@ -11,6 +11,7 @@ from tracker.goals import constraint_text, front_words, goals_text
 from tracker.metrics import led_by, seeds_line, tested
 from tracker.records import StudySpec
 from tracker.shown import agree, counted
+from tracker.tracking.project_files import Ties
 from tracker.tracking.run_contents import Dataset, searched
 
 NOTE = "mlflow.note.content"
@@ -20,19 +21,29 @@ MOST_TOLD = 40  # studies in the note of an experiment, the best ones: more do n
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A study that ended: its spec, its summary, where its best trial and its trials are shown (None: not known)."""
+    """A study that ended: its spec, its summary, where its best trial and its trials are shown (None: not known).
+
+    `best_run` is the id of the run of that trial.
+    """
 
     spec: StudySpec
     summary: Mapping[str, Any]
     states: Mapping[str, int]
     best_link: str | None = None
     trials_link: str | None = None
+    best_run: str | None = None
 
     @property
     def best(self) -> str | None:
         """The best trial, `STUDY/NUMBER`; None where none has a value."""
         number = self.summary.get("number")
         return None if number is None else f"{self.spec.name}/{number}"
+
+
+def best_runs(studies: Sequence[Ended]) -> list[str]:
+    """The runs of the best trials of studies, without those that confirm or nest one; none where that is one alone."""
+    found = [one.best_run for one in studies if one.best_run is not None and "." not in one.spec.name]
+    return found if len(found) > 1 else []
 
 
 def study_note(ended: Ended, seen: Sequence[Dataset]) -> str:
@@ -94,7 +105,7 @@ def _refined_lines(refines: Mapping[str, Any]) -> list[str]:
 def final_note(
     final: Mapping[str, Any],
     seen: Sequence[Dataset],
-    ties: tuple[int, int] | None,
+    ties: Ties | None,
     link: str | None,
     metric: str | None = None,
 ) -> str:
@@ -120,7 +131,7 @@ def final_note(
 
 
 def experiment_note(
-    studies: Sequence[Ended], final: Mapping[str, Any] | None, ties: tuple[int, int] | None, link: str | None
+    studies: Sequence[Ended], final: Mapping[str, Any] | None, ties: Ties | None, link: str | None
 ) -> str:
     """What was chosen and scored, and the studies that it was chosen from, the best first."""
     lines: list[str] = []
@@ -133,6 +144,7 @@ def experiment_note(
         looks, rows = f"Looks: {final.get('looks')} of {final.get('budget')}.", int(final.get("test_rows", 0))
         lines += [f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}", *_ties_lines(ties), ""]
     table, others = list[tuple[str, ...]](), len(studies[MOST_TOLD:])
+    best = "`best trials`, " if best_runs(studies) else ""
     for one in studies[:MOST_TOLD]:
         value = f"{one.spec.objective['metric']} {number(one.summary.get('value'))}"
         cells = [
@@ -145,7 +157,7 @@ def experiment_note(
         *_table(("study", "sampler", "trials", "best", "objective"), table),
         *(["", f"{others} more {agree(others, 'study', 'studies')}: view `studies`."] if others else []),
         "",
-        "Saved views (button *Views*): `studies`, `final`, one per study. Derive all again: `tracker verify --all`",
+        f"Saved views (button *Views*): `studies`, {best}`final`, one per study. Derive all again: `tracker verify --all`",
     ]
     return "\n".join(lines) + "\n"
 
@@ -155,14 +167,16 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else "undefined"
 
 
-def _ties_lines(ties: tuple[int, int] | None) -> list[str]:
-    if ties is None or ties[1] < 2:
+def _ties_lines(ties: Ties | None) -> list[str]:
+    if ties is None or ties.ranked < 2:
         return []
-    tied, others = ties[0], ties[1] - 1
-    told = f"{tied} of the other {counted(others, 'trial')} cannot"
+    others = ties.ranked - 1
+    told = f"{ties.tied} of the other {counted(others, 'trial')} cannot"
     if others == 1:
-        told = f"the only other trial {agree(tied, 'cannot', 'can')}"
-    return [f"How sure: {told} be told from it on the validation rows."]
+        told = f"the only other trial {agree(ties.tied, 'cannot', 'can')}"
+    first = "it" if ties.first is None else f"{ties.first}, the best as found,"
+    confirmed = f" Confirmed: {ties.confirmed}." if ties.confirmed else ""
+    return [f"How sure: {told} be told from {first} on the validation rows.{confirmed}"]
 
 
 def _with_interval(test: Mapping[str, Any], name: str) -> str:

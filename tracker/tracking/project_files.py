@@ -6,9 +6,21 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.tracking.run_contents import Dataset
+
+
+class Ties(NamedTuple):
+    """How many trials the validation rows cannot tell from the first of those that were ranked, and what was confirmed.
+
+    `first` names that one where another is chosen, `confirmed` says what further seeds gave the choice.
+    """
+
+    tied: int
+    ranked: int
+    first: str | None = None
+    confirmed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +45,20 @@ class ProjectFiles:
         """The rows that a study with this data saw, by split; without name and counts where the files hold other rows."""
         return list(self._seen(data))
 
-    def ties(self, key: str) -> tuple[int, int] | None:
-        """How many trials the validation rows cannot tell from the chosen one of this key, and how many were ranked."""
+    def ties(self, key: str) -> Ties | None:
+        """How sure it is that the run of this key was to be chosen; None where another one is, or nothing is known of ties."""
         ranking = _read(self.reports / "ranking.json")
-        tied, rows = ranking.get("indistinguishable"), ranking.get("rows")
-        chosen = ranking.get("chosen")
-        if not (isinstance(chosen, dict) and isinstance(tied, dict) and isinstance(rows, list)):
+        try:
+            rows, chosen, tied = ranking["rows"], ranking["chosen"], ranking["indistinguishable"]
+            confirmed = ranking.get("confirmation") or {}
+            scored = ranking.get("refit") or confirmed.get("served") or chosen
+            if scored["key"] != key or tied is None:
+                return None
+            first = None if rows[0]["key"] == chosen["key"] else f"{rows[0]['study']}/{rows[0]['trial']}"
+            told = "" if not confirmed else _confirmed(confirmed)
+            return Ties(len(tied["trials"]), len(rows), first, told)
+        except (LookupError, TypeError, ValueError):
             return None
-        first = rows[0].get("key") if rows and isinstance(rows[0], dict) else None  # whose ties they are
-        return (len(tied["trials"]), len(rows)) if chosen.get("key") == key == first and "trials" in tied else None
 
     def _seen(self, data: Mapping[str, Any]) -> Iterator[Dataset]:
         splits = _read(self.splits / "manifest.json").get("splits", {})
@@ -83,6 +100,15 @@ _CONTEXTS = {"train": "training", "validation": "validation"}
 def _classes(told: Mapping[str, Any]) -> dict[str, Any]:
     classes = told.get("classes")
     return {"classes": dict(classes)} if isinstance(classes, Mapping) else {}
+
+
+def _confirmed(told: Mapping[str, Any]) -> str:
+    """The choice of a confirmation with its mean, of seeds that chose nothing; nothing where one of them failed."""
+    choice = told["measured"]["choice"]
+    if choice["mean"] is None:
+        return ""
+    spread = f"{choice['mean']:.4f} ± {choice['sd']:.4f}"
+    return f"{choice['study']}/{choice['trial']} {spread} (mean ± sd) over {told['seeds']} more seeds"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,11 +19,8 @@ from tracker.records import StudySpec
 from tracker.tracking.run_contents import objective_name
 
 VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
-STUDIES, FINAL, RETUNES = "tracker-studies", "tracker-final", "tracker-retunes"
-CURRENT, BEST_RUN = (
-    "tracker.current",
-    "tracker.best_run",
-)  # marks of a study's run: is it current, where is its best trial
+STUDIES, BEST, FINAL, RETUNES = "tracker-studies", "tracker-best", "tracker-final", "tracker-retunes"
+CURRENT, BEST_RUN = "tracker.current", "tracker.best_run"  # of a study's run: is it current, where is its best trial
 MODE = "machine_learning"  # else a fresh browser shows MLflow's pages for language models
 TEST = ("f1", "accuracy", "precision", "recall")
 DURATION = ("attributes.`Duration`", 90)
@@ -67,6 +64,25 @@ def views(studies: Mapping[str, StudySpec], created_ms: Mapping[str, int], *, re
         shown[study_view_id(spec.name)] = (f"study {spec.name}", _trials(key, spec))
     oldest = min(created_ms.values())
     return {f"{VIEW}{name}": _saved(title, state, ages.get(name, oldest)) for name, (title, state) in shown.items()}
+
+
+def best_view(studies: Iterable[StudySpec], runs: Sequence[str], created_ms: int) -> dict[str, str]:
+    """The tag of the view of these runs, the best trials of several studies; none without runs.
+
+    MLflow filters by their ids, so that no trial needs a mark, which would have to go when another is the best.
+    """
+    if not runs:
+        return {}
+    specs = [spec for spec in leading(studies) if "." not in spec.name]  # what confirms one has no trial there
+    names = list(dict.fromkeys(name for spec in specs for name in searched_names(spec)))[:CHARTED]
+    objectives = list(dict.fromkeys(objective_name(spec) for spec in specs))
+    columns = [*_metrics(*objectives, "best_val_loss"), *_params(*names), DURATION]
+    listed = ", ".join(f"'{run}'" for run in sorted(runs))
+    return {
+        f"{VIEW}{BEST}": _saved(
+            "best trials", _state(f"attributes.run_id IN ({listed})", specs[0], columns), created_ms
+        )
+    }
 
 
 def leading(specs: Iterable[StudySpec]) -> list[StudySpec]:
