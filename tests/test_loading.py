@@ -10,7 +10,7 @@ import pytest
 
 from tests.studies.project import SmallProject, command
 from tracker import api
-from tracker.loading import loading
+from tracker.loading import collect_rarely, loading
 from tracker.tracking.report import Delivered
 
 ENDING = """
@@ -50,6 +50,22 @@ def test_garbage_waits_while_libraries_load(enabled: bool) -> None:
     assert 0 == gc.get_freeze_count()
     gc.collect()
     assert knot() is None
+
+
+def test_who_reads_much_looks_for_garbage_rarely() -> None:
+    """Ten thousand things that are new and stay start no search; garbage is still found."""
+    before = gc.get_threshold()
+    try:
+        collect_rarely()
+        gc.collect()
+        searched = [stage["collections"] for stage in gc.get_stats()]
+        kept = [[number] for number in range(10_000)]
+        assert searched == [stage["collections"] for stage in gc.get_stats()]
+        knot = weakref.ref(Knot())
+        more = [[number] for number in range(200_000)]
+        assert (10_000, 200_000, None) == (len(kept), len(more), knot())
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_a_process_that_ends_quickly_collects_its_garbage(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
 from tracker.lifelines import is_orphaned
-from tracker.loading import loading, run_to_its_end
+from tracker.loading import collect_rarely, loading, run_to_its_end
 from tracker.tracking.meeting import Meeting, await_next_stage
 from tracker.tracking.mlflow_settings import settle
 from tracker.tracking.pace import Pace
@@ -44,6 +44,7 @@ def main() -> int:
     """Runs until `finish` is done and no stage follows, or whoever it works for is gone; the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
     settle(os.environ)
+    collect_rarely()
     is_gone: Callable[[], bool] = partial(is_orphaned, os.getppid())
     pace = Pace()
     while True:
