@@ -61,11 +61,11 @@ class Counted(MlflowRecorder):
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 def test_a_study_costs_mlflow_the_same_calls_however_many_are_there(tmp_path: Path, uri: str) -> None:
-    """The second asks as much as the fourth, and none for the trials of another; note and view lead to each one's best."""
+    """The second asks as much as the third, and none for the trials of another; note and view lead to each one's best."""
     recorder, seconds = Counted(uri), iter(range(int(STARTED), 2**40))
     with contextlib.closing(recorder), Store.open(tmp_path / ".tracker", lambda: float(next(seconds))) as store:
         costs, keys = [], []
-        for name in ("a", "b", "c", "d"):
+        for name in ("a", "b", "c"):
             recorder.calls, recorder.asked = 0, []
             keys.append(tune(store, name, 1))
             with Delivery(store, recorder, "none") as delivery:
@@ -73,29 +73,26 @@ def test_a_study_costs_mlflow_the_same_calls_however_many_are_there(tmp_path: Pa
             costs.append(recorder.calls)
             assert {keys[-1], "study", "final"} == set(recorder.asked)
         told = best_runs(recorder.experiment_tags())
-        [found] = recorder.search("tracker.trial", "0")[-1:]
         trials = {one.name: one.run_id for one in recorder.search("tracker.kind", "trial")}
         run_trials(store, keys[0], range(1, 2), "a")  # another trial, which no view of the best may show
         with Delivery(store, recorder, "none") as delivery:
             assert Delivered(1, 0) == delivery.deliver()
         query = state(recorder.experiment_tags(), BEST)["searchFilter"]
         shown = {run.info.run_id for run in recorder._client()[0].search_runs([recorder.connect()], query)}
-    assert (costs[1], trials, shown) == (costs[3], told, set(told.values()))
-    assert found.run_id in told.values()
+    assert (costs[1], trials, shown) == (costs[2], told, set(told.values()))
 
 
-@pytest.mark.parametrize("delivered", [1, 3])
-def test_many_studies_at_once_cost_what_they_are(tmp_path: Path, delivered: int) -> None:
-    """To deliver three of them takes as many calls where nine are there as where two are."""
+def test_many_studies_at_once_cost_what_they_are(tmp_path: Path) -> None:
+    """To deliver three of them takes as many calls where six are there as where one is."""
     costs = []
-    for there in (2, 9):
+    for there in (1, 6):
         recorder = MemoryRecorder()
         with Store.open(tmp_path / str(there), lambda: STARTED) as store:
             for number in range(there):
                 tune(store, f"old-{number}")
             deliver(store, recorder)
             before = recorder.calls
-            for number in range(delivered):
+            for number in range(3):
                 tune(store, f"new-{number}")
             deliver(store, recorder)
             costs.append(recorder.calls - before)
