@@ -20,7 +20,7 @@ from tracker.execution.executor import InlineExecutor
 from tracker.paths import Paths
 from tracker.records import trained_runs
 from tracker.store.store import Store
-from tracker.studies.plan import plan_study
+from tracker.studies.plan import Basis, plan_study
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import run_study
 from tracker.surroundings.environment import environment
@@ -69,7 +69,7 @@ def studies(folds: int, generation: int) -> Iterator[tuple[str, dict[str, StudyR
                 found = {}
                 for rule in RULES:
                     config = configuration(table, seed, folds, generation, rule)
-                    plan = plan_study(config, "folds", data.digests, environment()[0])
+                    plan = plan_study(config, "folds", Basis(data.digests, environment()[0]))
                     with Store.open(paths.store) as store:
                         found[rule] = run_study(plan, store, InlineExecutor(data), {})
                 yield f"{table}/{seed}", found

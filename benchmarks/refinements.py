@@ -27,7 +27,7 @@ from tracker.paths import Paths
 from tracker.search.shrink import shrink
 from tracker.store.store import Store
 from tracker.studies.finished import finished_in
-from tracker.studies.plan import plan_study
+from tracker.studies.plan import Basis, plan_study
 from tracker.studies.runner import run_study as train_study
 from tracker.surroundings.environment import environment
 
@@ -104,7 +104,7 @@ def on_table(table: str, plan: Sequence[tuple[str, int]], seed: int) -> float:
         data = divided(config, paths.root)
         values = []
         for name in config.studies:
-            planned = plan_study(config, name, data.digests, environment()[0], None, finished_in(paths))
+            planned = plan_study(config, name, Basis(data.digests, environment()[0]), finished_in(paths))
             with Store.open(paths.store) as store:
                 result = train_study(planned, store, InlineExecutor(data), {})
             values += [trial.value for trial in result.trials if trial.value is not None]

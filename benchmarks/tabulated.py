@@ -36,7 +36,7 @@ from tracker.execution.trainer import Segment
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, TrialSpec, record_from, record_json
 from tracker.store.store import Store
-from tracker.studies.plan import plan_study
+from tracker.studies.plan import Basis, plan_study
 from tracker.studies.runner import run_study
 from tracker.surroundings.environment import environment
 
@@ -114,7 +114,7 @@ def build(file: Path, names: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="tracker-") as folder:
             config = configuration(name)
             data = divided(config, Path(folder))
-            plan = plan_study(config, "grid", data.digests, environment()[0])
+            plan = plan_study(config, "grid", Basis(data.digests, environment()[0]))
             with Store.open(Path(folder) / "store.db") as store:
                 found = run_study(plan, store, InlineExecutor(data), {})
         tables[name] = [

@@ -26,7 +26,7 @@ from tracker.hyperparameters import FAMILIES, active
 from tracker.knobs import Hyperparameter
 from tracker.records import Proposal, StudySpec, TrialSpec, record_from, record_json
 from tracker.search.samplers import open_sampler
-from tracker.studies.plan import Planner, StudyPlan, plan_study
+from tracker.studies.plan import Basis, Planner, StudyPlan, plan_study
 from tracker.training.loop import Result
 
 # What is neutral, for ever. Add to these lists; never change or take out what is in them.
@@ -268,7 +268,7 @@ def plan_of(project: SmallProject, kind: type[Config] = Config, **changes: Any) 
         tree[section] = {**tree.get(section, {}), name: value}
     config = kind.model_validate(tree)
     data = {**project.data.digests, "preprocessing": config.preprocessing.model_dump(mode="json")}
-    return plan_study(config, "random", data, ENVIRONMENT)
+    return plan_study(config, "random", Basis(data, ENVIRONMENT))
 
 
 def first_trial(plan: StudyPlan) -> Any:
@@ -387,7 +387,7 @@ def test_a_neutral_value_that_is_searched_is_the_trial_without_it(
     release()
     tree = make_config().model_dump(exclude_unset=True)
     tree["studies"] = {"manual": {"sampler": "manual", "configurations": [{"smoothing": 0.0}, {"smoothing": 0.5}]}}
-    plan = plan_study(LaterConfig.model_validate(tree), "manual", small_project.data.digests, ENVIRONMENT)
+    plan = plan_study(LaterConfig.model_validate(tree), "manual", Basis(small_project.data.digests, ENVIRONMENT))
     values = open_sampler(plan.spec).propose(0, 2, 0)
     same, other = (Planner(plan.spec).propose(0, 0, searched).spec for searched in values)
     assert before == (same.configuration, same.candidate, same.key)

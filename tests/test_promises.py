@@ -22,7 +22,7 @@ from tracker.execution.processes import ProcessExecutor
 from tracker.execution.row_sets import arrays_of
 from tracker.families.family import train
 from tracker.records import TrialOutcome, record_from
-from tracker.studies.plan import plan_study, propose_trial
+from tracker.studies.plan import Basis, plan_study, propose_trial
 from tracker.studies.result import StudyResult
 
 ANEW = """
@@ -226,7 +226,7 @@ def test_seeds_come_from_names_and_never_from_data() -> None:
     """The seeds of trials follow from the root seed, the study's name and the trial's number."""
     seeds = {}
     for name, changes in {"one": {}, "two": {"training__epochs": 9}, "other": {"seed": 8}}.items():
-        spec = plan_study(make_config(**changes), "manual", {"train": name}, name).spec
+        spec = plan_study(make_config(**changes), "manual", Basis({"train": name}, name)).spec
         seeds[name] = [propose_trial(spec, number, 0, {}).spec.seed for number in range(3)]
     assert seeds["one"] == seeds["two"]
     assert not set(seeds["one"]) & set(seeds["other"])

@@ -21,7 +21,7 @@ from tracker.deriving.find_trial import Recorded, find_recorded, parse_record
 from tracker.deriving.judge_trial import judge, reproduce_record
 from tracker.execution.executor import InlineExecutor
 from tracker.store.store import Store
-from tracker.studies.plan import StudyPlan, plan_study
+from tracker.studies.plan import Basis, StudyPlan, plan_study
 from tracker.studies.runner import run_study
 from tracker.surroundings.changes import changes
 from tracker.surroundings.provenance import trained_with
@@ -63,7 +63,7 @@ def tuned(small_project: SmallProject, tmp_path_factory, fresh: FreshProcess) ->
     project = small_project.copy(tmp_path_factory.mktemp("causes") / "project")
     config = project.config.with_("studies.random.trials", CLEAN).with_("training.epochs", 2)
     environment, about = trained_with([], project.paths.root)
-    plan: StudyPlan = plan_study(config, "random", project.data.digests, environment)
+    plan: StudyPlan = plan_study(config, "random", Basis(project.data.digests, environment))
     with Store.open(project.paths.store) as store:
         run_study(plan, store, InlineExecutor(project.data), about)
         content = trial_record(plan.spec.key, store.trial(plan.spec.key, 0))

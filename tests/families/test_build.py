@@ -179,10 +179,10 @@ def project_specs(project: SmallProject) -> list[TrialSpec]:
     from tests.studies.project import ENVIRONMENT
     from tracker.families.own_code import read_code
     from tracker.search.samplers import open_sampler
-    from tracker.studies.plan import Planner, plan_study
+    from tracker.studies.plan import Basis, Planner, plan_study
 
     code = read_code(project.paths.root, "model:build").identity
-    plan = plan_study(project.config, "own", project.data.digests, ENVIRONMENT, code)
+    plan = plan_study(project.config, "own", Basis(project.data.digests, ENVIRONMENT, code))
     searched = open_sampler(plan.spec).propose(0, plan.trials, 0)
     return [Planner(plan.spec).propose(number, 0, values).spec for number, values in enumerate(searched)]
 

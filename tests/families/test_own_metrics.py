@@ -19,7 +19,7 @@ from tracker.execution.executor import InlineExecutor
 from tracker.execution.trainer import Segment
 from tracker.families.own_metrics import check_metrics, identify_metrics, read_metrics
 from tracker.project.files import code_files
-from tracker.studies.plan import plan_study
+from tracker.studies.plan import Basis, plan_study
 from tracker.studies.result import StudyResult
 from tracker.studies.superseded import superseded
 
@@ -46,7 +46,7 @@ def planned(project: SmallProject, **changes: object):
     """The plan of such a study."""
     config = make_config(training__metrics=[ENTRY], **changes)
     own = identify_metrics(project.paths.root, {"gain": ENTRY})
-    return plan_study(config, "random", project.data.digests, ENVIRONMENT, metrics=own)
+    return plan_study(config, "random", Basis(project.data.digests, ENVIRONMENT, metrics=own))
 
 
 def test_it_decides_and_is_told(fresh: SmallProject) -> None:
@@ -68,9 +68,12 @@ def test_it_decides_and_is_told(fresh: SmallProject) -> None:
 
 def test_a_study_that_asks_for_none_has_the_key_it_had() -> None:
     """Without such a metric a spec has no word of it."""
-    plan = plan_study(make_config(), "random", {}, ENVIRONMENT)
+    plan = plan_study(make_config(), "random", Basis({}, ENVIRONMENT))
     assert {} == plan.spec.training["own_metrics"]
-    assert plan.spec == plan_study(make_config(), "random", {}, ENVIRONMENT, metrics={"gain": {"entry": ENTRY}}).spec
+    assert (
+        plan.spec
+        == plan_study(make_config(), "random", Basis({}, ENVIRONMENT, metrics={"gain": {"entry": ENTRY}})).spec
+    )
 
 
 def test_it_is_derived_again_and_changed_code_is_named(fresh: SmallProject) -> None:

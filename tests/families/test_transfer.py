@@ -33,7 +33,7 @@ from tracker.studies import fitting
 from tracker.studies.fitting import plan_fitting
 from tracker.studies.parent import Parent, find_parent
 from tracker.studies.parent_fits import other_features, parent_fault
-from tracker.studies.plan import plan_study, propose_trial
+from tracker.studies.plan import Basis, plan_study, propose_trial
 from tracker.studies.rehearsal import Read
 from tracker.surroundings.environment import asked_of, environment
 from tracker.terminal.forecast import forecast
@@ -381,7 +381,7 @@ def test_what_does_not_fit_says_what_to_set(parent: SmallProject, wrong: str, to
     begins = find_parent(config, parent.paths)
     assert begins is not None
     assert config.model.transfer is not None
-    spec = plan_study(config, "random", {}, "here").spec
+    spec = plan_study(config, "random", Basis({}, "here")).spec
     labels = [str(label) for label in range(classes)]
     found = parent_fault(spec, begins, config.model.transfer.head, Read(labels, numbers))
     assert (found is None) == (told is None), found

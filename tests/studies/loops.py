@@ -11,7 +11,7 @@ from tracker.api import Project
 from tracker.execution.executor import DataSource, Executor, InlineExecutor
 from tracker.execution.processes import ProcessExecutor
 from tracker.execution.trainer import load_own
-from tracker.studies.plan import StudyPlan, plan_study
+from tracker.studies.plan import Basis, StudyPlan, plan_study
 
 PARAMS = """
 seed: 7
@@ -103,7 +103,7 @@ class LoopProject(SmallProject):
         for path, value in changes.items():
             config = config.with_(path.replace("__", "."), value)
         code = load_own(self.paths.root, config.model.family, config.model.entry or "")[0]
-        return plan_study(config, study, self.data.digests, ENVIRONMENT, code.identity)
+        return plan_study(config, study, Basis(self.data.digests, ENVIRONMENT, code.identity))
 
     def executor(self, workers: int = 1) -> Executor:
         """An executor that knows where the loop is."""

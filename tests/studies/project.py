@@ -23,7 +23,7 @@ from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler
 from tracker.store.store import Store
-from tracker.studies.plan import StudyPlan, plan_study, propose_trial
+from tracker.studies.plan import Basis, StudyPlan, plan_study, propose_trial
 from tracker.studies.report import describe_serving, write_reports
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress, run_study
@@ -130,7 +130,7 @@ class SmallProject:
         config = self.config
         for path, value in changes.items():
             config = config.with_(path.replace("__", "."), value)
-        return plan_study(config, study, self.data.digests, ENVIRONMENT)
+        return plan_study(config, study, Basis(self.data.digests, ENVIRONMENT))
 
     def specs(self, study: str = "random", **changes: Any) -> list[TrialSpec]:
         """The specs of a study's first generation."""

@@ -34,7 +34,7 @@ from tracker.reporting.sure_words import baselines, chosen_on
 from tracker.reporting.words import headline, methods
 from tracker.store.store import Store
 from tracker.studies.adopt import adopt_studies, read_study
-from tracker.studies.plan import plan_study, propose_trial
+from tracker.studies.plan import Basis, plan_study, propose_trial
 from tracker.studies.pull import pull_studies
 from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress
@@ -331,7 +331,7 @@ def test_a_choice_without_refit_leaves_none(refitted: SmallProject, tmp_path: Pa
 def test_length_and_threshold_of_a_refit_are_medians_over_folds(base: SmallProject) -> None:
     """By hand: best epochs 2, 7, 3 give 3 epochs; thresholds 0.2, 0.6, 0.3 give 0.3; without early stopping all epochs stay."""
     config = base.config.with_("studies", STUDIES).with_("decision.threshold", "validation")
-    spec = plan_study(config, "folds", base.data.digests, "e" * 64).spec
+    spec = plan_study(config, "folds", Basis(base.data.digests, "e" * 64)).spec
     searched = {"learning_rate": 0.01, "hidden_layers": 1, "units": 8, "activation": "relu", "dropout": 0.0}
     proposal = propose_trial(spec, 0, 0, {**searched, "batch_size": 32})
     outcomes = [

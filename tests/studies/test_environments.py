@@ -15,7 +15,7 @@ from tracker.errors import EnvironmentChanged
 from tracker.records import StudySpec
 from tracker.store.environments import earlier_environments, refuse_other_environment
 from tracker.store.store import Store
-from tracker.studies.plan import plan_study
+from tracker.studies.plan import Basis, plan_study
 from tracker.terminal.looks import look_lines
 from tracker.terminal.show import study_summary
 from tracker.terminal.show_final import describe_final, read_final
@@ -29,7 +29,7 @@ def spec_in(project: SmallProject, environment: str, **changes: object) -> Study
     config = project.config
     for path, value in changes.items():
         config = config.with_(path.replace("__", "."), value)
-    return plan_study(config, "random", project.data.digests, environment).spec
+    return plan_study(config, "random", Basis(project.data.digests, environment)).spec
 
 
 @pytest.fixture

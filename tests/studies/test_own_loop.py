@@ -335,7 +335,7 @@ def test_our_own_families_have_no_code(small_project) -> None:
 def test_a_plan_needs_the_code_of_a_family_that_has_such() -> None:
     """A key that names no code would be the same for any."""
     from tests.studies.project import make_config
-    from tracker.studies.plan import plan_study
+    from tracker.studies.plan import Basis, plan_study
 
     with pytest.raises(ValueError, match="family function, entry loop:fit"):
-        plan_study(make_config(PARAMS), "random", {}, "e")
+        plan_study(make_config(PARAMS), "random", Basis({}, "e"))

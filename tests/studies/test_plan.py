@@ -11,13 +11,13 @@ from tests.studies.project import ENVIRONMENT, SmallProject, make_config
 from tracker.errors import ConfigError, NotFoundError, SpaceError
 from tracker.search.samplers import open_sampler
 from tracker.seeds import derive_seed
-from tracker.studies.plan import StudyPlan, plan_studies, plan_study, propose_trial, refuse_labels
+from tracker.studies.plan import Basis, StudyPlan, plan_studies, plan_study, propose_trial, refuse_labels
 
 DATA = {"train": "t", "validation": "v", "schema": "s", "preprocessing": "p"}
 
 
 def key(name: str = "tpe", **changes: Any) -> str:
-    return plan_study(make_config(**changes), name, DATA, ENVIRONMENT).spec.key
+    return plan_study(make_config(**changes), name, Basis(DATA, ENVIRONMENT)).spec.key
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_what_decides_a_proposal_makes_another_study(changes: dict[str, Any]) ->
 def test_data_and_environment_make_another_study() -> None:
     """In the key: the rows, the preprocessing, what computes."""
     config = make_config()
-    keys = {plan_study(config, "tpe", {**DATA, name: "other"}, ENVIRONMENT).spec.key for name in DATA}
-    keys |= {key(), plan_study(config, "tpe", DATA, "another environment").spec.key}
+    keys = {plan_study(config, "tpe", Basis({**DATA, name: "other"}, ENVIRONMENT)).spec.key for name in DATA}
+    keys |= {key(), plan_study(config, "tpe", Basis(DATA, "another environment")).spec.key}
     assert len(DATA) + 2 == len(keys)
 
 
@@ -77,11 +77,11 @@ def test_releases_that_propose_are_in_the_key() -> None:
     """Another Optuna is another study where Optuna proposes, and matters to no other sampler."""
     config = make_config()
     for name in ("random", "tpe"):
-        spec = plan_study(config, name, DATA, ENVIRONMENT).spec
+        spec = plan_study(config, name, Basis(DATA, ENVIRONMENT)).spec
         assert ["optuna"] == list(spec.versions)
         assert spec.key != replace(spec, versions={"optuna": "4.0.0"}).key
     for name in ("manual", "grid"):
-        assert {} == plan_study(config, name, DATA, ENVIRONMENT).spec.versions
+        assert {} == plan_study(config, name, Basis(DATA, ENVIRONMENT)).spec.versions
 
 
 def test_equal_configurations_in_other_words_are_one_study() -> None:
@@ -99,14 +99,14 @@ def test_studies_of_one_configuration_differ() -> None:
     config = make_config(
         studies__twin={"sampler": "manual", "configurations": [{}, {"units": 12}, {"learning_rate": 1e-3}]}
     )
-    one, two = (plan_study(config, name, DATA, ENVIRONMENT).spec for name in ("manual", "twin"))
+    one, two = (plan_study(config, name, Basis(DATA, ENVIRONMENT)).spec for name in ("manual", "twin"))
     assert one.key != two.key
     assert propose_trial(one, 0, 0, {}).spec.seed != propose_trial(two, 0, 0, {}).spec.seed
 
 
 def test_a_trial_knows_nothing_of_its_study_but_the_seed() -> None:
     """Trials get the study's seed and their number as a seed, and every hyperparameter that has an effect."""
-    spec = plan_study(make_config(), "manual", DATA, ENVIRONMENT).spec
+    spec = plan_study(make_config(), "manual", Basis(DATA, ENVIRONMENT)).spec
     proposal = propose_trial(spec, 5, 0, {"units": 12})
     assert (5, 0, {"units": 12}) == (proposal.number, proposal.generation, proposal.searched)
     assert derive_seed(spec.seed, "training", 5) == proposal.spec.seed
@@ -119,18 +119,18 @@ def test_a_trial_knows_nothing_of_its_study_but_the_seed() -> None:
 
 def test_the_sampler_counts_its_trials() -> None:
     """manual and grid have as many trials as configurations, random and tpe as many as asked for."""
-    plans = plan_studies(make_config(), DATA, ENVIRONMENT)
+    plans = plan_studies(make_config(), Basis(DATA, ENVIRONMENT))
     assert {"manual": 3, "grid": 4, "random": 6, "tpe": 16} == {name: plan.trials for name, plan in plans.items()}
 
 
 def test_unknown_studies_and_all_faults_of_all_spaces() -> None:
     """A name that is not there lists those that are; spaces that cannot be searched are reported together."""
     with pytest.raises(NotFoundError, match="there are manual, grid, random, tpe"):
-        plan_study(make_config(), "bayes", DATA, ENVIRONMENT)
+        plan_study(make_config(), "bayes", Basis(DATA, ENVIRONMENT))
     endless = {"sampler": "grid", "search_space": {"dropout": {"low": 0.0, "high": 0.5}}}
     config = make_config(studies__one=endless, studies__two=endless)
     with pytest.raises(SpaceError) as caught:
-        plan_studies(config, DATA, ENVIRONMENT)
+        plan_studies(config, Basis(DATA, ENVIRONMENT))
     assert ["studies.one", "studies.two"] == [fault.split(":")[0] for fault in caught.value.faults]
 
 
@@ -143,7 +143,7 @@ def test_the_plan_follows_the_splits(small_project: SmallProject) -> None:
 
 def test_class_weights_are_searched_and_told_only_where_they_are_wanted() -> None:
     """As any choice: `none` gives the parameters, and the keys, of a trial without the entry; `balanced` gives others."""
-    plan = plan_study(make_config(search_space__class_weights=["none", "balanced"]), "random", DATA, ENVIRONMENT)
+    plan = plan_study(make_config(search_space__class_weights=["none", "balanced"]), "random", Basis(DATA, ENVIRONMENT))
     values = {"learning_rate": 0.01}
     plain, none, balanced = (
         propose_trial(plan.spec, 0, 0, {**searched_of(plan), **values, "class_weights": weights}).spec
@@ -166,7 +166,7 @@ def test_classes_that_the_table_does_not_have_get_no_weight() -> None:
         hyperparameters__class_weights={"good": 1, "bda": 5},
         studies__manual={"sampler": "manual", "configurations": [{}, {"class_weights": {"worse": 2}}]},
     )
-    plans = plan_studies(config, DATA, ENVIRONMENT).values()
+    plans = plan_studies(config, Basis(DATA, ENVIRONMENT)).values()
     with pytest.raises(ConfigError) as error:
         refuse_labels(plans, ["bad", "good"])
     assert (
@@ -186,7 +186,7 @@ def test_a_metric_that_is_1_for_every_model_decides_nothing() -> None:
             "random": {"sampler": "random", "trials": 2, "objectives": ["val_top_k_accuracy_3", "val_top_k_accuracy_2"]}
         },
     )
-    plans = plan_studies(config, DATA, ENVIRONMENT).values()
+    plans = plan_studies(config, Basis(DATA, ENVIRONMENT)).values()
     told = "is 1 for every model of {} classes, so it decides nothing; take another metric"
     with pytest.raises(ConfigError) as error:
         refuse_labels(plans, ["a", "b"])

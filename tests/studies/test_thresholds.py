@@ -19,7 +19,7 @@ from tracker.evaluation.compare import compare
 from tracker.families.family import train, train_cohort
 from tracker.records import THRESHOLD, threshold_of
 from tracker.standalone.load import load_model
-from tracker.studies.plan import plan_study, refuse_labels
+from tracker.studies.plan import Basis, plan_study, refuse_labels
 
 RARE = {"training__metrics": ["average_precision"], "decision__threshold": "validation"}
 
@@ -80,7 +80,7 @@ def test_a_metric_is_asked_for_by_whoever_names_it() -> None:
         training__early_stopping={"monitor": "val_average_precision", "patience": 2},
         training__metrics=["roc_auc"],
     )
-    assert ["average_precision", "roc_auc"] == plan_study(config, "random", data, "e").spec.training["metrics"]
+    assert ["average_precision", "roc_auc"] == plan_study(config, "random", Basis(data, "e")).spec.training["metrics"]
 
 
 def test_lanes_with_thresholds_give_the_bits_of_solo_training() -> None:
@@ -104,7 +104,7 @@ def test_lanes_with_thresholds_give_the_bits_of_solo_training() -> None:
 def test_three_classes_have_no_threshold() -> None:
     """A fault of the configuration, told before anything trains."""
     data = {"train": "t", "validation": "v", "schema": "s"}
-    plan = plan_study(make_config(decision__threshold=0.3), "random", data, "e")
+    plan = plan_study(make_config(decision__threshold=0.3), "random", Basis(data, "e"))
     refuse_labels([plan], ["no", "yes"])
     with pytest.raises(ConfigError, match=r"decision\.threshold: is between two classes, the target has 3"):
         refuse_labels([plan], ["a", "b", "c"])

@@ -18,7 +18,7 @@ from tracker.store.store import Store
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import Fetch, Parent, find_parent, keep_parent
 from tracker.studies.parent_fits import parent_fault
-from tracker.studies.plan import StudyPlan, plan_study, refuse_labels, refuse_shape
+from tracker.studies.plan import Basis, StudyPlan, plan_study, refuse_labels, refuse_shape
 from tracker.studies.rehearsal import Read
 from tracker.surroundings.environment import asked_of, environment
 from tracker.training.device import require_device
@@ -41,7 +41,8 @@ def plan_fitting(
     parent, transfer = find_parent(config, paths, fetch), config.model.transfer
     identity = {} if parent is None or transfer is None else parent.identity(transfer.head, data.labels)
     metrics = check_metrics(paths.root, own_metrics(config, study))
-    plan = plan_study(config, study, data.digests, environment, code, finished_in(paths), identity, metrics)
+    basis = Basis(data.digests, environment, code, identity, metrics)
+    plan = plan_study(config, study, basis, finished_in(paths))
     refuse_labels([plan], data.labels)
     refuse_shape([plan], data.shape)
     if parent is not None and transfer is not None and not _begun(plan, paths):
@@ -62,8 +63,8 @@ def has_begun(config: Config, study: str, parent: Parent, code: Mapping[str, str
         data = identify_data(paths.splits, config.preprocessing)
         identity = parent.identity(transfer.head, data.labels)
         metrics = check_metrics(paths.root, own_metrics(config, study))
-        here, find = environment(*asked)[0], finished_in(paths)
-        return _begun(plan_study(config, study, data.digests, here, code, find, identity, metrics), paths)
+        basis = Basis(data.digests, environment(*asked)[0], code, identity, metrics)
+        return _begun(plan_study(config, study, basis, finished_in(paths)), paths)
     except TrackerError:  # what cannot be planned has no key to look for
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
@@ -58,26 +58,30 @@ class StudyPlan:
         return count_configurations(space, self.trials - 1)
 
 
-def plan_study(
-    config: Config,
-    name: str,
-    data: Mapping[str, Any],
-    environment: str,
-    code: Mapping[str, str] | None = None,
-    find: Find | None = nowhere,
-    parent: Mapping[str, str] | None = None,
-    metrics: Mapping[str, Mapping[str, str]] | None = None,
-) -> StudyPlan:
-    """The study of that name; `code` is the identity of the user's own code, where the family has such.
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What studies rest on beside params.yaml, by identities: the digests of the rows, the environment, and code.
 
-    `parent` is that of the weights that networks begin with, `metrics` those of the user's own metrics, by name.
+    `code` is that of the user's own, where the family has such, `parent` that of the weights that networks begin with,
+    `metrics` those of the user's own metrics, by name.
+    """
+
+    data: Mapping[str, Any]
+    environment: str
+    code: Mapping[str, str] | None = None
+    parent: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def plan_study(config: Config, name: str, basis: Basis, find: Find | None = nowhere) -> StudyPlan:
+    """The study of that name.
 
     `find` finds the trials around which the space of a refinement shrinks. With None it is planned over the whole space,
     which says about how long it takes and has not the key that it will have.
 
     Raises NotFoundError, also where a refinement comes before what it refines, or SpaceError with every fault of its space.
     """
-    spec = study_spec(config, name, data, environment, code, find, parent, metrics)
+    spec = study_spec(config, name, basis, find)
     try:
         total = open_sampler(spec).total
     except SpaceError as error:
@@ -88,16 +92,7 @@ def plan_study(
     return StudyPlan(spec, trials, study.max_failed_trials, study.timeout)
 
 
-def study_spec(
-    config: Config,
-    name: str,
-    data: Mapping[str, Any],
-    environment: str,
-    code: Mapping[str, str] | None = None,
-    find: Find | None = nowhere,
-    parent: Mapping[str, str] | None = None,
-    metrics: Mapping[str, Mapping[str, str]] | None = None,
-) -> StudySpec:
+def study_spec(config: Config, name: str, basis: Basis, find: Find | None = nowhere) -> StudySpec:
     """What decides the proposals of the study of that name. Raises as `plan_study` does, but for what its sampler finds."""
     if name not in config.studies:
         raise NotFoundError(f"studies.{name}: there is no such study; {there_are(name, config.studies)}")
@@ -106,7 +101,7 @@ def study_spec(
     try:
         space, refines = compile_space(config.space_of(name), config.hyperparameters, family), dict[str, Any]()
         if isinstance(study, Refinement) and find is not None:
-            base = plan_study(config, study.refine, data, environment, code, find, parent, metrics)
+            base = plan_study(config, study.refine, basis, find)
             space, refines = _refined(study, base, find)
         return StudySpec(
             name=name,
@@ -114,20 +109,20 @@ def study_spec(
             sampler=_sampler(config, name) | _enqueued(config, name, space),
             space=space.canonical(),
             fixed=without_neutral(family, space.fixed),
-            training=_training(config, name, space, metrics or {}),
+            training=_training(config, name, space, basis.metrics),
             objective=config.objective.model_dump(mode="json"),
             generation=study.generation or default_generation(study.sampler) or _decided_in(study),
             seed=derive_seed(config.seed, "study", name),
-            data=dict(data),
-            environment=environment,
+            data=dict(basis.data),
+            environment=basis.environment,
             numerics=max(numerics_of(family, params) for params in _told(space, study)),
             versions=versions(
                 study.sampler, study.pruner.name if study.pruner else None, config.training_of(name).numerics
             ),
-            code=_code(config, code),
+            code=_code(config, basis.code),
             runs=runs_of(study, RULE),
             pruner=pruner_settings(study),
-            parent=dict(parent or {}),
+            parent=dict(basis.parent),
             refines=refines,
             stop=study.stop.model_dump(exclude_none=True) if study.stop else {},
             further=tuple(goal.model_dump(mode="json") for goal in study.objectives[1:]),
@@ -161,21 +156,13 @@ def _refined(study: Refinement, base: StudyPlan, find: Find) -> tuple[Space, dic
     }
 
 
-def plan_studies(
-    config: Config,
-    data: Mapping[str, Any],
-    environment: str,
-    code: Mapping[str, str] | None = None,
-    find: Find | None = nowhere,
-    parent: Mapping[str, str] | None = None,
-    metrics: Mapping[str, Mapping[str, str]] | None = None,
-) -> dict[str, StudyPlan]:
+def plan_studies(config: Config, basis: Basis, find: Find | None = nowhere) -> dict[str, StudyPlan]:
     """All studies by name; the faults of all of them together."""
     plans: dict[str, StudyPlan] = {}
     faults: list[str] = []
     for name in config.studies:
         try:
-            plans[name] = plan_study(config, name, data, environment, code, find, parent, metrics)
+            plans[name] = plan_study(config, name, basis, find)
         except InputError as error:
             faults += error.faults
     if faults:

@@ -23,7 +23,7 @@ from tracker.studies.adopt import recorded_study
 from tracker.studies.changed import list_changes
 from tracker.studies.finished import finished_in
 from tracker.studies.parent import identify_parent
-from tracker.studies.plan import study_spec
+from tracker.studies.plan import Basis, study_spec
 
 GONE = "not in it any more"
 
@@ -90,16 +90,14 @@ def _why(
         return None
     try:
         parent = identify_parent(config, paths)
-        now = study_spec(
-            config,
-            path.stem,
+        basis = Basis(
             last.data if data is None else data,
             last.environment,
             code,
-            finished_in(paths),
             last.parent if parent is None else parent,
             identify_metrics(paths.root, own_metrics(config, path.stem)),
         )
+        now = study_spec(config, path.stem, basis, finished_in(paths))
     except TrackerError:
         return None
     other = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))

@@ -26,7 +26,7 @@ from tracker.paths import Paths
 from tracker.records import TrialSpec
 from tracker.search.samplers import open_sampler, plan_generations
 from tracker.shown import counted
-from tracker.studies.plan import Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
+from tracker.studies.plan import Basis, Planner, StudyPlan, corners, plan_studies, refuse_labels, refuse_shape
 from tracker.surroundings.environment import device_name
 from tracker.terminal.rehearsed import foresee_read, parent_lines, rehearse
 from tracker.terminal.split_foreseen import as_the_split_sees, date_faults, foresee
@@ -115,7 +115,7 @@ def _planned(
         for device in _devices(config):
             require_device(device)
         metrics = check_metrics(paths.root, own_metrics(config))
-        plans = plan_studies(config, {}, "forecast", code, None, None, metrics)
+        plans = plan_studies(config, Basis({}, "forecast", code, metrics=metrics), None)
         refuse_labels(plans.values(), list(report.labels))
         refuse_shape(plans.values(), report.shape or ())
     except InputError as error:
