@@ -26,7 +26,7 @@ EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[1] / "examples
 def copy_of(example: Path, folder: Path) -> Path:
     """The example in a folder of its own, with its data."""
     place = folder / example.name
-    left = shutil.ignore_patterns("data", "reports", "models", "*.db", ".tracker", "*.npz")
+    left = shutil.ignore_patterns("data", "reports", "models", "*.db", ".tracker", "*.npz", "*.ts")
     shutil.copytree(example, place, ignore=left)
     if (place / "make_data.py").exists():
         subprocess.run([sys.executable, "make_data.py"], cwd=place, check=True)

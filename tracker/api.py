@@ -102,16 +102,14 @@ def read_table(path: str | Path, config: Config | None = None) -> pd.DataFrame:
     """A file of a table, of images or of sequences as `prepare` reads it: `NA` and `00123` stay texts, an empty cell is a gap.
 
     What a model is to predict should be read like what it was trained on; pandas reads such texts as gaps and numbers.
-    `config` brings what params.yaml says of the file (header, separator, words for a gap ...). Raises DataError.
+    `config` brings what params.yaml says of the file (separator, words for a gap, a column of images ...). Raises DataError.
     """
+    from tracker.datasets.load import read_rows
     from tracker.datasets.load import read_table as read
-    from tracker.datasets.load_series import as_sequences
-    from tracker.datasets.writing import Writing
 
     if config is None:
-        return read(str(path), Path.cwd(), writing=Writing())
-    data = config.data
-    return as_sequences(read(str(path), Path.cwd(), writing=Writing.of(data), target=data.target), data)
+        return read(str(path), Path.cwd())
+    return read_rows(config.data.model_copy(update={"source": str(path)}), Path.cwd())
 
 
 def load_model(model: str | Path, *, trust: str | None = None, project: Project | None = None) -> StandaloneModel:

@@ -100,6 +100,7 @@ class Data(Part):
     unlabelled: Literal["error", "drop"] = "error"
     shape: Annotated[tuple[int, ...] | None, BeforeValidator(_shape)] = None
     sequences: Sequences | None = None
+    images: str | None = None
 
     @property
     def keeps_constants(self) -> bool:
@@ -113,8 +114,11 @@ class Data(Part):
 
     @model_validator(mode="after")
     def _signs_differ(self) -> Data:
+        others = {self.target, *self.drop} | ({self.id} - {None})
         both = sorted({*self.codes}.intersection(self.numbers))
         faults = {
+            "images and sequences are both given; a row is one of them": bool(self.images and self.sequences),
+            f"images is {self.images!r}, which target, id or drop names as well": self.images in others,
             f"decimal and thousands are both {self.decimal!r}; one sign cannot be both": self.decimal == self.thousands,
             f"categorical and numbers both name {', '.join(map(repr, both))}": bool(both),
         }

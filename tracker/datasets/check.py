@@ -227,6 +227,8 @@ def _unusable_faults(cells: pd.Series[Any], column: Column) -> Iterator[str]:
     if column.role != "dropped":
         odd = next(value for value in cells.dropna() if not isinstance(value, str))
         remedy = f"drop it: data.drop: [{column.name}]" if column.role == "feature" else "give texts or numbers"
+        if column.role == "feature" and isinstance(odd, bytes | dict):
+            remedy += f"; where they are PNG or JPEG images, say data.images: {column.name}"
         yield f"column {column.name!r}: cells of type {type(odd).__name__} cannot be used; {remedy}"
 
 

@@ -12,14 +12,17 @@ from tracker.datasets.limits import SUFFIXES, TEXTS
 from tracker.datasets.load_arrays import parse_npz
 from tracker.datasets.load_csv import PLAIN, parse_csv, propose_writing
 from tracker.datasets.load_folder import parse_folder
+from tracker.datasets.load_images import as_images
 from tracker.datasets.load_parquet import parse_parquet
-from tracker.datasets.load_series import parse_ts
+from tracker.datasets.load_series import as_sequences, parse_ts
 from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 from tracker.shown import meant
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracker.config import Data
 
 BUNDLED = ("breast_cancer", "digits", "wine")
 MAX_BYTES = 2 * 1024**3
@@ -57,6 +60,12 @@ def read_table(
     if suffix == ".ts":
         return parse_ts(content, source, target)
     return parse_parquet(content, source, text, writing)
+
+
+def read_rows(data: Data, root: Path, text: Collection[str] = ()) -> pd.DataFrame:
+    """As `read_table`; a row is an image or a sequence where `data.images` or `data.sequences` says where they are."""
+    frame = read_table(data.source, root, text, Writing.of(data), data.target)
+    return as_images(as_sequences(frame, data), data, (root / data.source).parent)
 
 
 def look_at_writing(source: str, root: Path) -> Writing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -77,10 +78,18 @@ def _read_arrays(content: bytes, name: str) -> dict[str, np.ndarray[Any, Any]]:
 
 def _read_array(content: bytes, member: str, name: str) -> np.ndarray[Any, Any]:
     try:
-        array: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        reason = "it holds Python objects, which are not read" if "pickle" in str(error) else str(error).splitlines()[0]
+        return read_npy(content)
+    except ValueError as error:
+        reason = "it holds Python objects, which are not read" if "pickle" in str(error) else error
         raise DataError(f"{name}: {member}: cannot be read ({reason}); save arrays of numbers and texts") from None
+
+
+def read_npy(content: bytes) -> np.ndarray[Any, Any]:
+    """The array in the bytes of a `.npy` file, none of which is executed. Raises ValueError, in one line."""
+    try:
+        array: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, tokenize.TokenError) as error:
+        raise ValueError((str(error) or type(error).__name__).splitlines()[0]) from None
     return array
 
 

@@ -1,33 +1,21 @@
 """Reads a folder with a folder per class, of PNG, JPEG or `.npy` images, into a table with one column per number.
 
-The name of a class is that of its folder. All images have one size and number of channels: nothing is resized or converted,
-because what would come out depends on the library's release. Nothing in a file is executed.
+The name of a class is that of its folder. How an image is read is in `tracker.datasets.pictures`.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tracker.datasets.limits import MAX_COLUMNS, check_size
 from tracker.datasets.load_arrays import table_of
+from tracker.datasets.pictures import ARRAY, IMAGES, Image, read_file, stack, to_image
 from tracker.errors import DataError
-from tracker.shown import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGES, ARRAY = (".png", ".jpg", ".jpeg"), ".npy"
-CHANNELS = {"L": 1, "RGB": 3}  # by Pillow's name of a mode
-MOST_BYTES = 64 * 1024**2  # of one file
-MOST_FAULTS = 10
 _LAYOUT = "NAME_OF_CLASS/IMAGE.png"
 
 
@@ -37,25 +25,17 @@ def parse_folder(folder: Path, name: str, target: str) -> pd.DataFrame:
     `frame.attrs["shape"]` is (channels, height, width). Rows are in the order of paths. Raises DataError, which names files.
     """
     files = list(_files(folder, name))
-    arrays: list[np.ndarray[Any, Any]] = []
-    faults: list[str] = []
+    images = stack(name, len(files), _images(files, name))
+    return table_of(images, {target: [label for label, _ in files]}, images.shape[1:])
+
+
+def _images(files: Sequence[tuple[str, Path]], name: str) -> Iterator[tuple[str, Image | DataError]]:
     for label, path in files:
         place = f"{name}/{label}/{path.name}"
         try:
-            image = _read(path, place)
+            yield place, to_image(read_file(path, place), place, path.suffix)
         except DataError as error:
-            faults += error.faults
-            continue
-        if not arrays:
-            check_size(name, len(files), image.size)
-            first = f"{label}/{path.name}"
-        elif image.shape != arrays[0].shape:
-            faults.append(f"{place}: is {_size(image)}, {first} is {_size(arrays[0])}; all must be alike")
-            continue
-        arrays.append(image)
-    if faults:
-        raise DataError(faults[:MOST_FAULTS])
-    return table_of(np.stack(arrays), {target: [label for label, _ in files]}, arrays[0].shape)
+            yield place, error
 
 
 def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
@@ -85,64 +65,3 @@ def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
                 f"{name}/{one.name}: is empty; a class has at least one image, take the folder away otherwise"
             )
         yield from ((one.name, entry) for entry in entries)
-
-
-def _read(path: Path, place: str) -> np.ndarray[Any, Any]:
-    """One image (channels, height, width). Raises DataError."""
-    content = _content(path, place)
-    image = _array(content, place) if path.suffix.lower() == ARRAY else _picture(content, place)
-    if 0 in image.shape or math.prod(image.shape) > MAX_COLUMNS:
-        raise DataError(f"{place}: has {math.prod(image.shape)} numbers ({_size(image)}); 1 to {MAX_COLUMNS} are read")
-    return image
-
-
-def _content(path: Path, place: str) -> bytes:
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise DataError(f"{place}: is no regular file")
-            if status.st_size > MOST_BYTES:
-                raise DataError(f"{place}: has {status.st_size} bytes; at most {MOST_BYTES} are read")
-            return file.read()
-    except OSError as error:
-        raise DataError(f"{place}: cannot be read ({error.strerror}); links are not followed") from None
-
-
-def _array(content: bytes, place: str) -> np.ndarray[Any, Any]:
-    try:
-        image: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise DataError(
-            f"{place}: cannot be read as .npy ({str(error).splitlines()[0]}); save an array of numbers"
-        ) from None
-    if image.dtype.kind not in "iufb" or image.ndim not in {2, 3}:
-        raise DataError(
-            f"{place}: holds {image.dtype} of the shape {image.shape}; expected numbers (height, width) or (channels, height, "
-            "width)"
-        )
-    return image[None] if image.ndim == 2 else image
-
-
-def _picture(content: bytes, place: str) -> np.ndarray[Any, Any]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            if picture.mode not in CHANNELS:
-                raise DataError(f"{place}: is of mode {picture.mode}; save it as grey (L) or RGB, without transparency")
-            numbers = picture.width * picture.height * CHANNELS[picture.mode]
-            if numbers > MAX_COLUMNS:  # told before anything is unpacked
-                raise DataError(
-                    f"{place}: has {numbers} numbers ({picture.width} x {picture.height}); at most {MAX_COLUMNS} are read; "
-                    "make images smaller"
-                )
-            pixels = np.asarray(picture)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{place}: is no readable PNG or JPEG ({type(error).__name__}); save it again") from None
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _size(image: np.ndarray[Any, Any]) -> str:
-    channels, height, width = image.shape
-    return f"{height} x {width} with {counted(channels, 'channel')}"

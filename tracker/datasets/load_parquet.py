@@ -34,7 +34,7 @@ def parse_parquet(
 
     table = read_arrow(content, name)
     _check_texts(table, name)
-    columns = {field.name: _plain(table[field.name]) for field in table.schema}
+    columns = {field.name: _cells(table[field.name]) for field in table.schema}
     if writing is not None:
         columns = {column: _written(cells, column, writing, column in text) for column, cells in columns.items()}
     for code in _codes(table.schema).intersection(columns):
@@ -90,7 +90,7 @@ def read_arrow(content: bytes, name: str) -> Any:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         _check_names(file.schema_arrow.names, name)
         check_size(name, file.metadata.num_rows, file.metadata.num_columns)
-        table = file.read()
+        table = _open_sharing(content, file).read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -100,6 +100,17 @@ def read_arrow(content: bytes, name: str) -> Any:
             f"{name}: damaged Parquet file: expected {file.metadata.num_rows} rows, found {table.num_rows}; write it again"
         )
     return table
+
+
+def _open_sharing(content: bytes, file: Any) -> Any:
+    """The file, opened so that equal bytes stay one: images that are few in it could fill the memory."""
+    leaves = [file.schema.column(place) for place in range(len(file.schema))]
+    wanted = {path for name in file.schema_arrow.names for path in (name, f"{name}.bytes")}
+    found = [one.path for one in leaves if one.physical_type == "BYTE_ARRAY" and one.logical_type.type == "NONE"]
+    shared = [path for path in found if path in wanted]
+    if not shared:
+        return file
+    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True, read_dictionary=shared)
 
 
 def _check_ends(content: bytes, name: str) -> None:
@@ -127,6 +138,12 @@ def _check_names(names: list[str], name: str) -> None:
         raise DataError(f"{name}: {fault}" for fault in faults)
 
 
+def _cells(column: Any) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(_objects(column), dtype=object) if _is_bytes(column.type) else _plain(column)
+
+
 def _plain(column: Any) -> pd.Series[Any]:
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -144,6 +161,29 @@ def _plain(column: Any) -> pd.Series[Any]:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return _text([cell or None for cell in column.to_pylist()])
     return column.to_pandas()  # type: ignore[no-any-return] # lists, bytes: refused by the checks unless dropped
+
+
+def _is_bytes(kind: Any) -> bool:
+    """Whether cells are bytes, perhaps beside their path, of which equal ones stand once in the file."""
+    names = [field.name for field in kind] if pa.types.is_struct(kind) else []
+    inner = kind.field("bytes").type if "bytes" in names else kind
+    return bool(pa.types.is_dictionary(inner) and pa.types.is_binary(inner.value_type))
+
+
+def _objects(column: Any) -> list[Any]:
+    """Cells as Python has them; equal bytes are one object: images that are few in the file do not fill the memory."""
+    if pa.types.is_struct(column.type):
+        parts = [_objects(pc.struct_field(column, field.name)) for field in column.type]
+        names = [field.name for field in column.type]
+        cells = (dict(zip(names, row, strict=True)) for row in zip(*parts, strict=True))
+        return [cell if valid else None for cell, valid in zip(cells, column.is_valid().to_pylist(), strict=True)]
+    if not pa.types.is_dictionary(column.type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    found: list[Any] = []
+    for chunk in column.chunks:
+        known = chunk.dictionary.to_pylist()
+        found += [None if place is None else known[place] for place in chunk.indices.to_pylist()]
+    return found
 
 
 def _whole(column: Any) -> pd.Series[Any]:

@@ -8,8 +8,11 @@ from typing import Any
 
 from tracker.canonical import digest_file, parse_canonical
 from tracker.config import Config, Data, Split
+from tracker.datasets.load import read_table
+from tracker.datasets.load_images import files_digest
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import TrainingData, load_training_data
+from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again, stage_command
@@ -63,7 +66,7 @@ def _manifest(paths: Paths) -> dict[str, Any]:
 
 def outdated(config: Config, paths: Paths) -> str:
     """What differs between data/splits and what params.yaml and the table give now, and what to do; empty for nothing."""
-    prepare = [*_words(changed_settings(config, paths)), *_other_table(config.data.source, paths)]
+    prepare = [*_words(changed_settings(config, paths)), *_other_table(config.data, paths)]
     found = [*prepare, *_other_rows(paths)]
     return _told(found, paths, prepare=bool(prepare)) if found else ""
 
@@ -83,8 +86,8 @@ def outdated_unless_dvc(config: Config, paths: Paths) -> str:
 
 def changed_table(paths: Paths) -> str:
     """As `outdated_unless_dvc`, of the table alone, whatever params.yaml says now."""
-    source = _prepared(paths).get(MADE_WITH, {}).get("data", {}).get("source")
-    table = [] if source is None else list(_other_table(source, paths))
+    made = _prepared(paths).get(MADE_WITH, {}).get("data", {})
+    table = [] if "source" not in made else list(_other_table(Data.model_construct(**made), paths))
     found = [*table, *_other_rows(paths)]
     return "" if not found or has_dvc(paths.root) else f"{paths.splits}: {_told(found, paths, prepare=bool(table))}"
 
@@ -113,11 +116,13 @@ def _value(value: Any) -> str:
     return "not set" if value is None else str(value)
 
 
-def _other_table(source: str, paths: Paths) -> Iterator[str]:
-    """Says so where the file of the table is here, and is not the one that `prepare` read."""
+def _other_table(data: Data, paths: Paths) -> Iterator[str]:
+    """Says so where the file of the table is here, and is not the one that `prepare` read; so for the images that it names."""
     file = _prepared(paths).get(FILE)
-    if file and (now := table_file(source, paths.root)) and now != file:
-        yield f"{source} is another file than the one that was prepared"
+    if file and (now := table_file(data, paths.root)) and now != file:
+        is_same = now["sha256"] == file["sha256"]
+        told = "names other images than those that were" if is_same else "is another file than the one that was"
+        yield f"{data.source} {told} prepared"
 
 
 def _other_rows(paths: Paths) -> Iterator[str]:
@@ -132,9 +137,7 @@ def _is_renamed(data: Data, paths: Paths, made: Mapping[str, Any]) -> bool:
     prepared = _prepared(paths)
     same_rows = prepared.get(ROWS) is not None and prepared[ROWS] == _split_of(paths)
     same_name = prepared.get(MADE_WITH, {}).get("data", {}).get("source") == made["data"].get("source")
-    return (
-        bool(prepared.get(FILE)) and prepared[FILE] == table_file(data.source, paths.root) and (same_rows or same_name)
-    )
+    return bool(prepared.get(FILE)) and prepared[FILE] == table_file(data, paths.root) and (same_rows or same_name)
 
 
 def _prepared(paths: Paths) -> dict[str, Any]:
@@ -153,10 +156,22 @@ def _split_of(paths: Paths) -> Any:
         return None
 
 
-def table_file(source: str, root: Path) -> Mapping[str, str]:
-    """What tells the file of a table from another one: its digest; nothing for a folder, a bundled table or no file."""
-    path = root / source
-    return {"sha256": digest_file(path)} if path.is_file() else {}
+def table_file(data: Data, root: Path) -> Mapping[str, str]:
+    """What tells the file of a table from another one: its digest, and one of the images whose paths it holds.
+
+    Nothing for a folder, a bundled table or no file.
+    """
+    path = root / data.source
+    images = None if data.images is None else _images_digest(data, root)
+    return {"sha256": digest_file(path)} | ({"images": images} if images else {}) if path.is_file() else {}
+
+
+def _images_digest(data: Data, root: Path) -> str | None:
+    """None where the table holds its images, or cannot be read."""
+    try:
+        return files_digest(read_table(data.source, root, (), Writing.of(data)), data, (root / data.source).parent)
+    except DataError:  # whoever reads the rows says what is wrong with them
+        return None
 
 
 def load_present(config: Config, paths: Paths) -> TrainingData:

@@ -15,14 +15,12 @@ from tracker.datasets.appearance import in_order
 from tracker.datasets.check import find_faults, find_warnings, limit
 from tracker.datasets.check_writing import rows_of
 from tracker.datasets.keys import content_keys
-from tracker.datasets.load import read_table
+from tracker.datasets.load import read_rows
 from tracker.datasets.load_arrays import MASK, SHAPE
-from tracker.datasets.load_series import as_sequences
 from tracker.datasets.made_with import FILE, MADE_WITH, ROWS, data_settings, table_file
 from tracker.datasets.schema import Column, as_text, convert, decide_columns, name_codes
 from tracker.datasets.shaped import indicator_faults, written
 from tracker.datasets.storage import folders_replaced, locked, read_document, read_frame, write_document, write_frame
-from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 from tracker.remedies import run_again
 from tracker.shown import counted, one_line
@@ -87,7 +85,7 @@ def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> 
     """
     made = {
         MADE_WITH: data_settings(data),
-        FILE: table_file(data.source, root),
+        FILE: table_file(data, root),
     }  # a file that changes meanwhile is told later
     frame, columns, report = inspect_data(data, preprocessing, root)
     with locked(out.parent), folders_replaced(out) as (folder,):
@@ -99,7 +97,7 @@ def prepare(data: Data, preprocessing: Preprocessing, root: Path, out: Path) -> 
 def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[Any, list[Column], DataReport]:
     """What `prepare` would write: the typed table, its columns and the report; writes nothing. Raises DataError."""
     literal = [name for name in (data.target, data.id) if name is not None]
-    frame = as_sequences(read_table(data.source, root, literal, Writing.of(data), data.target), data)
+    frame = read_rows(data, root, literal)
     mask = bool(frame.attrs.get(MASK)) and data.shape in {None, frame.attrs.get(SHAPE)}
     data = _with_shape(data, frame)
     frame, left = _labelled(frame, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from tracker.datasets.appearance import FEW_WORDS, Look, look_at
 from tracker.datasets.check_writing import gaps_by_column
 from tracker.datasets.limits import ARRAYS
 from tracker.datasets.load import look_at_writing, read_table
+from tracker.datasets.load_images import image_columns
 from tracker.datasets.writing import EVERY, Writing
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def propose(data: Data, root: Path) -> tuple[Data, list[str]]:
     seen = look_at_writing(data.source, root)
     told = dict(_file_entries(seen, data))
     data = data.model_copy(update={name: value for name, (value, _) in told.items()})
-    for step in (_signs, _words, _labels):
+    for step in (partial(_images, folder=(root / data.source).parent), _signs, _words, _labels):
         found = dict(step(_read(data, root), data))
         data = data.model_copy(update={name: value for name, (value, _) in found.items()})
         told |= found
@@ -56,6 +58,14 @@ def _file_entries(seen: Writing, data: Data) -> Entries:
         yield "separator", (word, f"the cells are separated by {seen.separator!r} (data.separator)")
     if seen.header == "none" and data.header is None:
         yield "header", ("none", "line 1 looks like data, so the columns are named c1 to LAST (data.header: none)")
+
+
+def _images(frame: pd.DataFrame, data: Data, folder: Path) -> Entries:
+    """The one column of images; of several the user has to say which."""
+    if data.images is None and data.sequences is None:
+        found = [name for name in image_columns(frame, folder) if name not in {data.target, data.id, *data.drop}]
+        if len(found) == 1:
+            yield "images", (found[0], f"{found[0]!r} holds images (data.images: {found[0]})")
 
 
 def _looks(frame: pd.DataFrame, data: Data) -> dict[str, Look]:
@@ -106,7 +116,7 @@ def _labels(frame: pd.DataFrame, data: Data) -> Entries:
 def entry_lines(data: Data) -> Sequence[tuple[str, Any]]:
     """The entries about the file's writing that are not plain, as params.yaml has them."""
     plain = Data()
-    names = ("header", "separator", "decimal", "thousands", "numbers", "gaps", "unlabelled")
+    names = ("header", "separator", "decimal", "thousands", "numbers", "gaps", "unlabelled", "images")
     entries = {name: getattr(data, name) for name in names if getattr(data, name) != getattr(plain, name)}
     if set(entries.get("gaps", ())) == {EVERY}:
         entries["gaps"] = data.gaps[EVERY]

@@ -21,7 +21,16 @@ from tracker.project.files import (
     write_new,
     write_plot_files,
 )
-from tracker.project.table import MOST_OFFERED, Seen, look, offer_targets, read_settings, require_target, source_of
+from tracker.project.table import (
+    MOST_OFFERED,
+    Seen,
+    image_places,
+    look,
+    offer_targets,
+    read_settings,
+    require_target,
+    source_of,
+)
 from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
 from tracker.terminal.split_foreseen import as_the_split_sees
 
@@ -66,7 +75,7 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[
         config = parse_config(read_yaml(text.encode(), "params.yaml"), "params.yaml")
     texts = {
         "params.yaml": text,
-        "dvc.yaml": dvc_text(config.data.source, code_files(config, root)),
+        "dvc.yaml": dvc_text(config.data.source, code_files(config, root), image_places(config.data, root)),
         ".gitignore": fill("gitignore", {}) + (fill("gitignore-dvc", {}) if find_dvc() else ""),
         ".dvcignore": fill("dvcignore", {}),
     }

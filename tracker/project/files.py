@@ -153,9 +153,11 @@ def scalar(text: str) -> str:
     return text if plain else json.dumps(text, ensure_ascii=False)
 
 
-def dvc_text(source: str, code: Iterable[str] = ()) -> str:
-    """A dvc.yaml whose first stage watches the table (a bundled data set has none), and whose studies watch `code` files."""
-    table = "" if source.startswith("sklearn:") else '    deps: ["${data.source}"]     # a changed table starts here\n'
+def dvc_text(source: str, code: Iterable[str] = (), images: Iterable[str] = ()) -> str:
+    """A dvc.yaml whose first stage watches the table (a bundled data set has none) and the folders of the `images` that it
+    names, and whose studies watch `code` files."""
+    watched = ", ".join(['"${data.source}"', *map(scalar, images)])
+    table = "" if source.startswith("sklearn:") else f"    deps: [{watched}]     # a changed table starts here\n"
     return fill("dvc.yaml", {"table": table, "code": "".join(f", {scalar(name)}" for name in code)})
 
 

@@ -76,6 +76,18 @@ def _name_hint(name: str, *, twice: bool) -> str:
     return f"{name!r} may name the rows; begin with --id, so that a row keeps its split when its cells change"
 
 
+def image_places(data: Data, root: Path) -> list[str]:
+    """The folders of the images whose paths the table holds, as dvc.yaml names them; none where it holds no paths."""
+    from tracker.datasets.load import read_table
+    from tracker.datasets.load_images import places_of
+    from tracker.datasets.writing import Writing
+
+    if data.images is None:
+        return []
+    cells = read_table(data.source, root, writing=Writing.of(data))[data.images]
+    return [(Path(data.source).parent / place).as_posix() for place in places_of(cells)]
+
+
 def require_target(table: str, root: Path) -> InputError:
     """That no target was named, with the columns that could be it; the last column, the usual place, comes first."""
     offered = offer_targets(table, root)

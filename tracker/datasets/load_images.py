@@ -1,0 +1,141 @@
+"""Makes a table with one column per number of a table that has an image in each row: its bytes, or the path of its file.
+
+Paths are relative to the folder of the table's file and stay inside it. How an image is read is in `tracker.datasets.pictures`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tracker.datasets.load_arrays import table_of
+from tracker.datasets.pictures import ARRAY, IMAGES, Image, read_file, stack, to_image
+from tracker.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tracker.config import Data
+
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+BYTES, PATH = "bytes", "path"  # entries of a cell that is a struct, as data sets of images have them
+LOOKED_AT = 20  # rows, where a column is proposed
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def as_images(frame: pd.DataFrame, data: Data, folder: Path) -> pd.DataFrame:
+    """The table with a column per number of its images, where `data.images` names their column. Raises DataError.
+
+    `folder` is where the table's file lies. `frame.attrs["shape"]` is (channels, height, width).
+    """
+    if data.images is None:
+        return frame
+    from tracker.datasets.check import unknown_column
+
+    if data.images not in frame:
+        raise DataError(f"{data.source}: {unknown_column('data.images', data.images, frame.columns)}")
+    if not len(frame):
+        raise DataError(f"{data.source}: the table has no rows")
+    images = stack(data.source, len(frame), _images(frame[data.images], data, folder))
+    left = [str(name) for name in frame if name != data.images and name not in data.drop]
+    return table_of(images, {name: frame[name] for name in left}, images.shape[1:])
+
+
+def _images(cells: pd.Series[Any], data: Data, folder: Path) -> Iterator[tuple[str, Image | DataError]]:
+    for row, cell in enumerate(cells, start=1):
+        place = f"{data.source}, row {row}"
+        try:
+            content, path = _content(cell, f"{place}, column {data.images!r}", folder)
+            told = f"{place} ({path!r})" if path else place
+            yield place, to_image(content, told, PurePosixPath(path).suffix)
+        except DataError as error:
+            yield place, error
+
+
+def _content(cell: Any, place: str, folder: Path) -> tuple[bytes, str]:
+    """The bytes of an image, and the path of its file where they come from one. Raises DataError."""
+    import pandas as pd
+
+    cell = _inside(cell)
+    if isinstance(cell, bytes):
+        return cell, ""
+    if isinstance(cell, str):
+        return _read_below(folder, cell, place), cell
+    if pd.api.types.is_scalar(cell) and pd.isna(cell):
+        raise DataError(f"{place}: is a gap; give an image, or leave the row out")
+    raise DataError(f"{place}: holds {type(cell).__name__}; expected the bytes of a PNG or JPEG, or the path of a file")
+
+
+def _inside(cell: Any) -> Any:
+    """The bytes of a struct of bytes and path, its path where there are none; any other cell as it is."""
+    if not isinstance(cell, dict):
+        return cell
+    return cell.get(BYTES) or cell.get(PATH)
+
+
+def _read_below(folder: Path, path: str, place: str) -> bytes:
+    """A file below the folder; no part of its path may be a link, go up, or begin at the root. Raises DataError."""
+    told = f"{place}: {path!r}"
+    parts = PurePosixPath(path).parts
+    if not parts or "\0" in path:
+        raise DataError(f"{told} is no path")
+    if path.startswith("/") or ".." in parts:
+        raise DataError(f"{told} leads out of the folder of the table; write paths relative to it, without ..")
+    if PurePosixPath(path).suffix.lower() not in {*IMAGES, ARRAY}:
+        raise DataError(f"{told}: expected the path of a .png, .jpg or .npy file")
+    at = os.open(folder, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            further = _open_folder(part, at, told)
+            os.close(at)
+            at = further
+        return read_file(parts[-1], told, at)
+    finally:
+        os.close(at)
+
+
+def _open_folder(name: str, within: int, told: str) -> int:
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
+    except OSError as error:
+        raise DataError(f"{told}: cannot be read ({name}: {error.strerror}); links are not followed") from None
+
+
+def files_digest(frame: pd.DataFrame, data: Data, folder: Path) -> str | None:
+    """A digest of the files that the cells of `data.images` name; None where they name none. Raises DataError."""
+    if data.images is None or data.images not in frame:
+        return None
+    paths = sorted({cell for cell in map(_inside, frame[data.images]) if isinstance(cell, str)})
+    digest = hashlib.sha256()
+    for path in paths:
+        content = _read_below(folder, path, data.source)
+        digest.update(hashlib.sha256(path.encode()).digest() + hashlib.sha256(content).digest())
+    return digest.hexdigest() if paths else None
+
+
+def image_columns(frame: pd.DataFrame, folder: Path) -> list[str]:
+    """The columns that seem to hold images: bytes of PNG or JPEG, or paths of files that are there. Reads no image whole."""
+    return [str(name) for name in frame if _looks_like_images(frame[name].dropna().head(LOOKED_AT), folder)]
+
+
+def _looks_like_images(cells: pd.Series[Any], folder: Path) -> bool:
+    found = [_inside(cell) for cell in cells]
+    return bool(found) and all(_is_image(cell, folder) for cell in found)
+
+
+def _is_image(cell: Any, folder: Path) -> bool:
+    if isinstance(cell, bytes):
+        return cell.startswith(MAGIC)
+    if not isinstance(cell, str) or PurePosixPath(cell).suffix.lower() not in {*IMAGES, ARRAY} or "\0" in cell:
+        return False
+    return (folder / cell).is_file()
+
+
+def places_of(cells: Iterable[Any]) -> list[str]:
+    """The folders of the files that cells name, as few as hold no other folder of the table's; a loose file by itself."""
+    paths = [PurePosixPath(cell) for cell in map(_inside, cells) if isinstance(cell, str)]
+    by_first = {path.parts[0]: [one.parent for one in paths if one.parts[0] == path.parts[0]] for path in paths}
+    return sorted(first if str(held[0]) == "." else os.path.commonpath(held) for first, held in by_first.items())
