@@ -7,18 +7,18 @@ delivers studies of small networks with their models to it, as `tracker sync` do
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.tracking.servers import MlflowServer, Postgres
+from tests.tracking.servers import MlflowServer, Postgres, counted_requests
 from tests.tracking.studies import PROVENANCE, begin, end_study, proposal, settle, study_spec
+from tracker.loading import note_absent
 from tracker.store.store import Store
+from tracker.tracking.mlflow_settings import ASKED_FOR
 from tracker.tracking.mlflow_settings import settle as settle_mlflow
 
 
@@ -36,9 +36,9 @@ def fill(folder: Path, trials: int, studies: int) -> Store:
 
 
 @contextlib.contextmanager
-def server(folder: Path, backend: str | None) -> Iterator[MlflowServer]:
+def server(folder: Path, backend: str | None, workers: int) -> Iterator[MlflowServer]:
     """A server that has started."""
-    running = MlflowServer(folder, backend)
+    running = MlflowServer(folder, backend, workers=workers)
     running.start()
     try:
         yield running
@@ -61,30 +61,16 @@ def cpu_s(process: MlflowServer) -> float:
     return sum(sum(one.cpu_times()[:2]) for one in process.family())
 
 
-def count_requests() -> collections.Counter[str]:
-    """Counts what this process asks of servers from here on, by method and kind of address."""
-    from requests.adapters import HTTPAdapter
-
-    counted: collections.Counter[str] = collections.Counter()
-    send = HTTPAdapter.send
-
-    def counting(self, request, *rest, **options):
-        kind = re.sub(r".*/(mlflow[^?]*?)(/artifacts/.*)?([?].*)?$", r"\1", request.url)
-        counted[f"{request.method} {kind}"] += 1
-        return send(self, request, *rest, **options)
-
-    HTTPAdapter.send = counting
-    return counted
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=552)
     parser.add_argument("--studies", type=int, default=3)
     parser.add_argument("--models", default="all", choices=["all", "none"])
+    parser.add_argument("--workers", type=int, default=4, help="processes of the server; MLflow's own default")
     parser.add_argument("--backend", help="the server's own database, `postgres` for a new one; else a new SQLite file")
     wanted = parser.parse_args()
     settle_mlflow(os.environ)
+    note_absent(*ASKED_FOR)  # as in the process that delivers
     from tracker.tracking.delivery import Delivery
     from tracker.tracking.mlflow_recorder import MlflowRecorder
 
@@ -92,8 +78,8 @@ def main() -> None:
         folder = Path(place)
         store = stack.enter_context(fill(folder / "store", wanted.trials, wanted.studies))
         backend = stack.enter_context(postgres()) if wanted.backend == "postgres" else wanted.backend
-        process = stack.enter_context(server(folder, backend))
-        counted = count_requests()
+        process = stack.enter_context(server(folder, backend, wanted.workers))
+        counted = stack.enter_context(counted_requests())
         started, cpu, theirs = time.monotonic(), time.process_time(), cpu_s(process)
         with Delivery(store, MlflowRecorder(process.uri, "trials"), wanted.models) as delivery:
             report = delivery.deliver()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import importlib.util
+import sys
 import weakref
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.studies.project import SmallProject, command
 from tracker import api
-from tracker.loading import collect_rarely, loading
+from tracker.loading import collect_rarely, loading, note_absent
 from tracker.tracking.report import Delivered
 
 ENDING = """
@@ -66,6 +69,19 @@ def test_who_reads_much_looks_for_garbage_rarely() -> None:
         assert (10_000, 200_000, None) == (len(kept), len(more), knot())
     finally:
         gc.set_threshold(*before)
+
+
+def test_what_is_absent_is_found_absent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder is searched for it again; what is installed loads as before."""
+    monkeypatch.setitem(sys.modules, "no_such_module", None)  # this puts back what there was, nothing
+    del sys.modules["no_such_module"]
+    note_absent("no_such_module", "wave")
+    monkeypatch.setattr(sys, "meta_path", [])
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("no_such_module.part")
+    monkeypatch.undo()
+    assert importlib.util.find_spec("wave") is not None
+    assert "no_such_module" not in sys.modules
 
 
 def test_a_process_that_ends_quickly_collects_its_garbage(tmp_path: Path) -> None:

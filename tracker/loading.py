@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib.util
 import os
 import sys
 import threading
@@ -36,6 +37,16 @@ def collect_rarely() -> None:
     read 10,000 runs of MLflow.
     """
     gc.set_threshold(100_000, 20, 100)
+
+
+def note_absent(*modules: str) -> None:
+    """Lets imports of modules that are not installed fail at once: Python looks through every folder each time, for ever.
+
+    Only for processes of our own: what is installed later is not found there.
+    """
+    for name in modules:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]  # how Python itself is told so
 
 
 def end_quickly() -> None:

@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import psutil
 
 NOBODY = 65534
 STARTS_S = 120.0
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else a server loads MLflow six times more when it starts
 
 
 def free_port() -> int:
@@ -137,8 +139,9 @@ class MlflowServer:
         backend: str | None = None,
         user: tuple[str, str] | None = None,
         bucket: Bucket | None = None,
+        workers: int = 1,
     ) -> None:
-        self.folder, self.port, self.user, self.bucket = folder, free_port(), user, bucket
+        self.folder, self.port, self.user, self.bucket, self.workers = folder, free_port(), user, bucket, workers
         self.backend = backend or f"sqlite:///{folder}/mlflow.db"
         self.bare = f"http://127.0.0.1:{self.port}"
         self.uri = self.bare if user is None else f"http://{user[0]}:{user[1]}@127.0.0.1:{self.port}"
@@ -148,13 +151,13 @@ class MlflowServer:
         """Starts it, after a kill too, and waits until it answers."""
         files, keys = (self.bucket.uri, self.bucket.environ) if self.bucket else (f"{self.folder}/files", {})
         words = ["--backend-store-uri", self.backend, "--artifacts-destination", files]
-        words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers)]
         words += [] if self.user is None else ["--app-name", "basic-auth"]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *words],
-                env={**environ, **self._accounts(), **keys}, stdout=log, stderr=log, start_new_session=True,
+                env={**environ, **NO_JOBS, **self._accounts(), **keys}, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         _until(self._answers, self.process, self.folder / "server.log")
 
@@ -198,6 +201,26 @@ class MlflowServer:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.bare}/health", timeout=2):
             return True
         return False
+
+
+@contextlib.contextmanager
+def counted_requests() -> Iterator[Counter[str]]:
+    """Counts what this process asks of servers inside, by method and kind of address."""
+    from requests.adapters import HTTPAdapter
+
+    counted: Counter[str] = Counter()
+    send = HTTPAdapter.send
+
+    def counting(self, request, *rest, **options):
+        kind = re.sub(r".*/(mlflow[^?]*?)(/artifacts/.*)?([?].*)?$", r"\1", request.url)
+        counted[f"{request.method} {kind}"] += 1
+        return send(self, request, *rest, **options)
+
+    HTTPAdapter.send = counting  # type: ignore[method-assign]
+    try:
+        yield counted
+    finally:
+        HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
 def _until(holds: Any, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
@@ -397,10 +398,12 @@ def test_whatever_one_record_raises_is_its_own_refusal(tmp_path: Path) -> None:
 KILLED = KeyboardInterrupt("the process is gone")  # no TrackerError: nothing that a delivery would go on after
 
 
-@pytest.mark.parametrize("error", [None, KILLED], ids=["refused", "killed"])
+@pytest.mark.parametrize(
+    ("error", "at_once"), [(None, 1), (KILLED, 1), (None, 3)], ids=["refused", "killed", "refused together"]
+)
 @pytest.mark.parametrize("answer_lost", [False, True], ids=["not done", "answer lost"])
 def test_a_failure_at_any_call_doubles_and_loses_nothing(
-    tmp_path: Path, answer_lost: bool, error: BaseException | None
+    tmp_path: Path, answer_lost: bool, error: BaseException | None, at_once: int
 ) -> None:
     """Whichever call fails, or is the last of its process: the next delivery leaves each record one whole run."""
     store, key = begin(tmp_path / ".tracker")
@@ -409,7 +412,7 @@ def test_a_failure_at_any_call_doubles_and_loses_nothing(
         end_study(store, key, 2)
         deliver(store, whole := MemoryRecorder())
         for call in range(whole.calls):
-            recorder = MemoryRecorder(f"memory {call}")
+            recorder = MemoryRecorder(f"memory {call}", at_once=at_once)
             recorder.fail(call, error, answer_lost=answer_lost)
             with Delivery(store, recorder, "none") as delivery:
                 with contextlib.suppress(KeyboardInterrupt):
@@ -418,6 +421,38 @@ def test_a_failure_at_any_call_doubles_and_loses_nothing(
                     assert (delivery.deliver().waiting, call) == (0, call)
             assert (deliver(store, recorder).waiting, call) == (0, call)
             assert [shown(run) for run in recorder.runs()] == [shown(run) for run in whole.runs()], call
+
+
+class HangingServer(MemoryRecorder):
+    """Answers nobody who wants trials' runs, and then nobody at all; it makes those runs when it has been forgotten."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(at_once=at_once)
+        self.meet, self.asked = threading.Barrier(at_once), list[tuple[Run, str | None]]()
+
+    def create(self, run: Run, parent: str | None) -> Found:
+        if parent is not None and not self.away and len(self.asked) < self.meet.parties:
+            self.asked.append((run, parent))
+            self.meet.wait(30)
+            self.away = True
+        return super().create(run, parent)
+
+
+def test_each_record_that_was_under_way_is_looked_for_again(tmp_path: Path) -> None:
+    """Three were under way when the server went away: it makes the runs of all three late, and none is there twice."""
+    recorder, (store, key) = HangingServer(3), begin(tmp_path / ".tracker")
+    with store:
+        run_trials(store, key, range(5))
+        report = deliver(store, recorder)
+        assert (1, 5) == (report.delivered, report.waiting)
+        recorder.recover()
+        assert Delivered(5, 0) == deliver(store, recorder)
+        for run, parent in recorder.asked:
+            recorder.create(run, parent)
+        assert 9 == len(recorder.runs())
+        assert Delivered(0, 0) == deliver(store, recorder)
+        assert ["tpe", *(f"tpe/{number}" for number in range(5))] == [run.name for run in recorder.runs()]
+        assert {"FINISHED"} == {run.status for run in recorder.runs() if run.name != "tpe"}
 
 
 def shown(run: MemoryRun) -> dict[str, object]:

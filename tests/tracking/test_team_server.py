@@ -13,11 +13,11 @@ from tests.studies.project import SmallProject
 from tests.studies.test_runner import Forbidden
 from tests.tracking.at_once import sync
 from tests.tracking.runs_in_mlflow import all_runs, artifact
-from tests.tracking.servers import Bucket, MlflowServer, Postgres
+from tests.tracking.servers import Bucket, MlflowServer, Postgres, counted_requests
 from tests.tracking.studies import EXPERIMENT, begin, end_study, run_trials
 from tracker.store.store import Store
 from tracker.studies.pull import pull_studies
-from tracker.tracking.report import Delivered
+from tracker.tracking.report import Delivered, Policy
 
 pytestmark = [
     pytest.mark.slow,
@@ -83,6 +83,23 @@ def test_a_study_is_there_once_and_comes_back(
         pull_studies(store, server.uri, "tests", ())
     colleague.report(colleague.run(colleague.plan("random"), executor=Forbidden(colleague.data)))
     assert project.written() == colleague.written()
+
+
+@pytest.mark.parametrize(("policy", "files"), [("none", 1), ("all", 10)])
+def test_a_trial_costs_the_server_three_requests_and_one_for_each_file(
+    server: MlflowServer, tmp_path: Path, policy: Policy, files: int
+) -> None:
+    """Its run is created with all tags, filled in one request, and ended; its record is a file, and a model nine more."""
+    trials = 5
+    store, key = begin(tmp_path / ".tracker")
+    with store:
+        assert Delivered(1, 0) == sync(tmp_path / ".tracker", server.uri, f"counted {policy}")
+        run_trials(store, key, range(trials))
+        with counted_requests() as counted:
+            assert Delivered(trials, 0) == sync(tmp_path / ".tracker", server.uri, f"counted {policy}", policy)
+    api = {f"POST mlflow/runs/{name}": trials for name in ("create", "log-batch", "update")}
+    once = {"GET mlflow/experiments/get-by-name": 1, "GET mlflow/experiments/get": 1, "POST mlflow/runs/search": 3}
+    assert {**api, **once, "PUT mlflow-artifacts": files * trials} == counted
 
 
 def test_a_wrong_password_is_said_and_not_shown(project: SmallProject, server: MlflowServer) -> None:

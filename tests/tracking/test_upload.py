@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from tracker.loading import note_absent
+from tracker.tracking.mlflow_settings import ASKED_FOR
 from tracker.tracking.upload import CONNECTIONS, upload
 
 REFUSED = "refused.txt"
@@ -73,3 +77,20 @@ def test_a_refused_file_is_raised_and_the_rest_is_left(server: ThreadingHTTPServ
     with pytest.raises(Exception, match="403"):
         upload(repository(server), tmp_path)
     assert len(server.kept) < 101  # type: ignore[attr-defined]
+
+
+def test_a_request_looks_for_no_module(
+    server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's client tries at each request to import what is not installed; told so once, Python searches no folder for it."""
+    for name in set(ASKED_FOR) - set(sys.modules):
+        monkeypatch.setitem(sys.modules, name, None)  # this puts back what there was, nothing
+        del sys.modules[name]
+    note_absent(*ASKED_FOR)
+    (tmp_path / "record.json").write_bytes(b"{}")
+    upload(repository(server), tmp_path)
+    looked: list[str] = []
+    watch = SimpleNamespace(find_spec=lambda name, *_: looked.append(name))
+    monkeypatch.setattr(sys, "meta_path", [watch, *sys.meta_path])
+    upload(repository(server), tmp_path)
+    assert [] == looked

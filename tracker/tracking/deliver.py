@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
 from tracker.lifelines import is_orphaned
-from tracker.loading import collect_rarely, loading, run_to_its_end
+from tracker.loading import collect_rarely, loading, note_absent, run_to_its_end
 from tracker.tracking.meeting import Meeting, await_next_stage
-from tracker.tracking.mlflow_settings import settle
+from tracker.tracking.mlflow_settings import ASKED_FOR, settle
 from tracker.tracking.pace import Pace
 from tracker.tracking.report import Delivered, policy_from
 
@@ -45,6 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to interpret
     settle(os.environ)
     collect_rarely()
+    note_absent(*ASKED_FOR)
     is_gone: Callable[[], bool] = partial(is_orphaned, os.getppid())
     pace = Pace()
     while True:

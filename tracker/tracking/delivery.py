@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +14,10 @@ from types import TracebackType
 from tracker.errors import TrackerError
 from tracker.store.queue import Item
 from tracker.store.store import Store
+from tracker.tracking.convoy import Call, travel
 from tracker.tracking.delivered import DeliveredItems
 from tracker.tracking.front import dress
-from tracker.tracking.kinds import kind_of
+from tracker.tracking.kinds import KINDS, kind_of
 from tracker.tracking.pace import Pace
 from tracker.tracking.presence import Presence
 from tracker.tracking.project_files import ProjectFiles
@@ -104,13 +105,7 @@ class Delivery:
                 problem = self._attempt(item, self._compare) or problem
         waiting = self._waiting()
         self._log.add({UNDRESSED + item.subject for item in waiting if item.number is None})
-        for place, item in enumerate(waiting, start=1):
-            if refusal := self._attempt(item, self._take_there):
-                problem = refusal
-                continue
-            self._log.add([item.name])
-            self._delivered += 1
-            self._progress(self._delivered, len(waiting) - place)
+        problem = self._deliver_all(waiting) or problem
         if not self._is_dressed() and (hurry or self._pace.is_due()):
             self._dress(is_whole=problem is None)
         self._settle_doubts()
@@ -126,14 +121,30 @@ class Delivery:
             self._log.add([DRESSED, *(UNDRESSED + subject for subject in refused)])
             self._log.forget([*(UNDRESSED + subject for subject in fresh - refused), *(TUNED + key for key in tuned)])
 
+    def _deliver_all(self, waiting: Sequence[Item]) -> str | None:
+        """Why the last one that was refused was; trials travel together. Raises TrackingError when the server is away."""
+        problem, left = None, len(waiting)
+        for arrived in travel(waiting, self._start, self._goes_alone, self._recorder.at_once):
+            left -= len(arrived)
+            if names := [item.name for item, failure in arrived if failure is None]:
+                self._log.add(names)
+                self._delivered += len(names)
+                self._progress(self._delivered, left)
+            if failed := [(item, failure) for item, failure in arrived if failure is not None]:
+                problem = self._refused(failed)
+        return problem
+
+    def _start(self, item: Item) -> Call | None:
+        return kind_of(item).deliver(self._transport, item)
+
+    def _goes_alone(self, item: Item) -> bool:
+        return item.kind not in KINDS or KINDS[item.kind].alone
+
     def _compare(self, item: Item) -> None:
         there = kind_of(item).is_there(self._transport, item)
         # Of what was just tuned, runs that somebody deleted stay deleted; to compare everything brings them back.
         there = there or (not self._restores and self._transport.was_deleted(item))
         (self._log.add if there else self._log.forget)([item.name])
-
-    def _take_there(self, item: Item) -> None:
-        kind_of(item).deliver(self._transport, item)
 
     def _attempt(self, item: Item, work: Callable[[Item], None]) -> str | None:
         """Why an item was refused, whatever was raised: it alone waits, and what is behind it goes on.
@@ -142,17 +153,21 @@ class Delivery:
         """
         try:
             work(item)
-        except TrackerError as error:
-            refusal = str(error)
-        except Exception as error:  # a record that no check foresaw must not block the others
-            refusal = f"record {item.name}: {type(error).__name__}: {error}"
-        else:
-            return None
-        self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
-        self._log.forget([mark for mark, name, _ in self._doubts() if name == item.name])
-        self._log.add([f"{DOUBT}{item.name} {time.time():.0f}"])
+        except Exception as error:
+            return self._refused([(item, error)])
+        return None
+
+    def _refused(self, failed: Sequence[tuple[Item, Exception]]) -> str:
+        """Why the last of items was refused; that they failed is noted, of all before a server that is away is told."""
+        for item, _ in failed:
+            self._presence.forget(item.subject)  # it failed half-way: whether its run exists is asked again
+            self._log.forget([mark for mark, name, _ in self._doubts() if name == item.name])
+            self._log.add([f"{DOUBT}{item.name} {time.time():.0f}"])
         self._recorder.reach()
-        return refusal
+        item, error = failed[-1]
+        if isinstance(error, TrackerError):
+            return str(error)
+        return f"record {item.name}: {type(error).__name__}: {error}"  # no check foresaw it; the others go on
 
     def _doubts(self) -> Iterator[tuple[str, str, float]]:
         """Of each record about which a call failed: how that is noted, its name, and when."""

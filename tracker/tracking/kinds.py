@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from tracker.errors import NotFoundError, StoreError, TrackingError
 from tracker.store.queue import Item
+from tracker.tracking.convoy import Call
 from tracker.tracking.figures import run_figures, study_figures
 from tracker.tracking.project_files import data_params, seen_without_files
 from tracker.tracking.recorder import Found
@@ -38,8 +39,15 @@ class Kind(Protocol):
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether MLflow has the record whole. Raises TrackerError."""
 
-    def deliver(self, transport: Transport, item: Item) -> None:
-        """Brings the record there; what an interrupted delivery left is completed. Raises TrackerError."""
+    @property
+    def alone(self) -> bool:
+        """Whether all records before it must have arrived, and none travels beside it."""
+
+    def deliver(self, transport: Transport, item: Item) -> Call | None:
+        """Brings the record there; what an interrupted delivery left is completed. Raises TrackerError.
+
+        Of one that does not go alone, what remains is given back: to be called beside others, it uses no store.
+        """
 
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the record was just pulled from there and so need not be delivered."""
@@ -49,6 +57,7 @@ class StudyStart:
     """A study that was begun: its run, RUNNING, with settings and record."""
 
     name = "study"
+    alone = True
 
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the study has a run with its record; it may be another machine's, with other provenance."""
@@ -74,6 +83,7 @@ class TrialEnd:
     """A trial that ended: its run below the study's, with its model where the policy says so."""
 
     name = "trial"
+    alone = False
 
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the trial's run has ended, with a model if one goes along."""
@@ -83,24 +93,28 @@ class TrialEnd:
             return False
         return MODEL_TAG in trial.tags or not transport.models.with_run(study, number)
 
-    def deliver(self, transport: Transport, item: Item) -> None:
-        """Creates the run if it is not there, and completes one that has not ended."""
+    def deliver(self, transport: Transport, item: Item) -> Call | None:
+        """What creates the run if it is not there, and completes one that has not ended; None where it has."""
         study, number, models = item.subject, item.number or 0, transport.models
         runs, run = transport.presence.study(study), transport.trial(study, number)
         found = runs.trials.get(number)
         promised = found is not None and MODEL_TAG in found.tags  # interrupted under another policy
         with_model = models.with_run(study, number) or (promised and models.possible(study, number))
-        if with_model:
-            run = marked(run)
-        if found is None:
-            found = runs.trials[number] = transport.recorder.create(run, transport.parent(study).run_id)
-        if transport.is_whole(found, RECORD) and (MODEL_TAG in found.tags or not with_model):
-            return
-        with transport.recorder.files(found) as folder:
-            _write_files(folder, run)
-            if with_model:
-                models.write(folder / "model", study, number, found.run_id)
-        runs.trials[number] = transport.complete(found, run)
+        if found is not None and transport.is_whole(found, RECORD) and (MODEL_TAG in found.tags or not with_model):
+            return None
+        run = marked(run) if with_model else run
+        write_model = models.writer(study, number) if with_model else None
+        parent = transport.parent(study).run_id
+
+        def bring() -> None:
+            there = runs.trials[number] = found or transport.recorder.create(run, parent)
+            with transport.recorder.files(there) as folder:
+                _write_files(folder, run)
+                if write_model is not None:
+                    write_model(folder / "model", there.run_id)
+            runs.trials[number] = transport.complete(there, run)
+
+        return bring
 
     def came(self, taken: Taken, item: Item) -> bool:
         """Whether the trial was pulled with its study."""
@@ -111,6 +125,7 @@ class StudyEnd:
     """A study that reached its end, for the first time or again: its summary, and the models of its best trials."""
 
     name = "finish"
+    alone = True
 
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the run shows the last end, and the best trials have their models."""
@@ -170,6 +185,7 @@ class FinalResult:
     """A final result: a run of its own, once for a trial on the same test rows."""
 
     name = "final"
+    alone = True
 
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the result, or the same one with another number of looks, has a run that ended."""
@@ -224,6 +240,7 @@ class Retuning:
     """A decision of a retuning: its run, and for one that changes the champion a version of the model with the alias."""
 
     name = "retune"
+    alone = True
 
     def is_there(self, transport: Transport, item: Item) -> bool:
         """Whether the decision has a run that ended, which it does last."""

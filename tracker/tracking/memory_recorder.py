@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +58,10 @@ class MemoryRecorder:
     `away` lets every call fail until it is set back; `fail` lets one call fail. `calls` counts the calls.
     """
 
-    def __init__(self, name: str = "memory", page: int = PAGE) -> None:
+    def __init__(self, name: str = "memory", page: int = PAGE, at_once: int = 1) -> None:
         self.destination = destination("memory:", name)
+        self.at_once = at_once
+        self._one_call = threading.RLock()
         self.away = False
         self.calls = 0
         self._page = page
@@ -225,6 +228,10 @@ class MemoryRecorder:
 
     @contextlib.contextmanager
     def _call(self, doing: str) -> Iterator[None]:
+        with self._one_call:
+            yield from self._answered(doing)
+
+    def _answered(self, doing: str) -> Iterator[None]:
         self.calls += 1
         fault = self._fault if self._fault is not None and self._fault.call == self.calls else None
         if self.away:

@@ -40,6 +40,9 @@ from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Entry, Found
 from tracker.tracking.run_contents import Run
 from tracker.tracking.upload import upload
 
+AT_ONCE = (
+    4  # runs on their way to a server; each uploads some files at a time, and MLflow's client keeps ten connections
+)
 MOST_VERSIONS = 1000  # of a registered model, that are searched for a run's
 
 
@@ -48,6 +51,7 @@ class MlflowRecorder:
 
     def __init__(self, tracking_uri: str, experiment: str, *, create: bool = True, page: int = PAGE) -> None:
         self.destination = destination(tracking_uri, experiment)
+        self.at_once = AT_ONCE if tracking_uri.startswith(("http:", "https:")) else 1  # a file has one writer
         self._create = create
         self._page = page
         self._uri = tracking_uri

@@ -19,6 +19,7 @@ SETTINGS = {
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+ASKED_FOR = ("dbruntime", "pyspark", "IPython")  # modules that MLflow tries to import at each request
 
 
 def settle(environ: MutableMapping[str, str]) -> None:

@@ -53,6 +53,10 @@ class Recorder(Protocol):
     def destination(self) -> str:
         """The short name under which a store notes what has reached this place."""
 
+    @property
+    def at_once(self) -> int:
+        """How many runs may be created, filled and ended at the same time, by threads of one process."""
+
     def connect(self) -> str:
         """Reaches the server and makes the experiment the first time; its id."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,17 @@ class RunModels:
 
     def write(self, folder: Path, study: str, number: int, run_id: str) -> None:
         """Writes a trial's MLflow model folder. Raises StoreError, StoreCorrupt."""
-        self.write_run(folder, self._store.proposal(study, number).spec.key, run_id)
+        self.writer(study, number)(folder, run_id)
 
     def write_run(self, folder: Path, key: str, run_id: str) -> None:
         """Writes the MLflow model folder of a run by its key. Raises StoreError, StoreCorrupt."""
+        self._writer(key)(folder, run_id)
+
+    def writer(self, study: str, number: int) -> Callable[[Path, str], None]:
+        """What writes a trial's model into a folder, for a run's id; it reads no store. Raises StoreError, StoreCorrupt."""
+        return self._writer(self._store.proposal(study, number).spec.key)
+
+    def _writer(self, key: str) -> Callable[[Path, str], None]:
         spec, outcome = self._store.spec(key), self._store.outcomes([key])[key]
         serving = self._store.serving(spec.data)
         if serving is None or outcome.weights is None:
@@ -72,8 +79,9 @@ class RunModels:
         name = digest("serving", [data_identity(spec.data), spec.family, dict(spec.code)])
         if name not in self._templates:
             self._templates[name] = ModelTemplate(Path(tempfile.mkdtemp(dir=self._scratch)), spec.family, serving, code)
-        created = self._store.timing(key).ended
-        self._templates[name].write(folder, run_id, created, describe_model(spec, outcome, serving, code), weights)
+        template, created = self._templates[name], self._store.timing(key).ended
+        told = describe_model(spec, outcome, serving, code)
+        return lambda folder, run_id: template.write(folder, run_id, created, told, weights)
 
     def _serving(self, proposal: Proposal) -> Mapping[str, Any] | None:
         return self._store.serving(proposal.spec.data)

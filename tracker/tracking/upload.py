@@ -1,4 +1,4 @@
-"""Brings a folder's files to a run's artifacts, several at a time where each file is a request of its own."""
+"""Brings a folder's files to a run's artifacts, two at a time where each file is a request of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-CONNECTIONS = 8  # MLflow's client keeps ten open
+CONNECTIONS = 2  # of each run on its way, of which there may be four: MLflow's client keeps ten open
 
 
 def upload(repository: ArtifactRepository, folder: Path) -> None:
