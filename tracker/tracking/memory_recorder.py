@@ -16,6 +16,8 @@ from tracker.tracking.logged_models import LOGGED_TAG
 from tracker.tracking.recorder import MOST_BYTES, PAGE, Entry, Found, cut
 from tracker.tracking.run_contents import Dataset, Point, Run
 
+_ONE_CALL = threading.RLock()  # not a recorder's own, so that it can be copied
+
 
 @dataclass(slots=True)
 class MemoryRun:
@@ -61,7 +63,6 @@ class MemoryRecorder:
     def __init__(self, name: str = "memory", page: int = PAGE, at_once: int = 1) -> None:
         self.destination = destination("memory:", name)
         self.at_once = at_once
-        self._one_call = threading.RLock()
         self.away = False
         self.calls = 0
         self._page = page
@@ -228,7 +229,7 @@ class MemoryRecorder:
 
     @contextlib.contextmanager
     def _call(self, doing: str) -> Iterator[None]:
-        with self._one_call:
+        with _ONE_CALL:
             yield from self._answered(doing)
 
     def _answered(self, doing: str) -> Iterator[None]:
