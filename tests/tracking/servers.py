@@ -154,6 +154,7 @@ class MlflowServer:
         words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers)]
         words += [] if self.user is None else ["--app-name", "basic-auth"]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven processes for jobs that tracking never gives
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *words],
