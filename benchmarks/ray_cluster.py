@@ -168,12 +168,12 @@ def main() -> None:
         specs = project.specs("random", studies__random__trials=wanted.trials, training={"epochs": 20})
         executors: dict[str, Executor] = {
             "inline": InlineExecutor(project.data),
-            "2 processes": ProcessExecutor(project.source, 2),
+            "2 processes": ProcessExecutor(project.data, 2),
             "ray, 2 CPUs": RayExecutor(project.data, None),
         }
         ways = {name: through(executor) for name, executor in executors.items()}
         if wanted.digests:
-            alike = digests(project, {**executors, "4 processes": ProcessExecutor(project.source, 4)}, Path(place))
+            alike = digests(project, {**executors, "4 processes": ProcessExecutor(project.data, 4)}, Path(place))
             raise SystemExit(0 if alike else 1)
         took = timed({**ways, "plain Ray tasks": plainly(ray, project)}, specs, wanted.rounds)
         for name, times in took.items():

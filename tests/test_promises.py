@@ -92,7 +92,7 @@ def test_lanes_do_not_matter(small_project: SmallProject, truth: StudyResult, tm
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_workers_do_not_matter(small_project: SmallProject, truth: StudyResult, tmp_path: Path, workers: int) -> None:
     """With any number of worker processes the study is the same."""
-    pool = ProcessExecutor(small_project.source, workers)
+    pool = ProcessExecutor(small_project.data, workers)
     assert truth.digest == small_project.run(small_project.plan("tpe"), store=tmp_path, executor=pool).digest
 
 

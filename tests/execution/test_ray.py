@@ -127,7 +127,7 @@ def test_one_digest_wherever_a_study_runs(fresh: SmallProject, tmp_path: Path, c
     plan, nomad = fresh.plan("tpe", **PRUNED), Nomad(fresh, connected)
     found = {
         "here": fresh.run(plan),
-        "processes": fresh.run(plan, tmp_path / "processes", ProcessExecutor(fresh.source, 2)),
+        "processes": fresh.run(plan, tmp_path / "processes", ProcessExecutor(fresh.data, 2)),
         "nodes": fresh.run(plan, tmp_path / "nodes", nomad),
     }
     assert {found["here"].digest} == {result.digest for result in found.values()}

@@ -107,7 +107,9 @@ class LoopProject(SmallProject):
 
     def executor(self, workers: int = 1) -> Executor:
         """An executor that knows where the loop is."""
-        return ProcessExecutor(self.source, workers) if workers > 1 else InlineExecutor(self.data, root=self.paths.root)
+        if workers > 1:
+            return ProcessExecutor(self.data, workers, root=self.paths.root)
+        return InlineExecutor(self.data, root=self.paths.root)
 
     @property
     def here(self) -> Project:

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     from tracker.execution.processes import ProcessExecutor
 
     project = SmallProject(Path(sys.argv[1]))
-    workers = ProcessExecutor(project.source, 2) if kind == "jumps" else InlineExecutor(project.data)
+    workers = ProcessExecutor(project.data, 2) if kind == "jumps" else InlineExecutor(project.data)
     project.run(plan_of(project, int(sys.argv[3])), executor=workers)
 """
 

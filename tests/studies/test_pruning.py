@@ -98,7 +98,7 @@ def test_weak_trials_stop_early(truth: StudyResult) -> None:
 def executors(project: SmallProject) -> dict[str, Executor]:
     return {
         "solo": InlineExecutor(project.data, most_lanes=1),
-        "two workers": ProcessExecutor(project.source, 2),
+        "two workers": ProcessExecutor(project.data, 2),
         "shuffled": Shuffled(InlineExecutor(project.data, most_lanes=3), 3),
     }
 

@@ -142,7 +142,7 @@ def test_workers_and_order_do_not_matter(base: SmallProject, truth: StudyResult,
     """However the runs of a trial are grouped and overtake each other, the study is the same."""
     executors = {
         "solo": lambda: InlineExecutor(base.data, most_lanes=1),
-        "two workers": lambda: ProcessExecutor(base.source, 2),
+        "two workers": lambda: ProcessExecutor(base.data, 2),
         "shuffled": lambda: Shuffled(InlineExecutor(base.data, most_lanes=2), 5),
     }
     assert truth.digest == base.run(plan_of(base), tmp_path / "store", executors[name]()).digest

@@ -84,7 +84,7 @@ def test_equal_studies_leave_equal_bytes(fresh: SmallProject, small_project: Sma
     other = small_project.copy(tmp_path / "other")
     for name in ("manual", "random"):
         fresh.report(fresh.run(fresh.plan(name)))
-        other.report(other.run(other.plan(name), executor=ProcessExecutor(other.source, 2)))
+        other.report(other.run(other.plan(name), executor=ProcessExecutor(other.data, 2)))
     first = fresh.written()
     assert first == other.written()
     fresh.report(fresh.run(fresh.plan("random")))

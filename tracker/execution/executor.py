@@ -22,7 +22,7 @@ from tracker.training.loop import Result
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where a worker finds the rows: the splits folder and the preprocessing that is fitted on its train split.
+    """Where the rows are: the splits folder and the preprocessing that is fitted on its train split.
 
     `root` is the folder of params.yaml, for families whose code is the user's own.
     """

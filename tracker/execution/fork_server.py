@@ -6,14 +6,7 @@ import multiprocessing
 import sys
 from multiprocessing.context import ForkServerContext, SpawnContext
 
-PRELOADED = [  # what a worker needs to load data and train
-    "pandas",
-    "pyarrow.parquet",
-    "tracker.datasets.load_parquet",
-    "tracker.datasets.preprocess",
-    "tracker.execution.processes",
-    "tracker.standalone.transform",
-]
+PRELOADED = ["tracker.execution.processes"]  # what a worker needs to train; rows come ready
 
 
 def worker_context() -> SpawnContext | ForkServerContext:

@@ -45,7 +45,7 @@ def _open(workers: int, source: DataSource, data: TrainingData, lanes: int, clus
     if workers > 1:
         from tracker.execution.processes import ProcessExecutor
 
-        return ProcessExecutor(source, workers, lanes)
+        return ProcessExecutor(data, workers, lanes, source.root)
     from tracker.execution.executor import InlineExecutor
 
     return InlineExecutor(data, lanes, source.root)

@@ -85,8 +85,8 @@ class Pool(ABC, Generic[W]):
     def run(self, segments: Sequence[Segment]) -> Iterator[list[Result]]:
         """Results of each cohort as it finishes; a call that is left early is forgotten with what was in training.
 
-        Raises DataError where a worker finds other splits than this process did, TrackerError where workers cannot start, and,
-        once all others have finished, where the workers of one trial died again and again.
+        Raises TrackerError where a worker can train nothing, where workers cannot start, and, once all others have finished,
+        where the workers of one trial died again and again.
         """
         self._abandon()
         self.given_up = []

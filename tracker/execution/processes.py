@@ -15,12 +15,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tracker.datasets.training_data import TrainingData
 from tracker.errors import TrackerError
 from tracker.execution.cohorts import MOST_LANES, Cohort, Cohorts
-from tracker.execution.executor import DataSource, Whereabouts, one_thread
+from tracker.execution.executor import Whereabouts, one_thread
 from tracker.execution.fork_server import worker_context
 from tracker.execution.pool import GIVEN_UP_AFTER, Answer, Death, Pool, Ready, Worker
 from tracker.execution.row_sets import RowSets
+from tracker.execution.shared_rows import Layout, SharedRows, receive_rows
 from tracker.execution.trainer import Trainer
 from tracker.training.loop import Result
 
@@ -37,16 +39,17 @@ class Process(Worker):
 
 
 class ProcessExecutor(Pool[Process]):
-    """A pool of worker processes, each with one thread and the data loaded once.
+    """A pool of worker processes, each with one thread, that map the same rows; `root` is the folder of params.yaml.
 
     Workers write nothing, and end as soon as their driver has died.
     """
 
-    def __init__(self, source: DataSource, workers: int, most_lanes: int = MOST_LANES) -> None:
+    def __init__(
+        self, data: TrainingData, workers: int, most_lanes: int = MOST_LANES, root: Path | None = None
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, found {workers}")
-        self.source, self.count = source, workers
-        data = source.load()
+        self.count, self.root, self.rows = workers, root, SharedRows(data)
         super().__init__(Cohorts(data.x_train.shape[1], len(data.labels), workers, most_lanes))
         self.context = worker_context()
         self.stillborn = 0
@@ -64,7 +67,7 @@ class ProcessExecutor(Pool[Process]):
     def _start(self) -> Process:
         while True:
             here, there = self.context.Pipe()
-            process = self.context.Process(target=_work, args=(there, self.source), daemon=True)
+            process = self.context.Process(target=_work, args=(there, self.rows.layout, self.root), daemon=True)
             try:
                 process.start()
             except (
@@ -75,6 +78,7 @@ class ProcessExecutor(Pool[Process]):
                 self._count_stillborn("the process that starts workers was killed")
                 time.sleep(DYING_S)
             else:
+                self.rows.send(here, process.pid or 0)
                 return Process(process, here)
             finally:
                 there.close()
@@ -148,18 +152,14 @@ def _end_with_driver() -> None:
     os._exit(1)
 
 
-def _work(pipe: Connection, source: DataSource) -> None:
-    """A worker's life: load the data, say so, train what comes through the pipe, end when the pipe closes."""
+def _work(pipe: Connection, layout: Layout, root: Path | None) -> None:
+    """A worker's life: map the rows, say so, train what comes through the pipe, end when the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    try:
-        rows = RowSets(source.load())
-    except TrackerError as error:
-        pipe.send(error)
-        return
     with one_thread(), contextlib.suppress(EOFError, OSError):
+        rows = RowSets(receive_rows(pipe, layout))
         pipe.send(Ready())
-        trainer = Trainer(rows.whole, source.root, rows_of=rows.of)
+        trainer = Trainer(rows.whole, root, rows_of=rows.of)
         while True:
             message = pipe.recv()
             if message == FORGET:
