@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import date
 
 import pytest
 
 from tracker.datasets.load import read_table
-from tracker.shown import agree, counted, csv_cell, edits, meant, one_line, shown
+from tracker.shown import agree, by_number, counted, csv_cell, edits, meant, one_line, score_text, shown, written
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,11 @@ def test_a_number_has_its_noun() -> None:
         counted(1200, "row"),
     ]
     assert ["are", "is", "are"] == [agree(number, "is", "are") for number in range(3)]
+
+
+def test_values_are_written_as_params_yaml_has_them() -> None:
+    """Truth values and None in lower case, numbers with all digits, texts bare; a score has four digits or a word."""
+    given = [True, None, 1e-05, 0.1, [8, 16], "relu", date(2024, 3, 1)]
+    assert ["true", "null", "1e-05", "0.1", "[8, 16]", "relu", '"2024-03-01"'] == list(map(written, given))
+    assert ["0.5000", "undefined"] == list(map(score_text, (0.5, None)))
+    assert ["2", "10", "adam", "sgd"] == sorted(["sgd", "10", "adam", "2"], key=by_number)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 # C0 and C1 controls, what turns the direction of text around, halves of characters; lines may end.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -76,3 +78,21 @@ def edits(one: str, other: str) -> int:
 def csv_cell(text: str) -> str:
     """A text as a cell that no spreadsheet takes for a formula: where one would, it begins with an apostrophe."""
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text.strip()) else text
+
+
+def written(value: Any) -> str:
+    """A hyperparameter with all its digits, as params.yaml has it; a text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def score_text(value: float | None) -> str:
+    """A score with four digits; a word where there is none."""
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def by_number(text: str) -> tuple[int, float, str]:
+    """What texts are sorted by so that numbers among them come first, by their value."""
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text

@@ -13,7 +13,7 @@ from tracker.config.forms import FORBID, Choice, Fixed, Forbid, Range
 from tracker.config.study import Study
 from tracker.hyperparameters import FAMILIES, table_of
 from tracker.knobs import Hyperparameter
-from tracker.shown import counted, edits, nearest
+from tracker.shown import counted, edits, nearest, written
 
 UNTIL = ("n_warmup_steps", "min_resource", "epoch", "patience")  # of pruners: no trial stops before so many epochs
 SLIPS, FEW = 2, 5  # letters by which a name misses one of ours; one where it has so few itself
@@ -93,8 +93,8 @@ def _why_idle(
     possible = _possible(other, table, values, space)
     if isinstance(possible, Range) or any(value in allowed for value in possible):
         return None
-    told = " or ".join(map(_text, allowed))
-    return f"has no effect, for it needs {other} {told}, and that is {' or '.join(map(_text, possible))}; take one of them out"
+    needed, found = (" or ".join(map(written, values)) for values in (allowed, possible))
+    return f"has no effect, for it needs {other} {needed}, and that is {found}; take one of them out"
 
 
 def _never(name: str, test: Any, possible: Possible) -> str | None:
@@ -108,7 +108,7 @@ def _never(name: str, test: Any, possible: Possible) -> str | None:
         told = f"from {possible.low:g} to {possible.high:g}"
     else:
         met = any(_meets(value, test) for one in possible for value in (one if isinstance(one, list) else [one]))
-        told = " or ".join(map(_text, possible))
+        told = " or ".join(map(written, possible))
     return None if met else f"never applies, for {name} is {told}; change it, or take it out"
 
 
@@ -128,7 +128,3 @@ def _possible(
     if isinstance(entry, Choice | Fixed):
         return entry.choices if isinstance(entry, Choice) else (entry.value,)
     return (values.get(name, table[name].usual if name in table else None),)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

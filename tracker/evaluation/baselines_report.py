@@ -13,6 +13,7 @@ from tracker.metrics import direction_of
 from tracker.paths import Paths
 from tracker.remedies import run_again
 from tracker.shapes import entries, many, named, number, optional, plain, text
+from tracker.shown import score_text
 
 _shape = entries(
     {"data": named(text), "objective": entries({"metric": text}),
@@ -36,7 +37,7 @@ def baseline_line(told: Mapping[str, Any] | None) -> str | None:
     if told is None:
         return None
     metric = metric_of(told)
-    each = [f"{model['name']} {_shown(model['metrics'].get(metric))}" for model in told["models"]]
+    each = [f"{model['name']} {score_text(model['metrics'].get(metric))}" for model in told["models"]]
     return f"baselines on the same rows: {', '.join(each)} ({metric})"
 
 
@@ -76,7 +77,3 @@ def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
         return f"{what}: on these rows no network is clearly better than {name}"
     below = (known[name] < low) == (sign > 0)
     return f"{first} is {'clearly better' if below else 'clearly worse'} than {name}, the best of them"
-
-
-def _shown(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"

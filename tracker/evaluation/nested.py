@@ -33,7 +33,7 @@ from tracker.paths import Paths
 from tracker.records import StudySpec, Trial, with_rows
 from tracker.seeds import derive_seed
 from tracker.shapes import entries, many, text, whole
-from tracker.shown import counted, there_are
+from tracker.shown import counted, score_text, there_are
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +67,8 @@ class Nested:
         told = self.content
         ends = told["interval"]
         between = "" if ends is None else f", 95 % interval {ends[0]:.4f} to {ends[1]:.4f}"
-        value = "undefined" if told["mean"] is None else f"{told['mean']:.4f}"
-        lines = [f"nested: {told['study']} over {told['outer']} outer folds: {told['metric']} {value}{between}"]
+        value = f"{told['metric']} {score_text(told['mean'])}"
+        lines = [f"nested: {told['study']} over {told['outer']} outer folds: {value}{between}"]
         if (asked := told["objective"]["metric"]) != f"val_{told['metric']}":
             lines.append(f"        {asked} is known while training alone; so {told['metric']} is told")
         if told["mean"] is not None and told["inside"] is not None:
@@ -77,7 +77,7 @@ class Nested:
             score = fold["scores"][told["metric"]]
             params = ", ".join(f"{name} {_short(value)}" for name, value in fold["searched"].items())
             lines.append(
-                f"fold {fold['fold']}  {'undefined' if score is None else f'{score:.4f}'} on {counted(fold['rows'], 'row')}: "
+                f"fold {fold['fold']}  {score_text(score)} on {counted(fold['rows'], 'row')}: "
                 f"{fold['study']}/{fold['trial']} ({params or 'the defaults'})"
             )
         return lines

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from tracker.shown import counted
+from tracker.shown import by_number, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def factor(
                 places = _log_axis(axes, places)
         else:
             told = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
-            kinds = sorted(set(told), key=_natural)
+            kinds = sorted(set(told), key=by_number)
             places = [kinds.index(one) + _spread(number) for number, one in enumerate(told)]
             axes.set_xticks(range(len(kinds)), kinds, rotation=30 if max(map(len, kinds)) > 8 else 0)
             axes.set_xlim(-0.6, len(kinds) - 0.4)
@@ -280,7 +280,7 @@ def _scaled(values: Sequence[Any], log: bool) -> tuple[list[float], str, str]:
         least, span = min(known), (max(known) - min(known)) or 1.0
         places = [GAP if value is None else (value - least) / span for value in values]
         return places, f"{low:.3g}", f"{high:.3g}"
-    kinds = sorted({str(value) for value in known}, key=_natural)
+    kinds = sorted({str(value) for value in known}, key=by_number)
     last = max(len(kinds) - 1, 1)
     places = [GAP if value is None else kinds.index(str(value)) / last for value in values]
     return places, kinds[0] if kinds else "", kinds[-1] if kinds else ""
@@ -295,10 +295,3 @@ def _logarithms(values: Sequence[Any]) -> list[Any]:
 def _spread(number: int) -> float:
     """Where a point of a category stands beside its place, between -0.25 and 0.25: always the same for one trial."""
     return ((number * 0.618034) % 1.0 - 0.5) / 2
-
-
-def _natural(text: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(text), text
-    except ValueError:
-        return 1, 0.0, text

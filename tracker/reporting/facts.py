@@ -28,7 +28,7 @@ from tracker.hyperparameters import with_unsaid
 from tracker.paths import Paths
 from tracker.records import Trial
 from tracker.remedies import run_again
-from tracker.shown import counted
+from tracker.shown import by_number, counted, written
 from tracker.studies.adopt import read_study
 from tracker.studies.superseded import superseded, superseded_note
 
@@ -183,7 +183,7 @@ class Facts:
         return [
             name
             for name in names
-            if len({_plain(row.params.get(name)) for row in self.ranked if name in row.params}) > 1
+            if len({written(row.params.get(name)) for row in self.ranked if name in row.params}) > 1
         ]
 
 
@@ -228,10 +228,10 @@ def _retunes(path: Path) -> list[Mapping[str, Any]]:
 def group_by(rows: Sequence[Row], name: str, direction: str) -> Sequence[Group]:
     """What one hyperparameter did: trials, median and best value for each of its values, or for ranges of equal size."""
     told = [(row.params[name], row.value) for row in rows if name in row.params and row.value is not None]
-    kinds = sorted({_plain(value) for value, _ in told}, key=_natural)
+    kinds = sorted({written(value) for value, _ in told}, key=by_number)
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in told)
     if len(kinds) <= MOST_GROUPS or not numbers:
-        parts = [(kind, [score for value, score in told if _plain(value) == kind]) for kind in kinds]
+        parts = [(kind, [score for value, score in told if written(value) == kind]) for kind in kinds]
     else:
         parts = _ranges(sorted(told, key=lambda pair: pair[0]))
     best = max if direction == "maximize" else min
@@ -269,14 +269,3 @@ def _splits(folder: Path) -> Mapping[str, Any]:
         return {name: manifest["splits"][name] for name in ("train", "validation")}
     except (OSError, ValueError, KeyError):
         return {}
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _natural(text: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(text), text
-    except ValueError:
-        return 1, 0.0, text

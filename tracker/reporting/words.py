@@ -19,7 +19,7 @@ from tracker.metrics import led_by, seeds_line, tested
 from tracker.ordering import first_reason, why_unranked
 from tracker.remedies import stage_command
 from tracker.reporting.facts import Facts
-from tracker.shown import agree, counted
+from tracker.shown import agree, counted, written
 
 LOOK_ANYWAY = "tracker compare --test --anyway"
 
@@ -279,7 +279,7 @@ def checklist(facts: Facts) -> list[tuple[str, str]]:
         ("Bounds of each hyperparameter", bounds(config)),
         (
             "Values of the chosen configuration",
-            ", ".join(f"{name} {_exact(value)}" for name, value in facts.chosen.params.items()),
+            ", ".join(f"{name} {written(value)}" for name, value in facts.chosen.params.items()),
         ),
         (
             "Criterion of selection",
@@ -339,11 +339,6 @@ def score(value: Any) -> str:
     return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
 
 
-def _exact(value: Any) -> str:
-    """A hyperparameter with all its digits."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def short(value: Any) -> str:
     """A hyperparameter as people read it."""
-    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    return f"{value:.4g}" if isinstance(value, float) else written(value)

@@ -16,7 +16,7 @@ from tracker.hyperparameters import FAMILIES
 from tracker.records import StudySpec
 from tracker.search.entries import Entry, Interval
 from tracker.search.space import space_from
-from tracker.shown import one_line
+from tracker.shown import one_line, written
 from tracker.standalone.transform import shape_of
 from tracker.studies.parent import Parent
 from tracker.studies.plan import ends
@@ -101,7 +101,7 @@ def _guess(runs: Rehearsal, parent: Parent, params: Params) -> dict[str, Any] | 
 def _set(spec: StudySpec, needed: Params) -> str:
     """Which hyperparameters to set to what, and which of them are searched."""
     space = space_from(spec.space, spec.fixed, spec.family)
-    values = ", ".join(f"{name}: {_written(value)}" for name, value in needed.items())
+    values = ", ".join(f"{name}: {written(value)}" for name, value in needed.items())
     if listed := [name for name in needed if any(name in one for one in spec.sampler.get("configurations", ()))]:
         return f"each of its configurations needs {{{values}}}, as the parent has: change {', '.join(listed)} there"
     searched = [f"{entry.name} ({_range(entry)})" for entry in space.entries if entry.name in needed]
@@ -116,11 +116,7 @@ def _set(spec: StudySpec, needed: Params) -> str:
 def _range(entry: Entry) -> str:
     if isinstance(entry.domain, Interval):
         return f"{entry.domain.low} to {entry.domain.high}"
-    return ", ".join(map(_written, ends(entry)))
-
-
-def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ", ".join(map(written, ends(entry)))
 
 
 def _of_rows(told: Mapping[str, Any], read: Read, *, kept: bool) -> str | None:

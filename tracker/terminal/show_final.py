@@ -14,7 +14,7 @@ from tracker.metrics import led_by, seeds_line, tested
 from tracker.paths import Paths
 from tracker.records import record_json
 from tracker.remedies import run_again
-from tracker.shown import counted
+from tracker.shown import counted, score_text
 from tracker.store.model_folder import model_key
 from tracker.terminal.leaderboard import describe_trial, read_trial
 
@@ -67,7 +67,7 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
     """The scored run as lines: where it comes from, what it scored, where its model lies, then as `describe_trial`."""
     test, name, value = found["test"], found["objective"]["metric"], found["value"]
     where = "over folds" if found.get("refit") else "on validation"
-    scores = ", ".join(f"{one} {_text(test[one])}" for one in led_by(name, ["f1"], tested(test)))
+    scores = ", ".join(f"{one} {score_text(test[one])}" for one in led_by(name, ["f1"], tested(test)))
     head = [f"{place_of(found)}  {name} {value:.4g} {where}, {scores} on {counted(found['test_rows'], 'test row')}"]
     if found["stale"]:
         head.append(
@@ -75,9 +75,11 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
         )
     if (first := found.get("found")) is not None:
         who = place_of(first)
-        head.append(f"found as  {who} with {name} {_text(first['value'])}, seed {first['seed']}: tracker show {who}")
+        head.append(
+            f"found as  {who} with {name} {score_text(first['value'])}, seed {first['seed']}: tracker show {who}"
+        )
     if (same := found.get("again")) is not None:
-        told = f"{name} {_text(same['value'])}: tracker show {place_of(same)}"
+        told = f"{name} {score_text(same['value'])}: tracker show {place_of(same)}"
         head.append(f"again     the same candidate was computed here in another environment, {told}")
     if SEEDS in found:
         head.append(seeds_line(found[SEEDS], name))
@@ -89,7 +91,3 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
 def place_of(found: Mapping[str, Any]) -> str:
     """What people call it."""
     return f"{found['study']}/{found['number']}"
-
-
-def _text(value: Any) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
