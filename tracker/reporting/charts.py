@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from tracker.shown import by_number, counted
+from tracker.shown import agree, by_number, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ INK, FAINT = "#00000a", "#00000b"  # stand for colours of the style sheet until 
 SERIES = tuple(f"#0000{number:02x}" for number in range(0x10, 0x18))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
+MOST_LINES = len(SERIES)  # that can be told apart
 WIDE, NARROW = (7.2, 3.0), (3.5, 2.4)  # inches
 GAP = -0.16  # where a line passes an axis of which its trial has no value
 FEW = 6  # values of a hyperparameter that stand side by side like names
@@ -42,11 +43,22 @@ class Line:
 
 
 def optimisation_history(studies: Sequence[Line], metric: str, direction: str) -> str:
-    """The value of each trial by its number, and the best so far as a step line; one series per study."""
-    about = f"{metric} of each trial by its number, and the best so far, of {_names(studies)}"
+    """The value of each trial by its number, and the best so far as a step line; one series per study.
+
+    Studies beyond the first `MOST_LINES` are faint points.
+    """
+    shown, others = studies[:MOST_LINES], studies[MOST_LINES:]
+    rest = f"{len(others)} other {agree(len(others), 'study', 'studies')}"
+    about = (
+        f"{metric} of each trial by its number, and the best so far, of {_names(shown)}{f'; {rest}' if others else ''}"
+    )
     everything = [value for study in studies for value in study.y]
     with open_figure(WIDE) as (figure, axes):
-        for place, study in enumerate(studies):
+        if others:
+            low, high = most_of(everything)
+            x, y = ([number for study in others for number in getattr(study, axis)] for axis in ("x", "y"))
+            axes.scatter(x, [min(max(value, low), high) for value in y], s=6, color=FAINT, linewidths=0, label=rest)
+        for place, study in enumerate(shown):
             colour, marker = SERIES[place % 8], MARKERS[place % 8]
             _scatter(axes, study.x, study.y, place, everything)
             axes.step(study.x, _best_so_far(study.y, direction), where="post", color=colour, linewidth=1.2,

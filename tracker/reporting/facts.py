@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -91,6 +91,13 @@ class Facts:
     baselines: Mapping[str, Any] | None = None
     nested: Sequence[Mapping[str, Any]] = ()
     outdated: Sequence[str] = ()
+    ranked: Sequence[Row] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """`ranked` are the trials that have a place, best first, as `compare` ranked them."""
+        known = {(row.study, row.number): row for row in self.rows}
+        places = [(place["study"], place["trial"]) for place in self.ranking["rows"]]
+        object.__setattr__(self, "ranked", [known[place] for place in places if place in known])
 
     @property
     def metric(self) -> str:
@@ -101,13 +108,6 @@ class Facts:
     def direction(self) -> str:
         """`maximize` or `minimize`."""
         return str(self.ranking["objective"]["direction"])
-
-    @property
-    def ranked(self) -> Sequence[Row]:
-        """The trials that have a place, best first, as `compare` ranked them."""
-        known = {(row.study, row.number): row for row in self.rows}
-        places = [(place["study"], place["trial"]) for place in self.ranking["rows"]]
-        return [known[place] for place in places if place in known]
 
     @property
     def chosen(self) -> Row:

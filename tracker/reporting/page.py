@@ -11,6 +11,7 @@ from tracker.config.asked import asked_metrics, own_metrics
 from tracker.evaluation.files import write_durably
 from tracker.paths import Paths
 from tracker.reporting.charts import (
+    MOST_LINES,
     Line,
     factor,
     importance,
@@ -96,8 +97,7 @@ def _render(template: str, facts: Facts, **more: Any) -> str:
 
 def _charts(facts: Facts) -> dict[str, str]:
     """The charts of the whole project, by name; one that would show nothing is left out."""
-    lines = [Line(name, *_points(facts, name)) for name in facts.studies]
-    charts = {"history": optimisation_history([line for line in lines if line.x], facts.metric, facts.direction)}
+    charts = {"history": optimisation_history(_lines(facts), facts.metric, facts.direction)}
     for metric in dict.fromkeys(("val_loss", facts.metric)):
         epochs = [curve for row in facts.ranked[:CURVES_SHOWN] for curve in _curve(facts, row, metric)]
         if epochs:
@@ -125,9 +125,14 @@ def _charts(facts: Facts) -> dict[str, str]:
     return charts
 
 
-def _points(facts: Facts, study: str) -> tuple[list[float], list[float]]:
-    found = sorted((row.number, row.value) for row in facts.ranked if row.study == study and row.value is not None)
-    return [float(number) for number, _ in found], [value for _, value in found]
+def _lines(facts: Facts) -> list[Line]:
+    """The values of each study by trial, in the order of params.yaml; of more studies than a chart tells apart, best first."""
+    found = dict[str, list[tuple[float, float]]]()
+    for row in facts.ranked:  # best first
+        if row.value is not None:
+            found.setdefault(row.study, []).append((float(row.number), row.value))
+    names = [name for name in facts.studies if name in found] if len(found) <= MOST_LINES else found
+    return [Line(name, *zip(*sorted(found[name]), strict=True)) for name in names]
 
 
 def _curve(facts: Facts, row: Row, metric: str) -> Iterator[Line]:
