@@ -19,11 +19,12 @@ from pyarrow import parquet as pq
 from tracker import api
 from tracker.config import Data, parse_config
 from tracker.datasets.load import read_rows, read_table
-from tracker.datasets.load_images import places_of
-from tracker.datasets.made_with import refuse_outdated
+from tracker.datasets.load_images import image_columns, places_of
+from tracker.datasets.made_with import refuse_outdated, table_file
 from tracker.errors import ConfigError, DataError
 from tracker.paths import Paths
 from tracker.project.begin import Wishes, begin
+from tracker.project.table import image_places
 from tracker.standalone.load import load_model
 
 RNG = np.random.default_rng(0)
@@ -241,10 +242,50 @@ def test_changed_files_behind_paths_are_told(many: Path) -> None:
     picture = many / "raw" / "pictures" / "0" / "0.png"
     before = picture.read_bytes()
     picture.write_bytes(packed(np.zeros((6, 6), np.uint8)))
-    with pytest.raises(DataError, match=r"raw/table\.csv names other images than those that were prepared; run "):
+    with pytest.raises(DataError, match=r"raw/table\.csv has other images than those that were prepared; run "):
         refuse_outdated(config, paths)
     picture.write_bytes(before)
     refuse_outdated(config, paths)
+
+
+def test_changed_images_of_a_folder_are_told(tmp_path: Path) -> None:
+    """Another image, another name and another class each make another folder; another name of the folder does not."""
+    folder = tmp_path / "images"
+    for place, content in enumerate(PNGS):
+        (folder / KINDS[place]).mkdir(parents=True, exist_ok=True)
+        (folder / KINDS[place] / f"{place}.png").write_bytes(content)
+    one = folder / "cat" / "0.png"
+    told = [table_file(Data(source="images"), tmp_path)]
+    one.write_bytes(PNGS[1])
+    told.append(table_file(Data(source="images"), tmp_path))
+    one = one.rename(folder / "cat" / "a.png")
+    told.append(table_file(Data(source="images"), tmp_path))
+    one.rename(folder / "dog" / "a.png")
+    told.append(table_file(Data(source="images"), tmp_path))
+    assert 4 == len({found["images"] for found in told})
+    folder.rename(tmp_path / "others")
+    assert told[-1] == table_file(Data(source="others"), tmp_path)
+    (tmp_path / "others" / "cow").symlink_to("cat")
+    assert {} == table_file(Data(source="others"), tmp_path)  # prepare says what is wrong
+
+
+def test_names_that_are_no_files_are_no_images(tmp_path: Path) -> None:
+    """A column is proposed where its files are there; a name that is too long for one is none, and no fault."""
+    frame = read_table("table.parquet", write(tmp_path, PATHS)).assign(
+        other=["x" * 999 + ".png"] * 6, note=["a.png"] * 6
+    )
+    assert ["image"] == image_columns(frame, tmp_path)
+
+
+def test_many_images_beside_a_table_are_watched_as_its_folder(tmp_path: Path) -> None:
+    """`dvc.yaml` names few of them one by one, many by the folder; in the project's folder, where results lie, all singly."""
+    (tmp_path / "raw").mkdir()
+    for count, expected in ((2, ["raw/0.png", "raw/1.png"]), (60, ["raw"])):
+        lines = [f"{place}.png,cat" for place in range(count)]
+        for table in ("raw/t.csv", "t.csv"):
+            (tmp_path / table).write_text("\n".join(["image,kind", *lines, ""]))
+        assert expected == image_places(DATA.model_copy(update={"source": "raw/t.csv"}), tmp_path)
+        assert count == len(image_places(DATA.model_copy(update={"source": "t.csv"}), tmp_path))
 
 
 def test_folders_to_watch_are_as_few_as_hold_the_images() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.canonical import digest, digest_bytes
 from tracker.datasets.load_arrays import table_of
 from tracker.datasets.pictures import ARRAY, IMAGES, Image, read_file, stack, to_image
 from tracker.errors import DataError
@@ -27,6 +28,13 @@ def parse_folder(folder: Path, name: str, target: str) -> pd.DataFrame:
     files = list(_files(folder, name))
     images = stack(name, len(files), _images(files, name))
     return table_of(images, {target: [label for label, _ in files]}, images.shape[1:])
+
+
+def folder_digest(folder: Path) -> str:
+    """A digest of the images in the folder, their classes and names, which need be no Unicode. Raises DataError."""
+    files = _files(folder, folder.name)
+    told = [[ascii(label), ascii(path.name), digest_bytes(read_file(path, str(path)))] for label, path in files]
+    return digest("images", told)
 
 
 def _images(files: Sequence[tuple[str, Path]], name: str) -> Iterator[tuple[str, Image | DataError]]:

@@ -5,12 +5,12 @@ Paths are relative to the folder of the table's file and stay inside it. How an 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from tracker.canonical import digest, digest_bytes
 from tracker.datasets.load_arrays import table_of
 from tracker.datasets.pictures import ARRAY, IMAGES, Image, read_file, stack, to_image
 from tracker.errors import DataError
@@ -109,16 +109,14 @@ def files_digest(frame: pd.DataFrame, data: Data, folder: Path) -> str | None:
     if data.images is None or data.images not in frame:
         return None
     paths = sorted({cell for cell in map(_inside, frame[data.images]) if isinstance(cell, str)})
-    digest = hashlib.sha256()
-    for path in paths:
-        content = _read_below(folder, path, data.source)
-        digest.update(hashlib.sha256(path.encode()).digest() + hashlib.sha256(content).digest())
-    return digest.hexdigest() if paths else None
+    told = [[path, digest_bytes(_read_below(folder, path, data.source))] for path in paths]
+    return digest("images", told) if paths else None
 
 
 def image_columns(frame: pd.DataFrame, folder: Path) -> list[str]:
     """The columns that seem to hold images: bytes of PNG or JPEG, or paths of files that are there. Reads no image whole."""
-    return [str(name) for name in frame if _looks_like_images(frame[name].dropna().head(LOOKED_AT), folder)]
+    rest = frame.select_dtypes(exclude=["number", "bool"])
+    return [str(name) for name in rest if _looks_like_images(rest[name].dropna().head(LOOKED_AT), folder)]
 
 
 def _looks_like_images(cells: pd.Series[Any], folder: Path) -> bool:
@@ -129,13 +127,15 @@ def _looks_like_images(cells: pd.Series[Any], folder: Path) -> bool:
 def _is_image(cell: Any, folder: Path) -> bool:
     if isinstance(cell, bytes):
         return cell.startswith(MAGIC)
-    if not isinstance(cell, str) or PurePosixPath(cell).suffix.lower() not in {*IMAGES, ARRAY} or "\0" in cell:
+    if not isinstance(cell, str) or PurePosixPath(cell).suffix.lower() not in {*IMAGES, ARRAY}:
         return False
-    return (folder / cell).is_file()
+    return os.path.isfile(folder / cell)  # noqa: PTH113  Path.is_file raises where a name is too long
 
 
 def places_of(cells: Iterable[Any]) -> list[str]:
     """The folders of the files that cells name, as few as hold no other folder of the table's; a loose file by itself."""
     paths = [PurePosixPath(cell) for cell in map(_inside, cells) if isinstance(cell, str)]
-    by_first = {path.parts[0]: [one.parent for one in paths if one.parts[0] == path.parts[0]] for path in paths}
-    return sorted(first if str(held[0]) == "." else os.path.commonpath(held) for first, held in by_first.items())
+    held: dict[str, list[PurePosixPath]] = {}
+    for path in paths:
+        held.setdefault(path.parts[0], []).append(path.parent if len(path.parts) > 1 else path)
+    return sorted(os.path.commonpath(places) for places in held.values())

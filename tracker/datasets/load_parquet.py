@@ -167,7 +167,8 @@ def _is_bytes(kind: Any) -> bool:
     """Whether cells are bytes, perhaps beside their path, of which equal ones stand once in the file."""
     names = [field.name for field in kind] if pa.types.is_struct(kind) else []
     inner = kind.field("bytes").type if "bytes" in names else kind
-    return bool(pa.types.is_dictionary(inner) and pa.types.is_binary(inner.value_type))
+    kinds = {pa.binary(), pa.large_binary()}
+    return bool(pa.types.is_dictionary(inner) and inner.value_type in kinds)
 
 
 def _objects(column: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from tracker.canonical import digest_file, parse_canonical
 from tracker.config import Config, Data, Split
 from tracker.datasets.load import read_table
+from tracker.datasets.load_folder import folder_digest
 from tracker.datasets.load_images import files_digest
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import TrainingData, load_training_data
@@ -117,11 +118,11 @@ def _value(value: Any) -> str:
 
 
 def _other_table(data: Data, paths: Paths) -> Iterator[str]:
-    """Says so where the file of the table is here, and is not the one that `prepare` read; so for the images that it names."""
+    """Says so where the file of the table is here, and is not the one that `prepare` read; so for its images."""
     file = _prepared(paths).get(FILE)
     if file and (now := table_file(data, paths.root)) and now != file:
-        is_same = now["sha256"] == file["sha256"]
-        told = "names other images than those that were" if is_same else "is another file than the one that was"
+        is_same = now.get("sha256") == file.get("sha256")
+        told = "has other images than those that were" if is_same else "is another file than the one that was"
         yield f"{data.source} {told} prepared"
 
 
@@ -157,19 +158,25 @@ def _split_of(paths: Paths) -> Any:
 
 
 def table_file(data: Data, root: Path) -> Mapping[str, str]:
-    """What tells the file of a table from another one: its digest, and one of the images whose paths it holds.
+    """What tells the file of a table from another one: its digest, and one of the images in a folder or behind paths.
 
-    Nothing for a folder, a bundled table or no file.
+    Nothing for a bundled table or no file.
     """
     path = root / data.source
-    images = None if data.images is None else _images_digest(data, root)
-    return {"sha256": digest_file(path)} | ({"images": images} if images else {}) if path.is_file() else {}
+    images = _images_digest(data, root)
+    found = {"sha256": digest_file(path)} if path.is_file() else {}
+    return found | ({"images": images} if images else {})
 
 
 def _images_digest(data: Data, root: Path) -> str | None:
-    """None where the table holds its images, or cannot be read."""
+    """None where there are no files of images, or some that cannot be read."""
+    path = root / data.source
     try:
-        return files_digest(read_table(data.source, root, (), Writing.of(data)), data, (root / data.source).parent)
+        if path.is_dir() and not path.is_symlink():
+            return folder_digest(path)
+        if data.images is None:
+            return None
+        return files_digest(read_table(data.source, root, (), Writing.of(data)), data, path.parent)
     except DataError:  # whoever reads the rows says what is wrong with them
         return None
 

@@ -77,7 +77,10 @@ def _name_hint(name: str, *, twice: bool) -> str:
 
 
 def image_places(data: Data, root: Path) -> list[str]:
-    """The folders of the images whose paths the table holds, as dvc.yaml names them; none where it holds no paths."""
+    """The folders of the images whose paths the table holds, as dvc.yaml names them; none where it holds no paths.
+
+    Where many images lie beside the table it is their common folder, unless that is the project's, in which results lie too.
+    """
     from tracker.datasets.load import read_table
     from tracker.datasets.load_images import places_of
     from tracker.datasets.writing import Writing
@@ -85,7 +88,10 @@ def image_places(data: Data, root: Path) -> list[str]:
     if data.images is None:
         return []
     cells = read_table(data.source, root, writing=Writing.of(data))[data.images]
-    return [(Path(data.source).parent / place).as_posix() for place in places_of(cells)]
+    folder, places = Path(data.source).parent, places_of(cells)
+    if len(places) > MOST_OFFERED and folder != Path():
+        return [folder.as_posix()]
+    return [(folder / place).as_posix() for place in places]
 
 
 def require_target(table: str, root: Path) -> InputError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.canonical import digest, digest_file
+from tracker.canonical import digest
 from tracker.config import Config
 from tracker.config.metric_faults import promote_fault
 from tracker.durable import lock_file
@@ -313,16 +313,20 @@ def _ranking(job: Job) -> Ranking:
 
 
 def _source(config: Config, root: Path) -> str:
-    """A digest of the table's file and of everything that decides what is made of it; quick, reads no table."""
+    """A digest of the table's file (or images) and of everything that decides what is made of it; quick, splits nothing."""
     settings = [part.model_dump(mode="json") for part in (config.data, config.preprocessing, config.split)]
-    if settings[2]["window"] is None:  # as if there were no such entry: nights after an update have nothing to do
-        del settings[2]["window"]
+    later = {"images": settings[0], "window": settings[2]}
+    for name, part in later.items():  # as if there were no such entry: nights after an update have nothing to do
+        if part[name] is None:
+            del part[name]
     if config.data.source.startswith("sklearn:"):
         from importlib.metadata import version
 
         return digest("source", [version("scikit-learn"), *settings])
-    path = root / config.data.source
-    return digest("source", [digest_file(path) if path.is_file() else "nothing", *settings])
+    from tracker.datasets.made_with import table_file
+
+    file = table_file(config.data, root)
+    return digest("source", [file.get("sha256", "nothing"), *settings, *([file["images"]] if "images" in file else [])])
 
 
 def _require_rows_to_decide(config: Config) -> None:
