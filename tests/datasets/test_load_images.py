@@ -25,6 +25,7 @@ from tracker.errors import ConfigError, DataError
 from tracker.paths import Paths
 from tracker.project.begin import Wishes, begin
 from tracker.project.table import image_places
+from tracker.project.watched import unwatched
 from tracker.standalone.load import load_model
 
 RNG = np.random.default_rng(0)
@@ -211,7 +212,16 @@ def test_init_proposes_the_column_of_images(many: Path, table: str, column: str,
     text = (many / "params.yaml").read_text()
     assert f"  images: {column}\n" in text
     assert "family: cnn" in text
-    assert f"    deps: {watched} " in (many / "dvc.yaml").read_text()
+    stages = (many / "dvc.yaml").read_text()
+    assert f"    deps: {watched} " in stages
+    assert [] == unwatched(many)
+    (many / "dvc.yaml").write_text(stages.replace(", raw/pictures", ""))
+    lacking = (
+        "prepare reads images that its deps do not name; add to deps: [raw/pictures], or `dvc repro` does not see them"
+    )
+    assert [lacking in line for line in unwatched(many)] == [True] * table.endswith("csv")
+    (many / "params.yaml").write_text(text.replace(f"images: {column}", "images: other"))
+    assert [] == unwatched(many)  # that there is no such column is said by whoever reads it
 
 
 def test_a_model_reads_rows_of_a_further_file(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +299,6 @@ def test_many_images_beside_a_table_are_watched_as_its_folder(tmp_path: Path) ->
 
 
 def test_folders_to_watch_are_as_few_as_hold_the_images() -> None:
-    """Of several folders their common one, never the table's own; a file beside the table by itself."""
-    assert ["a.png", "data/raw/p", "q"] == places_of(
-        ["data/raw/p/x/1.png", "data/raw/p/y/2.png", "a.png", "q/3.png", None]
-    )
+    """Of several folders their common one, never the table's own; a file beside the table by itself; gaps and `.` are none."""
+    cells = ["data/raw/p/x/1.png", "data/raw/p/y/2.png", "a.png", "q/3.png", ".", None]
+    assert ["a.png", "data/raw/p", "q"] == places_of(cells)

@@ -136,6 +136,6 @@ def places_of(cells: Iterable[Any]) -> list[str]:
     """The folders of the files that cells name, as few as hold no other folder of the table's; a loose file by itself."""
     paths = [PurePosixPath(cell) for cell in map(_inside, cells) if isinstance(cell, str)]
     held: dict[str, list[PurePosixPath]] = {}
-    for path in paths:
+    for path in filter(lambda path: path.parts, paths):
         held.setdefault(path.parts[0], []).append(path.parent if len(path.parts) > 1 else path)
     return sorted(os.path.commonpath(places) for places in held.values())

@@ -85,10 +85,10 @@ def image_places(data: Data, root: Path) -> list[str]:
     from tracker.datasets.load_images import places_of
     from tracker.datasets.writing import Writing
 
-    if data.images is None:
+    frame = None if data.images is None else read_table(data.source, root, writing=Writing.of(data))
+    if frame is None or data.images not in frame:
         return []
-    cells = read_table(data.source, root, writing=Writing.of(data))[data.images]
-    folder, places = Path(data.source).parent, places_of(cells)
+    folder, places = Path(data.source).parent, places_of(frame[data.images])
     if len(places) > MOST_OFFERED and folder != Path():
         return [folder.as_posix()]
     return [(folder / place).as_posix() for place in places]

@@ -7,22 +7,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker.config import read_yaml
-from tracker.errors import ConfigError
+from tracker.config import load_config, read_yaml
+from tracker.errors import ConfigError, InputError
 from tracker.project.files import fill
+from tracker.project.table import image_places
 
 PARAMS = "params.yaml"
+MOST_NAMED = 5  # folders of images
 
 
 def unwatched(root: Path) -> list[str]:
     """A line for each thing in which dvc.yaml and this release differ; none where no dvc.yaml can be read.
 
     An entry of params.yaml that a stage reads and DVC does not watch changes nothing when it is changed; a result that is no
-    output is lost when DVC goes back to another version; an entry that DVC watches and params.yaml lacks stops `dvc repro`.
+    output is lost when DVC goes back to another version; an entry that DVC watches and params.yaml lacks stops `dvc repro`;
+    an image that the table names and DVC does not watch may change unseen.
     """
     there, ours = _stages(root / "dvc.yaml"), _parse(fill("dvc.yaml", {"table": "", "code": ""}))
     written = _written(root / PARAMS)
-    return [*_lacking(there, ours), *_absent(there, written), *_unread(there, written)]
+    return [*_lacking(there, ours), *_absent(there, written), *_unread(there, written), *_images(there, root)]
 
 
 def _lacking(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
@@ -62,6 +65,23 @@ def _absent(there: Mapping[str, Any], written: Mapping[str, Any] | None) -> Iter
         for one in dict.fromkeys([*([each[1]] if each else []), *watched]):
             if written is not None and one not in written:
                 yield f"dvc.yaml: stage {name} watches {one}, which params.yaml has not: DVC refuses that; write {one}: {{}}"
+
+
+def _images(there: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """The folders of the images that the table names, where the first stage does not depend on them."""
+    if "prepare" not in there:
+        return
+    deps = [str(one).rstrip("/") for one in there["prepare"].get("deps") or []]
+    try:
+        places = image_places(load_config(root / PARAMS).data, root)
+    except InputError:
+        return  # whoever reads them says what is wrong
+    if missing := [place for place in places if not _covered(place, deps)]:
+        more = f" (and {len(missing) - MOST_NAMED} more)" if len(missing) > MOST_NAMED else ""
+        yield (
+            f"dvc.yaml: stage prepare reads images that its deps do not name; add to deps: "
+            f"[{', '.join(missing[:MOST_NAMED])}]{more}, or `dvc repro` does not see them change"
+        )
 
 
 def _stages(path: Path) -> dict[str, Any]:
