@@ -8,12 +8,8 @@ from typing import Any
 
 from tracker.canonical import digest_file, parse_canonical
 from tracker.config import Config, Data, Split
-from tracker.datasets.load import read_table
-from tracker.datasets.load_folder import folder_digest
-from tracker.datasets.load_images import files_digest
 from tracker.datasets.storage import read_document
 from tracker.datasets.training_data import TrainingData, load_training_data
-from tracker.datasets.writing import Writing
 from tracker.errors import DataError
 from tracker.paths import Paths
 from tracker.remedies import has_dvc, run_again, stage_command
@@ -173,9 +169,15 @@ def _images_digest(data: Data, root: Path) -> str | None:
     path = root / data.source
     try:
         if path.is_dir() and not path.is_symlink():
+            from tracker.datasets.load_folder import folder_digest
+
             return folder_digest(path)
         if data.images is None:
             return None
+        from tracker.datasets.load import read_table  # heavy, and most tables have no images
+        from tracker.datasets.load_images import files_digest
+        from tracker.datasets.writing import Writing
+
         return files_digest(read_table(data.source, root, (), Writing.of(data)), data, path.parent)
     except DataError:  # whoever reads the rows says what is wrong with them
         return None
