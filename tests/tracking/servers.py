@@ -27,7 +27,6 @@ import psutil
 
 NOBODY = 65534
 STARTS_S = 120.0
-NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else a server loads MLflow six times more when it starts
 
 
 def free_port() -> int:
@@ -158,7 +157,7 @@ class MlflowServer:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *words],
-                env={**environ, **NO_JOBS, **self._accounts(), **keys}, stdout=log, stderr=log, start_new_session=True,
+                env={**environ, **self._accounts(), **keys}, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         _until(self._answers, self.process, self.folder / "server.log")
 
