@@ -23,6 +23,7 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.cli import app
 from tracker.deriving.find_study import find_study
 from tracker.deriving.judge_final import reproduce_final
+from tracker.deriving.judge_project import verify_pipeline
 from tracker.deriving.judge_study import FreshProcesses, sample_numbers, verify_study
 from tracker.deriving.verdict import Verdict, verdict_json
 from tracker.errors import InputError, NotFoundError
@@ -316,35 +317,39 @@ def renamed(path: Path, change: Callable[[dict], object]) -> None:
         ),
     ],
 )
-def test_an_altered_or_missing_look_is_found(tuned: SmallProject, tmp_path: Path, change, told: str) -> None:
+def test_an_altered_or_missing_look_is_found(
+    tuned: SmallProject, processes: FreshProcesses, tmp_path: Path, change, told: str
+) -> None:
     """Looks and results are read against their names, their own numbers, each other and the report."""
     copy = moved(tuned, tmp_path / "copy")
     shutil.rmtree(copy.paths.store)
     [look], [result] = copy.paths.looks.glob("*.json"), (copy.paths.looks / "results").glob("*.json")
     told = told.format(name="{study}/{trial}".format(**json.loads(result.read_text())))
     change(copy.paths.looks, look, result)
-    found = looks_of(copy)
+    found = looks_of(copy, processes)
     assert "differs" == found.state
     assert told in "\n".join(verdict_lines(found))
 
 
-def looks_of(project: SmallProject) -> Verdict:
-    [found] = [one for one in verified(project) if one.kind == "looks"]
-    return found
+def looks_of(project: SmallProject, processes: FreshProcesses) -> Verdict:
+    found = verify_pipeline(project.paths, project.config, STUDIES, processes, 1, lambda *_: None)
+    return next(one for one in found if one.kind == "looks")
 
 
-def test_a_deleted_look_comes_back_as_the_message_says(tuned: SmallProject, tmp_path: Path) -> None:
+def test_a_deleted_look_comes_back_as_the_message_says(
+    tuned: SmallProject, processes: FreshProcesses, tmp_path: Path
+) -> None:
     """What is in the store alone would not be committed; `tracker sync` writes look and result again."""
     copy = moved(tuned, tmp_path / "copy")
     before = {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
     shutil.rmtree(copy.paths.looks)
-    found = looks_of(copy)
+    found = looks_of(copy, processes)
     assert "differs" == found.state
     assert "is in the store and not in" in found.first_difference.words
     assert "`tracker sync`" in found.remedy
     api.sync(copy.config, Project(copy.paths, f"sqlite:///{tmp_path / 'mlflow.db'}", 1, "ada"))
     assert before == {path.name: path.read_bytes() for path in copy.paths.looks.rglob("*.json")}
-    assert "identical" == looks_of(copy).state
+    assert "identical" == looks_of(copy, processes).state
 
 
 def later_look(folder: Path, look: Path) -> None:
