@@ -1,5 +1,6 @@
 """The sealed test split across branches, appended rows and parallel experiments; up to `compare`, which is what looks."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 STUDIES = {"random": {"sampler": "random", "trials": 3}}
 
 
-def test_a_look_on_one_branch_counts_on_another(tmp_path: Path) -> None:
-    """A look that was taken on a branch is in the store: another branch finds the budget spent and says so, softly."""
-    project = Project.new(tmp_path / "project", studies=STUDIES)
-    project.git("checkout", "-q", "-b", "one")
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has taken the one look that it may; tests copy it."""
+    project = Project.new(tmp_path_factory.mktemp("looked") / "project", studies=STUDIES)
     project.repro("compare")
+    return project
+
+
+@pytest.fixture
+def project(looked: Project, tmp_path: Path) -> Project:
+    """A copy of it."""
+    shutil.copytree(looked.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def test_a_look_on_one_branch_counts_on_another(project: Project) -> None:
+    """A look that was taken on a branch is in the store: another branch finds the budget spent and says so, softly."""
+    project.git("checkout", "-q", "-b", "one")
     first = project.json("reports/final.json")
     project.commit("one")
     project.git("checkout", "-q", "main")
@@ -64,10 +78,8 @@ def test_three_temporary_experiments_count_three_candidates(tmp_path: Path) -> N
     assert "" == project.git("status", "--porcelain", "params.yaml")
 
 
-def test_going_back_forgets_no_look(tmp_path: Path) -> None:
+def test_going_back_forgets_no_look(project: Project) -> None:
     """Settings as they were before: the stage does not come from DVC's run cache, so that the look in between counts."""
-    project = Project.new(tmp_path / "project", studies=STUDIES, compare={"test_looks": 1})
-    project.repro("compare")
     first = project.json("reports/final.json")
     project.set(training={"epochs": 5}, compare={"test_looks": 2})
     project.repro("compare")
