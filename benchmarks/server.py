@@ -21,6 +21,8 @@ from tracker.store.store import Store
 from tracker.tracking.mlflow_settings import ASKED_FOR
 from tracker.tracking.mlflow_settings import settle as settle_mlflow
 
+REST_S, IDLE = 5.0, 0.05  # a server that used less than this share of a core for so long has been loaded
+
 
 def fill(folder: Path, trials: int, studies: int) -> Store:
     """A store with studies that have ended."""
@@ -37,10 +39,14 @@ def fill(folder: Path, trials: int, studies: int) -> Store:
 
 @contextlib.contextmanager
 def server(folder: Path, backend: str | None, workers: int) -> Iterator[MlflowServer]:
-    """A server that has started."""
+    """A server that has started, all its processes: the first one answers before the others are loaded."""
     running = MlflowServer(folder, backend, workers=workers)
     running.start()
     try:
+        used = 0.0
+        while (now := cpu_s(running)) - used > IDLE * REST_S:
+            used = now
+            time.sleep(REST_S)
         yield running
     finally:
         running.stop()
