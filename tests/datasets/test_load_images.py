@@ -96,6 +96,16 @@ def test_equal_images_share_their_memory(tmp_path: Path) -> None:
         assert len({id(cell) for cell in inside}) == 1
 
 
+def test_more_numbers_than_are_read_are_refused_at_the_first_image(tmp_path: Path) -> None:
+    """A file of a few kB with 20,001 equal images of 100 x 100 would be 200,010,000 numbers."""
+    rows = 20_001
+    write(tmp_path, pa.array([packed(np.zeros((100, 100), np.uint8))] * rows, pa.binary()), ["cat"] * rows)
+    with pytest.raises(
+        DataError, match="20001 rows of 10000 columns; at most 200000000 cells are read; take fewer rows"
+    ):
+        read_rows(DATA, tmp_path)
+
+
 def bomb(side: int) -> bytes:
     """A PNG of a few bytes whose header says that it is `side` pixels high and wide."""
     parts = [b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0), b"IDAT" + zlib.compress(bytes(99)), b"IEND"]
