@@ -53,7 +53,7 @@ def made_up(rows: int) -> list[str]:
 def main() -> None:
     """Writes the file beside this one."""
     place = sys.argv[1] if len(sys.argv) > 1 else ""
-    found = [line for text in texts(Path(place)) for line in sequences(text)] if place else made_up(270)
+    found = [line for text in texts(Path(place)) for line in sequences(text)] if place else made_up(135)
     Path(__file__).with_name("vowels.ts").write_text(HEAD + "\n".join(found) + "\n", encoding="utf-8")
     sys.stdout.write(f"vowels.ts: {len(found)} {'sequences of JapaneseVowels' if place else 'made-up sequences'}\n")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from tests.families.test_shaped import spec
-from tracker.families.costs import ALONE_FLOPS, ALONE_STEP_S, CELL_S, MAP_S
+from tracker.families.costs import ALONE_FLOPS, ALONE_STEP_S, CELL_S, MAP_S, _shapes_of_cells
 from tracker.families.family import open_family
 
 
@@ -32,6 +33,16 @@ def test_a_recurrent_networks_steps_are_counted(cell: str, gates: int) -> None:
     products = 7 * 2 * gates * 5 * ((2 + 5) + (10 + 5)) + 10 * 3
     assert found.row_s == pytest.approx(6 * products / ALONE_FLOPS)
     assert found.step_s == pytest.approx(ALONE_STEP_S + 7 * 2 * 2 * CELL_S[cell.upper()])
+
+
+@pytest.mark.parametrize("kind", [torch.nn.GRU, torch.nn.LSTM])
+def test_recurrent_layers_are_counted_by_shapes_that_torch_gives(kind: type[torch.nn.RNNBase]) -> None:
+    """A layer that is not run for its cost says the shapes of outputs and state that it has when it is run."""
+    layer, x = kind(2, 5, num_layers=2, batch_first=True, bidirectional=True), torch.zeros(1, 7, 2)
+    outputs, state = layer(x)
+    told, state_told = _shapes_of_cells(layer, x)
+    states = (state, state_told) if isinstance(state, tuple) else ((state,), (state_told,))
+    assert (outputs.shape, *(one.shape for one in states[0])) == (told.shape, *(one.shape for one in states[1]))
 
 
 def test_what_cannot_read_the_rows_has_no_cost() -> None:

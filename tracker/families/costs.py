@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,6 +47,9 @@ def cost_of_module(net: torch.nn.Module, shape: Sequence[int]) -> Cost:
     """Of a network on the device `meta` that reads rows of this shape: it is called once, and its layers counted."""
     count = _Count()
     handles = [layer.register_forward_hook(count.meet) for layer in net.modules()]
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.RNNBase):  # on `meta` torch would go through every step, which takes a second
+            layer.forward = partial(_shapes_of_cells, layer)
     with torch.no_grad():
         net.eval()(torch.empty(1, *shape, device="meta"))
     for handle in handles:
@@ -53,6 +57,14 @@ def cost_of_module(net: torch.nn.Module, shape: Sequence[int]) -> Cost:
     numbers = sum(parameter.numel() for parameter in net.parameters())
     row_s = FORWARD_AND_BACKWARD * count.products / ALONE_FLOPS + MAP_S * count.maps
     return Cost(ALONE_STEP_S + count.cells_s, row_s, numbers)
+
+
+def _shapes_of_cells(layer: torch.nn.RNNBase, x: Tensor) -> tuple[Tensor, Any]:
+    """What a recurrent layer gives for rows (1, steps, channels), by its shapes alone."""
+    directions = 2 if layer.bidirectional else 1
+    state = x.new_empty(layer.num_layers * directions, len(x), layer.hidden_size)
+    outputs = x.new_empty(*x.shape[:2], directions * layer.hidden_size)
+    return outputs, (state, state) if isinstance(layer, torch.nn.LSTM) else state
 
 
 class _Count:
