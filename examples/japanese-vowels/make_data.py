@@ -38,12 +38,12 @@ def sequences(text: str) -> list[str]:
 
 
 def made_up(rows: int) -> list[str]:
-    """Waves about a level, both of the speaker, with noise; no voices, but 12 channels of 7 to 29 steps."""
+    """Waves about a level, both of the speaker, with noise; no voices, but 12 channels of 7 to 12 steps."""
     rng = np.random.default_rng(1)
     levels = rng.normal(0, 1, (9, 12))
     found = []
     for row in range(rows):
-        speaker, steps = row % 9, np.arange(rng.integers(7, 30))
+        speaker, steps = row % 9, np.arange(rng.integers(7, 13))
         waves = levels[speaker] + np.sin(steps[:, None] * (1 + speaker) / 10) + rng.normal(0, 0.3, (len(steps), 12))
         channels = [",".join(f"{number:.4f}" for number in channel) for channel in waves.T]
         found.append(":".join([*channels, str(speaker + 1)]))
