@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 SEEDED = "tracker.seeded"
 LOGGED = "tracker.logged_model"  # the id of an entry among the logged models
+BEST_RUN = "tracker.best_run"  # the id of the run of a study's best trial
 HOLDS_TIMES = "tracker.record"  # the digest of a record with times
 ENDS = {"pruned": "KILLED", "failed": "FAILED"}
 IDENTITY = ("tracker.kind", "tracker.study", "tracker.trial", "tracker.final")
@@ -22,12 +23,14 @@ def read_runs(database: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     try:
         runs = link.execute("SELECT run_uuid, status, lifecycle_stage, artifact_uri FROM runs").fetchall()
         found: dict[tuple[str, ...], dict[str, Any]] = {}
+        named: dict[str, str] = {}
         for run, status, stage, artifacts in runs:
             tags = dict(link.execute("SELECT key, value FROM tags WHERE run_uuid = ?", [run]).fetchall())
             identity = tuple(tags.get(name, "") for name in IDENTITY)
             assert stage == "active", f"{identity} was there twice: one is deleted"
             assert identity not in found, f"{identity} is there twice"
             ours = {name: tag for name, tag in tags.items() if name.startswith("tracker.") and name != HOLDS_TIMES}
+            named[run] = str(identity)
             if SEEDED in ours:  # which texts are ours; their marks are of texts that name runs by id
                 ours[SEEDED] = re.sub(r"=\S+", "", ours[SEEDED])
             models = _models(link, run)
@@ -38,6 +41,9 @@ def read_runs(database: Path) -> dict[tuple[str, ...], dict[str, Any]]:
             found[identity] |= {"params": _params(link, run), "points": _points(link, run, identity)}
             folder = Path(unquote(urlsplit(artifacts).path))
             found[identity]["files"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        for one in found.values():
+            if BEST_RUN in one["tags"]:
+                one["tags"][BEST_RUN] = named[one["tags"][BEST_RUN]]
         return found
     finally:
         link.close()
