@@ -272,6 +272,10 @@ def test_files_that_cannot_be_read(tmp_path):
             {"search_space": {"dropout": {"low": 0.1, "high": 0.5, "step": 0}}},
             "search_space.dropout: step must be above 0, found 0",
         ),
+        (
+            {"search_space": {"dropout": {"low": 0.1, "high": 0.5, "step": 1e-300}}},
+            "search_space.dropout: step 1e-300 makes more values than can be counted; take a larger one",
+        ),
         ({"search_space": {"optimizer": ["sgd", "lamb"]}}, "search_space.optimizer.choices: expected one of sgd, adam"),
         (
             {"search_space": {"optimizer": {"low": 1, "high": 2}}},

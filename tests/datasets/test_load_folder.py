@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,3 +127,11 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, spoil: Callable[[P
     spoil(write(tmp_path / "images"))
     with pytest.raises(DataError, match=told):
         read_table("images", tmp_path)
+
+
+def test_the_name_of_a_class_is_text(tmp_path: Path) -> None:
+    """A folder whose name is no UTF-8 is told by its bytes."""
+    folder = write(tmp_path / "images")
+    (folder / "dog").rename(folder / os.fsdecode(b"d\xff"))
+    with pytest.raises(DataError, match=r"images/d\\udcff: the name of a class must be text; rename the folder"):
+        read_table("images", tmp_path, target="animal")

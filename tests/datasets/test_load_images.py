@@ -17,10 +17,13 @@ from PIL import Image
 from pyarrow import parquet as pq
 
 from tracker import api
-from tracker.config import Data, parse_config
+from tracker.config import Data, Preprocessing, parse_config
+from tracker.datasets import load_parquet
 from tracker.datasets.load import read_rows, read_table
+from tracker.datasets.load_arrays import read_npy
 from tracker.datasets.load_images import image_columns, places_of
 from tracker.datasets.made_with import refuse_outdated, table_file
+from tracker.datasets.prepare import inspect_data
 from tracker.errors import ConfigError, DataError
 from tracker.paths import Paths
 from tracker.project.begin import Wishes, begin
@@ -82,8 +85,79 @@ def test_paths_of_a_csv_file_are_relative_to_it(tmp_path: Path) -> None:
     (place / "t.csv").write_text("note,file,kind\nx,a/b/1.PNG,cat\ny,./2.npy,dog\n")
     data = Data(source="raw/deep/t.csv", target="kind", images="file", drop=("note",))
     frame = read_rows(data, tmp_path)
-    assert ["x_0_0_0", "kind"] == [frame.columns[0], *frame.columns[36:]]
+    assert ["x_0_0_0", "note", "kind"] == [frame.columns[0], *frame.columns[36:]]
     assert np.array_equal(frame.iloc[:, :36].to_numpy(), colours.transpose(0, 3, 1, 2).reshape(2, 36))
+
+
+def test_columns_beside_the_image_can_be_dropped(tmp_path: Path) -> None:
+    """What `data.drop` names is no feature, and the shape is that of the image."""
+    table = {"image": pa.array(PNGS, pa.binary()), "kind": KINDS, "note": list("abcdef"), "other": [0.5] * 6}
+    pq.write_table(pa.table(table), tmp_path / "table.parquet")
+    data = DATA.model_copy(update={"drop": ("note", "other")})
+    _, columns, report = inspect_data(data, Preprocessing(), tmp_path)
+    assert (1, 5, 4) == report.shape
+    assert {"note": "dropped", "other": "dropped"} == {c.name: c.role for c in columns if c.name in data.drop}
+    assert 20 == sum(column.role == "feature" for column in columns)
+    with pytest.raises(DataError, match=r"data\.drop: the table has no column 'nothing'"):
+        inspect_data(data.model_copy(update={"drop": ("nothing",)}), Preprocessing(), tmp_path)
+
+
+def test_columns_beside_steps_can_be_dropped(tmp_path: Path) -> None:
+    """A text that changes within a sequence can be left out."""
+    rows = [
+        "who,day,x,note,kind",
+        *(f"{who},{day},{who + day},n{day},{'ab'[who % 2]}" for who in range(8) for day in (1, 2)),
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    sequences = {"by": "who", "order": "day"}
+    data = Data.model_validate({"source": "t.csv", "target": "kind", "sequences": sequences, "drop": ("note",)})
+    _, columns, report = inspect_data(data, Preprocessing(), tmp_path)
+    assert ((2, 1), 2) == (report.shape, sum(column.role == "feature" for column in columns))
+
+
+def test_a_column_with_the_name_of_a_number_is_told(tmp_path: Path) -> None:
+    """Two columns of one name would be no table."""
+    table = {"image": pa.array(PNGS, pa.binary()), "kind": KINDS, "x_0_0_1": [0.5] * 6}
+    pq.write_table(pa.table(table), tmp_path / "table.parquet")
+    with pytest.raises(
+        DataError, match=r"^table\.parquet: column 'x_0_0_1' has the name that a number of each row gets; rename it$"
+    ):
+        read_rows(DATA, tmp_path)
+
+
+@pytest.mark.parametrize("shape", ["(" + "9" * 50 + ", 2)", "(True, 4)"])
+def test_a_header_that_lies_is_one_line(shape: str) -> None:
+    """A `.npy` file may claim any shape."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
+        read_npy(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(32))
+
+
+def test_numbers_beyond_63_bits_keep_their_sign(tmp_path: Path) -> None:
+    """Whole numbers without a sign that int64 cannot hold become float64."""
+    np.save(tmp_path / "a.npy", np.full((2, 2), 2**64 - 1, np.uint64))
+    pq.write_table(pa.table({"image": ["a.npy"] * 6, "kind": KINDS}), tmp_path / "table.parquet")
+    assert [2.0**64] * 4 == read_rows(DATA, tmp_path).iloc[0, :4].tolist()
+
+
+@pytest.mark.parametrize("cells", [
+    pa.array([{"bytes": b"", "path": "p" * 1000}] * 6, HOLDS),
+    pa.array([["p" * 1000]] * 6, pa.list_(pa.string())),
+    pa.array([b"p" * 1000] * 6, pa.binary(1000)),
+], ids=["struct", "list", "bytes of one length"])  # fmt: skip
+def test_texts_within_cells_count_as_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: pa.Array) -> None:
+    """They are written out for each row, however few they are in the file."""
+    monkeypatch.setattr(load_parquet, "MAX_TEXT", 5000)
+    with pytest.raises(DataError, match="bytes of text when written out; at most 5000 are read"):
+        read_table("table.parquet", write(tmp_path, cells))
+
+
+def test_paths_that_would_be_refused_are_not_proposed(tmp_path: Path) -> None:
+    """Absolute ones and those that go up are texts."""
+    write(tmp_path, CELLS["paths"])
+    absolute, upward = [str(tmp_path / path) for path in PATHS], [f"../{tmp_path.name}/{path}" for path in PATHS]
+    frame = pd.DataFrame({"absolute": absolute, "upward": upward, "fine": PATHS})
+    assert ["fine"] == image_columns(frame, tmp_path)
 
 
 def test_equal_images_share_their_memory(tmp_path: Path) -> None:

@@ -72,6 +72,16 @@ def test_the_file_has_no_name(data: TrainingData, tmp_path: Path, monkeypatch: p
         os.fstat(handle)
 
 
+def test_no_folder_for_temporary_files_is_one_line(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none can be written to there is no name to tell."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere/1", "/nowhere/2"])
+    with pytest.raises(
+        DataError, match=r"^the folder for temporary files: the rows .* \(No usable temporary directory"
+    ):
+        SharedRows(data)
+
+
 def test_a_full_disk_is_one_line(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder, the size and what to do are told."""
     full = lambda **_: Path("/dev/full").open("wb")  # noqa: E731, SIM115

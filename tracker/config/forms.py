@@ -42,6 +42,7 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+MOST_VALUES = 2**53  # of a range with steps
 Number = Annotated[int | float, PlainValidator(_number)]
 Scalar = Annotated[bool | int | float | str, PlainValidator(_scalar)]
 
@@ -62,10 +63,17 @@ class Range(Part):
             f"low {self.low} is above high {self.high}": self.low > self.high,
             f"a logarithmic range needs low above 0, found {self.low}": self.log and self.low <= 0,
             "step and log cannot go together": self.log and self.step is not None,
+            f"step {self.step} makes more values than can be counted; take a larger one": self._has_too_many,
             f"step must be above 0, found {self.step}": self.step is not None and self.step <= 0,
         }
         raise_faults(faults)
         return self
+
+    @property
+    def _has_too_many(self) -> bool:
+        """Whether there are more steps than float64 tells apart."""
+        step = self.step
+        return step is not None and step > 0 and self.low < self.high and (self.high - self.low) > step * MOST_VALUES
 
     @property
     def whole(self) -> bool:

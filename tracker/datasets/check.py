@@ -18,6 +18,7 @@ from tracker.datasets.check_writing import (
     rows_of,
     writing_faults,
 )
+from tracker.datasets.load_arrays import DROPPED
 from tracker.datasets.schema import Column, as_text
 from tracker.datasets.writing import EVERY, ROW_NAMES
 from tracker.shown import counted, meant, nearest
@@ -151,7 +152,9 @@ def unknown_column(place: str, name: str, columns: Iterable[Any]) -> str:
 
 def _name_faults(frame: pd.DataFrame, data: Data) -> Iterator[str]:
     named = [("data.target", data.target), *([("data.id", data.id)] if data.id is not None else [])]
-    others = [("data.drop", name) for name in data.drop] + [("data.categorical", name) for name in data.codes]
+    gone = frame.attrs.get(DROPPED, ())
+    others = [("data.drop", name) for name in data.drop if name not in gone]
+    others += [("data.categorical", name) for name in data.codes]
     others += [("data.numbers", name) for name in data.numbers]
     others += [("data.gaps", name) for name in data.gaps if name != EVERY]
     yield from (unknown_column(place, name, frame.columns) for place, name in named + others if name not in frame)

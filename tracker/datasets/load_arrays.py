@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 2 * 1024**3  # of an array when it is unpacked
 MOST_CHANNELS = 4  # of images that are taken for channels last
 SHAPE, MASK = "shape", "mask"  # what a frame from arrays says of its rows, in `frame.attrs`
+DROPPED = "dropped"  # there, too: columns of `data.drop` that are gone already
 LABELS = ("y", "labels", "label")
 _SAVE = 'np.savez_compressed("data.npz", X=X, y=y)'
 
@@ -45,18 +46,22 @@ def parse_npz(content: bytes, name: str, target: str) -> pd.DataFrame:
         arrays = {target if key == label else key: array for key, array in arrays.items()}
     shape = () if x.ndim == 2 else (1, *x.shape[1:]) if x.ndim == 3 else x.shape[1:]
     check_size(name, len(x), math.prod(x.shape[1:]))
-    return table_of(x, {key: _cells(array) for key, array in arrays.items()}, shape)
+    return table_of(name, x, {key: _cells(array) for key, array in arrays.items()}, shape)
 
 
 def table_of(
-    x: np.ndarray[Any, Any], columns: Mapping[str, Any], shape: Sequence[int], *, mask: bool = False
+    name: str, x: np.ndarray[Any, Any], columns: Mapping[str, Any], shape: Sequence[int], *, mask: bool = False
 ) -> pd.DataFrame:
-    """A table of rows (rows, ...) with a column per number, then `columns`; `shape` and `mask` say what a row is."""
+    """A table of rows (rows, ...) with a column per number, then `columns`; `shape` and `mask` say what a row is.
+
+    Raises DataError, which begins with `name`, where a column has the name of a number.
+    """
     import pandas as pd
 
     names = ["x_" + "_".join(map(str, place)) for place in product(*map(range, x.shape[1:]))]
-    whole = x.dtype.kind in "iub"
-    flat = x.reshape(len(x), -1).astype(np.int64 if whole else np.float64)
+    if twice := sorted(set(names).intersection(columns)):
+        raise DataError(f"{name}: column {twice[0]!r} has the name that a number of each row gets; rename it")
+    flat = x.reshape(len(x), -1).astype(_number_type(x))
     frame = pd.concat([pd.DataFrame(flat, columns=names), pd.DataFrame(dict(columns))], axis=1)
     frame.attrs = ({SHAPE: tuple(shape)} if shape else {}) | ({MASK: True} if mask else {})
     return frame
@@ -88,7 +93,16 @@ def read_npy(content: bytes) -> np.ndarray[Any, Any]:
     """The array in the bytes of a `.npy` file, none of which is executed. Raises ValueError, in one line."""
     try:
         array: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, tokenize.TokenError) as error:
+    except (
+        ValueError,
+        EOFError,
+        OSError,
+        MemoryError,
+        SyntaxError,
+        OverflowError,
+        TypeError,
+        tokenize.TokenError,
+    ) as error:
         raise ValueError((str(error) or type(error).__name__).splitlines()[0]) from None
     return array
 
@@ -123,4 +137,10 @@ def _cells(array: np.ndarray[Any, Any]) -> Any:
 
     if array.dtype.kind == "U":
         return pa.array([str(cell) or None for cell in array], pa.string()).to_pandas()
-    return array if array.dtype.kind == "b" else array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)
+    return array if array.dtype.kind == "b" else array.astype(_number_type(array))
+
+
+def _number_type(array: np.ndarray[Any, Any]) -> type[np.int64 | np.float64]:
+    """What holds its numbers: whole ones, where none is beyond 64 bits with a sign."""
+    beyond = array.dtype.kind == "u" and array.size > 0 and array.max() > np.iinfo(np.int64).max
+    return np.int64 if array.dtype.kind in "iub" and not beyond else np.float64

@@ -27,7 +27,7 @@ def parse_folder(folder: Path, name: str, target: str) -> pd.DataFrame:
     """
     files = list(_files(folder, name))
     images = stack(name, len(files), _images(files, name))
-    return table_of(images, {target: [label for label, _ in files]}, images.shape[1:])
+    return table_of(name, images, {target: [label for label, _ in files]}, images.shape[1:])
 
 
 def folder_digest(folder: Path) -> str:
@@ -64,6 +64,8 @@ def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
             f"{name}: has {len(classes)} folder{'s' * (len(classes) != 1)} of classes; expected one per class: {_LAYOUT}"
         )
     for one in classes:
+        if not one.name.isprintable():
+            raise DataError(f"{name}/{ascii(one.name)[1:-1]}: the name of a class must be text; rename the folder")
         entries = sorted(entry for entry in one.iterdir() if not entry.name.startswith("."))
         others = [entry.name for entry in entries if entry.suffix.lower() not in {*IMAGES, ARRAY}]
         if others:

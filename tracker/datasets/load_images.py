@@ -40,8 +40,8 @@ def as_images(frame: pd.DataFrame, data: Data, folder: Path) -> pd.DataFrame:
     if not len(frame):
         raise DataError(f"{data.source}: the table has no rows")
     images = stack(data.source, len(frame), _images(frame[data.images], data, folder))
-    left = [str(name) for name in frame if name != data.images and name not in data.drop]
-    return table_of(images, {name: frame[name] for name in left}, images.shape[1:])
+    left = [str(name) for name in frame if name != data.images]
+    return table_of(data.source, images, {name: frame[name] for name in left}, images.shape[1:])
 
 
 def _images(cells: pd.Series[Any], data: Data, folder: Path) -> Iterator[tuple[str, Image | DataError]]:
@@ -128,6 +128,8 @@ def _is_image(cell: Any, folder: Path) -> bool:
     if isinstance(cell, bytes):
         return cell.startswith(MAGIC)
     if not isinstance(cell, str) or PurePosixPath(cell).suffix.lower() not in {*IMAGES, ARRAY}:
+        return False
+    if cell.startswith("/") or ".." in PurePosixPath(cell).parts:
         return False
     return os.path.isfile(folder / cell)  # noqa: PTH113  Path.is_file raises where a name is too long
 

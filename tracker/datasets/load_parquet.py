@@ -45,16 +45,29 @@ def parse_parquet(
 
 def _check_texts(table: Any, name: str) -> None:
     """Refuses texts that are few in the file, as a dictionary, and would fill the memory when they are written out."""
-    total = 0
-    for column in table.columns:
-        if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
-            for chunk in column.chunks:
-                lengths = pc.binary_length(chunk.dictionary)
-                total += pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            total += column.nbytes
+    total = sum(map(_written_out, table.columns))
     if total > MAX_TEXT:
         raise DataError(f"{name}: {total} bytes of text when written out; at most {MAX_TEXT} are read; take fewer rows")
+
+
+def _written_out(column: Any) -> int:
+    """The bytes of texts in a column, in those of its parts too; bytes that rows share count once, and so do not count."""
+    kind, types = column.type, pa.types
+    if types.is_struct(kind):
+        return sum(map(_written_out, column.flatten()))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return sum(_written_out(pa.chunked_array([chunk.flatten()])) for chunk in column.chunks)
+    if types.is_dictionary(kind):
+        return sum(map(_spread, column.chunks)) if types.is_string(kind.value_type) else 0
+    texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
+    is_text = types.is_fixed_size_binary(kind) or any(is_one(kind) for is_one in texts)
+    return int(column.nbytes) if is_text else 0
+
+
+def _spread(chunk: Any) -> int:
+    """The bytes of a dictionary's texts, each as often as it stands in a row."""
+    lengths = pc.binary_length(chunk.dictionary)
+    return pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
 
 
 def _written(cells: pd.Series[Any], name: str, writing: Writing, literal: bool) -> pd.Series[Any]:

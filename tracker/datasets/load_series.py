@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracker.datasets.limits import MAX_COLUMNS, check_size
-from tracker.datasets.load_arrays import table_of
+from tracker.datasets.load_arrays import DROPPED, table_of
 from tracker.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,8 +71,11 @@ def as_sequences(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     """The table with one row per sequence, where `data.sequences` says how it holds them. Raises DataError."""
     if data.sequences is None:
         return frame
-    kept = frame.drop(columns=[name for name in data.drop if name in frame])
-    return _from_lists(kept, data) if data.sequences == LISTS else _from_steps(kept, data)
+    dropped = [name for name in data.drop if name in frame]
+    kept = frame.drop(columns=dropped)
+    found = _from_lists(kept, data) if data.sequences == LISTS else _from_steps(kept, data)
+    found.attrs[DROPPED] = dropped
+    return found
 
 
 def _from_lists(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
@@ -153,7 +156,7 @@ def _table(rows: Sequence[Series], columns: Mapping[str, Any], name: str) -> pd.
         x[place, : len(row), :channels] = row
         if is_padded:
             x[place, :, channels] = np.arange(longest) < len(row)
-    return table_of(x, columns, x.shape[1:], mask=is_padded)
+    return table_of(name, x, columns, x.shape[1:], mask=is_padded)
 
 
 def _faults(rows: Sequence[Series]) -> Iterator[str]:

@@ -157,7 +157,11 @@ def _work(pipe: Connection, layout: Layout, root: Path | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     threading.Thread(target=_end_with_driver, daemon=True).start()
     with one_thread(), contextlib.suppress(EOFError, OSError):
-        rows = RowSets(receive_rows(pipe, layout))
+        try:
+            rows = RowSets(receive_rows(pipe, layout))
+        except TrackerError as error:
+            pipe.send(error)
+            return
         pipe.send(Ready())
         trainer = Trainer(rows.whole, root, rows_of=rows.of)
         while True:

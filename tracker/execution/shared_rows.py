@@ -56,8 +56,9 @@ class SharedRows:
                 self._handle = os.dup(file.fileno())
         except OSError as error:
             size = sum(array.nbytes for array in arrays.values())
+            place = tempfile.tempdir or "the folder for temporary files"
             raise DataError(
-                f"{tempfile.gettempdir()}: the rows for the workers, {size} bytes, cannot be written there ({error.strerror}); "
+                f"{place}: the rows for the workers, {size} bytes, cannot be written there ({error.strerror}); "
                 "free space, or name another folder in TMPDIR"
             ) from None
         nothing: dict[str, Any] = {name: array[:0].copy() for name, array in arrays.items()}
@@ -71,10 +72,18 @@ class SharedRows:
 
 
 def receive_rows(pipe: Connection, layout: Layout) -> TrainingData:
-    """The data as it was, its arrays in the file; what is written to them stays in this process."""
+    """The data as it was, its arrays in the file; what is written to them stays in this process.
+
+    Raises DataError where they cannot be mapped, EOFError where who sends them is gone.
+    """
     handle = reduction.recv_handle(pipe)
     try:
         mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        size = os.fstat(handle).st_size
+        raise DataError(
+            f"a worker cannot map the rows, {size} bytes ({error.strerror}); give it more memory, or say --workers 1"
+        ) from None
     finally:
         os.close(handle)
     arrays: dict[str, Any] = {
