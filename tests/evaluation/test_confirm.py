@@ -207,7 +207,7 @@ def test_it_is_said_in_words(tuned: SmallProject) -> None:
     assert f"{choice['mean']:.4f} ± {choice['sd']:.4f}, the defaults manual/0" in lines[-3]
     assert f"with probability {100 * told['measured']['probability']:.1f} %" in lines[-2]
     served = told["served"]
-    assert f"(seed {served['seed']}, val_f1 {served['value']:.4f}): `tracker show final`" in lines[-1]
+    assert f"(seed {served['seed']}, val_f1 {served['value']:.4f}): reports/confirm/model" in lines[-1]
     never = Sureness.of(
         {**content, "confirmation": {**told, "measured": {**told["measured"], "probability": 1.0}}}, None
     )

@@ -81,3 +81,25 @@ def test_refinements_that_no_stage_runs_are_named(tmp_path: Path) -> None:
     assert [] == told(tmp_path, earlier)
     [line] = told(tmp_path, earlier, PARAMS.replace("refinements: {}", "refinements: {fine: {refine: random}}"))
     assert line.startswith("dvc.yaml: no stage runs the refinements of params.yaml")
+
+
+def test_own_code_that_no_study_depends_on_is_named(tmp_path: Path) -> None:
+    """A network of one's own, and what it imports from the project, change what a study finds."""
+    (tmp_path / "layers.py").write_text("WIDTH = 3\n")
+    (tmp_path / "net.py").write_text(
+        "import layers\n\n\ndef build(hyperparameters, input_shape, classes):\n    return layers.WIDTH\n"
+    )
+    params = """
+seed: 1
+data: {source: "sklearn:wine", target: target}
+model: {family: build, entry: "net:build"}
+search_space: {learning_rate: [0.01, 0.1]}
+studies: {random: {sampler: random, trials: 2}}
+"""
+    [line] = [line for line in told(tmp_path, PLAIN, params) if "runs code" in line]
+    assert line == (
+        "dvc.yaml: stage tune runs code that its deps do not name; add to deps: [layers.py, net.py], "
+        "or `dvc repro` does not see it change"
+    )
+    text = fill("dvc.yaml", {"table": "", "code": ", layers.py, net.py"})
+    assert [] == [line for line in told(tmp_path, text, params) if "runs code" in line]

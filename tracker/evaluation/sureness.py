@@ -92,7 +92,7 @@ class Sureness:
             lines.append(
                 f"refit:    trained on train and validation for {counted(told['epochs'], 'epoch')}, the median of its folds"
             )
-            lines.append("          it is what is scored and served: `tracker show final`, reports/confirm/model")
+            lines.append("          it is what a look scores and serves: reports/confirm/model")
         return lines
 
     def _confirmed(self, told: Mapping[str, Any]) -> list[str]:
@@ -121,9 +121,9 @@ class Sureness:
         ]
 
     def _served(self, told: Mapping[str, Any]) -> str:
-        """Which of the runs is scored and served, and where its model lies: not the run that was found."""
+        """Which of the runs a look scores and serves, and where its model lies: not the run that was found."""
         served = f"seed {told['served']['seed']}, {self.metric} {told['served']['value']:.4f}"
-        return f"           of these the median is scored and served ({served}): `tracker show final`, reports/confirm/model"
+        return f"           of these the median is what a look scores and serves ({served}): reports/confirm/model"
 
     def line(self) -> str:
         """The same, shorter, for below a table."""

@@ -14,6 +14,7 @@ from typing import Literal
 from tracker.config import Config, load_config
 from tracker.errors import DataError, InputError, StoreError, TrackerError, TrackingError
 from tracker.paths import Paths
+from tracker.project.files import NO_SCM
 from tracker.project.watched import unwatched
 from tracker.remedies import find_dvc, has_dvc, has_git, run_again
 from tracker.shown import agree, counted
@@ -149,12 +150,20 @@ def _params(case: Case) -> Iterator[Finding]:
     yield Finding("params.yaml", "sound", f"{studies}: {', '.join(config.studies)}")
 
 
+def _goes_without_git(root: Path) -> bool:
+    """Whether DVC was told that there is no git here, as `tracker init` does."""
+    try:
+        return NO_SCM.strip() in (root / ".dvc" / "config").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+
+
 def _dvc(case: Case) -> Iterator[Finding]:
     if not (case.paths.root / "dvc.yaml").is_file():
         yield Finding("dvc", "sound", "no dvc.yaml; stages run with `tracker run`")
     elif find_dvc() is None:
         yield Finding("dvc", "note", "there is a dvc.yaml, but dvc is not installed: pip install 'repro-tracker[dvc]'")
-    elif not has_git(case.paths.root):
+    elif not has_git(case.paths.root) and not _goes_without_git(case.paths.root):
         yield Finding("dvc", "note", "dvc wants a git repository: run `git init`, then `dvc init`")
     elif not (case.paths.root / ".dvc").is_dir():
         yield Finding("dvc", "note", "run `dvc init` once")

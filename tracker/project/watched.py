@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker.config import load_config, read_yaml
+from tracker.config import Config, load_config, read_yaml
 from tracker.errors import ConfigError, InputError
-from tracker.project.files import fill
+from tracker.project.files import code_files, fill
 from tracker.project.table import image_places
 
 PARAMS = "params.yaml"
@@ -21,11 +21,16 @@ def unwatched(root: Path) -> list[str]:
 
     An entry of params.yaml that a stage reads and DVC does not watch changes nothing when it is changed; a result that is no
     output is lost when DVC goes back to another version; an entry that DVC watches and params.yaml lacks stops `dvc repro`;
-    an image that the table names and DVC does not watch may change unseen.
+    an image that the table names, or code of the user's own, that DVC does not watch may change unseen.
     """
     there, ours = _stages(root / "dvc.yaml"), _parse(fill("dvc.yaml", {"table": "", "code": ""}))
     written = _written(root / PARAMS)
-    return [*_lacking(there, ours), *_absent(there, written), *_unread(there, written), *_images(there, root)]
+    found = [*_lacking(there, ours), *_absent(there, written), *_unread(there, written)]
+    try:
+        config = load_config(root / PARAMS)
+        return [*found, *_images(there, config, root), *_code(there, config, root)]
+    except InputError:
+        return found  # whoever reads them says what is wrong
 
 
 def _lacking(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
@@ -67,16 +72,24 @@ def _absent(there: Mapping[str, Any], written: Mapping[str, Any] | None) -> Iter
                 yield f"dvc.yaml: stage {name} watches {one}, which params.yaml has not: DVC refuses that; write {one}: {{}}"
 
 
-def _images(there: Mapping[str, Any], root: Path) -> Iterator[str]:
+def _code(there: Mapping[str, Any], config: Config, root: Path) -> Iterator[str]:
+    """The files of the user's own code, where the stage that runs studies does not depend on them."""
+    if "tune" in there and (missing := _undepended(there["tune"], code_files(config, root))):
+        yield (
+            f"dvc.yaml: stage tune runs code that its deps do not name; add to deps: [{', '.join(missing)}], "
+            "or `dvc repro` does not see it change"
+        )
+
+
+def _undepended(stage: Mapping[str, Any], places: Iterable[str]) -> list[str]:
+    """The places that are neither a dependency of a stage nor below one."""
+    deps = [str(one).rstrip("/") for one in stage.get("deps") or []]
+    return [place for place in places if not _covered(place, deps)]
+
+
+def _images(there: Mapping[str, Any], config: Config, root: Path) -> Iterator[str]:
     """The folders of the images that the table names, where the first stage does not depend on them."""
-    if "prepare" not in there:
-        return
-    deps = [str(one).rstrip("/") for one in there["prepare"].get("deps") or []]
-    try:
-        places = image_places(load_config(root / PARAMS).data, root)
-    except InputError:
-        return  # whoever reads them says what is wrong
-    if missing := [place for place in places if not _covered(place, deps)]:
+    if "prepare" in there and (missing := _undepended(there["prepare"], image_places(config.data, root))):
         more = f" (and {len(missing) - MOST_NAMED} more)" if len(missing) > MOST_NAMED else ""
         yield (
             f"dvc.yaml: stage prepare reads images that its deps do not name; add to deps: "

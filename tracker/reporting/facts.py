@@ -135,7 +135,7 @@ class Facts:
         told = f"kept at epoch {best} of {self.chosen.epochs}"
         if (confirmed := self.ranking.get("confirmation")) is None:
             return told
-        return f"{told} as found; the run that is scored and served has another seed, {confirmed['served']['seed']}"
+        return f"{told} as found; the run that a look scores and serves has another seed, {confirmed['served']['seed']}"
 
     @property
     def criterion(self) -> str:

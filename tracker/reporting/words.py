@@ -137,7 +137,7 @@ def certainty(facts: Facts) -> list[str]:
     told += [f"Beside simple models: {simple}."] if simple else []
     told += [f"{line[0].upper()}{' '.join(line.split())[1:]}." for line in front_lines(facts.ranking)]
     if preferred := facts.ranking.get("preferred"):
-        words = " ".join(
+        words = "; ".join(
             line.strip()
             for line in preferred_lines(preferred, facts.metric, confirmed=bool(facts.ranking.get("confirmation")))
         )
@@ -176,7 +176,7 @@ def confirmed(told: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{rivals} trained with {counted(seeds, 'further seed')} each; {name} has the best mean.",
         f"With {seeds} more seeds, that chose nothing, {'it' if is_choice else 'the preferred one'} has {_over_seeds(choice)}.",
-        f"The run whose score is their median, {served}, is scored and served: its model is in reports/confirm/model.",
+        f"The run whose score is their median, {served}, is what a look scores and serves: reports/confirm/model.",
     ]
     if defaults is not None and (defaults["study"], defaults["trial"]) != (choice["study"], choice["trial"]):
         lines.append(f"The defaults have {_over_seeds(defaults)}.")
