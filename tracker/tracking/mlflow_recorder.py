@@ -40,7 +40,7 @@ from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Entry, Found
 from tracker.tracking.run_contents import Run
 from tracker.tracking.upload import upload
 
-AT_ONCE = 4  # runs on their way to a server: each uploads files at once, and MLflow's client keeps ten connections
+AT_ONCE = 8  # runs on their way to a server; each uploads some files at once
 MOST_VERSIONS = 1000  # of a registered model, that are searched for a run's
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-CONNECTIONS = 2  # of each run on its way, of which there may be four: MLflow's client keeps ten open
+CONNECTIONS = 2  # of each run on its way, of which there may be eight; `mlflow_settings` keeps so many open
 
 
 def upload(repository: ArtifactRepository, folder: Path) -> None:
