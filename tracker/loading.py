@@ -33,8 +33,7 @@ def collect_rarely() -> None:
     """Lets this process look for garbage once per 100,000 things that are new and stay, instead of per 700.
 
     For one that reads thousands of records from a database at once: each is hundreds of things, and Python would search what
-    was just read, and then all there is, again and again: a third to a half of what it takes to
-    read 10,000 runs of MLflow.
+    was just read, and then all there is, again and again: a third to a half of what it takes to read 10,000 runs of MLflow.
     """
     gc.set_threshold(100_000, 20, 100)
 

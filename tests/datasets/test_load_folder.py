@@ -129,6 +129,13 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, spoil: Callable[[P
         read_table("images", tmp_path)
 
 
+def test_a_class_may_be_named_in_any_letters(tmp_path: Path) -> None:
+    """Also with spaces of other widths."""
+    folder = write(tmp_path / "images")
+    (folder / "dog").rename(folder / "h\u00fcnd\u00a0chen")
+    assert {"cat", "h\u00fcnd\u00a0chen"} == set(read_table("images", tmp_path, target="animal")["animal"])
+
+
 def test_the_name_of_a_class_is_text(tmp_path: Path) -> None:
     """A folder whose name is no UTF-8 is told by its bytes."""
     folder = write(tmp_path / "images")

@@ -18,11 +18,11 @@ from pyarrow import parquet as pq
 
 from tracker import api
 from tracker.config import Data, Preprocessing, parse_config
-from tracker.datasets import load_parquet
+from tracker.datasets import load, load_parquet
 from tracker.datasets.load import read_rows, read_table
 from tracker.datasets.load_arrays import read_npy
 from tracker.datasets.load_images import image_columns, places_of
-from tracker.datasets.made_with import refuse_outdated, table_file
+from tracker.datasets.made_with import changed_table, refuse_outdated, table_file
 from tracker.datasets.prepare import inspect_data
 from tracker.errors import ConfigError, DataError
 from tracker.paths import Paths
@@ -340,6 +340,18 @@ def test_changed_files_behind_paths_are_told(many: Path) -> None:
         refuse_outdated(config, paths)
     picture.write_bytes(before)
     refuse_outdated(config, paths)
+
+
+def test_a_table_of_bytes_is_not_read_to_see_whether_it_changed(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest says that; only where cells name files, these are looked at."""
+    pq.write_table(pa.table({"image": pa.array(PNGS * 10, pa.binary()), "kind": KINDS * 10}), many / "table.parquet")
+    data = {"source": "table.parquet", "target": "kind", "images": "image"}
+    config, paths = parse_config(PARAMS | {"data": data}, "params.yaml"), Paths.of(many, {})
+    api.prepare(config, api.Project(paths, "sqlite:///unused.db", 1, "tests"))
+    reads: list[str] = []
+    monkeypatch.setattr(load, "read_table", lambda source, *_: reads.append(source))
+    assert not changed_table(paths)
+    assert [] == reads
 
 
 def test_changed_images_of_a_folder_are_told(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from tracker.loading import note_absent
-from tracker.tracking.mlflow_settings import ASKED_FOR
-from tracker.tracking.upload import CONNECTIONS, upload
+from tracker.tracking.mlflow_settings import ASKED_FOR, FILES_AT_ONCE
+from tracker.tracking.upload import upload
 
 REFUSED = "refused.txt"
 
@@ -59,8 +59,8 @@ def repository(server: ThreadingHTTPServer):
 
 def test_files_of_all_folders_arrive_together(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     """The server answers nobody before as many requests have come as there are connections: one by one would wait for ever."""
-    server.together = threading.Barrier(CONNECTIONS)  # type: ignore[attr-defined]
-    wanted = {f"run/model/data/{number}.bin": b"x" * (number + 1) for number in range(2 * CONNECTIONS - 1)}
+    server.together = threading.Barrier(FILES_AT_ONCE)  # type: ignore[attr-defined]
+    wanted = {f"run/model/data/{number}.bin": b"x" * (number + 1) for number in range(2 * FILES_AT_ONCE - 1)}
     wanted["run/record.json"] = b"{}"
     for place, content in wanted.items():
         path = tmp_path / place.removeprefix("run/")

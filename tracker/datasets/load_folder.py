@@ -64,8 +64,11 @@ def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
             f"{name}: has {len(classes)} folder{'s' * (len(classes) != 1)} of classes; expected one per class: {_LAYOUT}"
         )
     for one in classes:
-        if not one.name.isprintable():
-            raise DataError(f"{name}/{ascii(one.name)[1:-1]}: the name of a class must be text; rename the folder")
+        try:
+            one.name.encode()
+        except UnicodeEncodeError:
+            place = f"{name}/{ascii(one.name)[1:-1]}"
+            raise DataError(f"{place}: the name of a class must be text; rename the folder") from None
         entries = sorted(entry for entry in one.iterdir() if not entry.name.startswith("."))
         others = [entry.name for entry in entries if entry.suffix.lower() not in {*IMAGES, ARRAY}]
         if others:

@@ -17,6 +17,7 @@ from tracker.trees import differences
 
 MADE_WITH = "made_with"
 FILE = "file"
+IMAGES = "images"  # of a file: the digest of the images that it names
 ROWS = "content"  # of the prepared rows, in any order
 SPLIT_OF = "prepared.json"  # lies with the test rows, of which its digest tells; no row key and no count stands in it
 MOST = 5  # differences that a message names
@@ -116,7 +117,7 @@ def _value(value: Any) -> str:
 def _other_table(data: Data, paths: Paths) -> Iterator[str]:
     """Says so where the file of the table is here, and is not the one that `prepare` read; so for its images."""
     file = _prepared(paths).get(FILE)
-    if file and (now := table_file(data, paths.root)) and now != file:
+    if file and (now := table_file(data, paths.root, paths_of_images=IMAGES in file)) and now != file:
         is_same = now.get("sha256") == file.get("sha256")
         told = "has other images than those that were" if is_same else "is another file than the one that was"
         yield f"{data.source} {told} prepared"
@@ -153,18 +154,19 @@ def _split_of(paths: Paths) -> Any:
         return None
 
 
-def table_file(data: Data, root: Path) -> Mapping[str, str]:
+def table_file(data: Data, root: Path, *, paths_of_images: bool = True) -> Mapping[str, str]:
     """What tells the file of a table from another one: its digest, and one of the images in a folder or behind paths.
 
-    Nothing for a bundled table or no file.
+    Nothing for a bundled table or no file. To find `paths_of_images` the table is read: no need where the same table is known
+    to hold none.
     """
     path = root / data.source
-    images = _images_digest(data, root)
+    images = _images_digest(data, root, paths_of_images)
     found = {"sha256": digest_file(path)} if path.is_file() else {}
-    return found | ({"images": images} if images else {})
+    return found | ({IMAGES: images} if images else {})
 
 
-def _images_digest(data: Data, root: Path) -> str | None:
+def _images_digest(data: Data, root: Path, behind_paths: bool) -> str | None:
     """None where there are no files of images, or some that cannot be read."""
     path = root / data.source
     try:
@@ -172,7 +174,7 @@ def _images_digest(data: Data, root: Path) -> str | None:
             from tracker.datasets.load_folder import folder_digest
 
             return folder_digest(path)
-        if data.images is None:
+        if data.images is None or not behind_paths:
             return None
         from tracker.datasets.load import read_table  # heavy, and most tables have no images
         from tracker.datasets.load_images import files_digest

@@ -36,11 +36,11 @@ from tracker.tracking.mlflow_database import (
     put_aside_half_made,
     require_opens,
 )
+from tracker.tracking.mlflow_settings import RUNS_AT_ONCE
 from tracker.tracking.recorder import MOST_BYTES, MOST_PAGES, PAGE, Entry, Found, cut
 from tracker.tracking.run_contents import Run
 from tracker.tracking.upload import upload
 
-AT_ONCE = 8  # runs on their way to a server; each uploads some files at once
 MOST_VERSIONS = 1000  # of a registered model, that are searched for a run's
 
 
@@ -49,7 +49,7 @@ class MlflowRecorder:
 
     def __init__(self, tracking_uri: str, experiment: str, *, create: bool = True, page: int = PAGE) -> None:
         self.destination = destination(tracking_uri, experiment)
-        self.at_once = AT_ONCE if tracking_uri.startswith(("http:", "https:")) else 1  # a file has one writer
+        self.at_once = RUNS_AT_ONCE if tracking_uri.startswith(("http:", "https:")) else 1  # a file has one writer
         self._create = create
         self._page = page
         self._uri = tracking_uri

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import MutableMapping
 
+RUNS_AT_ONCE = 8  # on their way to a server
+FILES_AT_ONCE = 2  # of each of them, where each file is a request of its own
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -12,7 +14,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_POOL_MAXSIZE": "16",  # two for each of the eight runs that are on their way to a server
+    "MLFLOW_HTTP_POOL_MAXSIZE": str(RUNS_AT_ONCE * FILES_AT_ONCE),  # connections that are kept open
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",

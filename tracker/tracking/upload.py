@@ -1,4 +1,4 @@
-"""Brings a folder's files to a run's artifacts, two at a time where each file is a request of its own."""
+"""Brings a folder's files to a run's artifacts, some at a time where each file is a request of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-CONNECTIONS = 2  # of each run on its way, of which there may be eight; `mlflow_settings` keeps so many open
+from tracker.tracking.mlflow_settings import FILES_AT_ONCE
 
 
 def upload(repository: ArtifactRepository, folder: Path) -> None:
@@ -19,7 +19,7 @@ def upload(repository: ArtifactRepository, folder: Path) -> None:
     if not isinstance(repository, HttpArtifactRepository):
         repository.log_artifacts(str(folder))
         return
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         sent = [pool.submit(repository.log_artifact, str(path), _place(path, folder)) for path in files]
         try:
