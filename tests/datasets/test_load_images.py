@@ -342,11 +342,15 @@ def test_changed_files_behind_paths_are_told(many: Path) -> None:
     refuse_outdated(config, paths)
 
 
-def test_a_table_of_bytes_is_not_read_to_see_whether_it_changed(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_of_bytes_is_not_read_to_see_whether_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its digest says that; only where cells name files, these are looked at."""
-    pq.write_table(pa.table({"image": pa.array(PNGS * 10, pa.binary()), "kind": KINDS * 10}), many / "table.parquet")
+    pq.write_table(
+        pa.table({"image": pa.array(PNGS * 10, pa.binary()), "kind": KINDS * 10}), tmp_path / "table.parquet"
+    )
     data = {"source": "table.parquet", "target": "kind", "images": "image"}
-    config, paths = parse_config(PARAMS | {"data": data}, "params.yaml"), Paths.of(many, {})
+    config, paths = parse_config(PARAMS | {"data": data}, "params.yaml"), Paths.of(tmp_path, {})
     api.prepare(config, api.Project(paths, "sqlite:///unused.db", 1, "tests"))
     reads: list[str] = []
     monkeypatch.setattr(load, "read_table", lambda source, *_: reads.append(source))
