@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tracker import remedies
-from tracker.remedies import fetch_again, has_git, run_again, stage_command
+from tracker.remedies import NO_SCM, fetch_again, has_git, lacking_for_dvc, run_again, stage_command
 
 
 @pytest.fixture
@@ -17,6 +18,13 @@ def project(tmp_path: Path) -> Path:
     """A project without dvc.yaml."""
     (tmp_path / "params.yaml").touch()
     return tmp_path
+
+
+def begin_dvc(folder: Path) -> None:
+    """A dvc.yaml, and what `dvc init --no-scm` leaves."""
+    (folder / "dvc.yaml").touch()
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text(f"[core]\n    {NO_SCM}\n")
 
 
 def test_without_dvc_yaml_our_own_commands_are_named(project: Path) -> None:
@@ -29,8 +37,8 @@ def test_without_dvc_yaml_our_own_commands_are_named(project: Path) -> None:
 
 
 def test_with_dvc_yaml_its_stages_are_named(project: Path) -> None:
-    """Where the project has a dvc.yaml and dvc is there, DVC's commands are the ones to run."""
-    (project / "dvc.yaml").touch()
+    """Where the project has a dvc.yaml that dvc can run, DVC's commands are the ones to run."""
+    begin_dvc(project)
     near = project / "reports" / "studies" / "tpe.json"
     assert "`dvc repro split`" == stage_command(near, "split")
     assert "`dvc repro tune@tpe`" == stage_command(near, "tune", "tpe")
@@ -40,16 +48,43 @@ def test_with_dvc_yaml_its_stages_are_named(project: Path) -> None:
 
 def test_a_dvc_yaml_without_dvc_installed_is_not_spoken_of(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clone on a machine without DVC names our own commands."""
-    (project / "dvc.yaml").touch()
+    begin_dvc(project)
     monkeypatch.setattr(remedies.shutil, "which", lambda *_, **__: None)
     assert "`tracker run`" == stage_command(project)
+
+
+@pytest.mark.parametrize(
+    ("taken", "lacking"),
+    [(".dvc/config", "dvc wants a git repository: run `git init`, then `dvc init`"), (".dvc", "run `dvc init` once")],
+)
+def test_a_dvc_yaml_that_dvc_cannot_run_is_not_spoken_of(project: Path, taken: str, lacking: str) -> None:
+    """Without git, unless DVC was told so, and without `dvc init`, `dvc repro` fails: our own commands are named."""
+    begin_dvc(project)
+    (project / ".dvc" / "config").unlink()
+    if taken == ".dvc":
+        (project / ".git").mkdir()
+        (project / ".dvc").rmdir()
+    assert ("`tracker run`", lacking) == (stage_command(project), lacking_for_dvc(project))
+    refused = subprocess.run(["dvc", "status"], cwd=project, capture_output=True, check=False)
+    assert refused.returncode != 0
+
+
+def test_a_project_that_was_run_without_dvc_is_told_the_same_commands(project: Path) -> None:
+    """Whoever split by `tracker run` beside a dvc.yaml goes on so; what `dvc repro` made has a dvc.lock."""
+    begin_dvc(project)
+    splits = project / "data" / "splits"
+    splits.mkdir(parents=True)
+    (splits / "manifest.json").touch()
+    assert "`tracker tune tpe`" == stage_command(splits, "tune", "tpe")
+    (project / "dvc.lock").touch()
+    assert "`dvc repro tune@tpe`" == stage_command(splits, "tune", "tpe")
 
 
 def test_the_nearest_project_counts(project: Path) -> None:
     """A project inside another one's folder is a project of its own."""
     inner = project / "inner"
     inner.mkdir()
-    (project / "dvc.yaml").touch()
+    begin_dvc(project)
     (inner / "params.yaml").touch()
     assert "`tracker run`" == stage_command(inner / "data")
     assert "`dvc repro`" == stage_command(project / "data")

@@ -8,6 +8,10 @@ from pathlib import Path
 
 CURRENT = Path()  # the current folder, where a message has no path of the project at hand
 MARKS = ("params.yaml", "dvc.yaml")  # what lies in the folder of a project
+SPLIT = (
+    "data/splits/manifest.json"  # which `dvc repro` leaves beside a dvc.lock, `tracker run` and `tracker split` without
+)
+NO_SCM = "no_scm = True"  # what DVC is told where there is no git
 OWN = {
     "": "tracker run",
     "compare": "tracker compare --test",
@@ -19,7 +23,7 @@ OWN = {
 def stage_command(near: Path = CURRENT, stage: str = "", study: str = "") -> str:
     """How a stage is run, or with no stage all of them, in backquotes: `dvc repro split`, or `tracker split` without DVC.
 
-    `near` is any path of the project. DVC's command is named where the project has a dvc.yaml and `dvc` is installed.
+    `near` is any path of the project. DVC's command is named where `has_dvc`.
     """
     if has_dvc(near):
         return f"`dvc repro{stage and ' ' + stage}{study and '@' + study}`"
@@ -38,8 +42,29 @@ def fetch_again(near: Path) -> str:
 
 
 def has_dvc(near: Path = CURRENT) -> bool:
-    """Whether the project around a path is run by DVC here: it has a dvc.yaml, and `dvc` is installed."""
-    return (project_folder(near) / "dvc.yaml").is_file() and find_dvc() is not None
+    """Whether the project around a path is run by DVC here: `dvc repro` can run, and not all that is there came without it."""
+    folder = project_folder(near)
+    can_run = (folder / "dvc.yaml").is_file() and not lacking_for_dvc(folder)
+    return can_run and ((folder / "dvc.lock").is_file() or not (folder / SPLIT).is_file())
+
+
+def lacking_for_dvc(near: Path = CURRENT) -> str:
+    """What `dvc repro` lacks to run the dvc.yaml around a path, and what to do; empty where it lacks nothing."""
+    near = project_folder(near)
+    if find_dvc() is None:
+        return "there is a dvc.yaml, but dvc is not installed: pip install 'repro-tracker[dvc]'"
+    home = next((folder for folder in (near, *near.parents) if (folder / ".dvc").is_dir()), None)
+    if not has_git(near) and not (home is not None and _goes_without_git(home)):
+        return "dvc wants a git repository: run `git init`, then `dvc init`"
+    return "run `dvc init` once" if home is None else ""
+
+
+def _goes_without_git(home: Path) -> bool:
+    """Whether DVC was told that there is no git here, as `tracker init` does."""
+    try:
+        return NO_SCM in (home / ".dvc" / "config").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def has_git(near: Path = CURRENT) -> bool:

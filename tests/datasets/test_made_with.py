@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.datasets.place import Place
+from tests.test_remedies import begin_dvc
 from tracker import api
 from tracker.config import Config, parse_config
 from tracker.datasets.made_with import changed_settings, load_present, unrecorded
@@ -133,5 +134,6 @@ def test_splits_of_a_release_that_recorded_nothing_are_told(project: api.Project
     write_document(path, "splits", told)
     assert unrecorded(paths).endswith("unseen; run `tracker prepare`, then `tracker split`, to record them")
     load_present(config().with_("split.test", 0.3), paths)
-    (paths.root / "dvc.yaml").touch()
+    begin_dvc(paths.root)
+    (paths.root / "dvc.lock").touch()
     assert (find_dvc() is not None) == (unrecorded(paths) == "")

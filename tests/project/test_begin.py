@@ -11,9 +11,11 @@ import pytest
 from tests.studies.project import REPOSITORY, make_table
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.errors import ConfigError, DataError, InputError
+from tracker.paths import Paths
 from tracker.project import begin as module
 from tracker.project.begin import Wishes, begin
 from tracker.project.files import SIZES, params_text, scalar
+from tracker.terminal.forecast import forecast
 
 FILES = ["params.yaml", "dvc.yaml", ".gitignore", ".dvcignore"]
 
@@ -59,6 +61,7 @@ def test_it_says_what_it_sees_and_writes_what_runs(folder: Path) -> None:
     assert {"/reports/plots", "/reports/ranking.json"} <= set(ignored)
 
 
+@pytest.mark.real_dvc
 def test_it_ends_by_saying_what_to_run(folder: Path) -> None:
     """The last lines are commands: what would run, and everything, by DVC as it is installed here."""
     *_, check, everything, without = said(folder, "data/mail.csv", "kind").splitlines()
@@ -110,6 +113,27 @@ def test_arguments_that_contradict_params_yaml_are_refused(folder: Path) -> None
     with pytest.raises(ConfigError, match=r"is there already: data\.target is 'kind' there, 'city' was asked for"):
         said(folder, "data/mail.csv", "city")
     assert not (folder / "dvc.yaml").exists()
+
+
+@pytest.mark.parametrize(("rows", "words"), [(2, "2 different rows cannot fill"), (4, "is empty; add rows"), (9, "")])
+def test_a_table_too_small_to_be_split_is_told_in_a_line(folder: Path, rows: int, words: str) -> None:
+    """What `check` would refuse is said at once, in the same words; `params.yaml` is written all the same."""
+    kinds = ["ham", "spam"] * rows
+    pd.DataFrame({"a": [row * 1.7 for row in range(rows)], "kind": kinds[:rows]}).to_csv(
+        folder / "few.csv", index=False
+    )
+    lines = [line for line in said(folder, "few.csv", "kind").splitlines() if line.startswith("warning")]
+    config, paths = load_config(folder / "params.yaml"), Paths.of(folder, {})
+    if not words:
+        assert [] == lines
+        assert list(forecast(config, paths))
+        return
+    with pytest.raises(InputError) as caught:
+        list(forecast(config, paths))
+    (line,) = lines
+    assert line.startswith("warning: this table cannot be split yet: ")
+    assert words in line
+    assert caught.value.faults[0].removeprefix("split: ") in line
 
 
 def test_code_of_your_own_is_among_the_deps(folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.retuning.year import PARAMS
 from tests.studies.project import make_config
+from tests.test_remedies import begin_dvc
 from tracker.project.files import dvc_text
 from tracker.remedies import find_dvc
 from tracker.retuning.pipeline import commands
@@ -26,6 +27,7 @@ def test_without_dvc_every_study_is_tuned(tmp_path: Path) -> None:
 
 def test_dvc_tunes_again_whatever_it_remembers(tmp_path: Path) -> None:
     """Studies are forced, what comes before is not; refinements that an older dvc.yaml has no stage for run directly."""
+    begin_dvc(tmp_path)
     dvc, path = find_dvc(), tmp_path / "dvc.yaml"
     path.write_text(dvc_text("table.csv", []))
     anew = [dvc, "repro", "--force", "--single-item"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.test_remedies import begin_dvc
 from tracker.config import Config, load_config, parse_config
 from tracker.datasets.prepare import prepare
 from tracker.datasets.split import split
@@ -165,7 +166,7 @@ def test_bare_dates_are_red_where_dvc_reads_them(tmp_path: Path, table: pd.DataF
         "studies: {one: {sampler: manual, configurations: [{}]}}\n"
     )
     if dvc:
-        (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+        begin_dvc(tmp_path)
     paths = Paths.of(tmp_path, {})
     faults: tuple[str, ...] = ()
     try:

@@ -64,10 +64,11 @@ def check() -> None:
     """Say what would run: columns, studies, trials, time, disk. Trains nothing; draws some rows of images and sequences."""
     with loading():
         from tracker.project.watched import unwatched
+        from tracker.remedies import has_dvc
         from tracker.terminal.forecast import forecast
 
         lines = list(forecast(read_config(), find_paths(), find_paths().pictures))
-        lines += [f"warning: {line}" for line in unwatched(find_paths().root)]
+        lines += [f"warning: {line}" for line in unwatched(find_paths().root) if has_dvc(find_paths().root)]
     say("\n".join(line or " " for line in lines))
 
 

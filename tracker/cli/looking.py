@@ -31,6 +31,7 @@ def runs(
     ] = False,
 ) -> None:
     """List the trials of finished studies that params.yaml describes, the best first."""
+    from tracker.studies.begun import begun
     from tracker.studies.superseded import superseded, superseded_note
     from tracker.terminal.chosen_columns import asked_columns, usual_columns
     from tracker.terminal.leaderboard import leaderboard, notes_of, read_reports
@@ -45,6 +46,7 @@ def runs(
         told = usual_columns(trials[: limit or IN_TABLE], read_reports(paths.study_reports, name))
     print_rows(trials, output, limit, IN_TABLE, told)
     note(notes_of(paths, name, left_out))
+    note(begun(paths.root, name))
     note(superseded_note(left_out, paths.root, "left out (`tracker runs --all` lists them)"))
 
 
@@ -62,6 +64,7 @@ def show(
 ) -> None:
     """Show one trial, or what was scored: params, seed, metrics, its curve; or a study: its space and importances."""
     from tracker.deriving.find_trial import namesakes
+    from tracker.studies.begun import begun
     from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
     from tracker.tracking.server import trial_line
 
@@ -77,6 +80,7 @@ def show(
 
         study = read_study_shown(paths, trial)
         say(json.dumps(study, indent=1) if output == OneFormat.json else "\n".join(describe_study(study)))
+        note(begun(paths.root, trial))
         return
     if trial == "final":
         from tracker.terminal.show_final import describe_final, read_final

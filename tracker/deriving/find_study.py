@@ -12,6 +12,7 @@ from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, Timing
 from tracker.store.store import Store
 from tracker.store.stored import StoredTrial, outcome_slot
+from tracker.studies.begun import begun
 from tracker.studies.result import StudyResult, study_result
 
 
@@ -58,8 +59,9 @@ def _stored(store: Store, key: str, name: str, count: int | None) -> RecordedStu
         try:
             trials.append(store.trial(key, proposal.number))
         except NotFoundError:
+            told = "; ".join(begun(store.folder, name))
             raise NotFoundError(
-                f"{name} has not ended, trial {proposal.number} has no outcome; run `tracker tune {name}`"
+                told or f"{name} has not ended, trial {proposal.number} has no outcome; run `tracker tune {name}`"
             ) from None
     result = study_result(store.study(key), [one.proposal for one in trials], [one.outcomes for one in trials])
     about = {

@@ -20,6 +20,7 @@ from tracker.metrics import SCORES, asked_of, in_order
 from tracker.ordering import Standing, best_first, common_further, first_reason, has_place, reason_of, ties_of
 from tracker.remedies import run_again
 from tracker.shown import counted
+from tracker.studies.begun import begun
 from tracker.studies.superseded import superseded_note
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def rank_trials(
     if not reports and superseded:
         raise NotFoundError(f"{folder}: {'; '.join(superseded_note(superseded, folder, 'nothing is left to rank'))}")
     if not reports:
-        raise NotFoundError(f"{folder}: no report of a study; {run_again(folder)}")
+        raise NotFoundError(f"{folder}: no report of a study; {'; '.join(begun(folder)) or run_again(folder)}")
     objective = _common_objective(reports)
     trials = [(name, trial) for name, report in reports.items() for trial in _trials(folder, name, report)]
     further = {name: report.get("further", ()) for name, report in reports.items()}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
 from tracker.config.parts import Preprocessing
 from tracker.errors import ConfigError, DataError, InputError
+from tracker.paths import Paths
 from tracker.project.files import (
     PRESETS,
     begin_dvc,
@@ -32,7 +33,7 @@ from tracker.project.table import (
     source_of,
 )
 from tracker.remedies import find_dvc, has_dvc, has_git, stage_command
-from tracker.terminal.split_foreseen import as_the_split_sees
+from tracker.terminal.split_foreseen import as_the_split_sees, foresee
 
 ASK = (
     "name the table and the column to predict: tracker init TABLE --target NAME "
@@ -83,8 +84,9 @@ def begin(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> list[
     done = begin_dvc(root)
     write_plot_files(root)
     told = [f"written: {', '.join(written) or 'nothing'}", *(f"left as it is: {name}" for name in left)]
-    shown = replace(seen, report=as_the_split_sees(seen.report, config.split))
-    return [*shown.lines(), "", *told, *([done] if done else []), *_closing(root)]
+    _, faults = foresee(config, Paths.of(root, {}), seen.frame, seen.columns, seen.report)
+    shown = replace(seen, report=as_the_split_sees(seen.report, config.split, faults))
+    return [*shown.lines(), *_unsplit(faults), "", *told, *([done] if done else []), *_closing(root)]
 
 
 def complete(wishes: Wishes, root: Path, ask: Callable[[str], str] | None) -> Wishes:
@@ -147,6 +149,13 @@ def _refuse_others(wishes: Wishes, config: Config, root: Path) -> None:
         raise ConfigError(
             f"{root / 'params.yaml'} is there already: {'; '.join(others)}. Edit it, or take it away first"
         )
+
+
+def _unsplit(faults: Sequence[str]) -> Iterator[str]:
+    """That the table cannot be divided as it is, which `check` and `split` refuse, in a line."""
+    if faults:
+        more = f" (and {len(faults) - 1} more, which `tracker check` lists)" if len(faults) > 1 else ""
+        yield f"warning: this table cannot be split yet: {faults[0].removeprefix('split: ')}{more}"
 
 
 def _closing(root: Path) -> Iterator[str]:

@@ -14,9 +14,8 @@ from typing import Literal
 from tracker.config import Config, load_config
 from tracker.errors import DataError, InputError, StoreError, TrackerError, TrackingError
 from tracker.paths import Paths
-from tracker.project.files import NO_SCM
 from tracker.project.watched import unwatched
-from tracker.remedies import find_dvc, has_dvc, has_git, run_again
+from tracker.remedies import has_dvc, lacking_for_dvc, run_again, stage_command
 from tracker.shown import agree, counted
 from tracker.store.mending import Health, examine_store, mend_store, told
 from tracker.store.store import FILE, Store
@@ -150,27 +149,15 @@ def _params(case: Case) -> Iterator[Finding]:
     yield Finding("params.yaml", "sound", f"{studies}: {', '.join(config.studies)}")
 
 
-def _goes_without_git(root: Path) -> bool:
-    """Whether DVC was told that there is no git here, as `tracker init` does."""
-    try:
-        return NO_SCM.strip() in (root / ".dvc" / "config").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
-
-
 def _dvc(case: Case) -> Iterator[Finding]:
     if not (case.paths.root / "dvc.yaml").is_file():
         yield Finding("dvc", "sound", "no dvc.yaml; stages run with `tracker run`")
-    elif find_dvc() is None:
-        yield Finding("dvc", "note", "there is a dvc.yaml, but dvc is not installed: pip install 'repro-tracker[dvc]'")
-    elif not has_git(case.paths.root) and not _goes_without_git(case.paths.root):
-        yield Finding("dvc", "note", "dvc wants a git repository: run `git init`, then `dvc init`")
-    elif not (case.paths.root / ".dvc").is_dir():
-        yield Finding("dvc", "note", "run `dvc init` once")
+    elif lacking := lacking_for_dvc(case.paths.root):
+        yield Finding("dvc", "note", f"{lacking}; till then stages run with {stage_command(case.paths.root)}")
     elif differing := unwatched(case.paths.root):
         yield from (Finding("dvc", "note", line) for line in differing)
     else:
-        yield Finding("dvc", "sound", f"stages run with {run_again(case.paths.root).removeprefix('run ')}")
+        yield Finding("dvc", "sound", f"stages run with {stage_command(case.paths.root)}")
 
 
 def _store(case: Case) -> Iterator[Finding]:

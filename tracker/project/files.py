@@ -14,10 +14,9 @@ from typing import Any
 from tracker.config import Config, Data, read_yaml
 from tracker.config.asked import own_metrics
 from tracker.errors import ConfigError
-from tracker.remedies import find_dvc
+from tracker.remedies import NO_SCM, find_dvc
 
 CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
-NO_SCM = "    no_scm = True\n"
 PLOTS = "[plots]\n    html_template = plots/page.html\n"  # DVC's own page asks the internet for its scripts
 PLOT_FILES = {"page.html": "plots.html", "by_study.json": "by_study.json"}  # in .dvc/plots, by the names of templates
 # rows up to which a size is meant; epochs, batch size, batch sizes to search, random and tpe trials, what is confirmed: many
@@ -208,7 +207,7 @@ def begin_dvc(root: Path) -> str | None:
     told = " ".join(["dvc init", *options])
     if done.returncode:
         return f"`{told}` failed: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}"
-    text = CONFIG + NO_SCM * (git is None) + PLOTS
+    text = CONFIG + f"    {NO_SCM}\n" * (git is None) + PLOTS
     (root / ".dvc" / "config").write_text(text, encoding="utf-8")  # it was just made, empty
     return f"ran `{told}`, without its usage statistics"
 

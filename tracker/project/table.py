@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from tracker.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from tracker.datasets.prepare import DataReport
+    from tracker.datasets.schema import Column
 
 MOST_CLASSES = 50  # of a column that is offered as target
 MOST_OFFERED = 25
@@ -21,10 +22,12 @@ LONGEST = 24  # characters of a class that are shown
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was found in a table: the report of its columns, and what else the user may want to know."""
+    """What was found in a table: the report of its columns, what else the user may want to know, and the rows as read."""
 
     report: DataReport
     hints: tuple[str, ...]
+    frame: Any
+    columns: Sequence[Column]
 
     def lines(self) -> list[str]:
         """Plain text for people."""
@@ -46,11 +49,11 @@ def look(data: Data, preprocessing: Preprocessing, group: str | None, root: Path
     from tracker.datasets.check import unknown_column
     from tracker.datasets.prepare import inspect_data
 
-    frame, _, report = inspect_data(data, preprocessing, root)
+    frame, columns, report = inspect_data(data, preprocessing, root)
     if group is not None and group not in frame:
         told = unknown_column("split.group", group, [column.column for column in report.columns])
         raise DataError(f"{data.source}: {told}")
-    return Seen(report, tuple(_hints(report, data, group, frame)))
+    return Seen(report, tuple(_hints(report, data, group, frame)), frame, columns)
 
 
 def _hints(report: DataReport, data: Data, group: str | None, frame: Any) -> Iterator[str]:

@@ -86,7 +86,24 @@ def _why(
     made: list[str],
 ) -> str | None:
     last = _recorded(path, paths)
-    if last is None or (code is None and config.model.entry is not None):
+    return None if last is None else _difference(config, last, paths, data, code, made)
+
+
+def changed_since(config: Config, last: StudySpec, paths: Paths) -> bool:
+    """Whether `params.yaml`, the rows or code changed since a study was recorded; False where it cannot be known."""
+    made = [name for name, _, _ in changed_settings(config, paths)]
+    return _difference(config, last, paths, _data(config, paths), _code(config, paths), made) is not None
+
+
+def _difference(
+    config: Config,
+    last: StudySpec,
+    paths: Paths,
+    data: Mapping[str, Any] | None,
+    code: Mapping[str, str] | None,
+    made: list[str],
+) -> str | None:
+    if code is None and config.model.entry is not None:
         return None
     try:
         parent = identify_parent(config, paths)
@@ -95,9 +112,9 @@ def _why(
             last.environment,
             code,
             last.parent if parent is None else parent,
-            identify_metrics(paths.root, own_metrics(config, path.stem)),
+            identify_metrics(paths.root, own_metrics(config, last.name)),
         )
-        now = study_spec(config, path.stem, basis, finished_in(paths))
+        now = study_spec(config, last.name, basis, finished_in(paths))
     except TrackerError:
         return None
     other = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))

@@ -26,6 +26,7 @@ from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
 from tracker.remedies import fetch_again, has_git, run_again, stage_command
 from tracker.shown import counted, one_line
+from tracker.studies.begun import begun
 from tracker.studies.superseded import superseded_note
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -45,7 +46,8 @@ def _no_report(folder: Path, name: str | None, there: list[str]) -> str:
     """What is not there, and what to do: a run brings no study that params.yaml does not have."""
     told = f"no report of {name or 'any study'} in {folder} (there: {', '.join(there) or 'none yet'})"
     absent = not_declared(folder, name, there) if name is not None else ""
-    return f"{told}; {absent or f'{run_again(folder)} first'}"
+    stored = "; ".join(begun(folder, name))
+    return f"{told}; {absent or stored or f'{run_again(folder)} first'}"
 
 
 def _read_report(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from tracker.config import bare_dates
 from tracker.datasets.divide import ROLES, split_column
 from tracker.datasets.split import SplitReport, foresee_split
 from tracker.errors import InputError
+from tracker.remedies import has_dvc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ ACTIONS = {
     "split": "says the split of each row; no feature",
 }
 TOO_FEW = "too few to be in train"  # a warning of `prepare`, which does not know the split
+FEW = "class ", "is empty", "cannot fill"  # of which the split's own faults speak
 
 
 def foresee(
@@ -51,19 +53,18 @@ def as_the_split_sees(report: DataReport, settings: Split, faults: Sequence[str]
         replace(column, role=role, kind="text", action=ACTIONS[role]) if column.column == name else column
         for column in report.columns
     ]
-    classes_told = any("class " in fault for fault in faults)
+    rows_told = any(words in fault for fault in faults for words in FEW)
     warnings = [
         warning
         for warning in report.warnings
-        if not (name is not None and warning.startswith(f"column {name!r}"))
-        and not (classes_told and TOO_FEW in warning)
+        if not (name is not None and warning.startswith(f"column {name!r}")) and not (rows_told and TOO_FEW in warning)
     ]
     return replace(report, columns=tuple(columns), warnings=tuple(warnings))
 
 
 def date_faults(paths: Paths) -> list[str]:
     """Bare dates in params.yaml, where DVC runs the project: it cannot read them."""
-    if not ((paths.root / "dvc.yaml").is_file() and paths.params.is_file()):
+    if not (has_dvc(paths.root) and paths.params.is_file()):
         return []
     return [
         f"{paths.params.name}: {place}: {date} is a bare date, which DVC does not read; quote it: '{date}'"
