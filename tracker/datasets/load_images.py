@@ -114,21 +114,44 @@ def files_digest(frame: pd.DataFrame, data: Data, folder: Path) -> str | None:
 
 
 def image_columns(frame: pd.DataFrame, folder: Path) -> list[str]:
-    """The columns that seem to hold images: bytes of PNG or JPEG, or paths of files that are there. Reads no image whole."""
+    """The columns that seem to hold images: bytes or names of files, of which some are there. Reads no image whole.
+
+    Whoever reads them says which of the others are damaged or missing.
+    """
+    return [name for name, cells in _like_images(frame) if any(_is_image(cell, folder) for cell in cells)]
+
+
+def unread_columns(frame: pd.DataFrame, folder: Path) -> dict[str, str]:
+    """The columns of names of image files of which none of the first rows can be read, with why not, by the first one."""
+    told = dict[str, str]()
+    for name, cells in _like_images(frame):
+        if isinstance(cells[0], str) and not any(_is_image(cell, folder) for cell in cells):
+            try:
+                _read_below(
+                    folder, cells[0], f"column {name!r} names image files, and of the first {len(cells)} none is read"
+                )
+            except DataError as error:
+                why = str(error)
+                told[name] = why if "relative" in why else f"{why}; paths start at the folder of the table"
+    return told
+
+
+def _like_images(frame: pd.DataFrame) -> Iterator[tuple[str, list[Any]]]:
+    """The columns of bytes or of names of image files alone, with their first cells."""
     rest = frame.select_dtypes(exclude=["number", "bool"])
-    return [str(name) for name in rest if _looks_like_images(rest[name].dropna().head(LOOKED_AT), folder)]
+    for name in rest:
+        cells = [_inside(cell) for cell in rest[name].dropna().head(LOOKED_AT)]
+        if cells and all(isinstance(cell, bytes) or _names_image(cell) for cell in cells):
+            yield str(name), cells
 
 
-def _looks_like_images(cells: pd.Series[Any], folder: Path) -> bool:
-    found = [_inside(cell) for cell in cells]
-    return bool(found) and all(_is_image(cell, folder) for cell in found)
+def _names_image(cell: Any) -> bool:
+    return isinstance(cell, str) and PurePosixPath(cell).suffix.lower() in {*IMAGES, ARRAY}
 
 
 def _is_image(cell: Any, folder: Path) -> bool:
     if isinstance(cell, bytes):
         return cell.startswith(MAGIC)
-    if not isinstance(cell, str) or PurePosixPath(cell).suffix.lower() not in {*IMAGES, ARRAY}:
-        return False
     if cell.startswith("/") or ".." in PurePosixPath(cell).parts:
         return False
     return os.path.isfile(folder / cell)  # noqa: PTH113  Path.is_file raises where a name is too long

@@ -58,7 +58,7 @@ def to_image(content: bytes, place: str, suffix: str = "") -> Image:
 def stack(name: str, rows: int, images: Iterable[tuple[str, Image | DataError]]) -> Image:
     """Images of one size as one array (rows, channels, height, width), each given with how a message names it.
 
-    Raises DataError with the first faults: those met in reading, and images that are unlike the first.
+    Raises DataError with the first faults, those met in reading and images that are unlike the first, and the number of more.
     """
     found: list[Image] = []
     faults: list[str] = []
@@ -75,7 +75,8 @@ def stack(name: str, rows: int, images: Iterable[tuple[str, Image | DataError]])
         else:
             found.append(image)
     if faults:
-        raise DataError(faults[:MOST_FAULTS])
+        rest = len(faults) - MOST_FAULTS
+        raise DataError([*faults[:MOST_FAULTS], *([f"{name}: and {counted(rest, 'image')} more"] if rest > 0 else [])])
     return np.stack(found)
 
 

@@ -12,8 +12,9 @@ from tracker.datasets.appearance import FEW_WORDS, Look, look_at
 from tracker.datasets.check_writing import gaps_by_column
 from tracker.datasets.limits import ARRAYS
 from tracker.datasets.load import look_at_writing, read_table
-from tracker.datasets.load_images import image_columns
+from tracker.datasets.load_images import image_columns, unread_columns
 from tracker.datasets.writing import EVERY, Writing
+from tracker.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +40,10 @@ def propose(data: Data, root: Path) -> tuple[Data, list[str]]:
         found = dict(step(_read(data, root), data))
         data = data.model_copy(update={name: value for name, (value, _) in found.items()})
         told |= found
-    width = len(_read(data, root).columns) if "header" in told else 0
-    return data, [reason.replace("LAST", f"c{width}") for _, reason in told.values()]
+    frame = _read(data, root)
+    width = len(frame.columns) if "header" in told else 0
+    reasons = [reason.replace("LAST", f"c{width}") for _, reason in told.values()]
+    return data, [*reasons, *_unread(frame, data, (root / data.source).parent)]
 
 
 Entries = Iterator[tuple[str, tuple[Any, str]]]
@@ -66,6 +69,17 @@ def _images(frame: pd.DataFrame, data: Data, folder: Path) -> Entries:
         found = [name for name in image_columns(frame, folder) if name not in {data.target, data.id, *data.drop}]
         if len(found) == 1:
             yield "images", (found[0], f"{found[0]!r} holds images (data.images: {found[0]})")
+
+
+def _unread(frame: pd.DataFrame, data: Data, folder: Path) -> Iterator[str]:
+    """A sentence for each column whose cells name images that cannot be read. Raises DataError where there is no other."""
+    if data.images is not None or data.sequences is not None:
+        return
+    left = [str(name) for name in frame if name not in {data.target, data.id, *data.drop}]
+    found = {name: why for name, why in unread_columns(frame, folder).items() if name in left}
+    if found and len(found) == len(left):
+        raise DataError(f"{data.source}: {why}" for why in found.values())
+    yield from (f"{why}; as it is, no image is read" for why in found.values())
 
 
 def _looks(frame: pd.DataFrame, data: Data) -> dict[str, Look]:
