@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,31 @@ def test_whether_networks_are_better_is_said(
     assert words == versus(told, sure_of(interval, metric))
     other = "val_loss" if metric == "val_f1" else "val_f1"
     assert versus(told, sure_of(interval, other)) is None  # another objective than that of the baselines
+
+
+CHOICE = {"choice": {"study": "random", "trial": 5, "mean": 0.7, "sd": 0.01}}
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        (
+            (0.7, 0.9),
+            "logistic is ahead of random/5 ({}), inside its interval: on these rows random/5 is not clearly better",
+        ),
+        ((0.78, 0.82), "random/5 ({}) is clearly worse than logistic, the best of them"),
+    ],
+)
+def test_the_chosen_trial_is_held_against_them(interval: tuple[float, float], words: str) -> None:
+    """What a confirmation chose by its mean, what a rule took by its value, with the first one's interval about it."""
+    told = {"objective": {"metric": "val_f1"}, "models": [{"name": "logistic", "metrics": {"val_f1": 0.75}}]}
+    first = sure_of(interval)
+    confirmed = replace(first, confirmation={"seeds": 20, "measured": CHOICE})
+    preferred = replace(first, preferred={"row": {"study": "random", "trial": 5, "value": 0.7}})
+    for sure, how in ((confirmed, "mean of 20 more seeds: 0.7000"), (preferred, "val_f1 as found: 0.7000")):
+        assert str(versus(told, sure)).startswith(words.format(how))
+    unknown = {"choice": CHOICE["choice"] | {"mean": None}}
+    assert versus(told, replace(first, confirmation={"seeds": 20, "measured": unknown})) is None
 
 
 def test_a_report_of_other_rows_is_not_shown(fresh: SmallProject) -> None:

@@ -203,7 +203,7 @@ def test_it_is_said_in_words(tuned: SmallProject) -> None:
     content = json.loads((tuned.paths.reports / "ranking.json").read_bytes())
     told, lines = content["confirmation"], Sureness.of(content, Defaults.of(tuned.config)).lines()
     best, choice = told["contenders"][0], told["measured"]["choice"]
-    assert f"best mean of 3 configurations, 3 further seeds each: {best['mean']:.4f}; as found" in lines[-4]
+    assert f"best mean of 3 configurations over the 3 seeds that choose: {best['mean']:.4f}; as found" in lines[-4]
     assert f"{choice['mean']:.4f} ± {choice['sd']:.4f}, the defaults manual/0" in lines[-3]
     assert f"with probability {100 * told['measured']['probability']:.1f} %" in lines[-2]
     served = told["served"]

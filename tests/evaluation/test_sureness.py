@@ -12,6 +12,7 @@ from tracker.config import Compare
 from tracker.evaluation.compare import compare
 from tracker.evaluation.ranking import ranking_json
 from tracker.evaluation.sureness import Defaults, Sureness, read_sureness
+from tracker.reporting.words import confirmed
 from tracker.terminal.leaderboard import describe_trial, notes_of, read_trial
 
 F1 = {"metric": "val_f1", "direction": "maximize"}
@@ -72,6 +73,57 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
     alone = Sureness.of(ranking(0.9), None)
     assert ["how sure: tpe/0 has val_f1 0.9000, the best of 1"] == alone.lines()
     assert "tpe/0 is the only trial with a value" == alone.line()
+
+
+def confirmation(probability: float, best: tuple[str, int]) -> dict[str, Any]:
+    """Of the choice tpe/1 and the defaults manual/0."""
+    choice, defaults = (
+        {"study": study, "trial": trial, "mean": mean, "sd": 0.01}
+        for study, trial, mean in (("tpe", 1, 0.93), ("manual", 0, 0.95))
+    )
+    contender = {"study": best[0], "trial": best[1], "found": 0.96, "mean": 0.96}
+    measured = {"choice": choice, "defaults": defaults, "probability": probability}
+    return {"seeds": 20, "contenders": [contender], "measured": measured, "served": {"seed": 3, "value": 0.93}}
+
+
+RULED = {
+    "rule": "simplest",
+    "least": "parameters",
+    "alike": 2,
+    "row": {"study": "tpe", "trial": 1, "key": "1", "value": 0.96, "parameters": 10},
+    "best": {"study": "manual", "trial": 0, "key": "0", "value": 0.97, "parameters": 20},
+}
+
+
+@pytest.mark.parametrize(
+    ("preferred", "best", "why"),
+    [
+        (RULED, ("manual", 0), "compare.prefer: simplest took it; compare.prefer: best takes manual/0, the best mean"),
+        (None, ("tpe", 1), "its lead was the luck of the seeds that chose it"),
+    ],
+)
+def test_a_choice_that_is_worse_than_the_defaults_is_warned_of(
+    preferred: dict[str, Any] | None, best: tuple[str, int], why: str
+) -> None:
+    """Where the choice is announced, on the page and below a table: in one line, with what to do; else there is none."""
+    content = ranking(0.97, 0.96, interval=[0.9, 0.99]) | {"preferred": preferred}
+    worse = f"tpe/1 is worse than the defaults, manual/0, with probability 80.0 %: {why}"
+    told = confirmation(0.2, best)
+    sure = Sureness.of(content | {"confirmation": told}, None)
+    assert 1 == sure.lines().count(f"           warning: {worse}")
+    assert sure.line().endswith(f"over 20 more seeds; {worse}")
+    assert f"Warning: {worse}." == confirmed(told, preferred)[-1]
+    fine = Sureness.of(content | {"confirmation": confirmation(0.5, best)}, None)
+    assert not [line for line in [*fine.lines(), fine.line()] if "worse" in line]
+
+
+def test_each_mean_says_of_which_seeds_it_is() -> None:
+    """Those that choose, and those that chose nothing: the same trial has another mean with each."""
+    lines = Sureness.of(ranking(0.97, 0.96) | {"confirmation": confirmation(0.9, ("manual", 0))}, None).lines()
+    (chosen,) = [line for line in lines if line.startswith("confirmed: manual/0 has the best mean")]
+    assert chosen.endswith("of 1 configuration over the 20 seeds that choose: 0.9600; as found 0.9600")
+    measured = "tpe/1 0.9300 ± 0.0100, the defaults manual/0 0.9500 ± 0.0100 (mean ± sd)"
+    assert f"           over 20 more seeds, that chose nothing: {measured}" in lines
 
 
 def test_the_defaults_are_the_manual_trial_and_not_the_luckiest_of_equals() -> None:

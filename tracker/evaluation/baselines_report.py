@@ -60,20 +60,28 @@ def baseline_lines(paths: Paths, sure: Sureness) -> list[str]:
 
 
 def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
-    """Whether the first trial is better than the best simple model, by the rule that makes ties; None where it is not known."""
-    if sure.interval is None or metric_of(told) != sure.metric or not sure.on_validation:
+    """Whether the chosen trial is better than the best simple model, by the rule that makes ties; None where it is not known.
+
+    What was chosen by other seeds or by a rule is held against it by its mean, or its value, within the reach of the interval
+    of the first: the same rows score, so that they tell no more apart.
+    """
+    name, value, of = sure.choice
+    if value is None or sure.interval is None or metric_of(told) != sure.metric or not sure.on_validation:
         return None
     scores = {model["name"]: model["metrics"].get(sure.metric) for model in told["models"]}
     known = {name: value for name, value in scores.items() if value is not None}
     if not known:
         return None
     sign = 1 if direction_of(sure.metric) == "maximize" else -1
-    name = max(known, key=lambda one: sign * known[one])
-    low, high = sure.interval
-    first = place(sure.rows[0])
-    if low <= known[name] <= high:
-        ahead = sign * known[name] > sign * sure.rows[0]["value"]
-        what = f"{name} is ahead of {first}, inside its interval" if ahead else f"{name} is a tie of {first} too"
-        return f"{what}: on these rows no network is clearly better than {name}"
-    below = (known[name] < low) == (sign > 0)
-    return f"{first} is {'clearly better' if below else 'clearly worse'} than {name}, the best of them"
+    simple = max(known, key=lambda one: sign * known[one])
+    first = sure.rows[0]
+    low, high = (end + value - first["value"] for end in sure.interval)
+    is_first = sure.confirmation is None and name == place(first)
+    chosen = name if is_first else f"{name} ({of}: {score_text(value)})"
+    if low <= known[simple] <= high:
+        ahead = sign * known[simple] > sign * value
+        what = f"{simple} is ahead of {chosen}, inside its interval" if ahead else f"{simple} is a tie of {chosen} too"
+        which = "no network is" if is_first else f"{name} is not"
+        return f"{what}: on these rows {which} clearly better than {simple}"
+    below = (known[simple] < low) == (sign > 0)
+    return f"{chosen} is {'clearly better' if below else 'clearly worse'} than {simple}, the best of them"

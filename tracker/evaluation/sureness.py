@@ -98,14 +98,13 @@ class Sureness:
     def _confirmed(self, told: Mapping[str, Any]) -> list[str]:
         seeds, best, measured = told["seeds"], told["contenders"][0], told["measured"]
         of, found = len(told["contenders"]), f"{best['mean']:.4f}; as found {best['found']:.4f}"
-        lines = [
-            f"confirmed: {place(best)} has the best mean of {counted(of, 'configuration')}, {seeds} further seeds each: {found}"
-        ]
+        mean = f"the best mean of {counted(of, 'configuration')} over the {seeds} seeds that choose"
+        lines = [f"confirmed: {place(best)} has {mean}: {found}"]
         for who, broke in told.get("breaks", {}).items():
             whose = f"the mean of {seeds} more seeds" if who == "mean" else "the run that is served"
             lines.append(f"           {whose} breaks {'; '.join(broke)}")
         choice, defaults, probability = measured["choice"], measured["defaults"], measured["probability"]
-        words = f"           {seeds} more seeds: {place(choice)} {_spread(choice)}"
+        words = f"           over {seeds} more seeds, that chose nothing: {place(choice)} {_spread(choice)}"
         if defaults is None:
             study = "{sampler: manual, configurations: [{}]}"
             return [*lines, f"{words}; no trial has the defaults, to compare with: add a study {study}"]
@@ -118,6 +117,7 @@ class Sureness:
         return [
             *lines,
             f"           better than the defaults with probability {percent(probability)} (over seeds, on the same rows)",
+            *(f"           warning: {told}" for told in [worse_words(told, self.preferred)] if told),
         ]
 
     def _served(self, told: Mapping[str, Any]) -> str:
@@ -140,7 +140,18 @@ class Sureness:
         if self.confirmation is None:
             return "" if self.preferred is None else f"; {preferred_words(self.preferred)}"
         choice = self.confirmation["measured"]["choice"]
-        return f"; confirmed: {place(choice)} {_spread(choice)} over {self.confirmation['seeds']} more seeds"
+        worse = worse_words(self.confirmation, self.preferred)
+        told = f"; confirmed: {place(choice)} {_spread(choice)} over {self.confirmation['seeds']} more seeds"
+        return f"{told}; {worse}" if worse else told
+
+    @property
+    def choice(self) -> tuple[str, float | None, str]:
+        """The chosen trial, what it has, and what that is: its mean over the seeds that chose nothing, else as found."""
+        if self.confirmation is not None:
+            told = self.confirmation["measured"]["choice"]
+            return place(told), told["mean"], f"mean of {self.confirmation['seeds']} more seeds"
+        row = self.rows[0] if self.preferred is None else self.preferred["row"]
+        return place(row), row["value"], f"{self.metric} as found"
 
     def about(self, study: str, trial: int) -> str | None:
         """Of one trial: its place, and whether it is a tie of the first; None where it has no place."""
@@ -220,6 +231,20 @@ def _spread(told: Mapping[str, Any]) -> str:
     if told["mean"] is None:
         return f"failed with {counted(told['failed'], 'seed')}"
     return f"{told['mean']:.4f} ± {told['sd']:.4f}"
+
+
+def worse_words(confirmation: Mapping[str, Any], preferred: Mapping[str, Any] | None) -> str:
+    """That the choice is rather worse than the defaults, and what to do; empty where it is not, or where it is not known."""
+    measured, best = confirmation["measured"], confirmation["contenders"][0]
+    probability, choice = measured["probability"], place(measured["choice"])
+    if probability is None or probability >= 0.5:
+        return ""
+    worse = f"{choice} is worse than the defaults, {place(measured['defaults'])}, with probability {percent(1 - probability)}"
+    if preferred is None or place(best) == choice:
+        return f"{worse}: its lead was the luck of the seeds that chose it"
+    return (
+        f"{worse}: compare.prefer: {preferred['rule']} took it; compare.prefer: best takes {place(best)}, the best mean"
+    )
 
 
 def percent(probability: float) -> str:

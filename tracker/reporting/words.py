@@ -12,7 +12,7 @@ from tracker.evaluation.baselines_report import versus
 from tracker.evaluation.final import SEEDS
 from tracker.evaluation.fronts import front_lines
 from tracker.evaluation.preference import preferred_lines
-from tracker.evaluation.sureness import Sureness, percent
+from tracker.evaluation.sureness import Sureness, percent, worse_words
 from tracker.goals import constraint_text, goals_text
 from tracker.hyperparameters import FAMILIES
 from tracker.metrics import led_by, seeds_line, tested
@@ -151,7 +151,11 @@ def certainty(facts: Facts) -> list[str]:
             f"The best of many scores is too good. {chosen.name} is place {ranked.index(chosen) + 1} as found, and was chosen "
             f"{'by that rule' if preferred else 'for its mean over further seeds'}."
         )
-    return told if facts.ranking.get("confirmation") is None else [*told, *confirmed(facts.ranking["confirmation"])]
+    return (
+        told
+        if facts.ranking.get("confirmation") is None
+        else [*told, *confirmed(facts.ranking["confirmation"], preferred)]
+    )
 
 
 def _inside(ties: int, others: int) -> str:
@@ -164,7 +168,7 @@ def _inside(ties: int, others: int) -> str:
     return f"{found} {agree(ties, 'lies inside. It is a tie', 'lie inside. These are ties')}"
 
 
-def confirmed(told: Mapping[str, Any]) -> list[str]:
+def confirmed(told: Mapping[str, Any], preferred: Mapping[str, Any] | None = None) -> list[str]:
     """What further seeds said, in sentences."""
     measured, seeds = told["measured"], told["seeds"]
     choice, defaults = measured["choice"], measured["defaults"]
@@ -185,6 +189,8 @@ def confirmed(told: Mapping[str, Any]) -> list[str]:
             f"The choice is better than the defaults with probability {percent(measured['probability'])}, over seeds, on the "
             "same rows."
         )
+    if worse := worse_words(told, preferred):
+        lines.append(f"Warning: {worse}.")
     return lines
 
 
