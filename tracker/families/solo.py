@@ -224,7 +224,7 @@ class ModuleEngine(SoloEngine):
         for batch in batches:
             rows = batch[batch < count]
             losses.append(self._steps.take(module, *self._batch(rows), self._arrays.classes))
-        return float(np.add.reduce(np.concatenate(losses), dtype=np.float64)) / count
+        return float(np.add.reduce(torch.cat(losses).cpu().numpy(), dtype=np.float64)) / count
 
     def _batch(self, rows: np.ndarray) -> tuple[Tensor, Truth]:
         """Training rows of these numbers as this epoch has them, and their truth."""
@@ -238,8 +238,8 @@ class ModuleEngine(SoloEngine):
         return x, Truth(y, self._y[self._there(mix.partners)], self._there(mix.shares))
 
     def _there(self, array: np.ndarray) -> Tensor:
-        """The array as a tensor on the device."""
-        return torch.from_numpy(array).to(self._device.name)
+        """The array as a tensor on the device; CUDA takes it from a copy of its own, so nothing waits for what goes before."""
+        return torch.from_numpy(array).to(self._device.name, non_blocking=self._device.name == "cuda")
 
     def _scored(self, module: torch.nn.Module, loss: float) -> Epoch:
         arrays = self._arrays

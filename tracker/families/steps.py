@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, nll_loss
 
 from tracker.errors import TrainingError
 from tracker.families.transfer import layer_of, layers_of
@@ -53,7 +53,7 @@ class Steps:
             if layer_of(name) in frozen:
                 parameter.requires_grad_(False)
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
-        self._parameters = [parameter for _, parameter in named]
+        self._parameters: list[Tensor] = [parameter for _, parameter in named]
         if not self._parameters:
             raise TrainingError("the module has no parameters to train")
         if odd := {str(p.dtype) for p in self._parameters} - {"torch.float32"}:
@@ -79,28 +79,27 @@ class Steps:
         self._coefficients = zip(*told, strict=True)
         self._is_first = first_step == 1
 
-    def take(self, module: torch.nn.Module, x: Tensor, truth: Truth, classes: int) -> np.ndarray:
-        """One step on a batch; the loss of each of its rows, float32 (rows,)."""
+    def take(self, module: torch.nn.Module, x: Tensor, truth: Truth, classes: int) -> Tensor:
+        """One step on a batch; the loss of each of its rows, float32 (rows,), where the rows lie: nothing waits for it."""
         module.zero_grad(set_to_none=True)
         logits = module(x)
         if not isinstance(logits, Tensor) or logits.shape != (len(x), classes):
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise TrainingError(f"the model gives {found} for {len(x)} rows; expected logits ({len(x)}, {classes})")
         log_p = log_softmax(logits.to(torch.float32), 1)
-        losses = truth.mixed(lambda y: -log_p.gather(1, y[:, None])[:, 0])
+        losses = truth.mixed(lambda y: nll_loss(log_p, y, reduction="none"))
         smooth = losses if not self._smoothing else losses * (1 - self._smoothing) - log_p.mean(1) * self._smoothing
         self._mean(smooth, truth).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            for parameter, value, gradient in zip(self._parameters, *self._views, strict=True):
-                value.copy_(parameter)
-                gradient.zero_() if parameter.grad is None else gradient.copy_(parameter.grad)
+            values, gradients = self._views
+            torch._foreach_copy_(values, self._parameters)
+            torch._foreach_copy_(gradients, [_gradient(parameter) for parameter in self._parameters])
             self._optimizer.step(self._blocks, *next(self._coefficients))
             self._put(self._views[0])
             if self._mean_values is not None:
                 self._mean_values.lerp_(self._block[0], 1.0 if self._is_first else 1 - self._decay)
             self._is_first = False
-        result: np.ndarray = losses.detach().cpu().numpy()
-        return result
+        return losses.detach()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -117,8 +116,7 @@ class Steps:
 
     def _put(self, values: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            for parameter, value in zip(self._parameters, values, strict=True):
-                parameter.copy_(value)
+            torch._foreach_copy_(self._parameters, list(values))
 
     def moments(self) -> dict[str, Tensor]:
         """Copies of both moments and of the averages, float32 (1, numbers), on the CPU."""
@@ -144,3 +142,8 @@ class Steps:
         sizes = [parameter.numel() for parameter in self._parameters]
         parts: tuple[Tensor, ...] = torch.split(flat, sizes)
         return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """The gradient of a parameter; of one that had no part in the loss it is zero."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -1,6 +1,6 @@
 """The device that trains, and what is set on it so that it repeats its bits. On the CPU nothing is set.
 
-`cuda` and `mps` are prepared and have not been tried on such machines (`docs/decisions/0051-devices.md`).
+`cuda` was tried on one kind of GPU, `mps` on none (`docs/decisions/0051-devices.md`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch.utils import deterministic as memory
 
 from tracker.errors import ConfigError
 from tracker.seeds import derive_seed, seed_device
@@ -41,16 +42,32 @@ class Device:
             yield
             return
         os.environ.setdefault(*WORKSPACE)  # read when a process first multiplies on the GPU
-        before = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
-        torch.use_deterministic_algorithms(True)
-        torch.set_float32_matmul_precision("highest")
         seed_device(self.name, derive_seed(self._seed, "device", *purpose))
-        try:
-            with _plain_convolutions() if self.name == "cuda" else nullcontext():
-                yield
-        finally:
-            torch.use_deterministic_algorithms(before[0])
-            torch.set_float32_matmul_precision(before[1])
+        with _repeating(), _plain_convolutions() if self.name == "cuda" else nullcontext():
+            yield
+
+
+@contextmanager
+def _repeating() -> Iterator[None]:
+    """Deterministic algorithms alone and products in full precision; memory is not filled first, as on the CPU.
+
+    Filling is a launch more for every tensor that is made, and helps only code that reads what nobody wrote.
+    """
+    filling = "fill_uninitialized_memory"
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+        getattr(memory, filling),
+    )
+    torch.use_deterministic_algorithms(True)
+    torch.set_float32_matmul_precision("highest")
+    setattr(memory, filling, False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.set_float32_matmul_precision(before[1])
+        setattr(memory, filling, before[2])
 
 
 def _plain_convolutions() -> AbstractContextManager[None]:
