@@ -117,6 +117,20 @@ def test_sequences_of_several_lengths_are_padded_and_masked(tmp_path: Path, kind
     assert list(frame["target"]) == list(LABELS)
 
 
+def test_padding_is_no_gap(tmp_path: Path) -> None:
+    """`tracker check` and `prepare` count what is missing within sequences, and say how it is filled only then."""
+    _, whole = inspect(written("steps", tmp_path), tmp_path)
+    assert "gaps filled" not in whole.lines()[1]
+    assert " numeric  0 " in whole.lines()[1]
+    steps = pd.read_csv(tmp_path / "a.csv")
+    steps.loc[steps.index[[4, 9]], "u"] = np.nan
+    steps.loc[steps.index[9], "v"] = np.nan
+    steps.to_csv(tmp_path / "a.csv", index=False)
+    _, report = inspect("{source: a.csv, sequences: {by: who, order: t}}", tmp_path)
+    assert " numeric  3 " in report.lines()[1]
+    assert "gaps filled: median" in report.lines()[1]
+
+
 def test_a_mask_is_not_scaled_and_padding_not_counted(tmp_path: Path) -> None:
     """What a network reads: scaled by the numbers that are there, the mask as it is; rows are named by their sequence."""
     given, paths = config(written("steps", tmp_path)), [tmp_path / name for name in ("p", "s", "t", "salts.json")]

@@ -85,6 +85,24 @@ def test_sequences_end_where_their_mask_ends() -> None:
         np.testing.assert_array_equal(np.isnan(drawn[0, :, 0]), [False, False, False, True, True])
 
 
+def test_padding_is_told_from_gaps(tmp_path: Path) -> None:
+    """What is behind the end of a sequence is grey, a gap within it is not; without padding nothing is grey."""
+    x = np.ones((6, 8, 3))
+    x[:, 3:5, 0] = np.nan
+    x[:, 5, :2] = np.nan
+    x[:, 6:, :2], x[:, 6:, 2] = np.nan, 0
+    found = take_samples(rows(x, ["a"] * 6, mask=True), {}, PLAIN, 3)
+    assert {"a": [6, 6, 6]} == found.lengths
+    whole = take_samples(rows(x[..., :2], ["a"] * 6), {}, PLAIN, 3)
+    assert whole.lengths is None
+    shares = []
+    for turn, one in enumerate((found, whole)):
+        seen = np.asarray(Image.open(draw_samples(one, tmp_path / str(turn))).convert("RGB"))
+        shares.append(float((seen == 0xD8).all(axis=2).mean()))
+    assert 0.1 < shares[0] < 0.3  # two steps of eight
+    assert shares[1] < 0.01
+
+
 @pytest.mark.parametrize(("shape", "classes", "name"), [((3, 9, 7), 20, "images.png"), ((12, 2), 2, "sequences.png")])
 def test_equal_rows_give_equal_bytes(tmp_path: Path, shape: tuple[int, ...], classes: int, name: str) -> None:
     """The picture is drawn twice with the same bytes, other rows with others; labels may be of any script."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class DataReport:
     warnings: tuple[str, ...]
     shape: tuple[int, ...] | None = None
     mask: bool = False
+    padding: int = 0  # cells behind the end of sequences, which are no gaps
 
     def table(self) -> list[tuple[str, ...]]:
         """A header and a row per column, as text; the columns that make up an image or a sequence have one row."""
@@ -64,10 +65,12 @@ class DataReport:
     def _in_one_row(self, columns: list[ColumnReport]) -> list[tuple[str, ...]]:
         if not columns:
             return []
-        names, gaps = f"{columns[0].column} ... {columns[-1].column}", sum(column.gaps for column in columns)
+        names = f"{columns[0].column} ... {columns[-1].column}"
+        gaps = sum(column.gaps for column in columns) - self.padding
+        shown = next(column for column in columns if column.gaps) if gaps else columns[0]
         mask = "; the last channel says which steps are there" if self.mask else ""
         kinds = " ".join(sorted({column.kind for column in columns}))
-        action = f"{len(columns)} columns are {written(self.shape or ())}, by channel: {columns[0].action}{mask}"
+        action = f"{len(columns)} columns are {written(self.shape or ())}, by channel: {shown.action}{mask}"
         return [(names, "feature", kinds, str(gaps), action)]
 
     def lines(self) -> list[str]:
@@ -117,8 +120,16 @@ def inspect_data(data: Data, preprocessing: Preprocessing, root: Path) -> tuple[
         warnings=(*left, *find_warnings(frame, columns, data, preprocessing)),
         shape=data.shape,
         mask=mask,
+        padding=_padding(frame, columns, data.shape) if mask else 0,
     )
     return convert(frame, columns).reset_index(drop=True), columns, report
+
+
+def _padding(frame: Any, columns: list[Column], shape: Sequence[int] | None) -> int:
+    """How many cells lie behind the end of sequences of that shape, whose last channel is the mask."""
+    channels = (shape or (1,))[-1]
+    masks = [column.name for column in columns if column.role == "feature"][channels - 1 :: channels]
+    return (channels - 1) * int((frame[masks] == 0).to_numpy().sum())
 
 
 def _with_shape(data: Data, frame: Any) -> Data:

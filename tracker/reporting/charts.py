@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from tracker.canonical import digest_bytes
 from tracker.shown import agree, by_number, counted
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def svg_of(figure: Figure, about: str) -> str:
     text = written.getvalue().decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\n?", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="(?!m|p|image)[A-Za-z]+_\d+"', "", text)  # names of groups, equal in every chart
+    text = _with_own_names(text)
     text = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), text)  # 0.01 pt
     for token, name in ((INK, "ink"), (FAINT, "faint"), *((colour, f"c{n}") for n, colour in enumerate(SERIES))):
         text = text.replace(token, f"var(--{name})")
@@ -196,6 +197,15 @@ def svg_of(figure: Figure, about: str) -> str:
     head, _, rest = text.partition(">")
     label = escape(about, quote=True)
     return f'{head} role="img" aria-label="{label}">\n<title>{escape(about)}</title>{rest}'.strip()
+
+
+def _with_own_names(text: str) -> str:
+    """The chart with short names for what it refers to, which no other chart has, and without all other names."""
+    named = digest_bytes(text.encode())[:6]
+    used = dict.fromkeys(re.findall(r'(?:url\(|href=")#([^")]+)', text))
+    short = {name: f"i{named}-{number}" for number, name in enumerate(used)}
+    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
+    return re.sub(r'((?:url\(|href=")#)([^")]+)', lambda m: m[1] + short[m[2]], text)
 
 
 def _scatter(axes: Axes, x: Sequence[float], y: Sequence[float], series: int, everything: Sequence[float]) -> None:

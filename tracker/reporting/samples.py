@@ -58,18 +58,24 @@ class Rows:
         rows = numbers.reshape(-1, *self.shape)
         return np.where(rows[..., -1:] > 0, rows[..., :-1], np.nan) if self.mask else rows
 
+    def lengths(self, numbers: np.ndarray) -> list[int]:
+        """How many steps of each row are there, as its mask says; what lies behind them is padding."""
+        rows = numbers.reshape(-1, *self.shape)
+        return [int(steps) for steps in (rows[..., -1] > 0).sum(axis=1)]
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """A few rows of each class, float64 (rows, *shape), of how many classes; `varied` are the same ones augmented.
 
-    The shape is without a mask.
+    The shape is without a mask; of padded sequences `lengths` says how many steps each has.
     """
 
     rows: Mapping[str, np.ndarray]
     varied: Mapping[str, np.ndarray] | None
     shape: tuple[int, ...]
     classes: int
+    lengths: Mapping[str, Sequence[int]] | None = None
 
     @property
     def about(self) -> str:
@@ -94,7 +100,8 @@ def take_samples(train: Rows, augmentation: Mapping[str, Any], settings: Preproc
     varied = _varied(train, numbers, augmentation, settings, seed) if augmentation else None
     shaped = {kind: train.shaped(n) for kind, n in numbers.items()}
     shape = (*train.shape[:-1], train.shape[-1] - train.mask)
-    return Samples(shaped, varied, shape, len(kinds))
+    lengths = {kind: train.lengths(n) for kind, n in numbers.items()} if train.mask else None
+    return Samples(shaped, varied, shape, len(kinds), lengths)
 
 
 def draw_samples(samples: Samples, folder: Path) -> Path:
@@ -175,9 +182,13 @@ def _curves(samples: Samples) -> bytes:
         figure.subplots_adjust(0.08, 0.5 / tall, 0.99, 1 - 0.4 / tall, 0.04, 0.12)
         charts = figure.subplots(len(samples.rows), CURVES, sharex=True, sharey=True, squeeze=False)
         dashed = "" if samples.varied is None else "; dashed: augmented"
-        figure.suptitle(samples.about + dashed, fontsize=9)
+        padded = "" if samples.lengths is None else "; grey: behind the end"
+        figure.suptitle(samples.about + dashed + padded, fontsize=9)
         for line, kind in enumerate(samples.rows):
             charts[line][0].set_ylabel(_short(kind))
+            for chart, length in zip(charts[line], (samples.lengths or {}).get(kind, ()), strict=False):
+                if length < samples.shape[0]:
+                    chart.axvspan(length - 0.5, samples.shape[0] - 0.5, color="#d8d8d8", linewidth=0)
             for dashes, rows in (("-", samples.rows[kind]), ("--", (samples.varied or {}).get(kind, ()))):
                 for chart, sequence in zip(charts[line], rows, strict=False):
                     for channel, numbers in enumerate(sequence.T[:MOST_CHANNELS]):
