@@ -348,7 +348,7 @@ def test_check_runs_nothing(tracker, tuned: SmallProject) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     done = tracker(root, "check")
     assert (0, "") == (done.returncode, done.stderr)
-    assert "29 trials, about " in done.stdout
+    assert "29 trials: about " in done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
 
 

@@ -182,7 +182,7 @@ def test_init_begins_a_project_for_images_and_sequences(tmp_path: Path, kind: st
     assert family == made.model.family
     lines = list(forecast(made, Paths.of(tmp_path, {})))
     assert not any("not known beforehand" in line for line in lines)
-    assert any(" trials, about" in line and "at most about" in line for line in lines)
+    assert any(" trials: about" in line and "if no training stops early" in line for line in lines)
 
 
 IMAGES = {"X": np.zeros((4, 3, 3)), "y": np.array([0, 1, 0, 1])}

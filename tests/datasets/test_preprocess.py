@@ -214,10 +214,13 @@ def test_cells_that_cannot_be_read(table: pd.DataFrame, change: dict[str, list[s
 
 
 def test_missing_and_double_columns_are_named(table: pd.DataFrame) -> None:
-    """All missing columns are named together; a column given twice is refused."""
+    """Missing columns are named together, of many the first few; a column given twice is refused."""
     state = fit_preprocessing(table, SCHEMA, settings())
     with pytest.raises(ValueError, match="missing columns: 'age', 'city'"):
         transform(state, table.drop(columns=["age", "city"]))
+    many = {"columns": [{"name": f"c{place}", "kind": "numeric"} for place in range(64)]}
+    with pytest.raises(ValueError, match=r"^missing columns: 'c0', 'c1', 'c2', 'c3', 'c4' and 59 more$"):
+        transform(many, table)
     with pytest.raises(ValueError, match="more than once: 'age'"):
         transform(state, pd.concat([table, table[["age"]]], axis=1))
 

@@ -13,7 +13,15 @@ from tests.studies.project import SmallProject
 from tests.studies.test_runner import WILD
 from tracker.errors import NotFoundError, StudyFailed
 from tracker.terminal.leaderboard import leaderboard
-from tracker.terminal.show import epochs_note, refuse_failed, say_delivered, study_summary, sync_summary
+from tracker.terminal.show import (
+    Capped,
+    epochs_advice,
+    epochs_note,
+    refuse_failed,
+    say_delivered,
+    study_summary,
+    sync_summary,
+)
 from tracker.tracking.report import Delivered
 
 
@@ -45,6 +53,15 @@ def test_trials_that_the_cap_ended_are_counted(fresh: SmallProject) -> None:
     assert "random: 1 of 1 trial was best at its last epoch; raise training.epochs" == told[-1].strip()
     assert [] == epochs_note(fresh.run(fresh.plan("random", training__epochs=2, training__early_stopping=None)))
     assert [] == epochs_note(fresh.run(fresh.plan("manual", training__epochs=300)))
+
+
+def test_equal_advice_of_several_studies_is_one_line() -> None:
+    """Each study is named with its count; that of one study stays a sentence about it."""
+    found = [Capped("random", 4, 6), Capped("tpe", 16, 48)]
+    told = "raise training.epochs: in 2 studies many trials were best at their last epoch: random 4 of 6, tpe 16 of 48"
+    assert [told] == epochs_advice(found)
+    assert ["random: 4 of 6 trials were best at their last epoch; raise training.epochs"] == epochs_advice(found[:1])
+    assert [] == epochs_advice([])
 
 
 def test_a_study_whose_objective_is_undefined_says_so(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def run(
 
 @app.command()
 def check() -> None:
-    """Say what would run: columns, studies, trials, time, disk. Trains nothing; draws some rows of images and sequences."""
+    """Say what would run: columns, studies, trials, time, disk, memory. Trains nothing; draws rows of images and sequences."""
     with loading():
         from tracker.project.watched import unwatched
         from tracker.remedies import has_dvc
@@ -112,7 +112,14 @@ def tune(
     from tracker import api
     from tracker.datasets.made_with import unrecorded
     from tracker.terminal.progress import study_progress
-    from tracker.terminal.show import refuse_failed, say_delivered, study_summary
+    from tracker.terminal.show import (
+        Capped,
+        capped_by_epochs,
+        epochs_advice,
+        refuse_failed,
+        say_delivered,
+        study_summary,
+    )
     from tracker.tracking.meeting import stages_of_this_process
 
     config = read_config()
@@ -121,20 +128,25 @@ def tune(
         raise NotFoundError(f"no study {', '.join(unknown)} in params.yaml; {there_are(unknown[0], config.studies)}")
     project = api.Project.now(executor=executor, address=address)
     note([line for line in [unrecorded(project.paths)] if line])
-    for place, name in enumerate(names, start=1):  # with one delivery process for all
-        shared = stages_of_this_process(more=place < len(names)) if len(names) > 1 else nullcontext()
-        with shared, study_progress(quiet, verbose) as on_progress:
-            study = api.tune(
-                config,
-                name,
-                workers=workers,
-                project=project,
-                accept_environment=accept,
-                on_progress=on_progress,
-                on_delivery=say_delivered,
-            )
-        say("" if quiet else study_summary(study))
-        refuse_failed(study)
+    capped: list[Capped] = []
+    try:
+        for place, name in enumerate(names, start=1):  # with one delivery process for all
+            shared = stages_of_this_process(more=place < len(names)) if len(names) > 1 else nullcontext()
+            with shared, study_progress(quiet, verbose) as on_progress:
+                study = api.tune(
+                    config,
+                    name,
+                    workers=workers,
+                    project=project,
+                    accept_environment=accept,
+                    on_progress=on_progress,
+                    on_delivery=say_delivered,
+                )
+            capped += capped_by_epochs(study.result)
+            say("" if quiet else study_summary(study, advice=False))
+            refuse_failed(study)
+    finally:
+        say("" if quiet else "\n".join(epochs_advice(capped)))
 
 
 @app.command()

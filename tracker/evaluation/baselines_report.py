@@ -75,13 +75,17 @@ def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
     sign = 1 if direction_of(sure.metric) == "maximize" else -1
     simple = max(known, key=lambda one: sign * known[one])
     first = sure.rows[0]
-    low, high = (end + value - first["value"] for end in sure.interval)
     is_first = sure.confirmation is None and name == place(first)
+    low, high = sure.interval if is_first else (end + value - first["value"] for end in sure.interval)
     chosen = name if is_first else f"{name} ({of}: {score_text(value)})"
     if low <= known[simple] <= high:
         ahead = sign * known[simple] > sign * value
-        what = f"{simple} is ahead of {chosen}, inside its interval" if ahead else f"{simple} is a tie of {chosen} too"
+        tie = (
+            f"is ahead of {chosen}, inside its interval"
+            if ahead
+            else f"is a tie of {chosen}{' too' if is_first else ''}"
+        )
         which = "no network is" if is_first else f"{name} is not"
-        return f"{what}: on these rows {which} clearly better than {simple}"
+        return f"{simple} {tie}: on these rows {which} clearly better than {simple}"
     below = (known[simple] < low) == (sign > 0)
     return f"{chosen} is {'clearly better' if below else 'clearly worse'} than {simple}, the best of them"

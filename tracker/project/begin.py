@@ -169,7 +169,7 @@ def _closing(root: Path) -> Iterator[str]:
     run = stage_command(root).strip("`")
     width = max(len(run), len("tracker check"))
     yield ""
-    yield f"next: {'tracker check'.ljust(width)}   what would run, and how long at most; runs nothing"
+    yield f"next: {'tracker check'.ljust(width)}   what would run, and about how long; runs nothing"
     yield f"      {run.ljust(width)}   everything: prepares, splits, tunes, and scores the best trial once on the test rows"
     if has_dvc(root):
         yield f"      {'tracker run'.ljust(width)}   the same without DVC"

@@ -16,6 +16,7 @@ from tracker.numerics import pin_numerics
 from tracker.paths import project_paths
 from tracker.shown import shown
 from tracker.terminal.endings import end_with_parent
+from tracker.terminal.show import Capped, capped_by_epochs, epochs_advice, study_summary
 from tracker.tracking.meeting import stages_of_this_process
 
 WAIT_S = 5.0  # for the same stage of another command
@@ -57,9 +58,13 @@ def _run_each(config: Config, workers: int | None, verbose: bool) -> None:
     for stage in ("prepare", "split", "baselines"):
         with _locked(stage):
             STAGES[stage](config)
-    for place, study in enumerate(config.studies, start=1):
-        with stages_of_this_process(more=place < len(config.studies)), _locked("tune", study):
-            tune(config, study, workers, verbose)
+    capped: list[Capped] = []
+    try:
+        for place, study in enumerate(config.studies, start=1):
+            with stages_of_this_process(more=place < len(config.studies)), _locked("tune", study):
+                tune(config, study, workers, verbose, capped)
+    finally:
+        _say(epochs_advice(capped))
     with _locked("compare"):
         compare(config, workers, verbose)
     with _locked("report"):
@@ -92,15 +97,22 @@ def baselines(config: Config) -> None:
     _say([baseline_line(write_baselines(project_paths(), config)) or ""])
 
 
-def tune(config: Config, study: str, workers: int | None = None, verbose: bool = False) -> None:
-    """Runs, resumes or replays a study; writes its report and its best model, and prints a line."""
+def tune(
+    config: Config, study: str, workers: int | None = None, verbose: bool = False, capped: list[Capped] | None = None
+) -> None:
+    """Runs, resumes or replays a study; writes its report and its best model, and prints a line.
+
+    Into `capped` goes what is to be advised of its epochs; without it the line says that.
+    """
     from tracker import api
     from tracker.terminal.progress import study_progress
-    from tracker.terminal.show import refuse_failed, say_delivered, study_summary
+    from tracker.terminal.show import refuse_failed, say_delivered
 
     with study_progress(verbose=verbose) as on_progress:
         done = api.tune(config, study, workers=workers, on_progress=on_progress, on_delivery=say_delivered)
-    _say([study_summary(done)])
+    if capped is not None:
+        capped += capped_by_epochs(done.result)
+    _say([study_summary(done, advice=capped is None)])
     refuse_failed(done)
 
 

@@ -18,6 +18,7 @@ PANDAS_GAPS = frozenset(
     {"#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "-NaN", "-nan", "n/a", "nan", "null"}
 )  # texts that pandas.read_csv takes for gaps unless it is told otherwise
 AS_TEXTS = "were texts read as texts, as for training? in pandas dtype=str, keep_default_na=False"
+MOST_NAMED = 5  # columns
 _LARGEST = float(np.finfo(np.float32).max)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -34,13 +35,19 @@ def transform(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:
         raise TypeError(f"expected a pandas DataFrame with the raw columns, found {type(frame).__name__}")
     missing = [entry["name"] for entry in state["columns"] if entry["name"] not in frame.columns]
     if missing:
-        raise ValueError(f"missing columns: {', '.join(map(repr, missing))}")
+        raise ValueError(f"missing columns: {_named(missing)}")
     repeated = set(frame.columns[frame.columns.duplicated()])
     if twice := [entry["name"] for entry in state["columns"] if entry["name"] in repeated]:
-        raise ValueError(f"columns that occur more than once: {', '.join(map(repr, twice))}")
+        raise ValueError(f"columns that occur more than once: {_named(twice)}")
     blocks = [_READERS[entry["kind"]](entry, frame[entry["name"]]) for entry in state["columns"]]
     features: Matrix = np.concatenate([np.empty((len(frame), 0), np.float32), *blocks], axis=1)
     return features
+
+
+def _named(columns: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    rest = len(columns) - MOST_NAMED
+    return ", ".join(map(repr, columns[:MOST_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def transform_checked(state: Mapping[str, Any], frame: pd.DataFrame) -> Matrix:

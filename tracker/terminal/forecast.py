@@ -1,4 +1,4 @@
-"""What a configuration would run: columns, splits, studies, trials, time and disk; it trains nothing."""
+"""What a configuration would run: columns, splits, studies, trials, time, disk and memory; it trains nothing."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def forecast(config: Config, paths: Paths, pictures: Path | None = None) -> Iter
         what = entry or f"a network of family {config.model.family}"
         yield f"these times leave out the training itself: how long {what} takes is not known beforehand"
     yield costs.line(plans.values())
+    yield "these are estimates, measured on one machine, and no limits: another may take several times as long"
     yield f"chosen by {config.objective.metric} ({config.objective.direction}); looks allowed: {config.compare.test_looks}"
     for name, spec in ((name, plan.spec) for name, plan in plans.items()):
         told = goal_params(spec.objectives, spec.constraints)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracker.errors import StudyFailed
 from tracker.ordering import first_reason
 from tracker.remedies import stage_command
-from tracker.shown import counted
+from tracker.shown import agree, counted
 
 if TYPE_CHECKING:
     from tracker.config import Config
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from tracker.tracking.report import Delivered
 
 
-def study_summary(study: Study) -> str:
+def study_summary(study: Study, *, advice: bool = True) -> str:
     """A line: how many trials, how many from the store, how many failed or are undefined, the best, other environments.
 
     Where trials have no place, a second line says why the first of them has none, and how many share the reason. A last line
-    says where the number of epochs, not early stopping, ended many trials.
+    says where the number of epochs, not early stopping, ended many trials; without `advice` somebody else says that of
+    several studies at once (`epochs_advice`).
     """
     from tracker.search.stopping import stopped
     from tracker.studies.plan import StudyPlan
@@ -55,19 +58,42 @@ def study_summary(study: Study) -> str:
     if study.mixed:
         parts.append(f"mixed: before in {counted(len(study.mixed), 'other environment')}")
     why = first_reason(trial.why_unranked(metric) for trial in trials)
-    lines = [", ".join(parts), *([f"  why: {why}"] if why else []), *map("  {}".format, epochs_note(study.result))]
-    return "\n".join(lines)
+    more = [*([f"why: {why}"] if why else []), *(epochs_note(study.result) if advice else [])]
+    return "\n  ".join([", ".join(parts), *more])
 
 
-def epochs_note(result: StudyResult) -> list[str]:
-    """Says that epochs, not early stopping, ended training, where that holds for over a quarter of the trials or the best."""
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """How many of a study's complete trials were ended by the number of epochs, where that is worth saying."""
+
+    study: str
+    capped: int
+    complete: int
+
+
+def capped_by_epochs(result: StudyResult) -> list[Capped]:
+    """That epochs, not early stopping, ended training, where that holds for over a quarter of the trials or the best."""
     capped = [trial for trial in result.trials if _is_capped(trial)]
     complete = sum(trial.state == "complete" for trial in result.trials)
     if 4 * len(capped) <= complete and result.best not in capped:
         return []
-    which = "was best at its" if len(capped) == 1 else "were best at their"
+    return [Capped(result.spec.name, len(capped), complete)]
+
+
+def epochs_note(result: StudyResult) -> list[str]:
+    """What is advised after one study."""
+    return epochs_advice(capped_by_epochs(result))
+
+
+def epochs_advice(found: Sequence[Capped]) -> list[str]:
+    """To raise the number of epochs, in one line for all studies that it ended."""
+    if len(found) > 1:
+        each = ", ".join(f"{one.study} {one.capped} of {one.complete}" for one in found)
+        return [f"raise training.epochs: in {len(found)} studies many trials were best at their last epoch: {each}"]
     return [
-        f"{result.spec.name}: {len(capped)} of {counted(complete, 'trial')} {which} last epoch; raise training.epochs"
+        f"{one.study}: {one.capped} of {counted(one.complete, 'trial')} "
+        f"{agree(one.capped, 'was best at its', 'were best at their')} last epoch; raise training.epochs"
+        for one in found
     ]
 
 
