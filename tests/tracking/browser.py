@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def tracker_ui(folder: Path, uri: str, experiment: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     words = [sys.executable, "-c", "from tracker.cli import main; main()", "ui", "--port", port, "--no-browser"]
-    environ = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    places = os.pathsep.join([str(REPOSITORY), str(_entry_points(folder))])
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": places, "PYTHONUNBUFFERED": "1"}
     log = folder / "ui.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -87,6 +89,17 @@ def rows(page: Any) -> list[dict[str, str]]:
     }"""
     found: list[dict[str, str]] = page.evaluate(script)
     return found
+
+
+def _entry_points(folder: Path) -> Path:
+    """A folder that says what pyproject.toml has MLflow serve, as an installation of this tree would."""
+    told = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"]["mlflow.app"]
+    made = folder / "installed" / "entry_points_of_this_tree-1.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: entry-points-of-this-tree\nVersion: 1\n")
+    lines = [f"{name} = {value}" for name, value in told.items()]
+    (made / "entry_points.txt").write_text("\n".join(["[mlflow.app]", *lines]) + "\n")
+    return made.parent
 
 
 def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

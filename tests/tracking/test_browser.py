@@ -79,6 +79,24 @@ def test_the_first_address_shows_the_answer(tmp_path: Path, uri: str) -> None:
     assert "yes" == run_named(uri, "the good one").data.tags["reviewed"]
 
 
+@pytest.mark.slow
+def test_a_fresh_browser_stays_in_the_mode_for_training(tmp_path: Path, uri: str) -> None:
+    """MLflow's own links, which say no mode, stay there, and no assistant opens; who chooses the other mode keeps it."""
+    _fill(tmp_path / ".tracker", uri)
+    with fresh_page() as page, tracker_ui(tmp_path, uri, EXPERIMENT) as address:
+        page.goto(address)
+        page.locator(".ag-row").get_by_role("link", name="random", exact=True).click()
+        page.get_by_label("Edit tags").wait_for()
+        assert "workflowType" not in page.url
+        assert "Prompts" not in str(page.locator("nav, aside").all_inner_texts())
+        assert 0 == page.get_by_placeholder("Ask a question").count()
+        page.get_by_text("GenAI", exact=True).click()
+        page.get_by_text("Prompts", exact=True).wait_for()
+        page.goto(address.partition("/#")[0])
+        page.reload()
+        page.get_by_text("Prompts", exact=True).wait_for()
+
+
 def _change(uri: str) -> None:
     """What a person does: a view and a note of their own, a tag, another name, a run deleted."""
     client = MlflowClient(uri)

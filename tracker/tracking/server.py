@@ -18,6 +18,7 @@ from pathlib import Path
 from tracker.config import load_config
 from tracker.errors import TrackerError
 from tracker.tracking.addresses import public_address
+from tracker.tracking.first_visit import arguments
 from tracker.tracking.mlflow_database import database_path
 from tracker.tracking.mlflow_settings import settle
 from tracker.tracking.views import STUDIES, VIEW, address, plain_address, run_address
@@ -50,7 +51,7 @@ def serve_ui(
     say(f"MLflow UI: {link} (Ctrl-C ends it)")
     environ["MLFLOW_BACKEND_STORE_URI"] = tracking_uri  # not an argument: everybody can list those, with the password
     command = [sys.executable, "-m", "mlflow", "server"]
-    command += ["--host", HOST, "--port", str(chosen), "--workers", "1"]
+    command += ["--host", HOST, "--port", str(chosen), "--workers", "1", *arguments()]
     with subprocess.Popen(command, env=environ) as server:  # noqa: S603 - our own arguments, no shell
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us ends the server too
         if show:
