@@ -150,6 +150,33 @@ def test_text_that_is_not_sound_yaml(content, fault):
     assert str(caught.value).startswith(fault), str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "seed: 1\nmodel: family: build, entry: a:b  # own\n",
+            "p: line 2, column 14: mapping values are not allowed here; found ",
+        ),
+        (
+            "model: family: build, entry: a:b  # own\n",
+            "found 'model: family: build, entry: a:b': several entries on one line need",
+        ),
+        ("a:\n\tb: 1\n", "found 'b: 1': quote a text that begins so; lines are indented by spaces, never by a tab"),
+        (
+            "a:\n  b: 1\n c: 2\n",
+            "found 'c: 2': entries of one level begin in one column; a list has a - before each item",
+        ),
+        ("a: {b: 1\nc: 2\n", "found 'c: 2': a bracket or brace is not closed, or a comma is missing"),
+    ],
+)
+def test_what_yaml_cannot_read_is_told_with_its_line_and_what_to_do(text, told):
+    """YAML's own words are for those who wrote it: the line is shown, and what is meant in most cases."""
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(text.encode(), "p")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @given(st.binary(max_size=200) | st.text(alphabet="abc:-[]{}!&*#|>?%@,'\"1 \n\t", max_size=80).map(str.encode))
 def test_any_bytes_are_read_or_refused(content):
     """No input ends in another exception than ours."""

@@ -361,12 +361,17 @@ def test_a_server_that_is_away_is_a_report_and_not_an_exception(tmp_path: Path) 
     with store:
         run_trials(store, key, range(2))
         (tmp_path / "file").write_text("")
-        for uri in ("http://user:hunter2@127.0.0.1:9", f"sqlite:///{tmp_path}/file/mlflow.db"):
+        away = "could not reach the server (Connection refused); does it run, and is MLFLOW_TRACKING_URI right?"
+        for uri, told in (
+            ("http://user:hunter2@127.0.0.1:9", f"http://***@127.0.0.1:9: {away}"),
+            (f"sqlite:///{tmp_path}/file/mlflow.db", "is MLFLOW_TRACKING_URI right, and may you write there?"),
+        ):
             report = deliver(store, uri)
             assert (report.delivered, report.waiting) == (0, 3)
             assert report.problem is not None
             assert "could not reach the server" in report.problem
             assert "hunter2" not in report.problem
+            assert report.problem.endswith(told)
 
 
 def test_a_refused_record_does_not_hold_up_the_others(tmp_path: Path) -> None:

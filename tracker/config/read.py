@@ -11,12 +11,24 @@ from typing import Any
 from tracker.config.settings import Config, parse_config
 from tracker.errors import ConfigError, InputError
 from tracker.remedies import project_folder
-from tracker.shown import there_are
+from tracker.shown import one_line, there_are
 
 MAX_BYTES = 100_000  # YAML takes ten seconds or more for each further one
 WARM_START = "warm_start.yaml"  # beside params.yaml
 MAX_DIGITS = 400
 MAX_DEPTH = 20
+LONGEST_SHOWN = 60  # characters of a line
+CROWDED = (
+    "several entries on one line need braces, as in model: {family: build, entry: model:build}; a text with a colon and a "
+    "space needs quotes; entries of one level begin in one column, and the one before has its colon"
+)
+NOT_YAML = (  # words of YAML's reader, and what is meant in most cases
+    ("mapping values are not allowed", CROWDED),
+    ("cannot start any token", "quote a text that begins so; lines are indented by spaces, never by a tab"),
+    ("could not find expected ':'", "an entry is a name, a colon and a space, then its value"),
+    ("expected <block end>", "entries of one level begin in one column; a list has a - before each item"),
+    ("but got", "a bracket or brace is not closed, or a comma is missing"),
+)
 _DIGITS = re.compile(r"[+-]?(0[xob])?[0-9a-fA-F_.]+")
 
 
@@ -89,9 +101,9 @@ def read_yaml(content: bytes, name: str) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: byte {error.start}: not UTF-8") from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark
+        mark, problem = error.problem_mark, _first_line(error.problem)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"{name}: {place}{_first_line(error.problem)}") from None
+        raise ConfigError(f"{name}: {place}{problem}{_remedy(problem, text, mark.line if mark else None)}") from None
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: {_first_line(error)}") from None
 
@@ -113,6 +125,16 @@ def _refuse_bombs(text: str, name: str) -> None:
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ConfigError(f"{name}: line {line}: nested deeper than {MAX_DEPTH} levels")
+
+
+def _remedy(problem: str, text: str, line: int | None) -> str:
+    """The line in which YAML is at a loss, and what to do; empty where its own words say enough."""
+    what = next((remedy for words, remedy in NOT_YAML if words in problem), None)
+    lines = text.splitlines()
+    if what is None or line is None or line >= len(lines):
+        return ""
+    found = lines[line].partition(" #")[0].strip()
+    return f"; found {one_line(found[:LONGEST_SHOWN])!r}{' ...' if len(found) > LONGEST_SHOWN else ''}: {what}"
 
 
 def _first_line(message: object) -> str:

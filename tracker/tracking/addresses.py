@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from urllib.parse import unquote
 
 HIDDEN = "***"
+LONGEST = 300  # characters of a message of somebody else's
 REMOTE = {"http", "https", "databricks"}  # a server, which says where files go
 _SECRET_ENTRIES = re.compile(r"([?&#][^=&]*(?:password|passwd|token|secret|key)[^=&]*=)[^&#]+", re.IGNORECASE)
 
@@ -56,3 +59,24 @@ def refuse_local_artifacts(tracking_uri: str, artifacts: str) -> str | None:
 def _scheme(address: str) -> str:
     found = re.match(r"([a-z][a-z0-9+.-]*):", address, re.IGNORECASE)
     return found[1].lower() if found else ""
+
+
+def no_answer(error: BaseException) -> str:
+    """Why nobody answers, in the words of the system that lie below an error of MLflow; empty where it is something else."""
+    seen: set[int] = set()
+    below: list[object] = [error]
+    while below:
+        one = below.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, (ConnectionError, socket.gaierror, TimeoutError, ssl.SSLError)):
+            return one.strerror or str(one) or type(one).__name__
+        below += [one.__context__, one.__cause__, getattr(one, "reason", None), *one.args]
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, the name of its kind where it says nothing; of a long one the first words."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST else f"{line[:LONGEST].rsplit(maxsplit=1)[0]} ..."

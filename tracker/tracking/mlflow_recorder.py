@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from tracker.errors import TrackerError, TrackingError
-from tracker.tracking.addresses import hide_secrets, refuse_local_artifacts, shown_address
+from tracker.tracking.addresses import first_line, hide_secrets, no_answer, refuse_local_artifacts, shown_address
 from tracker.tracking.delivered import destination
 from tracker.tracking.download import download, read_file
 from tracker.tracking.logged_models import input_of, record_entry, remove_entry
@@ -310,8 +310,11 @@ class MlflowRecorder:
             raise self._error(doing, error) from error
 
     def _error(self, doing: str, error: Exception) -> TrackingError:
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        reason = hide_secrets(reason, self._uri)
+        if away := no_answer(error):
+            return TrackingError(
+                f"{self._shown}: could not {doing} ({away}); does it run, and is MLFLOW_TRACKING_URI right?"
+            )
+        reason = hide_secrets(first_line(error), self._uri)
         return TrackingError(
             f"{self._shown}: could not {doing} ({reason}); is MLFLOW_TRACKING_URI right, and may you write there?"
         )
