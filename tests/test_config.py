@@ -154,12 +154,12 @@ def test_text_that_is_not_sound_yaml(content, fault):
     ("text", "told"),
     [
         (
-            "seed: 1\nmodel: family: build, entry: a:b  # own\n",
+            "a: 1\nmodel: family: build, entry: a:b\n",
             "p: line 2, column 14: mapping values are not allowed here; found ",
         ),
         (
             "model: family: build, entry: a:b  # own\n",
-            "found 'model: family: build, entry: a:b': several entries on one line need",
+            "found 'model: family: build, entry: a:b': several entries on one line",
         ),
         ("a:\n\tb: 1\n", "found 'b: 1': quote a text that begins so; lines are indented by spaces, never by a tab"),
         (

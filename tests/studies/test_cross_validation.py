@@ -19,7 +19,7 @@ from tracker import api
 from tracker.aggregation import aggregate
 from tracker.config import Config
 from tracker.datasets.resampling import Resampling
-from tracker.errors import ConfigError, InputError
+from tracker.errors import ConfigError, InputError, NotFoundError
 from tracker.evaluation.certainty import fold_interval
 from tracker.evaluation.paired_trials import compare_trials
 from tracker.evaluation.ranking import ranking_json
@@ -40,6 +40,7 @@ from tracker.studies.result import StudyResult
 from tracker.studies.runner import Progress
 from tracker.terminal.forecast import forecast
 from tracker.terminal.leaderboard import describe_trial, read_trial
+from tracker.terminal.show_earlier import read_confirming
 from tracker.terminal.show_final import describe_final, read_final
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
@@ -295,6 +296,11 @@ def test_the_refitted_model_is_what_is_tested(refitted: SmallProject, truth: Stu
 
 def test_a_refit_is_told_and_derived_again(refitted: SmallProject, tmp_path: Path) -> None:
     """Ranking, `show final` and the bundle name it; `verify` finds it identical, its study among the others."""
+    shown = read_confirming(refitted.paths, "confirm.refit/0")
+    assert shown["key"] == read_final(refitted.paths)["key"]
+    assert "place     confirms the choice;" in "\n".join(describe_trial(shown))
+    with pytest.raises(NotFoundError, match=r"confirm\.refit has no trial 1; it has 0 to 0"):
+        read_confirming(refitted.paths, "confirm.refit/1")
     ranking = json.loads((refitted.paths.reports / "ranking.json").read_text())
     assert ranking["refit"]["key"] == json.loads((refitted.paths.reports / "final.json").read_text())["key"]
     lines = "\n".join(describe_final(read_final(refitted.paths)))

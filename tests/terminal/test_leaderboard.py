@@ -8,10 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.studies.project import SmallProject
+from tests.studies.project import PARAMS, SmallProject, make_table
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
-from tracker.terminal.leaderboard import closing_lines, describe_trial, leaderboard, notes_of, read_trial, sparkline
+from tracker.terminal.chosen_columns import usual_columns
+from tracker.terminal.leaderboard import (
+    closing_lines,
+    describe_trial,
+    leaderboard,
+    notes_of,
+    read_reports,
+    read_trial,
+    shown_params,
+    sparkline,
+)
+from tracker.terminal.show_earlier import read_confirming
 from tracker.terminal.show_study import read_study_shown
 
 
@@ -113,6 +124,25 @@ def test_what_cannot_be_listed_is_said(reports: Path) -> None:
             leaderboard(reports, None, "value")
 
 
+def test_what_params_yaml_writes_at_its_neutral_value_is_shown(tmp_path: Path) -> None:
+    """A record does not name it, and no other trial does: it was used all the same, fixed or searched."""
+    text = PARAMS.replace("units: 8,", "units: 8, label_smoothing: 0.0,")
+    project = SmallProject.made(tmp_path / "project", make_table(), text)
+    for name in ("manual", "grid"):
+        project.report(project.run(project.plan(name)))
+    assert "label_smoothing" not in project.plan("manual").spec.fixed
+    rows = leaderboard(project.paths.study_reports, "manual", "value")
+    assert [0.0] * 3 == [row["label_smoothing"] for row in rows]
+    assert 0.0 == read_trial(project.paths, "manual/0")["params"]["label_smoothing"]
+    reports = read_reports(project.paths.study_reports)
+    named = shown_params(reports, project.paths.root)
+    assert "label_smoothing" in named
+    assert "label_smoothing" not in usual_columns(rows, reports, named)  # all have it alike
+    searched = text.replace("grid, search_space: {", "grid, search_space: {gradient_clip: [0.0], ")
+    project.paths.params.write_text(searched)
+    assert {"gradient_clip", "label_smoothing"} <= set(read_trial(project.paths, "grid/0")["params"])
+
+
 @pytest.mark.parametrize("place", ["tpe", "tpe/", "/3", "tpe/x", "tpe/-1", "tpe/²", ""])
 def test_a_trial_is_named_by_study_and_number(reports: Path, place: str) -> None:
     """Anything else is refused with an example."""
@@ -122,8 +152,8 @@ def test_a_trial_is_named_by_study_and_number(reports: Path, place: str) -> None
 
 def test_a_trial_that_is_not_there(reports: Path) -> None:
     """The message says which numbers there are."""
-    with pytest.raises(NotFoundError, match="`tracker show final` shows the run"):
-        read_trial(Paths.of(reports.parents[1], {}), "confirm.refit/0")
+    with pytest.raises(NotFoundError, match=r"nor reports/confirm/confirm\.refit/trials\.jsonl"):
+        read_confirming(Paths.of(reports.parents[1], {}), "confirm.refit/0")
     with pytest.raises(NotFoundError, match=r"`tracker reproduce nested\.tpe\.1of3/0`"):
         read_trial(Paths.of(reports.parents[1], {}), "nested.tpe.1of3/0")
     with pytest.raises(NotFoundError, match="tpe has no trial 9; it has 0 to 3"):

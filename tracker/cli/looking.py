@@ -13,6 +13,7 @@ from tracker.errors import InputError
 from tracker.terminal.lists import Format, note, print_rows, say
 
 IN_TABLE = 20  # rows, where no limit is given
+CONFIRMS = "confirm."  # how the names of studies begin that confirm a choice
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -34,7 +35,7 @@ def runs(
     from tracker.studies.begun import begun
     from tracker.studies.superseded import superseded, superseded_note
     from tracker.terminal.chosen_columns import asked_columns, usual_columns
-    from tracker.terminal.leaderboard import leaderboard, notes_of, read_reports
+    from tracker.terminal.leaderboard import leaderboard, notes_of, read_reports, shown_params
 
     paths, whole, old = find_paths(), output != Format.table or columns is not None, {}
     with contextlib.suppress(InputError):  # without a params.yaml that can be read nothing is superseded
@@ -43,7 +44,8 @@ def runs(
     trials = leaderboard(paths.study_reports, name, sort, whole=whole, superseded=old, everything=everything)
     told = {name: name for name in asked_columns(trials, columns)} if columns else None
     if told is None and not whole:  # programs get every column
-        told = usual_columns(trials[: limit or IN_TABLE], read_reports(paths.study_reports, name))
+        reports = read_reports(paths.study_reports, name)
+        told = usual_columns(trials[: limit or IN_TABLE], reports, shown_params(reports, paths.root))
     print_rows(trials, output, limit, IN_TABLE, told)
     note(notes_of(paths, name, left_out))
     note(begun(paths.root, name))
@@ -90,6 +92,10 @@ def show(
         from tracker.terminal.show_earlier import read_earlier
 
         found, describe = read_earlier(paths, trial), describe_trial
+    elif trial.startswith(CONFIRMS):
+        from tracker.terminal.show_earlier import read_confirming
+
+        found, describe = read_confirming(paths, trial), describe_trial
     else:
         found, describe = read_trial(paths, trial), describe_trial
     if output == OneFormat.json:
@@ -97,7 +103,11 @@ def show(
     else:
         shown = trial_line(tracking_uri(), found["key"], trial if trial == "final" else "trial")
         say("\n".join([*describe(found), f"in MLflow {shown}"]))
-    note([] if "@" in trial else [*namesakes(paths, trial), *notes_of(paths, found["study"])])
+    note(
+        []
+        if "@" in trial or trial.startswith(CONFIRMS)
+        else [*namesakes(paths, trial), *notes_of(paths, found["study"])]
+    )
 
 
 @app.command(rich_help_panel=LOOKING)

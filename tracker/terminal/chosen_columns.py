@@ -24,16 +24,18 @@ def asked_columns(rows: Sequence[Mapping[str, Any]], wanted: str) -> list[str]:
     return list(dict.fromkeys([*ALWAYS, *names]))
 
 
-def usual_columns(rows: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def usual_columns(
+    rows: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]], named: Sequence[str] = ()
+) -> dict[str, str]:
     """The columns of a table with their headings: objectives once, under their names, then what is searched, then metrics.
 
     A state is told where not all trials are complete; hyperparameters that all have alike and metrics that are the objective
-    are left out.
+    are left out. `named` are hyperparameters that no trial of the reports names.
     """
     there = dict.fromkeys(name for row in rows for name in row)
     objectives = {report["objective"]["metric"] for report in reports}
     objective = next(iter(objectives)) if len(objectives) == 1 else "value"
-    params = set(named_params(reports))
+    params = {*named_params(reports), *named}
     metrics = {name for report in reports for trial in report["trials"] for name in trial["metrics"]}
     alike = {name for name in params if len({repr(row.get(name)) for row in rows}) == 1 and len(rows) > 1}
     dull = {"state"} if all(row["state"] == "complete" for row in rows) else set()

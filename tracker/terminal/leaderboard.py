@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tracker.canonical import canonical_json, parse_canonical
-from tracker.config.read import not_declared
+from tracker.config.read import load_config, not_declared
 from tracker.errors import InputError, NotFoundError, TrackerError
 from tracker.evaluation.baselines_report import baseline_lines
 from tracker.evaluation.files import read_report
@@ -24,7 +24,7 @@ from tracker.metrics import direction_of, led_by, seeds_line, tested
 from tracker.ordering import Standing, best_first, common_further, has_place, reason_of, ties_of
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
-from tracker.remedies import fetch_again, has_git, run_again, stage_command
+from tracker.remedies import fetch_again, has_git, project_folder, run_again, stage_command
 from tracker.shown import counted, one_line
 from tracker.studies.begun import begun
 from tracker.studies.superseded import superseded_note
@@ -74,7 +74,7 @@ def leaderboard(
         if not present:
             raise NotFoundError("; ".join(superseded_note(superseded, folder, "list them with `tracker runs --all`")))
         reports = present
-    names = named_params(reports)
+    names = shown_params(reports, folder)
     told = [(report, trial) for report in reports for trial in report["trials"]]
     rows = [_row(report, trial, names, whole) for report, trial in told]
     for row in rows:
@@ -94,6 +94,21 @@ def leaderboard(
         known = sorted((row for row in rows if row.get(sort) is not None), key=lambda row: _place(row[sort]))
     listed = set(map(id, known))
     return known + [row for row in rows if id(row) not in listed]
+
+
+def shown_params(reports: Sequence[Mapping[str, Any]], near: Path) -> list[str]:
+    """The hyperparameters that any trial of these reports names, and those that params.yaml writes for their studies.
+
+    What is written at its neutral value, such as `augment_shift: 0`, goes unsaid in records, and was used all the same.
+    `near` is any path of the project.
+    """
+    try:
+        config = load_config(project_folder(near) / "params.yaml")
+    except InputError:  # whoever needs it says what is wrong
+        return named_params(reports)
+    studies = [report["study"] for report in reports if report["study"] in config.studies]
+    written = [name for study in studies for name in (*config.hyperparameters, *config.space_of(study))]
+    return list(dict.fromkeys([*named_params(reports), *written]))
 
 
 def environment_notes(environments: Mapping[str, Sequence[str]], mixed: Mapping[str, int]) -> list[str]:
@@ -138,8 +153,6 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     Raises NotFoundError.
     """
     study, _, number = place.rpartition("/")
-    if study.startswith("confirm."):
-        raise NotFoundError(f"{place} confirms a choice; `tracker show final` shows the run of it that is scored")
     if study.startswith("nested."):
         raise NotFoundError(
             f"{place} is of an outer fold, and in no report; `tracker reproduce {place}` derives it again"
@@ -155,7 +168,7 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     sure = read_sureness(paths, [report])
     about = sure.about(study, int(number)) if sure else None
     own = {} if about is None else {"place": about}
-    params = with_unsaid(trial["params"], named_params([report]))
+    params = with_unsaid(trial["params"], shown_params([report], paths.root))
     return {"study": study, **trial, **told, **own, "params": params, "history": _history(paths, study, trial["key"])}
 
 
