@@ -20,7 +20,7 @@ from tracker.store.store import Store
 from tracker.tracking.delivery import Delivery
 from tracker.tracking.memory_recorder import MemoryRecorder, MemoryRun
 from tracker.tracking.names import differences
-from tracker.tracking.notes import final_note
+from tracker.tracking.notes import experiment_note, final_note
 from tracker.tracking.project_files import ProjectFiles, Ties
 from tracker.tracking.recorder import Found
 from tracker.tracking.run_contents import study_run
@@ -171,6 +171,16 @@ def test_a_final_note_says_how_sure_a_confirmed_choice_is(tmp_path: Path) -> Non
         "How sure: 2 of the other 2 trials cannot be told from tpe/4, the best as found, on the validation rows. "
         "Confirmed: tpe/1 0.9484 ± 0.0127 (mean ± sd) over 20 more seeds."
     )
+
+
+def test_the_note_of_an_experiment_begins_with_a_line_of_its_own() -> None:
+    """MLflow shows the first lines of it above the table: the score, and nothing that would be cut in half."""
+    final = {"study": "tpe", "trial": 1, "test_rows": 2, "looks": 1, "budget": 3}
+    first, second, third, fourth, *_ = experiment_note((), final, Ties(1, 3), None).splitlines()
+    assert first.startswith("**Scored on 2 test rows: tpe/1")
+    assert ["", ""] == [second, fourth]
+    assert third.startswith("How sure: 1 of the other 2 trials")
+    assert "How sure" not in experiment_note((), final, None, None)
 
 
 def test_which_data_it_was_is_readable(tmp_path: Path) -> None:

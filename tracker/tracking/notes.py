@@ -142,7 +142,11 @@ def experiment_note(
             [_link(chosen, link), *(_with_interval(test, name) for name in led_by(metric, ["f1"], test))]
         )
         looks, rows = f"Looks: {final.get('looks')} of {final.get('budget')}.", int(final.get("test_rows", 0))
-        lines += [f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}", *_ties_lines(ties), ""]
+        lines += [
+            f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}",
+            "",
+        ]  # MLflow shows a paragraph at first
+        lines += [*sure, ""] if (sure := _ties_lines(ties)) else []
     table, others = list[tuple[str, ...]](), len(studies[MOST_TOLD:])
     best = "`best trials`, " if best_runs(studies) else ""
     for one in studies[:MOST_TOLD]:
