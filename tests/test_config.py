@@ -209,6 +209,11 @@ def test_files_that_cannot_be_read(tmp_path):
     ("sections", "fault"),
     [
         ({"sed": 1}, f"sed: {UNKNOWN}seed?"),
+        ({"data.gaps": ["?"]}, "data.gaps: unknown entry; a dot means that it stands inside, as in data: {gaps: ...}"),
+        (
+            {"studies.a.trials": 5},
+            "studies.a.trials: unknown entry; a dot means that it stands inside, as in studies: {a: {trials: ...}}",
+        ),
         ({"compare": {"zzz": 1}}, "compare.zzz: unknown entry; there are test_looks, "),
         ({"search_space": {"forbid": []}}, "search_space.forbid: expected at least one value, found none"),
         ({"search_space": {"forbid": [{"units": []}]}}, "search_space.forbid[0].units: expected at least one value"),

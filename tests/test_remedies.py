@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_a_dvc_yaml_without_dvc_installed_is_not_spoken_of(project: Path, monkey
 
 @pytest.mark.parametrize(
     ("taken", "lacking"),
-    [(".dvc/config", "dvc wants a git repository: run `git init`, then `dvc init`"), (".dvc", "run `dvc init` once")],
+    [(".dvc/config", "dvc wants a git repository: run `git init`"), (".dvc", "run `dvc init` once")],
 )
 def test_a_dvc_yaml_that_dvc_cannot_run_is_not_spoken_of(project: Path, taken: str, lacking: str) -> None:
     """Without git, unless DVC was told so, and without `dvc init`, `dvc repro` fails: our own commands are named."""
@@ -67,6 +68,23 @@ def test_a_dvc_yaml_that_dvc_cannot_run_is_not_spoken_of(project: Path, taken: s
     assert ("`tracker run`", lacking) == (stage_command(project), lacking_for_dvc(project))
     refused = subprocess.run(["dvc", "status"], cwd=project, capture_output=True, check=False)
     assert refused.returncode != 0
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_copy_without_git_is_told_what_makes_dvc_run_there(project: Path, begun: bool) -> None:
+    """The commands that the message names, in their order, are all that it takes; so is what `dvc config` would write."""
+    begin_dvc(project)
+    (project / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    if not begun:
+        shutil.rmtree(project / ".dvc")
+    for command in re.findall("`(.*?)`", lacking_for_dvc(project)):
+        subprocess.run(command.split(), cwd=project, capture_output=True, check=True)
+    subprocess.run(["dvc", "status"], cwd=project, capture_output=True, check=True)
+    assert "`dvc repro`" == stage_command(project)
+    shutil.rmtree(project / ".git")
+    assert "`tracker run`" == stage_command(project)
+    subprocess.run(["dvc", "config", "core.no_scm", "true"], cwd=project, capture_output=True, check=True)
+    assert "`dvc repro`" == stage_command(project)
 
 
 def test_a_project_that_was_run_without_dvc_is_told_the_same_commands(project: Path) -> None:

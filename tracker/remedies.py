@@ -11,7 +11,9 @@ MARKS = ("params.yaml", "dvc.yaml")  # what lies in the folder of a project
 SPLIT = (
     "data/splits/manifest.json"  # which `dvc repro` leaves beside a dvc.lock, `tracker run` and `tracker split` without
 )
-NO_SCM = "no_scm = True"  # what DVC is told where there is no git
+NO_SCM = (
+    "no_scm = True"  # what DVC is told where there is no git, as `dvc config` writes a truth value in capitals or not
+)
 OWN = {
     "": "tracker run",
     "compare": "tracker compare --test",
@@ -55,14 +57,15 @@ def lacking_for_dvc(near: Path = CURRENT) -> str:
         return "there is a dvc.yaml, but dvc is not installed: pip install 'repro-tracker[dvc]'"
     home = next((folder for folder in (near, *near.parents) if (folder / ".dvc").is_dir()), None)
     if not has_git(near) and not (home is not None and _goes_without_git(home)):
-        return "dvc wants a git repository: run `git init`, then `dvc init`"
+        return f"dvc wants a git repository: run `git init`{', then `dvc init`' if home is None else ''}"
     return "run `dvc init` once" if home is None else ""
 
 
 def _goes_without_git(home: Path) -> bool:
     """Whether DVC was told that there is no git here, as `tracker init` does."""
     try:
-        return NO_SCM in (home / ".dvc" / "config").read_text(encoding="utf-8")
+        told = (home / ".dvc" / "config").read_text(encoding="utf-8")
+        return NO_SCM.casefold() in told.casefold()
     except (OSError, ValueError):
         return False
 

@@ -418,6 +418,9 @@ def test_a_study_without_models_is_identical(tmp_path: Path) -> None:
     assert {"store": "identical", "random": "identical", "ranking": "identical"} == {
         one.name: one.state for one in found
     }
+    assert ["random/1: identical (1 epoch, no model)"] == verdict_lines(
+        tracker.reproduce("random/1", project=project.here)
+    )
     (project.paths.models / "random" / "model.json").write_text("{}")
     [other] = api.verify(project.config, ["random"], project=project.here)
     assert other.first_difference is not None

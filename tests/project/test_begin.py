@@ -10,11 +10,12 @@ import pytest
 
 from tests.studies.project import REPOSITORY, make_table
 from tracker.config import Config, Data, load_config, parse_config, read_yaml
+from tracker.config.written import scalar
 from tracker.errors import ConfigError, DataError, InputError
 from tracker.paths import Paths
 from tracker.project import begin as module
 from tracker.project.begin import Wishes, begin
-from tracker.project.files import SIZES, params_text, scalar
+from tracker.project.files import SIZES, params_text
 from tracker.terminal.forecast import forecast
 
 FILES = ["params.yaml", "dvc.yaml", ".gitignore", ".dvcignore"]
@@ -193,7 +194,9 @@ def test_it_asks_in_a_terminal(folder: Path) -> None:
             "an id names one row; if the rows of one belong together, it is a group: tracker init ... --group one",
         ),
         ({"positive": "eggs"}, "data.positive: 'eggs' is no label; there are ham, spam"),
-        ({}, "drop it: tracker init ... --drop twin"),
+        ({"twin": "twin"}, "drop it: tracker init ... --drop twin"),
+        ({"twin": "twin [%], 2"}, "drop it: tracker init ... --drop 'twin [%], 2'"),
+        ({"twin": "123"}, "drop it: tracker init ... --drop 123"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_an_error_and_nothing_is_written(
@@ -202,11 +205,12 @@ def test_a_table_that_cannot_be_used_is_an_error_and_nothing_is_written(
     """The faults of the table are those of `prepare`; what params.yaml would mend is said as an option."""
     table = make_table()
     table["one"] = "x"
-    if not change:
-        table["twin"] = table["kind"].map({"ham": 1, "spam": 2})
+    options = dict(change)
+    if twin := options.pop("twin", None):
+        table[twin] = table["kind"].map({"ham": 1, "spam": 2})
     table.to_csv(folder / "data" / "mail.csv", index=False)
     with pytest.raises(DataError) as caught:
-        said(folder, **{"table": "data/mail.csv", "target": "kind", **change})
+        said(folder, **{"table": "data/mail.csv", "target": "kind", **options})
     assert words in str(caught.value)
     assert ["data"] == [path.name for path in folder.iterdir()]
 

@@ -227,7 +227,7 @@ def test_a_curve_is_shown_of_what_the_epochs_have(history: list[dict], curve: li
         "history": history,
     }
     lines = describe_trial(found)
-    assert curve == lines[lines.index("epochs    2, kept None") + 1 : -1]
+    assert curve == lines[lines.index("epochs    2, kept none") + 1 : -1]
 
 
 def test_the_closing_lines_need_a_result(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ def _told(item: Any, known: Collection[str]) -> InitErrorDetails:
     if kind == "extra_forbidden" and len(loc) == 1:
         close = nearest(str(loc[0]), known)
         told = f"did you mean {close}?" if close else f"there are {', '.join(known)}"
+        first, *inner = str(loc[0]).split(".")
+        if inner and first in known:  # as messages and pages name an entry
+            opened = "".join(f"{{{name}: " for name in inner)
+            told = f"a dot means that it stands inside, as in {first}: {opened}...{'}' * len(inner)}"
         kind = PydanticCustomError(UNKNOWN, f"unknown entry; {told}")
     elif kind == UNKNOWN:
         kind = PydanticCustomError(UNKNOWN, item["msg"])

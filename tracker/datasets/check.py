@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data, Preprocessing
+from tracker.config.written import listed, scalar
 from tracker.datasets.appearance import in_order, is_gap_word, is_number, look_alike
 from tracker.datasets.check_writing import (
     date_faults,
@@ -125,12 +126,12 @@ def _gap_warnings(column: Column, rows: int, preprocessing: Preprocessing) -> It
     if column.kind in {"categorical", "boolean"} and categorical.impute == "most_frequent":
         yield (
             f"{place}, which get the most frequent value; preprocessing.categorical.impute: missing gives them a category "
-            f"of their own, data.drop: [{column.name}] leaves the column out"
+            f"of their own, data.drop: {listed([column.name])} leaves the column out"
         )
     elif column.kind == "numeric" and numeric.impute != "none" and not numeric.indicator:
         yield (
             f"{place}, which get the {numeric.impute}; preprocessing.numeric.indicator: true adds a feature that says where, "
-            f"data.drop: [{column.name}] leaves the column out"
+            f"data.drop: {listed([column.name])} leaves the column out"
         )
 
 
@@ -184,7 +185,7 @@ def _label_faults(labels: pd.Series[Any], data: Data) -> Iterator[str]:
     if data.target not in data.codes and _looks_continuous(distinct, len(present)):
         yield (
             f"{place}: {len(distinct)} different numbers look like regression; this is for classification only "
-            f"(if they are codes of classes, say data.categorical: [{data.target}])"
+            f"(if they are codes of classes, say data.categorical: {listed([data.target])})"
         )
     elif data.positive is not None and data.positive not in distinct and distinct:
         near = meant(data.positive, distinct)
@@ -207,7 +208,7 @@ def _id_faults(cells: pd.Series[Any], name: str) -> Iterator[str]:
         first = names[twice].iloc[0]
         yield (
             f"column {name!r} (id), {rows_of(twice)}: ids occur more than once, first {first!r}; an id names one row; if "
-            f"the rows of one belong together, it is a group: say split.method: group and split.group: {name}"
+            f"the rows of one belong together, it is a group: say split.method: group and split.group: {scalar(name)}"
         )
 
 
@@ -229,9 +230,9 @@ def _feature_faults(cells: pd.Series[Any], column: Column, data: Data, preproces
 def _unusable_faults(cells: pd.Series[Any], column: Column) -> Iterator[str]:
     if column.role != "dropped":
         odd = next(value for value in cells.dropna() if not isinstance(value, str))
-        remedy = f"drop it: data.drop: [{column.name}]" if column.role == "feature" else "give texts or numbers"
+        remedy = f"drop it: data.drop: {listed([column.name])}" if column.role == "feature" else "give texts or numbers"
         if column.role == "feature" and isinstance(odd, bytes | dict):
-            remedy += f"; where they are PNG or JPEG images, say data.images: {column.name}"
+            remedy += f"; where they are PNG or JPEG images, say data.images: {scalar(column.name)}"
         yield f"column {column.name!r}: cells of type {type(odd).__name__} cannot be used; {remedy}"
 
 
@@ -258,7 +259,7 @@ def _copies(frame: pd.DataFrame, columns: Sequence[Column], data: Data) -> Itera
         if cells.nunique() == classes and _one_to_one(cells, labels, classes):
             yield (
                 f"column {column.name!r} tells the target {data.target!r} one to one; a model would copy it; "
-                f"drop it: data.drop: [{column.name}]"
+                f"drop it: data.drop: {listed([column.name])}"
             )
 
 

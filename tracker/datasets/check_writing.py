@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data
+from tracker.config.written import listed, quoted, scalar
 from tracker.datasets.appearance import EXAMPLES, FEW_WORDS, SURE_GAPS, Look, look_at
 from tracker.datasets.schema import Column
 from tracker.datasets.writing import Writing
@@ -55,7 +54,7 @@ def writing_faults(cells: pd.Series[Any], name: str, data: Data) -> Iterator[str
         gap = f"say {gaps_entry(name, look.odd)} if it means a gap" if few else "leave the cell empty for a gap"
         yield (
             f"column {name!r}, {rows_of(odd)}: {cells[odd].iloc[0]!r} among numbers; mend it, {gap}, "
-            f"or say data.categorical: [{name}]"
+            f"or say data.categorical: {listed([name])}"
         )
 
 
@@ -63,10 +62,10 @@ def _remedy(look: Look, name: str, data: Data) -> str:
     entries = [f'data.decimal: "{look.decimal}"'] if look.decimal != data.decimal else []
     if look.thousands and look.thousands != (data.thousands or ""):
         entries.append(f'data.thousands: "{look.thousands}"')
-    entries += [f"data.numbers: [{name}]"] if look.signs else []
+    entries += [f"data.numbers: {listed([name])}"] if look.signs else []
     entries += [gaps_entry(name, look.odd)] if 0 < len(look.odd) <= FEW_WORDS else []
     odd = f" (and mend {_quoted(look.odd)})" if len(look.odd) > FEW_WORDS else ""
-    return f"say {' and '.join(entries)}{odd}, or data.categorical: [{name}] if they are codes"
+    return f"say {' and '.join(entries)}{odd}, or data.categorical: {listed([name])} if they are codes"
 
 
 def _quoted(texts: Sequence[str]) -> str:
@@ -81,11 +80,11 @@ def _raw(cells: pd.Series[Any], odd: Iterable[str]) -> list[str]:
 
 def gaps_entry(name: str, words: Iterable[str]) -> str:
     """How params.yaml says that words mean a gap in one column."""
-    return f"data.gaps: {{{_key(name)}: {json.dumps(list(words), ensure_ascii=False)}}}"
+    return f"data.gaps: {{{scalar(name)}: {_words(words)}}}"
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z_][\w .-]*\w|[A-Za-z_]", name) else json.dumps(name, ensure_ascii=False)
+def _words(words: Iterable[str]) -> str:
+    return f"[{', '.join(map(quoted, words))}]"
 
 
 def gap_faults(frame: pd.DataFrame, columns: Sequence[Column], data: Data) -> Iterator[str]:
@@ -108,12 +107,12 @@ def gap_faults(frame: pd.DataFrame, columns: Sequence[Column], data: Data) -> It
     )
     more = f"; and {len(found) - SHOWN} columns more" if len(found) > SHOWN else ""
     words = list(dict.fromkeys(word for odd in found.values() for word in odd))
-    by_column = ", ".join(f"{_key(name)}: {json.dumps(list(odd), ensure_ascii=False)}" for name, odd in found.items())
+    by_column = ", ".join(f"{scalar(name)}: {_words(odd)}" for name, odd in found.items())
     everywhere = gaps_by_column(frame, found) is None
-    remedy = f"data.gaps: {json.dumps(words, ensure_ascii=False) if everywhere else f'{{{by_column}}}'}"
+    remedy = f"data.gaps: {_words(words) if everywhere else f'{{{by_column}}}'}"
     yield (
         f"{places}{more}: {', '.join(map(repr, words))} among numbers; if it means a gap, say {remedy}; if the numbers are "
-        f"codes, data.categorical: [{', '.join(shown)}{', ...' if more else ''}]"
+        f"codes, data.categorical: {listed(found, SHOWN)}"
     )
 
 

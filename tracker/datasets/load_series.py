@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracker.config.written import listed
 from tracker.datasets.limits import MAX_COLUMNS, check_size
 from tracker.datasets.load_arrays import DROPPED, table_of
 from tracker.errors import DataError
@@ -135,7 +136,8 @@ def _from_steps(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     varies = [name for name in told if (groups[name].nunique(dropna=False) > 1).any()]
     if varies:
         fault = (
-            f"column {varies[0]!r} changes within a sequence and is no number; leave it out: data.drop: [{varies[0]}]"
+            f"column {varies[0]!r} changes within a sequence and is no number; "
+            f"leave it out: data.drop: {listed(varies[:1])}"
         )
         raise DataError(f"{data.source}: {fault}")
     if not channels:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracker.config import Categorical, Numeric, Preprocessing
+from tracker.config.written import listed
 from tracker.datasets.scaling import fit_numbers
 from tracker.datasets.schema import as_text
 from tracker.datasets.shaped import Shape, fit_channels, indicator_faults, shape_faults
@@ -45,7 +46,7 @@ def fit_preprocessing(train: pd.DataFrame, schema: Mapping[str, Any], settings: 
     if len(names) > MAX_FEATURES:
         widest = max(columns, key=lambda column: len(column.get("categories", ())))["name"]
         raise DataError(
-            f"{len(names)} features after one-hot; at most {MAX_FEATURES}: data.drop: [{widest}] helps most"
+            f"{len(names)} features after one-hot; at most {MAX_FEATURES}: data.drop: {listed([widest])} helps most"
         )
     about = {name: schema[name] for name in ("shape", "mask") if name in schema}
     return {"format": FORMAT, "columns": columns, "features": names, **about}
@@ -61,7 +62,7 @@ def _faults(
     for column in features:
         name, section = column["name"], "numeric" if column["kind"] in {"numeric", "date"} else "categorical"
         if gaps[name] == len(train) and shape is None:
-            yield f"train: column {name!r} has no values in train; drop it: data.drop: [{name}]"
+            yield f"train: column {name!r} has no values in train; drop it: data.drop: {listed([name])}"
         elif gaps[name] and getattr(settings, section).impute == "none":
             yield f"train: column {name!r}: {gaps[name]} gaps, but preprocessing.{section}.impute is none"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data
+from tracker.config.written import scalar
 from tracker.datasets.appearance import FEW_WORDS, Look, look_at
 from tracker.datasets.check_writing import gaps_by_column
 from tracker.datasets.limits import ARRAYS
@@ -68,7 +69,7 @@ def _images(frame: pd.DataFrame, data: Data, folder: Path) -> Entries:
     if data.images is None and data.sequences is None:
         found = [name for name in image_columns(frame, folder) if name not in {data.target, data.id, *data.drop}]
         if len(found) == 1:
-            yield "images", (found[0], f"{found[0]!r} holds images (data.images: {found[0]})")
+            yield "images", (found[0], f"{found[0]!r} holds images (data.images: {scalar(found[0])})")
 
 
 def _unread(frame: pd.DataFrame, data: Data, folder: Path) -> Iterator[str]:

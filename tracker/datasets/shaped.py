@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracker.config import Numeric, Preprocessing
+from tracker.config.written import listed
 from tracker.datasets.scaling import fit_numbers
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def shape_faults(shape: Shape, kinds: Mapping[str, str]) -> Iterator[str]:
             kind: [name for name in odd if kinds[name] == kind] for kind in dict.fromkeys(kinds[one] for one in odd)
         }
         told = ", ".join(f"{_listed(map(repr, names))}: {kind}" for kind, names in by_kind.items())
-        yield f"data.shape: {told}, and a shape is made of numbers alone; leave out: data.drop: [{_listed(odd)}]"
+        yield f"data.shape: {told}, and a shape is made of numbers alone; leave out: data.drop: {listed(odd, MOST_NAMED)}"
     if not odd and len(kinds) != math.prod(shape):
         yield (
             f"data.shape: {list(shape)} is {math.prod(shape)} numbers, the table has {len(kinds)} features; name the shape "

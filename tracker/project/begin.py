@@ -40,7 +40,10 @@ ASK = (
     "(TABLE: a .csv, .parquet, .npz or .ts file, a folder of images, or sklearn:breast_cancer)"
 )
 # what messages advise to write into params.yaml
-OPTION = re.compile(r"(?:say )?(?:data\.(drop|categorical): \[(.*?)\]|split\.method: group and split\.(group): (.+))")
+NAME = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},;]+'
+OPTION = re.compile(
+    rf"(?:say )?(?:data\.(drop|categorical): (\[(?:{NAME}|, )*\])|split\.method: group and split\.(group): ({NAME}))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ def _from_table(wishes: Wishes, root: Path) -> tuple[Seen, str]:
 
 def _as_option(advice: re.Match[str]) -> str:
     option, value = filter(None, advice.groups())
-    return f"tracker init ... --{option} {shlex.quote(value)}"
+    names = read_yaml(value.encode(), "") if value.startswith("[") else [read_yaml(value.encode(), "")]
+    return f"tracker init ... {' '.join(f'--{option} {shlex.quote(name)}' for name in names)}"
 
 
 def _refuse_others(wishes: Wishes, config: Config, root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import subprocess
@@ -11,8 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tracker.config import Config, Data, read_yaml
+from tracker.config import Config, Data
 from tracker.config.asked import own_metrics
+from tracker.config.written import listed, quoted, scalar
 from tracker.errors import ConfigError
 from tracker.remedies import NO_SCM, find_dvc
 
@@ -112,16 +112,17 @@ def _data_lines(data: Data, positive: str | None) -> list[str]:
     """What was given as entries, what was not as comments that show how."""
     from tracker.datasets.proposals import entry_lines
 
-    lists = {name: ", ".join(map(scalar, names)) for name, names in (("drop", data.drop), ("categorical", data.codes))}
     lines = [f"  source: {scalar(data.source)}", f"  target: {scalar(data.target)}"]
     lines += (
         [f"  id: {scalar(data.id)}"]
         if data.id
         else ["  # id: customer                  # names a row; never a feature"]
     )
-    lines += [f"  drop: [{lists['drop']}]" if data.drop else "  # drop: [notes]                 # columns to leave out"]
     lines += [
-        f"  categorical: [{lists['categorical']}]"
+        f"  drop: {listed(data.drop)}" if data.drop else "  # drop: [notes]                 # columns to leave out"
+    ]
+    lines += [
+        f"  categorical: {listed(data.codes)}"
         if data.codes
         else "  # categorical: [zip_code]       # numbers that are really codes"
     ]
@@ -140,23 +141,14 @@ def _flow(value: Any) -> str:
         return scalar(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{scalar(name)}: {_flow(inside)}' for name, inside in value.items())}}}"
-    return f"[{', '.join(json.dumps(text, ensure_ascii=False) for text in value)}]"
-
-
-def scalar(text: str) -> str:
-    """A text as YAML writes it: plain where it stays the same text, else in quotation marks."""
-    try:
-        plain = bool(re.fullmatch(r"[\w./-]+( [\w./-]+)*", text)) and read_yaml(text.encode(), "") == text
-    except ConfigError:
-        plain = False
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return f"[{', '.join(map(quoted, value))}]"
 
 
 def dvc_text(source: str, code: Iterable[str] = (), images: Iterable[str] = ()) -> str:
     """A dvc.yaml whose first stage watches the table (a bundled data set has none) and the folders of the `images` that it
     names, and whose studies watch `code` files."""
-    watched = ", ".join(['"${data.source}"', *map(scalar, images)])
-    table = "" if source.startswith("sklearn:") else f"    deps: [{watched}]     # a changed table starts here\n"
+    watched = listed(["${data.source}", *images])
+    table = "" if source.startswith("sklearn:") else f"    deps: {watched}     # a changed table starts here\n"
     return fill("dvc.yaml", {"table": table, "code": "".join(f", {scalar(name)}" for name in code)})
 
 

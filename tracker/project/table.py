@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.config import Data, Preprocessing
+from tracker.config.written import scalar
 from tracker.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _hints(report: DataReport, data: Data, group: str | None, frame: Any) -> Ite
         if column.action.endswith("dates are no features"):
             yield (
                 f"{column.column!r} holds dates; data.dates: features makes numbers of them; to test on the latest rows: "
-                f"split: {{method: time, column: {column.column}, validation_from: ..., test_from: ...}}"
+                f"split: {{method: time, column: {scalar(column.column)}, validation_from: 'YYYY-MM-DD', "
+                "test_from: 'YYYY-MM-DD'}"
             )
         elif "id-like text" in column.action and data.id is None and not column.gaps:
             yield _name_hint(column.column, twice=frame[column.column].duplicated().any())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.config import Config, load_config, read_yaml
+from tracker.config.written import listed
 from tracker.errors import ConfigError, InputError
 from tracker.project.files import code_files, fill
 from tracker.project.table import image_places
@@ -38,10 +39,10 @@ def _lacking(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]
         for section, does in (("params", "reads"), ("outs", "writes")):
             names = _names(there[name], section)
             if missing := [one for one in _names(ours[name], section) if not _covered(one, names)]:
-                listed = ", ".join(f'"{one}"' if "$" in one else one for one in missing)
                 yield (
-                    f"dvc.yaml: stage {name} {does} {listed}, which its {section} do not name; "
-                    f"add to {section}: [{listed}], or `dvc repro` does not see {'it' if len(missing) == 1 else 'them'} change"
+                    f"dvc.yaml: stage {name} {does} {', '.join(missing)}, which its {section} do not name; "
+                    f"add to {section}: {listed(missing)}, "
+                    f"or `dvc repro` does not see {'it' if len(missing) == 1 else 'them'} change"
                 )
 
 
@@ -76,7 +77,7 @@ def _code(there: Mapping[str, Any], config: Config, root: Path) -> Iterator[str]
     """The files of the user's own code, where the stage that runs studies does not depend on them."""
     if "tune" in there and (missing := _undepended(there["tune"], code_files(config, root))):
         yield (
-            f"dvc.yaml: stage tune runs code that its deps do not name; add to deps: [{', '.join(missing)}], "
+            f"dvc.yaml: stage tune runs code that its deps do not name; add to deps: {listed(missing)}, "
             "or `dvc repro` does not see it change"
         )
 
@@ -90,10 +91,9 @@ def _undepended(stage: Mapping[str, Any], places: Iterable[str]) -> list[str]:
 def _images(there: Mapping[str, Any], config: Config, root: Path) -> Iterator[str]:
     """The folders of the images that the table names, where the first stage does not depend on them."""
     if "prepare" in there and (missing := _undepended(there["prepare"], image_places(config.data, root))):
-        more = f" (and {len(missing) - MOST_NAMED} more)" if len(missing) > MOST_NAMED else ""
         yield (
             f"dvc.yaml: stage prepare reads images that its deps do not name; add to deps: "
-            f"[{', '.join(missing[:MOST_NAMED])}]{more}, or `dvc repro` does not see them change"
+            f"{listed(missing, MOST_NAMED)}, or `dvc repro` does not see them change"
         )
 
 

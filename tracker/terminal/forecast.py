@@ -10,6 +10,7 @@ from tracker.config import Refinement
 from tracker.config.asked import own_metrics
 from tracker.config.idle import misspelt
 from tracker.config.settings import unusual
+from tracker.config.written import scalar
 from tracker.datasets.prepare import DataReport, inspect_data
 from tracker.errors import InputError
 from tracker.execution.trainer import load_own
@@ -145,7 +146,7 @@ def class_warnings(config: Config, report: DataReport) -> Iterator[str]:
         rarest = min(report.labels, key=lambda label: report.labels[label])
         yield (
             f"the positive class {positive!r} is {share:.0%} of the rows: always saying so has F1 "
-            f"{2 * share / (1 + share):.2f}; for scores of the rarer one say data.positive: {rarest!r}"
+            f"{2 * share / (1 + share):.2f}; for scores of the rarer one say data.positive: {scalar(rarest)}"
         )
     if share < 0.1 and (wanted := list(_unset(config))):
         yield f"the positive class {positive!r} is {share:.1%} of the rows; consider {', '.join(wanted)}"

@@ -184,7 +184,7 @@ def describe_trial(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"place     {found['place']}")
     lines.append("params    " + ", ".join(f"{name} {_text(value)}" for name, value in found["params"].items()))
     lines.append(f"seed      {found['seed']}")
-    lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch']}")
+    lines.append(f"epochs    {found['epochs']}, kept {found['best_epoch'] or 'none'}")
     width = max((len(name) for name in found["metrics"]), default=0) + 2
     lines += [f"{name:<{width}}{_text(value)}" for name, value in found["metrics"].items()]
     lines += _runs_lines(found)

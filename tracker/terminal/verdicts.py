@@ -55,7 +55,8 @@ def _count(found: Verdict) -> str:
 def _compared(found: Verdict) -> str:
     """What of a trial is the same."""
     if found.state == "identical":
-        return f" ({counted(found.epochs, 'epoch')}, predictions, weights {str(found.weights)[:12]})"
+        model = "no model" if found.weights is None else f"predictions, weights {found.weights[:12]}"
+        return f" ({counted(found.epochs, 'epoch')}, {model})"
     if found.state != "equivalent" or found.first_difference is None:
         return ""
     reach = f"{found.first_difference.largest:.3g}, at most {found.tolerance:g}"
