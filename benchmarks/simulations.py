@@ -1,8 +1,9 @@
 """How often what reports claim is true, where the truth is known: python -m benchmarks.simulations [PART ...]
 
-Parts: `intervals` of test scores (rows alone and in groups), `pairs` of equals that are compared, `grouped_pairs` whose rows
+Parts: `intervals` of test scores (rows alone and in groups), the same in `unequal` groups and in groups of `several_classes`,
+of means `weighted` by class, `pairs` of equals that are compared, `grouped_pairs` whose rows
 come in groups, the `band` of tuning curves, `optimism`, and whole `pipelines` on labels that are pure noise. The product's own
-functions answer; `--seed` is 2026.
+functions answer; `--seed` is 2026, `--version` that of the design effects of rows in groups, the newest.
 """
 
 import argparse
@@ -19,14 +20,16 @@ from scipy.stats import hypergeom
 from tests.studies.project import SmallProject
 from tracker.config import Compare
 from tracker.confusion import count_confusion
-from tracker.design_effects import design_effects
+from tracker.design_effects import VERSION, design_effects
 from tracker.evaluation.compare import compare
+from tracker.evaluation.details import Called, detail
 from tracker.evaluation.optimism import difference_interval
 from tracker.evaluation.paired import Question, compare_pair
 from tracker.evaluation.tuning_curve import level_band, tuning_curve
 from tracker.metrics import SCORES, score_intervals, scores
 
-SETS, PAIRS, PIPELINES = 2000, 500, 200
+SETS, DETAILED, PAIRS, PIPELINES = 2000, 500, 500, 200
+RATIOS = ("precision", "recall", "f1")
 MODELS = [  # share of each class, how often each is called right, the positive class, rows
     ([0.63, 0.37], [0.97, 0.94], 1, 115),
     ([0.5, 0.5], [0.8, 0.7], 1, 100),
@@ -36,6 +39,12 @@ MODELS = [  # share of each class, how often each is called right, the positive 
 ]
 GROUPS = [  # how many groups, rows in a group on average, how alike its rows are
     (30, 4, 1.0), (60, 6, 0.4), (100, 5, 0.3), (40, 30, 1.0), (200, 3, 0.6), (20, 10, 0.5), (50, 2, 1.0),
+]  # fmt: skip
+UNEQUAL = [  # the same, the sizes lognormal: the largest of 40 has as many rows as about 10 on average
+    (15, 10, 0.5), (30, 10, 0.5), (40, 30, 1.0), (60, 6, 0.4),
+]  # fmt: skip
+SEVERAL_CLASSES = [  # the same of groups that have rows of several classes, in shares of their own
+    (10, 10, 0.5), (20, 10, 0.5), (40, 30, 1.0), (30, 4, 1.0),
 ]  # fmt: skip
 EQUALS = [  # rows, how often both are right, how alike their mistakes are, classes, seeds of each
     (113, 0.95, 0.8, 2, 1), (113, 0.95, 0.3, 2, 1), (113, 0.8, 0.8, 2, 1), (500, 0.9, 0.8, 2, 1), (200, 0.8, 0.7, 3, 1),
@@ -63,38 +72,80 @@ def confusion_of(prior, right):
     return np.diag(prior) @ (np.diag(right) + wrong)
 
 
-def intervals(rng):
+def intervals(rng, version):
     """Coverage of the 95 % intervals of all scores, rows alone and in groups."""
-    low, high = [], []
+    found = []
     for prior, right, positive, rows in MODELS:
         cells = confusion_of(prior, right)
         counts = rng.multinomial(rows, cells.ravel(), size=SETS).reshape(SETS, *cells.shape)
         shares = covered(cells, positive, ((one, None) for one in counts))
-        told(f"rows: {len(prior)} classes, {rows} rows", shares, low, high)
+        found += told(f"rows: {len(prior)} classes, {rows} rows", shares)
+    print(f"  {summed_up(found)}")
+    print(f"intervals: in groups {summed_up(in_settings(rng, version, GROUPS, 'whole'))}")
+
+
+def unequal(rng, version):
+    """Coverage of the 95 % intervals of all scores where a few groups have most rows."""
+    print(f"unequal: {summed_up(in_settings(rng, version, UNEQUAL, 'unequal'))}")
+
+
+def several_classes(rng, version):
+    """Coverage of the 95 % intervals of all scores where groups have rows of several classes."""
+    print(f"several_classes: {summed_up(in_settings(rng, version, SEVERAL_CLASSES, 'several'))}")
+
+
+def in_settings(rng, version, settings, kind):
+    found = []
     for prior, right, positive, _ in MODELS[:4]:
+        for groups, usual, alike in settings:
+            sets = (grouped(rng, prior, right, positive, (groups, usual, alike), kind, version) for _ in range(SETS))
+            shares = covered(confusion_of(prior, right), positive, sets)
+            found += told(f"groups: {len(prior)} classes, {groups} x {usual}, alike {alike}", shares)
+    return found
+
+
+def weighted(rng, version):
+    """Coverage of the 95 % intervals of precision, recall and F1 as means weighted by class, rows in groups."""
+    found = []
+    for prior, right, _, _ in MODELS[:4]:
+        cells = np.round(confusion_of(prior, right) * 10**12).astype(np.int64)
+        each = [scores(cells, place) for place in range(len(prior))]
+        truth = {name: sum(share * one[name] for share, one in zip(prior, each, strict=True)) for name in RATIOS}
         for groups, usual, alike in GROUPS:
-            cells = confusion_of(prior, right)
-            sets = (grouped(rng, prior, right, positive, groups, usual, alike) for _ in range(SETS))
-            told(
-                f"groups: {len(prior)} classes, {groups} x {usual}, alike {alike}",
-                covered(cells, positive, sets),
-                low,
-                high,
-            )
-    print(
-        f"intervals: {len(low)} settings of {SETS} sets; the least of all scores {min(low):.3f}, the largest {max(high):.3f}"
-    )
+            hits = {name: [] for name in RATIOS}
+            for _ in range(DETAILED):
+                actual, call, of_row = drawn(rng, prior, right, (groups, usual, alike))
+                called = Called(actual, call, np.zeros((len(actual), len(prior))), of_row.tolist(), version)
+                ends = detail(called, None, [str(place) for place in range(len(prior))], None)["weighted"]["intervals"]
+                for name in RATIOS:
+                    hits[name].append(inside(ends[name], truth[name]))
+            found += told(f"weighted: {len(prior)} classes, {groups} x {usual}, alike {alike}", rates(hits))
+    print(f"weighted: {summed_up(found, DETAILED)}")
 
 
-def grouped(rng, prior, right, positive, groups, usual, alike):
-    sizes = 1 + rng.poisson(usual - 1, groups)
+def grouped(rng, prior, right, positive, setting, kind, version):
+    truth, call, of_row = drawn(rng, prior, right, setting, kind)
+    effects = design_effects(truth, call, of_row, len(prior), positive, version)
+    return count_confusion(truth, call, len(prior)), effects
+
+
+def drawn(rng, prior, right, setting, kind="whole"):
+    """Truth, call and group of each row: groups of one class each, or (`several`) each with classes in shares of its own."""
+    groups, usual, alike = setting
+    if kind == "unequal":
+        sizes = np.maximum(1, np.round(usual * rng.lognormal(-0.5, 1.0, groups))).astype(int)
+    else:
+        sizes = 1 + rng.poisson(usual - 1, groups)
     of_row = np.repeat(np.arange(groups), sizes)
-    truth = rng.choice(len(prior), groups, p=prior)[of_row]
+    if kind == "several":
+        shares = rng.dirichlet(3 * np.array(prior), groups)[of_row].cumsum(axis=1)
+        truth = (shares < rng.random(len(of_row))[:, None]).sum(axis=1).clip(0, len(prior) - 1)
+    else:
+        truth = rng.choice(len(prior), groups, p=prior)[of_row]
     shared, own = rng.standard_normal(groups)[of_row], rng.standard_normal(len(of_row))
     hit = ndtr(np.sqrt(alike) * shared + np.sqrt(1 - alike) * own) < np.array(right)[truth]
     other = (truth + 1 + rng.integers(0, len(prior) - 1, groups)[of_row]) % len(prior)
-    call = np.where(hit, truth, other)
-    return count_confusion(truth, call, len(prior)), design_effects(truth, call, of_row, len(prior), positive)
+    return truth, np.where(hit, truth, other), of_row
 
 
 def covered(cells, positive, sets):
@@ -102,16 +153,29 @@ def covered(cells, positive, sets):
     hits = {name: [] for name in SCORES}
     for counts, effects in sets:
         for name, ends in score_intervals(counts, positive, effects).items():
-            hits[name].append(np.nan if ends is None else float(ends[0] <= truth[name] <= ends[1]))
+            hits[name].append(inside(ends, truth[name]))
+    return rates(hits)
+
+
+def inside(ends, truth):
+    return np.nan if ends is None else float(ends[0] <= truth <= ends[1])
+
+
+def rates(hits):
     return {name: (float(np.nanmean(found)), float(np.isnan(found).mean())) for name, found in hits.items()}
 
 
-def told(what, shares, low, high):
-    low.append(min(share for share, _ in shares.values()))
-    high.append(max(share for share, _ in shares.values()))
+def told(what, shares):
     words = [f"{name} {share:.3f}" + (f" ({none:.0%} have none)" if none >= 0.005 else "")
              for name, (share, none) in shares.items()]  # fmt: skip
     print(f"  {what}: {', '.join(words)}", flush=True)
+    return [share for share, _ in shares.values()]
+
+
+def summed_up(found, sets=SETS):
+    low, high = sum(share < 0.93 for share in found), sum(share > 0.97 for share in found)
+    return (f"{len(found)} figures of {sets} sets each: {low} below 93 %, {len(found) - low - high} inside, {high} above 97 %; "
+            f"lowest {min(found):.3f}, highest {max(found):.3f}, on average {np.mean(found):.3f}")  # fmt: skip
 
 
 def pairs(rng):
@@ -229,8 +293,9 @@ def at_chance(test):
     return bool(chance.ppf(0.025) <= cells[place, place] <= chance.ppf(0.975))
 
 
+IN_GROUPS = {"intervals": intervals, "unequal": unequal, "several_classes": several_classes, "weighted": weighted}
 PARTS = {
-    "intervals": intervals, "pairs": pairs, "grouped_pairs": grouped_pairs, "band": band, "optimism": optimism,
+    **IN_GROUPS, "pairs": pairs, "grouped_pairs": grouped_pairs, "band": band, "optimism": optimism,
     "pipelines": pipelines,
 }  # fmt: skip
 
@@ -239,9 +304,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help="all if left out")
     parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--version", type=int, default=VERSION, choices=range(1, VERSION + 1))
     given = parser.parse_args()
     for name in given.parts or list(PARTS):
-        PARTS[name](np.random.default_rng(given.seed))
+        rng = np.random.default_rng(given.seed)
+        if name in IN_GROUPS:
+            IN_GROUPS[name](rng, given.version)
+        else:
+            PARTS[name](rng)
 
 
 if __name__ == "__main__":

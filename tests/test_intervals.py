@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from tracker.confusion import count_confusion, wilson
-from tracker.design_effects import SIZES, design_effects, t_factor
+from tracker.design_effects import SIZES, clusters_of_classes, design_effects, t_factor, unequal_factor
 from tracker.metrics import METRICS, SCORES, score_intervals, scores
 
 SETS = 2000
@@ -21,6 +21,13 @@ BY_VERSION_1 = {
     "precision": 1.2218161983987972,
     "recall": 1.2218161983987972,
     "f1": 1.2212589436081245,
+}
+BY_VERSION_2 = {
+    "accuracy": 1.2934692632771319,
+    "balanced_accuracy": 1.8446124443635112,
+    "precision": 1.530728616684266,
+    "recall": 1.530728616684266,
+    "f1": 1.469857681908667,
 }
 
 
@@ -106,6 +113,11 @@ def grouped_rows(rng, prior, right, sizes, alike):
     return truth, np.where(hit, truth, other), of_row
 
 
+def unequal_sizes(rng, usual, groups):
+    """Lognormal sizes of groups: the largest of 40 has as many rows as about six usual ones."""
+    return np.maximum(1, np.round(usual * rng.lognormal(-0.5, 1.0, groups))).astype(int)
+
+
 @pytest.mark.parametrize(
     ("prior", "right", "positive", "groups", "usual", "alike"),
     [
@@ -113,13 +125,16 @@ def grouped_rows(rng, prior, right, sizes, alike):
         ([0.6, 0.4], [0.9, 0.8], 1, 100, 5, 0.3),
         ([0.6, 0.4], [0.97, 0.94], 1, 40, 30, 1.0),
         ([0.33, 0.4, 0.27], [0.8, 0.7, 0.9], None, 60, 6, 0.4),
+        ([0.33, 0.4, 0.27], [0.8, 0.7, 0.9], None, 40, -30, 1.0),
+        ([0.5, 0.5], [0.8, 0.7], 1, 40, -30, 1.0),
     ],
-    ids=["copies", "groups", "many copies", "three classes"],
+    ids=["copies", "groups", "many copies", "three classes", "three classes, unequal", "unequal"],
 )
 def test_intervals_over_groups_cover_the_truth(prior, right, positive, groups, usual, alike):
     """Over 2,000 simulated test sets of groups, intervals that count groups cover the truth in 93 to 97 % (F1, binary).
 
-    All other scores are allowed 92 to 97.5 %. Intervals that count rows cover it in fewer than 90 %: the groups matter.
+    All other scores are allowed 92 to 97.5 %. Intervals that count rows cover it in fewer than 90 %: the groups matter. Where
+    `usual` is negative a few groups have most rows: their sizes are lognormal.
     """
     cells = np.diag(prior) @ (
         np.diag(right) + (1 - np.array(right))[:, None] * (1 - np.eye(len(prior))) / (len(prior) - 1)
@@ -128,7 +143,8 @@ def test_intervals_over_groups_cover_the_truth(prior, right, positive, groups, u
     rng = np.random.default_rng(3)
     covered, by_rows = {name: [] for name in SCORES}, []
     for _ in range(SETS):
-        actual, called, of_row = grouped_rows(rng, prior, right, 1 + rng.poisson(usual - 1, groups), alike)
+        sizes = 1 + rng.poisson(usual - 1, groups) if usual > 0 else unequal_sizes(rng, -usual, groups)
+        actual, called, of_row = grouped_rows(rng, prior, right, sizes, alike)
         counts = count_confusion(actual, called, len(prior))
         effects = design_effects(actual, called, of_row, len(prior), positive)
         for name, ends in score_intervals(counts, positive, effects).items():
@@ -142,7 +158,7 @@ def test_intervals_over_groups_cover_the_truth(prior, right, positive, groups, u
     assert sum(by_rows) / len(by_rows) < 0.9
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("positive", [None, 1])
 def test_rows_that_stand_alone_keep_their_intervals(positive, version):
     """With a design effect of 1 every interval has the bits of the one over rows; copies have that of the rows copied.
@@ -195,10 +211,41 @@ def test_a_class_without_a_row_has_no_interval_in_groups():
     )
 
 
-def test_version_1_is_what_it_was():
+def test_earlier_versions_are_what_they_were():
     """Effects that an earlier release told come out to the bit."""
     actual, called = np.array([0, 0, 1, 1, 0, 1, 1, 0, 1]), np.array([0, 1, 1, 1, 0, 0, 1, 0, 1])
     assert BY_VERSION_1 == design_effects(actual, called, [0, 0, 1, 1, 2, 2, 3, 3, 3], 2, None, 1)
+    assert BY_VERSION_2 == design_effects(actual, called, [0, 0, 1, 1, 2, 2, 3, 3, 3], 2, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([4, 4, 4], 1.0), ([7], 1.0), ([3, 1, 1, 1], (3.182446 / 2.776445) ** 2)],
+)
+def test_unequal_clusters_count_as_fewer_equal_ones(sizes, expected):
+    """Clusters of one size count in full; 3, 1, 1 and 1 rows say as much as 6^2 / (9 + 1 + 1 + 1) = 3 clusters."""
+    assert unequal_factor(np.array(sizes)) == pytest.approx(expected, abs=2e-6)
+
+
+def test_a_few_large_groups_widen_the_interval():
+    """Where three of 20 groups have most of the rows they count for less than equal groups do, and less than in version 2."""
+    right = np.random.default_rng(6).random(20) < 0.8
+    even, uneven = np.repeat(np.arange(20), 10), np.repeat(np.arange(20), [*[3] * 17, 50, 50, 49])
+
+    def effect(of_row, version):
+        call = right[of_row].astype(int)
+        return design_effects(np.ones(200, int), call, of_row, 2, 1, version)["accuracy"]
+
+    assert effect(uneven, 3) > effect(uneven, 2) > 2 * effect(even, 2) == pytest.approx(2 * effect(even, 3))
+
+
+def test_precision_of_a_class_of_one_group_has_no_interval():
+    """All that is right is of one group, so nothing says how such groups differ; F1 looks at the rows that are missed, too."""
+    actual, called, of_row = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 1, 0]), [0, 0, 1, 1, 2, 2]
+    now, before = (design_effects(actual, called, of_row, 2, 1, version) for version in (3, 2))
+    assert [2, 1] == clusters_of_classes(actual, of_row, 2)
+    assert {"accuracy", "balanced_accuracy", "f1"} == {name for name, effect in now.items() if effect is not None}
+    assert {"recall"} == {name for name, effect in before.items() if effect is None}
 
 
 def test_groups_that_know_nothing_of_each_other_count_as_rows():

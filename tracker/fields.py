@@ -250,10 +250,10 @@ _known = {
     MATRIX: many(many(whole())),
     "intervals": named(optional(many(finite, at_least=2))),
     "classes": many(named(plain)),
+    "clusters": whole(),
+    "class_clusters": many(whole()),
 }
-_test: Check = both(
-    named(plain), entries({name: _known[name] for name in ("positive", "labels", MATRIX)}, _known), _test_counts
-)
+_test: Check = both(named(plain), entries({n: _known[n] for n in ("positive", "labels", MATRIX)}, _known), _test_counts)
 # The result of a look, by entry; `final` is what MLflow and the store may hold of one.
 RESULT: Mapping[str, Check] = {
     "study": text,

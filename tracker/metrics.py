@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Direction = Literal["maximize", "minimize"]
+FEW_GROUPS = 5  # a class that fewer groups have is named where scores are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,24 @@ def seeds_line(seeds: Mapping[str, Any], objective: str | None) -> str:
     ]
     over = counted(len(seeds["keys"]), "seed")
     return f"over {over}, on the same rows (mean ± sd): {', '.join(each) or 'undefined'}"
+
+
+def group_lines(test: Mapping[str, Any]) -> list[str]:
+    """What the intervals of a `test` count where its rows stay together, and which classes few groups have; else nothing.
+
+    Results of earlier releases do not tell how many groups have a class.
+    """
+    if "clusters" not in test:
+        return []
+    lines = [f"intervals count the {test['clusters']} groups of rows that stay together, not the rows"]
+    few = [
+        (n, label) for label, n in zip(test["labels"], test.get("class_clusters", ()), strict=False) if n < FEW_GROUPS
+    ]
+    if few:
+        told = ", ".join(f"{label!r} in {n or 'none'}" for n, label in few)
+        alone = "; precision and recall of a class in fewer than two have no interval" if min(few)[0] < 2 else ""
+        lines.append(f"of {test['clusters']} groups few have rows of a class and say little of it: {told}{alone}")
+    return lines
 
 
 def how_asked() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ from tracker.design_effects import effects_version
 from tracker.evaluation.chosen_model import load_chosen
 from tracker.evaluation.compare import rank_again, score_again
 from tracker.evaluation.files import write_report
-from tracker.evaluation.final import RESULT
+from tracker.evaluation.final import RESULT, Final, summarize
 from tracker.evaluation.metrics_file import write_metrics
 from tracker.evaluation.ranking import write_ranking
+from tracker.metrics import group_lines
+from tracker.reporting.facts import collect
+from tracker.reporting.page import render_html, render_markdown
+from tracker.terminal.show_final import describe_final, read_final
+from tracker.tracking.notes import final_note
 
 STUDY = {"random": {"sampler": "random", "trials": 2}}
 
@@ -35,8 +41,9 @@ def here_of(project: SmallProject) -> Project:
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
-    """A tuned, ranked and scored project in which each row of the table is there three times; read-only."""
-    table = pd.concat([make_table()] * 3)
+    """A tuned, ranked and scored project in which each row of the table is there once to three times; read-only."""
+    table = make_table()
+    table = pd.concat([table, table[::2], table[::3]])
     table["who"] = [f"w{row}" for row in range(len(table))]
     project = SmallProject.made(tmp_path_factory.mktemp("groups") / "project", table)
     project.config = project.config.with_("studies", STUDY).with_("objective.metric", "val_balanced_accuracy")
@@ -52,16 +59,24 @@ def process() -> Iterator[FreshProcess]:
         yield one
 
 
+@pytest.fixture(params=[1, 2])
+def version(request: pytest.FixtureRequest) -> int:
+    """A version of design effects that an earlier release had."""
+    return int(request.param)
+
+
 @pytest.fixture
-def earlier(copied: SmallProject, tmp_path: Path) -> SmallProject:
-    """The same project as a release of version 1 left it: its ranking, its result, its report."""
+def earlier(copied: SmallProject, tmp_path: Path, version: int) -> SmallProject:
+    """The same project as a release of that version left it: its ranking, its result, its report."""
     project = copied.copy(tmp_path / "project")
     paths = project.paths
-    write_ranking(paths.reports / "ranking.json", rank_again(paths, project.config.compare, ["random"], {}, None, 1))
+    write_ranking(
+        paths.reports / "ranking.json", rank_again(paths, project.config.compare, ["random"], {}, None, version)
+    )
     final = report_of(project, "final")
     scored = scored_row(recorded_key(paths, final["key"], "final"), final)
     model = load_chosen(paths.models / "random", scored, paths)
-    result, _ = score_again(paths, scored, model, final["test_digest"], (), 1)
+    result, _ = score_again(paths, scored, model, final["test_digest"], (), version)
     write_report(paths.reports / "final.json", {**final, **result}, on_one_line=("details",))
     write_metrics(paths.reports)
     [path] = (paths.looks / "results").glob("*.json")
@@ -83,11 +98,12 @@ def versions(project: SmallProject) -> tuple[int, int]:
                                                   report_of(project, "final")["test"]))  # fmt: skip
 
 
-def test_what_an_earlier_release_told_verifies(copied: SmallProject, earlier: SmallProject) -> None:
-    """Ranking, looks and result are identical as one wrote them that knew no t, and narrower than those of now."""
-    assert [(2, 2), (1, 1)] == [versions(project) for project in (copied, earlier)]
-    new, old = (report_of(project, "final")["test"]["intervals"] for project in (copied, earlier))
-    assert new["balanced_accuracy"][0] < old["balanced_accuracy"][0]
+def test_what_an_earlier_release_told_verifies(copied: SmallProject, earlier: SmallProject, version: int) -> None:
+    """Ranking, looks and result are identical as one wrote them that took all groups for equal; its intervals are others."""
+    assert [(3, 3), (version, version)] == [versions(project) for project in (copied, earlier)]
+    new, old = (report_of(project, "final")["test"] for project in (copied, earlier))
+    assert not {tuple(ends) for ends in new["intervals"].values()} & {tuple(ends) for ends in old["intervals"].values()}
+    assert ("class_clusters" in new, "class_clusters" in old) == (True, False)
     found = list(api.verify(earlier.config, "random", pipeline=True, project=here_of(earlier)))
     assert ["store", "study", "ranking", "looks", "final"] == [one.kind for one in found]
     assert {"identical"} == {one.state for one in found}, found
@@ -100,15 +116,35 @@ def test_what_this_release_tells_verifies(copied: SmallProject, process: FreshPr
     assert (paths.reports / "ranking.json").read_bytes() == (tmp_path / "ranking.json").read_bytes()
     assert ("identical", "identical") == (verify_looks(paths).state, reproduce_final(paths, process).state)
     project = copied.copy(tmp_path / "project")
-    for version in ({}, {"effects_version": 1}, {"effects_version": 7}, {"effects_version": "2"}):
+    for said in (
+        {},
+        {"effects_version": 1},
+        {"effects_version": 2},
+        {"effects_version": 7},
+        {"class_clusters": [1, 2]},
+    ):
         final = report_of(copied, "final")
-        final["test"].pop("effects_version")
-        final["test"] |= version
+        final["test"] = {name: entry for name, entry in final["test"].items() if name not in {"effects_version", *said}}
+        final["test"] |= said if "effects_version" in said or not said else {"effects_version": 3, **said}
         (project.paths.reports / path.name).write_text(json.dumps(final))
         assert "differs" == reproduce_final(project.paths, process).state
 
 
-def test_a_result_that_an_earlier_release_told_stays(earlier: SmallProject) -> None:
+def test_every_output_says_what_intervals_count(copied: SmallProject, tmp_path: Path) -> None:
+    """The page, its text, `tracker show final`, MLflow's note and the end of a look have the same lines on groups."""
+    project, final = copied.copy(tmp_path / "project"), report_of(copied, "final")
+    final["test"]["class_clusters"][0] = 3
+    write_report(project.paths.reports / "final.json", final, on_one_line=("details",))
+    facts, shown = collect(project.paths, project.config), "\n".join(describe_final(read_final(project.paths)))
+    ended = "\n".join(summarize(Final(final, looks=1, budget=1), "val_balanced_accuracy"))
+    note = final_note(final, (), None, None)
+    lines = group_lines(final["test"])
+    assert 2 == len(lines)
+    for text in (unescape(render_html(facts)), render_markdown(facts), shown, ended, note):
+        assert all(line[1:] in text for line in lines), text
+
+
+def test_a_result_that_an_earlier_release_told_stays(earlier: SmallProject, version: int) -> None:
     """The same trial on the same rows: one look, one result, with the intervals that it had; the ranking is of now."""
     before, kept = report_of(earlier, "final"), sorted((earlier.paths.looks / "results").iterdir())
     api.compare(earlier.config, here_of(earlier)).test()
@@ -116,5 +152,5 @@ def test_a_result_that_an_earlier_release_told_stays(earlier: SmallProject) -> N
     assert {name: before[name] for name in RESULT} == {name: after[name] for name in RESULT}
     assert before["details"] == after["details"]
     assert kept == sorted((earlier.paths.looks / "results").iterdir())
-    assert (2, 1) == versions(earlier)
+    assert (3, version) == versions(earlier)
     assert "identical" == verify_looks(earlier.paths).state

@@ -18,6 +18,7 @@ from tracker.design_effects import t_factor
 from tracker.evaluation.chosen_model import validation_interval
 from tracker.evaluation.final import summarize
 from tracker.evaluation.scoring import as_told, other_scores, score_labels
+from tracker.metrics import group_lines
 from tracker.paths import Paths
 from tracker.store.store import Store
 
@@ -69,7 +70,23 @@ def test_copies_of_rows_do_not_narrow_the_interval(copied: Project):
     alone = (right + Z**2 / 2) / (rows / COPIES + Z**2)
     assert (low + high) / 2 == pytest.approx(alone)
     assert other_scores(told) is None
+    assert counts.tolist() == told["class_clusters"]
     assert any(f"intervals count the {rows // COPIES} groups of rows" in line for line in summarize(final, "val_f1"))
+
+
+def test_classes_of_few_groups_are_named():
+    """Where few groups have rows of a class a line says which and in how many; not where all are in five or more."""
+    actual, called = ["a"] * 10 + ["b"] * 3 + ["c"], ["a"] * 9 + ["c"] + ["b"] * 2 + ["a", "c"]
+    test = score_labels(actual, called, ["a", "b", "c"], "c", [0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 8, 9, 9, 10])
+    assert [8, 2, 1] == test["class_clusters"]
+    few = "of 11 groups few have rows of a class and say little of it: 'b' in 2, 'c' in 1"
+    alone = "precision and recall of a class in fewer than two have no interval"
+    whole = "intervals count the 11 groups of rows that stay together, not the rows"
+    assert [whole, f"{few}; {alone}"] == group_lines(test)
+    assert {"precision", "recall"} == {name for name, ends in test["intervals"].items() if ends is None}
+    many = {**test, "class_clusters": [8, 5, 5]}
+    assert group_lines(test)[:1] == group_lines(many) == group_lines({**many, "class_clusters": []})
+    assert [] == group_lines(without_clusters(test))
 
 
 def test_the_validation_interval_counts_copies_once(copied: Project):

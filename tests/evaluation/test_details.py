@@ -79,6 +79,19 @@ def test_rows_of_clusters_widen_the_weighted_interval() -> None:
     assert width["four"] == pytest.approx(width["one"] / 2, rel=0.08)
 
 
+def test_the_weighted_interval_of_few_groups_covers_the_truth() -> None:
+    """Of 30 groups of copies that are right in 97 and 94 %, it holds the truth in 92 to 98 % of 600 simulated test sets."""
+    rng, hits = np.random.default_rng(8), []
+    for _ in range(600):
+        truth = (rng.random(30) < 0.37).astype(np.int64)
+        call = np.where(rng.random(30) < np.array([0.97, 0.94])[truth], truth, 1 - truth)
+        of_row = np.repeat(np.arange(30), 1 + rng.poisson(3, 30))
+        test = Called(truth[of_row], call[of_row], np.eye(2)[truth[of_row]], of_row.tolist())
+        low, high = detail(test, None, ["a", "b"], None)["weighted"]["intervals"]["recall"]
+        hits.append(low <= 0.63 * 0.97 + 0.37 * 0.94 <= high)
+    assert 0.92 <= np.mean(hits) <= 0.98
+
+
 def test_the_interval_of_a_difference_is_the_published_one() -> None:
     """Newcombe (1998), table II, 56/70 - 48/80, method 10: 0.0524 to 0.3339."""
     ends = difference_interval(56 / 70, wilson(56, 70) or (), 48 / 80, wilson(48, 80) or ())

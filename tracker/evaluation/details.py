@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.confusion import count_confusion, wilson
-from tracker.design_effects import SIZES, VERSION, class_influence, design_effects
+from tracker.design_effects import (
+    SIZES,
+    VERSION,
+    class_influence,
+    class_weights,
+    design_effects,
+    weighted_effect,
+    weighted_influence,
+)
 from tracker.evaluation.optimism import optimism
 from tracker.evaluation.scoring import RATIOS, index_labels
 from tracker.metrics import score_intervals, scores
@@ -99,15 +107,24 @@ def _weighted(test: Called, classes: int) -> dict[str, Any]:
 def _weighted_interval(
     test: Called, cells: NDArray[np.int64], weights: NDArray[np.float64], name: str, score: float | None
 ) -> tuple[float, float] | None:
-    """Wilson's interval of the effective rows (Korn and Graubard 1998), by the delta method; the weights are taken as fixed."""
+    """Wilson's interval of the effective rows (Korn and Graubard 1998), by the delta method; the weights are taken as fixed.
+
+    Where rows come in clusters the weights vary, too: a cluster may be of one class.
+    """
     sizes = SIZES[name]
     if score is None or sizes is None:
         return None
-    classes = len(cells)
-    smooth = cells + classes**-2  # one row more, spread over all cells
+    classes, effect, vary = len(cells), 1.0, test.clusters is not None and test.version > 2
+    if vary:
+        found = weighted_effect(test.truth, test.call, test.clusters or (), classes, sizes)
+        if found is None:
+            return None
+        effect = found
+    smooth = cells / effect + classes**-2  # one row more, spread over all cells
     influence = np.sum([weights[c] * class_influence(smooth, c, sizes) for c in range(classes)], axis=0)
+    influence = weighted_influence(smooth, class_weights(cells), sizes) if vary else influence
     variance = math.fsum((smooth * influence**2).ravel())
-    if test.clusters is not None:
+    if test.clusters is not None and not vary:
         if len(set(test.clusters)) < 2:
             return None
         held = np.bincount(np.asarray(test.clusters), weights=influence[test.truth, test.call])

@@ -11,7 +11,7 @@ from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.errors import StoreCorrupt
 from tracker.evaluation.files import ENTRIES, write_durably, write_report
 from tracker.fields import RESULT as SHAPES
-from tracker.metrics import led_by, seeds_line, tested
+from tracker.metrics import group_lines, led_by, seeds_line, tested
 from tracker.paths import Paths
 from tracker.shapes import entries
 from tracker.shown import counted, csv_cell
@@ -244,8 +244,7 @@ def summarize(final: Final, objective: str) -> list[str]:
     names = led_by(objective, tested(test), tested(test))
     width = max(map(len, names)) + 1
     lines += [f"  {name:<{width}}{_shown(test[name], final.interval(name))}" for name in names]
-    if "clusters" in test:
-        lines.append(f"  intervals count the {test['clusters']} groups of rows that stay together, not the rows")
+    lines += [f"  {line}" for line in group_lines(test)]
     if seeds := final.result.get(SEEDS):
         lines.append(seeds_line(seeds, objective))
     more = "; more than the budget is: it was raised for a while, or looks were taken elsewhere"

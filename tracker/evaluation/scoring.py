@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.confusion import count_confusion
-from tracker.design_effects import EFFECTS_VERSION, VERSION, design_effects, effects_version, version_entry
+from tracker.design_effects import (
+    EFFECTS_VERSION,
+    VERSION,
+    clusters_of_classes,
+    design_effects,
+    effects_version,
+    version_entry,
+)
 from tracker.errors import DataError, TrackerError
 from tracker.evaluation.scikit_learn import require_agreement
 from tracker.metrics import (
@@ -27,6 +34,7 @@ from tracker.metrics import (
 from tracker.remedies import run_again
 from tracker.trees import first_difference
 
+COUNTS = ("clusters", "class_clusters")  # of a result whose rows come in clusters; the second since version 3
 RATIOS = ("precision", "recall", "f1")  # as scikit-learn's precision_recall_fscore_support orders them
 
 
@@ -45,7 +53,8 @@ def score_labels(
     Metrics of single classes are those of `positive` (average `binary`), or the mean over classes (`macro`); None where
     0/0. `support` counts the rows they speak about: of the positive class, or all. `classes` holds each class alone.
     Where rows come in `clusters` (numbers from 0, one per row; None: each row stands alone), intervals count these, and the
-    entries `clusters` (how many) and `design_effects` (by how much each score's rows count less, by which `version`) are added.
+    entries `clusters` (how many), `class_clusters` (how many have a row of each label) and `design_effects` (by how much each
+    score's rows count less, by which `version`) are added.
     What is `asked` is added; what of it needs class `probabilities` (rows, classes), where these are given.
     What scikit-learn computes is taken from it, other metrics of our table from there. Raises DataError for a label that
     the model does not know, TrackerError should the two computations differ.
@@ -79,7 +88,11 @@ def score_labels(
             | {"support": int(confusion[place].sum())}
             for place, (label, scored) in enumerate(zip(labels, classes, strict=True))
         ],
-    } | ({} if effects is None else _clustered(len(set(clusters or ())), effects, version))
+    } | (
+        {}
+        if effects is None or clusters is None
+        else _clustered(_counts(truth, clusters, len(labels)), effects, version)
+    )
 
 
 def as_told(told: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +118,8 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     asked = [name for name in tested(test) if is_asked(name)]
     again = score_labels([labels[i] for i in truth], [labels[i] for i in call], labels, test["positive"], asked=asked)
     if "design_effects" in test:  # they follow from which rows were right, and the intervals from them
-        again = _with_effects({**again, "clusters": test["clusters"]}, test["design_effects"], effects_version(test))
+        again |= {name: test[name] for name in COUNTS if name in test}
+        again = _with_effects(again, test["design_effects"], effects_version(test))
     again = as_told(test, again)
     for name in (name for name in tested(test) if name not in again):  # they do not follow from labels
         again[name], again["intervals"][name] = test[name], test["intervals"].get(name)
@@ -116,23 +130,29 @@ def other_scores(test: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     return first_difference(dict(test), again)
 
 
-def _clustered(clusters: int, effects: Mapping[str, float | None], version: int) -> dict[str, Any]:
-    """The entries of a `test` whose rows come in so many clusters."""
-    return {"clusters": clusters, "design_effects": dict(effects), **version_entry(version)}
+def _counts(truth: NDArray[np.int64], clusters: Sequence[int], classes: int) -> dict[str, Any]:
+    """How many clusters there are, and how many have a row of each class."""
+    return {"clusters": len(set(clusters)), "class_clusters": clusters_of_classes(truth, clusters, classes)}
+
+
+def _clustered(counts: Mapping[str, Any], effects: Mapping[str, float | None], version: int) -> dict[str, Any]:
+    """The entries of a `test` whose rows come in clusters, of which it has these counts."""
+    told = {name: counts[name] for name in COUNTS if name in counts and (version > 2 or name == "clusters")}
+    return {**told, "design_effects": dict(effects), **version_entry(version)}
 
 
 def _with_effects(
     test: Mapping[str, Any], effects: Mapping[str, float | None] | None, version: int = VERSION
 ) -> dict[str, Any]:
     """The same scores with the intervals that these design effects give; with none, those of rows that stand alone."""
-    ours = {"clusters", "design_effects", EFFECTS_VERSION}
+    ours = {*COUNTS, "design_effects", EFFECTS_VERSION}
     kept = {name: value for name, value in test.items() if name not in ours}
     labels, positive = list(test["labels"]), test["positive"]
     chosen = None if positive is None else labels.index(positive)
     matrix = np.array(test["confusion_matrix"], dtype=np.int64)
     ends = dict(test["intervals"]) | score_intervals(matrix, chosen, effects, test["intervals"])
     kept["intervals"] = {name: None if ends[name] is None else list(ends[name] or ()) for name in test["intervals"]}
-    return kept | (_clustered(test["clusters"], effects, version) if effects else {})
+    return kept | (_clustered(test, effects, version) if effects else {})
 
 
 def index_labels(values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:

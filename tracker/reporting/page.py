@@ -24,7 +24,7 @@ from tracker.reporting.front_charts import fronts
 from tracker.reporting.nested_words import nested
 from tracker.reporting.plots import write_plots
 from tracker.reporting.sure_charts import calibration, glance, precision_recall, roc, tuning_curves
-from tracker.reporting.sure_words import baselines, chosen_on, classes, curves_of, marks, optimism_words
+from tracker.reporting.sure_words import baselines, chosen_on, classes, curves_of, groups, marks, optimism_words
 from tracker.reporting.words import (
     asked,
     certainty,
@@ -90,7 +90,7 @@ def _render(template: str, facts: Facts, **more: Any) -> str:
         test=test_rows(facts), methods=methods(facts), checklist=checklist(facts), commands=commands(facts),
         studies=studies(facts),
         over_seeds=over_seeds(facts), classes=classes(facts), optimism=optimism_words(facts), chosen_on=chosen_on(facts),
-        baselines=baselines(facts), nested=nested(facts),
+        groups=groups(facts), baselines=baselines(facts), nested=nested(facts),
         **more,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 from tracker.evaluation.baselines_report import metric_of
 from tracker.evaluation.sureness import place
 from tracker.evaluation.tuning_curve import TuningCurve, tuning_curve
-from tracker.metrics import METRICS
+from tracker.metrics import METRICS, group_lines
 from tracker.reporting.facts import Facts
 from tracker.reporting.sure_charts import Mark
 from tracker.reporting.words import between, score
@@ -50,6 +50,12 @@ def optimism_words(facts: Facts) -> str:
         return f"{words}."
     zero = "no difference is inside" if ends[0] <= 0 <= ends[1] else "no difference lies outside"
     return f"{words} (validation minus test, 95 %: {ends[0]:.3f} to {ends[1]:.3f}; {zero})."
+
+
+def groups(facts: Facts) -> list[str]:
+    """What intervals over test rows that stay together count, in sentences."""
+    lines = [] if facts.final is None else group_lines(facts.final["test"])
+    return [f"{line[0].upper()}{line[1:]}." for line in lines]
 
 
 def classes(facts: Facts) -> list[list[str]]:

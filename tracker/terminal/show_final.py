@@ -10,7 +10,7 @@ from tracker.evaluation.files import read_report
 from tracker.evaluation.final import SEEDS, is_of_another, name_candidate
 from tracker.evaluation.sureness import ELSEWHERE, place
 from tracker.hyperparameters import with_unsaid
-from tracker.metrics import led_by, seeds_line, tested
+from tracker.metrics import group_lines, led_by, seeds_line, tested
 from tracker.paths import Paths
 from tracker.records import record_json
 from tracker.remedies import run_again
@@ -83,6 +83,7 @@ def describe_final(found: Mapping[str, Any]) -> list[str]:
         head.append(f"again     the same candidate was computed here in another environment, {told}")
     if SEEDS in found:
         head.append(seeds_line(found[SEEDS], name))
+    head += [f"groups    {line}" for line in group_lines(test)]
     if found["model"]:
         head.append(f"model     {found['model']}")
     return [*head, *describe_trial(found)[1:]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.goals import constraint_text, front_words, goals_text
-from tracker.metrics import led_by, seeds_line, tested
+from tracker.metrics import group_lines, led_by, seeds_line, tested
 from tracker.records import StudySpec
 from tracker.shown import agree, counted
 from tracker.tracking.project_files import Ties
@@ -120,6 +120,7 @@ def final_note(
         *_ties_lines(ties),
         "",
         *_score_table(final.get("test") or {}, metric),
+        *(part for line in group_lines(final.get("test") or {}) for part in ("", f"{line[0].upper()}{line[1:]}.")),
         *(["", f"The same configuration {seeds_line(seeds, metric)}."] if seeds else []),
         "",
         f"Looks at these test rows: {final.get('looks')} of {final.get('budget')}.",
