@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tracker import api
 from tracker.api import Project
 from tracker.canonical import canonical_json, digest_bytes, parse_canonical
 from tracker.cli import app
+from tracker.deriving import judge_study
 from tracker.deriving.find_study import find_study
 from tracker.deriving.judge_final import reproduce_final
 from tracker.deriving.judge_project import verify_pipeline
@@ -29,6 +31,7 @@ from tracker.deriving.verdict import Verdict, verdict_json
 from tracker.errors import InputError, NotFoundError
 from tracker.paths import Paths
 from tracker.records import Proposal, StudySpec, TrialOutcome, record_from, records_from
+from tracker.search.samplers import open_sampler
 from tracker.studies.result import study_result
 from tracker.terminal.verdicts import verdict_lines
 
@@ -119,6 +122,19 @@ def test_another_sampler_is_found_by_its_first_proposal(
     found = verify_study("random", copy.paths, processes)
     assert ("differs", 0) == (found.state, found.derived)
     assert "trial 0" in found.first_difference.words
+
+
+def test_what_changed_around_a_proposal_that_differs_is_named(
+    tuned: SmallProject, processes: FreshProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proposals come of this process's arithmetic: what is otherwise than when the trial was run may be the cause."""
+    monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", "SOME_KERNEL")
+    monkeypatch.setattr(judge_study, "open_sampler", lambda spec: open_sampler(replace(spec, seed=spec.seed + 1)))
+    found = verify_study("tpe", tuned.paths, processes)
+    assert ("differs", "proposal 0") == (found.state, found.first_difference.metric)
+    lines = verdict_lines(found)
+    named = "the environment variable NPY_DISABLE_CPU_FEATURES: unset recorded, SOME_KERNEL here"
+    assert ["  possible causes, the likeliest first:", f"    {named}"] == lines[2:4]
 
 
 def test_an_altered_outcome_is_found(tuned: SmallProject, processes: FreshProcesses, tmp_path: Path) -> None:

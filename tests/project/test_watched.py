@@ -66,8 +66,7 @@ def test_a_section_that_dvc_wants_and_params_lacks_is_named(tmp_path: Path) -> N
     """DVC refuses a stage whose entry is not in params.yaml, so what is to be written there is told."""
     lines = told(tmp_path, PLAIN, PARAMS.replace("decision: {}\n", ""))
     assert lines == [
-        f"dvc.yaml: stage {stage} watches decision, which params.yaml has not: DVC refuses that; write decision: {{}}"
-        for stage in ("tune", "refine")
+        "dvc.yaml: stages tune, refine watch decision, which params.yaml has not: DVC refuses that; write decision: {}"
     ]
     [line] = told(tmp_path, PLAIN, PARAMS.replace("refinements: {}\n", ""))
     assert line.endswith(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tracker.canonical import canonical_json, digest
-from tracker.surroundings.environment import environment, variables
+from tracker.surroundings.environment import NUMPY_STEERING, environment, variables
 from tracker.surroundings.provenance import provenance, safe_command, trained_with
 
 
@@ -19,8 +19,10 @@ def git(root: Path, *words: str) -> str:
     return subprocess.run(["git", *settings, *words], cwd=root, capture_output=True, text=True, check=True).stdout
 
 
-def test_only_what_changes_numbers_is_in_the_environment() -> None:
+def test_only_what_changes_numbers_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch, NumPy, BLAS, CPU level and maker, threads, device, settings, a probe; no host, user, path or time."""
+    for variable in (*NUMPY_STEERING, "OPENBLAS_CORETYPE"):
+        monkeypatch.delenv(variable, raising=False)  # each would be a part more
     name, parts = environment()
     assert set(parts) == {
         "torch", "numpy", "blas", "cpu_capability", "machine", "cpu_vendor", "threads", "device", "settings", "probe"

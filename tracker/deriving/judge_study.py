@@ -6,6 +6,7 @@ A generation is proposed from the outcomes that were derived before it, so when 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ from tracker.studies.fold_rungs import FoldDecisions
 from tracker.studies.plan import Planner
 from tracker.studies.report import study_files
 from tracker.studies.rungs import Decisions, told
+from tracker.surroundings.changes import changes
+from tracker.surroundings.environment import asked_of
+from tracker.surroundings.provenance import trained_with
 from tracker.trees import first_difference
 
 OnStep = Callable[[str, int, int], None]  # study, trials derived, trials to derive
@@ -172,17 +176,22 @@ class _Verifying:
                 refuse_other_proposal(proposal, self.study.proposals[proposal.number])
             except ReplayError as error:
                 words = str(error).partition(". The study")[0] + self._other_versions()
-                difference = Difference.told(f"proposal {proposal.number}", words)
-                return replace(self._verdict(), state="differs", first_difference=difference)
+                return self._otherwise(proposal.number, Difference.told(f"proposal {proposal.number}", words))
         return None
+
+    def _otherwise(self, number: int, difference: Difference) -> Verdict:
+        """Something that this process computed itself differs: with what surrounds it otherwise than it did the trial."""
+        spec, recorded = self.study.spec, self.study.trial(number).provenance
+        _, present = trained_with(sys.argv, self.paths.root, *asked_of(spec.training, spec.family))
+        causes = changes(recorded, present) if recorded else ()
+        return replace(self._verdict(), state="differs", first_difference=difference, causes=causes)
 
     def _other_decision(self, decisions: Decisions | FoldDecisions, trials: Sequence[Trial]) -> Verdict | None:
         """Where a pruner decides otherwise than the outcomes of a generation say."""
         words = decisions.first_other(trials)
         if words is None:
             return None
-        difference = Difference.told("pruner", words + self._other_versions())
-        return replace(self._verdict(), state="differs", first_difference=difference)
+        return self._otherwise(trials[0].proposal.number, Difference.told("pruner", words + self._other_versions()))
 
     def _other_versions(self) -> str:
         """The releases that shape proposals, where they are others than they were."""

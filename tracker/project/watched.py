@@ -64,13 +64,17 @@ def _unread(there: Mapping[str, Any], written: Mapping[str, Any] | None) -> Iter
 
 
 def _absent(there: Mapping[str, Any], written: Mapping[str, Any] | None) -> Iterator[str]:
-    """Entries that DVC watches and params.yaml does not have; DVC then refuses the stage."""
+    """Entries that DVC watches and params.yaml does not have; DVC then refuses the stages that do."""
+    lacking: dict[str, list[str]] = {}
     for name, stage in there.items():
         watched = [one.split(".")[0] for one in _names(stage, "params") if "$" not in one and one != "*"]
         each = re.fullmatch(r"\$\{(\w+)\}", str(stage.get("foreach", "")))
         for one in dict.fromkeys([*([each[1]] if each else []), *watched]):
             if written is not None and one not in written:
-                yield f"dvc.yaml: stage {name} watches {one}, which params.yaml has not: DVC refuses that; write {one}: {{}}"
+                lacking.setdefault(one, []).append(name)
+    for one, stages in lacking.items():
+        who = f"stage {stages[0]} watches" if len(stages) == 1 else f"stages {', '.join(stages)} watch"
+        yield f"dvc.yaml: {who} {one}, which params.yaml has not: DVC refuses that; write {one}: {{}}"
 
 
 def _code(there: Mapping[str, Any], config: Config, root: Path) -> Iterator[str]:

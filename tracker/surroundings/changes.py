@@ -114,7 +114,8 @@ def _follows(name: str, names: Sequence[str]) -> bool:
 
 def _shown(value: Any, other: Any) -> str:
     """A value as a sentence has it: of a digest its beginning, of a list what the other one lacks."""
-    if isinstance(value, list) and isinstance(other, list):
-        return ", ".join(str(item) for item in value if item not in other) or "nothing more"
+    if isinstance(value, list):
+        known = other if isinstance(other, list) else ()
+        return ", ".join(str(item) for item in value if item not in known) or "nothing more"
     text = "none" if value is None else str(value)
     return text[:SHOWN] if len(text) in {16, 40, 64} and set(text) <= set("0123456789abcdef") else text

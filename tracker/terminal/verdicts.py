@@ -29,7 +29,10 @@ def verdict_lines(found: Verdict) -> list[str]:
         return lines + [f"  {line}" for line in verdict_lines(found.inner)]
     if found.first_difference:
         lines.append(f"  first difference: {found.first_difference.words}")
-    lines += _listed_causes(found) if found.kind in {"trial", "final"} else _missing(found)
+    is_computed = found.kind in {"trial", "final"} or (
+        found.kind == "study" and found.state == "differs" and found.causes
+    )
+    lines += _listed_causes(found) if is_computed else _missing(found)
     return [*lines, f"  to do: {found.remedy}"] if found.remedy else lines
 
 
