@@ -4,7 +4,9 @@
 
 FOLDER holds the CSV files that TABLES names, as they are found in public collections; they are no part of this project. Of
 each table it prints the words of `tracker init`, what had to be edited, the F1 on the test rows with its 95 % interval, and
-that of four classifiers which were fitted on train and validation rows together, with scikit-learn's own defaults.
+that of four classifiers which were fitted on train and validation rows together, with scikit-learn's own defaults. Behind
+each of these stands whether ours is better (`<`) or worse (`>`) than it on the same rows, by the rule of `tracker compare A B`
+with 95 %, or neither (`~`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -30,7 +33,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from tracker.api import Project, load_model
+from tracker.evaluation.paired import BETTER, UNKNOWN, WORSE, Question, compare_pair
+from tracker.paths import Paths
+
 SEED = 2026
+SIGNS = {BETTER: "<", WORSE: ">", UNKNOWN: "~"}
 
 
 @dataclass(frozen=True)
@@ -92,10 +100,12 @@ def row(name: str, source: Path, root: Path) -> str:
     if done.returncode or not final_path.is_file():
         return f"{name:18} tracker run: {(done.stderr or done.stdout).strip()[-600:]}"
     final = json.loads(final_path.read_text())
-    scores = dict(baselines(root))
+    scores, marks = {}, {}
+    for other, found, mark in baselines(root):
+        scores[other], marks[other] = found, mark
     test = final["test"]
     low, high = test["intervals"]["f1"]
-    said = "  ".join(f"{scores[one]:8.3f}" for one in CLASSIFIERS)
+    said = "  ".join(f"{marks[one]}{scores[one]:7.3f}" for one in CLASSIFIERS)
     return f"{name:18} {rows_of(root):>6} {minutes:7.1f} {test['f1']:7.3f} {f'{low:.3f} to {high:.3f}':>15}  {said}"
 
 
@@ -108,14 +118,19 @@ def rows_of(root: Path) -> int:
     return len(pd.read_parquet(root / "data/prepared/table.parquet"))
 
 
-def baselines(root: Path) -> Iterator[tuple[str, float]]:
-    """F1 on the test rows of classifiers fitted on all other rows: of the positive class, or the mean over classes."""
+def baselines(root: Path) -> Iterator[tuple[str, float, str]]:
+    """F1 on the test rows of classifiers fitted on all other rows: of the positive class, or the mean over classes.
+
+    With it how ours compares on these rows.
+    """
     schema = json.loads((root / "data/prepared/schema.json").read_text())
     features, target = features_of(schema), schema["target"]
     fitted_on = pd.concat(pd.read_parquet(root / f"data/splits/{name}.parquet") for name in ("train", "validation"))
     test = pd.read_parquet(root / "data/sealed/test.parquet")
     numeric = [name for name in features if pd.api.types.is_numeric_dtype(fitted_on[name])]
     texts = [name for name in features if name not in numeric]
+    project = Project.now(Paths.of(root, {}))
+    ours = load_model("final", project=project).predict(test[features])["label"]
     for name, make in CLASSIFIERS.items():
         columns = make_column_transformer(
             (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
@@ -130,11 +145,18 @@ def baselines(root: Path) -> Iterator[tuple[str, float]]:
             warnings.simplefilter("ignore")
             model = make_pipeline(columns, make()).fit(fitted_on[features], fitted_on[target].astype(str))
             said = model.predict(test[features])
-        yield name, score(test[target].astype(str), said, schema.get("positive"))
+        truth, positive = test[target].astype(str), schema.get("positive")
+        yield name, score(truth, said, positive), compared(truth, ours, said, positive)
 
 
-def one_hot() -> OneHotEncoder:
-    return OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+def compared(truth: pd.Series, ours: pd.Series, theirs: Any, positive: str | None) -> str:
+    """A sign of SIGNS: ours against theirs."""
+    labels = sorted(set(truth))
+    number = {label: place for place, label in enumerate([*labels, *sorted({*ours, *theirs} - set(labels))])}
+    codes = [np.array([number[label] for label in called], np.int64) for called in (truth, ours, theirs)]
+    question = Question("f1", len(number), None if positive is None else number[positive])
+    answer = compare_pair(question, codes[0], codes[1][None], codes[2][None])
+    return SIGNS[answer.verdict] if answer else "?"
 
 
 def score(truth: pd.Series, said: Any, positive: str | None) -> float:
