@@ -250,6 +250,18 @@ def test_any_folder_may_hold_a_database(tmp_path: Path) -> None:
     assert Paths.of(root, {}).tracking_uri({}) == sqlite_address(root / "mlflow.db")
 
 
+def test_a_full_disk_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow says something of tables where a disk was full; with room left its own words are told."""
+    assert recorded(tmp_path, range(1)).problem is None
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as link:
+        link.execute("ALTER TABLE runs RENAME TO others")
+    told = recorded(tmp_path, range(1, 2)).problem or ""
+    assert "no such table" in told
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5000))
+    assert "the disk is full (4 KB are left); free some space" in (recorded(tmp_path, range(1, 2)).problem or "")
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_text("junk " * 1000)], ids=["folder", "junk"])
 def test_what_cannot_be_opened_is_said_at_once(tmp_path: Path, make: Callable[[Path], object]) -> None:
     """MLflow would try ten times with doubling pauses; here each way in names the file."""

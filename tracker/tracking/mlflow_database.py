@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ SCHEME = "sqlite:///"
 RUNS = "/mlruns/experiment-"  # between the folder of a database and the rest of a place of files
 MAKING_S = 120.0  # how long somebody else may take to make the database
 SETTLED_S = 5.0  # a file that changed since then may be in the making by somebody else
+LITTLE_ROOM = 2**20  # bytes; a new database takes about as much
 _OWN_ROWS = {"alembic_version", "experiments", "workspaces"}  # an empty database has rows in these
 
 
@@ -40,6 +42,15 @@ def require_opens(path: Path) -> None:
         raise TrackingError(
             f"could not open {path} as a SQLite database ({error}); is MLFLOW_TRACKING_URI right, and may you write there?"
         ) from None
+
+
+def full_disk(path: Path | None) -> str:
+    """That there is next to no room left for a SQLite file, and what to do; empty where there is, or nobody can tell."""
+    try:
+        left = LITTLE_ROOM if path is None else shutil.disk_usage(path.parent).free
+    except OSError:
+        return ""
+    return f"the disk is full ({left >> 10} KB are left); free some space" if left < LITTLE_ROOM else ""
 
 
 @contextlib.contextmanager

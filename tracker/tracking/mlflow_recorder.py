@@ -30,6 +30,7 @@ from tracker.tracking.mlflow_database import (
     beside,
     close_old,
     database_path,
+    full_disk,
     make_database,
     move_locations,
     no_stray_folder,
@@ -314,6 +315,8 @@ class MlflowRecorder:
             return TrackingError(
                 f"{self._shown}: could not {doing} ({away}); does it run, and is MLFLOW_TRACKING_URI right?"
             )
+        if full := full_disk(database_path(self._uri)):  # of which MLflow says something else, or nothing
+            return TrackingError(f"{self._shown}: could not {doing}: {full}")
         reason = hide_secrets(first_line(error), self._uri)
         return TrackingError(
             f"{self._shown}: could not {doing} ({reason}); is MLFLOW_TRACKING_URI right, and may you write there?"
