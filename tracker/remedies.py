@@ -9,11 +9,9 @@ from pathlib import Path
 CURRENT = Path()  # the current folder, where a message has no path of the project at hand
 MARKS = ("params.yaml", "dvc.yaml")  # what lies in the folder of a project
 SPLIT = (
-    "data/splits/manifest.json"  # which `dvc repro` leaves beside a dvc.lock, `tracker run` and `tracker split` without
+    "data/splits/manifest.json"  # `dvc repro` leaves it beside a dvc.lock, `tracker run` and `tracker split` without
 )
-NO_SCM = (
-    "no_scm = True"  # what DVC is told where there is no git, as `dvc config` writes a truth value in capitals or not
-)
+NO_SCM = "no_scm = True"  # DVC is told so where there is no git; `dvc config` writes it in capitals or not
 OWN = {
     "": "tracker run",
     "compare": "tracker compare --test",

@@ -28,14 +28,8 @@ STUDY_S = (
 )
 RECORD_S = 0.03  # store and MLflow, per trial
 RECORD_BYTES = 160_000  # store, MLflow rows and files of one trial, its weights apart
-LIBRARIES_BYTES, WORKER_BYTES = (
-    440_000_000,
-    225_000_000,
-)  # of a process that runs a study with its recorder; of a worker more
-CELL_BYTES, TUNED_CELL_BYTES = (
-    60,
-    32,
-)  # of the table, while it is prepared and split, and while studies run (measured, too)
+LIBRARIES_BYTES, WORKER_BYTES = 440_000_000, 225_000_000  # a process that runs a study with its recorder; a worker more
+CELL_BYTES, TUNED_CELL_BYTES = 60, 32  # of a cell of the table while it is prepared and split, and while studies run
 NUMBER_BYTES = 16  # of a network: weights, gradients and two moments
 WIDTH_PER_TEXT_COLUMN = 8  # one-hot columns assumed where only fitting would tell
 
