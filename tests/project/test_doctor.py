@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -93,6 +95,20 @@ def test_what_is_wrong_is_found(case: Case) -> None:
     assert {"clock", "params.yaml", "store", "mlflow", "queue", "environment"} <= wrong
     assert "1 of its rows cannot be used" in found["store"].words
     assert (1, 2, 4, 6) == tuple(found[name].exit_code for name in ("clock", "params.yaml", "store", "mlflow"))
+
+
+def test_a_date_that_dvc_does_not_read_is_wrong(case: Case) -> None:
+    """Where DVC runs the project; elsewhere it is read as it is."""
+    params = case.paths.params
+    params.write_text(
+        params.read_text() + "split: {method: time, column: day, validation_from: 2023-06-01, test_from: '2024-01-01'}\n"
+    )
+    assert "sound" == parts(case)["params.yaml"].state
+    (case.paths.root / "dvc.yaml").write_text("stages: {}\n")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=case.paths.root, check=True)
+    found = parts(case)["params.yaml"]
+    assert ("wrong", 2) == (found.state, found.exit_code)
+    assert found.words.endswith("is a bare date, which DVC does not read; quote it: '2023-06-01'")
 
 
 def test_a_damaged_row_goes_aside_and_its_trial_runs_again(case: Case) -> None:

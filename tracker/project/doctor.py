@@ -19,6 +19,7 @@ from tracker.remedies import has_dvc, lacking_for_dvc, run_again, stage_command
 from tracker.shown import agree, counted
 from tracker.store.mending import Health, examine_store, mend_store, told
 from tracker.store.store import FILE, Store
+from tracker.terminal.split_foreseen import date_faults
 from tracker.tracking.addresses import shown_address
 
 State = Literal["sound", "note", "wrong"]
@@ -146,7 +147,13 @@ def _is_open(path: Path) -> bool:
 def _params(case: Case) -> Iterator[Finding]:
     config = load_config(case.paths.params)
     studies = f"{len(config.studies)} {agree(len(config.studies), 'study', 'studies')}"
-    yield Finding("params.yaml", "sound", f"{studies}: {', '.join(config.studies)}")
+    if faults := date_faults(case.paths):
+        yield from (
+            Finding("params.yaml", "wrong", fault.removeprefix("params.yaml: "), InputError.exit_code)
+            for fault in faults
+        )
+    else:
+        yield Finding("params.yaml", "sound", f"{studies}: {', '.join(config.studies)}")
 
 
 def _dvc(case: Case) -> Iterator[Finding]:
