@@ -35,7 +35,7 @@ def tracker_ui(folder: Path, uri: str, experiment: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    words = [sys.executable, "-c", "from tracker.cli import main; main()", "ui", "--port", port, "--no-browser"]
+    words = [sys.executable, "-P", "-c", "from tracker.cli import main; main()", "ui", "--port", port, "--no-browser"]
     places = os.pathsep.join([str(REPOSITORY), str(_entry_points(folder))])
     environ = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": places, "PYTHONUNBUFFERED": "1"}
     log = folder / "ui.log"

@@ -8,8 +8,10 @@ What people choose later stays theirs. MLflow calls `app` by the entry point `ml
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from tracker.tracking.views import MODE
@@ -20,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 Server = Callable[[Message, Receive, Send], Awaitable[None]]
 
 NAME = "tracker"
+HERE = Path(__file__).resolve().parents[1]
+GUNICORN = "MLFLOW_GUNICORN_OPTS"  # MLflow then serves by it
 KEPT = {"mlflow.workflowType_v1": MODE, "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True}  # MLflow's own names
 LINE = (
     f"<script>try {{ for (const [name, value] of {json.dumps([[name, json.dumps(value)] for name, value in KEPT.items()])})"
@@ -29,10 +33,20 @@ HEAD = b"<head>"
 ABOUT_COPIES = {b"if-none-match", b"if-modified-since"}  # a copy from an MLflow without the line would do
 
 
-def arguments() -> list[str]:
-    """The arguments with which `mlflow server` serves so; none where this package was installed without its entry point."""
+def arguments(environ: Mapping[str, str], folder: Path) -> list[str]:
+    """The arguments with which `mlflow server` serves so, with these variables in this folder; none where it could not.
+
+    That is where this package was installed without its entry point, where a file or folder there has the package's name,
+    which Python would import instead, and where gunicorn serves, for which the application is none.
+    """
     known = any(one.name == NAME for one in entry_points(group="mlflow.app"))
-    return ["--app-name", NAME] if known else []
+    return ["--app-name", NAME] if known and _imports_us(folder) and not environ.get(GUNICORN) else []
+
+
+def _imports_us(folder: Path) -> bool:
+    """Whether a process that begins in a folder imports this package, not something else of its name that lies there."""
+    there = PathFinder.find_spec(NAME, [str(folder.resolve())])
+    return there is None or there.origin is None or Path(there.origin).samefile(HERE / "__init__.py")
 
 
 def app() -> Server:

@@ -51,7 +51,7 @@ def serve_ui(
     say(f"MLflow UI: {link} (Ctrl-C ends it)")
     environ["MLFLOW_BACKEND_STORE_URI"] = tracking_uri  # not an argument: everybody can list those, with the password
     command = [sys.executable, "-m", "mlflow", "server"]
-    command += ["--host", HOST, "--port", str(chosen), "--workers", "1", *arguments()]
+    command += ["--host", HOST, "--port", str(chosen), "--workers", "1", *arguments(environ, Path())]
     with subprocess.Popen(command, env=environ) as server:  # noqa: S603 - our own arguments, no shell
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us ends the server too
         if show:
