@@ -87,6 +87,25 @@ def test_a_copy_without_git_is_told_what_makes_dvc_run_there(project: Path, begu
     assert "`dvc repro`" == stage_command(project)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "runs"),
+    [
+        ("config", "no_scm=true", True),
+        ("config.local", "no_scm = True", True),
+        ("config", "# no_scm = True", False),
+        ("config", "no_scm = False", False),
+    ],
+)
+def test_what_dvc_is_told_of_git_is_read_as_dvc_reads_it(project: Path, name: str, line: str, runs: bool) -> None:
+    begin_dvc(project)
+    (project / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    with (project / ".dvc" / name).open("a") as config:
+        config.write(f"{'' if name == 'config' else '[core]'}\n    {line}\n")
+    done = subprocess.run(["dvc", "status"], cwd=project, capture_output=True, check=False)
+    assert (done.returncode == 0) is runs
+    assert stage_command(project) == ("`dvc repro`" if runs else "`tracker run`")
+
+
 def test_a_project_that_was_run_without_dvc_is_told_the_same_commands(project: Path) -> None:
     """Whoever split by `tracker run` beside a dvc.yaml goes on so; what `dvc repro` made has a dvc.lock."""
     begin_dvc(project)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 CURRENT = Path()  # the current folder, where a message has no path of the project at hand
@@ -11,7 +13,8 @@ MARKS = ("params.yaml", "dvc.yaml")  # what lies in the folder of a project
 SPLIT = (
     "data/splits/manifest.json"  # `dvc repro` leaves it beside a dvc.lock, `tracker run` and `tracker split` without
 )
-NO_SCM = "no_scm = True"  # DVC is told so where there is no git; `dvc config` writes it in capitals or not
+NO_SCM = "no_scm = True"  # DVC is told so where there is no git
+SAID_SO = re.compile(r"^\s*no_scm\s*=\s*true\s*$", re.IGNORECASE | re.MULTILINE)  # as `dvc config` or people write it
 OWN = {
     "": "tracker run",
     "compare": "tracker compare --test",
@@ -60,12 +63,12 @@ def lacking_for_dvc(near: Path = CURRENT) -> str:
 
 
 def _goes_without_git(home: Path) -> bool:
-    """Whether DVC was told that there is no git here, as `tracker init` does."""
-    try:
-        told = (home / ".dvc" / "config").read_text(encoding="utf-8")
-        return NO_SCM.casefold() in told.casefold()
-    except (OSError, ValueError):
-        return False
+    """Whether DVC was told that there is no git here, as `tracker init` does, in either of its files."""
+    for name in ("config", "config.local"):
+        with suppress(OSError, ValueError):
+            if SAID_SO.search((home / ".dvc" / name).read_text(encoding="utf-8")):
+                return True
+    return False
 
 
 def has_git(near: Path = CURRENT) -> bool:

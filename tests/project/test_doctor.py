@@ -101,7 +101,8 @@ def test_a_date_that_dvc_does_not_read_is_wrong(case: Case) -> None:
     """Where DVC runs the project; elsewhere it is read as it is."""
     params = case.paths.params
     params.write_text(
-        params.read_text() + "split: {method: time, column: day, validation_from: 2023-06-01, test_from: '2024-01-01'}\n"
+        params.read_text()
+        + "split: {method: time, column: day, validation_from: 2023-06-01, test_from: '2024-01-01'}\n"
     )
     assert "sound" == parts(case)["params.yaml"].state
     (case.paths.root / "dvc.yaml").write_text("stages: {}\n")
