@@ -456,7 +456,7 @@ def test_check_builds_networks_of_the_users_own(tmp_path: Path) -> None:
     config = project.config.with_(
         "studies", {"one": {**project.config.model_dump(exclude_unset=True)["studies"]["one"]}}
     )
-    assert [line for line in forecast(config, project.paths) if line.startswith("1 trial,")]
+    assert [line for line in forecast(config, project.paths) if line.startswith("1 trial")]
 
 
 def test_the_steps_of_a_rehearsed_sequence_are_there() -> None:

@@ -91,10 +91,10 @@ def test_a_fresh_browser_stays_in_the_mode_for_training(tmp_path: Path, uri: str
         assert "Prompts" not in str(page.locator("nav, aside").all_inner_texts())
         assert 0 == page.get_by_placeholder("Ask a question").count()
         page.get_by_text("GenAI", exact=True).click()
-        page.get_by_text("Prompts", exact=True).wait_for()
+        page.get_by_role("link", name="Prompts", exact=True).wait_for()
         page.goto(address.partition("/#")[0])
         page.reload()
-        page.get_by_text("Prompts", exact=True).wait_for()
+        page.get_by_role("link", name="Prompts", exact=True).wait_for()
 
 
 def _change(uri: str) -> None:
