@@ -67,6 +67,15 @@ def test_paths_that_all_miss_are_told_in_a_line(tmp_path: Path, before: str, tol
     ]
 
 
+def test_names_of_files_that_are_said_to_be_categories_are_no_images(tmp_path: Path) -> None:
+    """Though the table has no other column."""
+    pd.DataFrame({"image": ["a.png", "b.png"] * 6, "kind": [*"xyyx"] * 3}).to_csv(tmp_path / "table.csv", index=False)
+    assert 1 == len(faults_of(tmp_path, "table.csv"))
+    lines = begin(Wishes(table="table.csv", target="kind", categorical=("image",)), tmp_path, None)
+    assert not [line for line in lines if "no image" in line]
+    assert (tmp_path / "params.yaml").is_file()
+
+
 def test_one_missing_file_is_told_by_its_row(tmp_path: Path) -> None:
     """Where other files are there, the column is one of images, and the row is named."""
     folder = write(tmp_path, PATHS)

@@ -77,7 +77,8 @@ def _unread(frame: pd.DataFrame, data: Data, folder: Path) -> Iterator[str]:
     if data.images is not None or data.sequences is not None:
         return
     left = [str(name) for name in frame if name not in {data.target, data.id, *data.drop}]
-    found = {name: why for name, why in unread_columns(frame, folder).items() if name in left}
+    unread = unread_columns(frame, folder)
+    found = {name: why for name, why in unread.items() if name in left and name not in data.codes}
     if found and len(found) == len(left):
         raise DataError(f"{data.source}: {why}" for why in found.values())
     yield from (f"{why}; as it is, no image is read" for why in found.values())
