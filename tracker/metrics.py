@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["maximize", "minimize"]
 FEW_GROUPS = 5  # a class that fewer groups have is named where scores are told
+MOST_NAMED = 8  # of these classes, those of the fewest groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,9 @@ def group_lines(test: Mapping[str, Any]) -> list[str]:
         (n, label) for label, n in zip(test["labels"], test.get("class_clusters", ()), strict=False) if n < FEW_GROUPS
     ]
     if few:
-        told = ", ".join(f"{label!r} in {n or 'none'}" for n, label in few)
+        fewest = sorted(few)[:MOST_NAMED]
+        told = ", ".join(f"{label!r} in {n or 'none'}" for n, label in few if (n, label) in fewest)
+        told += f" and {len(few) - MOST_NAMED} more" if len(few) > MOST_NAMED else ""
         alone = "; precision and recall of a class in fewer than two have no interval" if min(few)[0] < 2 else ""
         lines.append(f"of {test['clusters']} groups few have rows of a class and say little of it: {told}{alone}")
     return lines

@@ -159,3 +159,14 @@ def test_an_altered_result_over_clusters_is_found(entry: str):
     assert other_scores(test) is None
     altered = {**test["intervals"], "f1": [0.1, 0.2]} if entry == "intervals" else 0.123
     assert other_scores({**test, entry: altered})[0].startswith(entry)
+
+
+def test_of_many_classes_in_few_groups_those_of_the_fewest_are_named() -> None:
+    """A line stays a line, however many classes there are."""
+    groups = [4, 3, 9, 2, *[4] * 60]
+    test = {"clusters": 70, "labels": [f"c{place:02}" for place in range(64)], "class_clusters": groups}
+    _, told = group_lines(test)
+    assert told.endswith(
+        "say little of it: 'c00' in 4, 'c01' in 3, 'c03' in 2, 'c04' in 4, 'c05' in 4, 'c06' in 4, 'c07' in 4, 'c08' in 4 "
+        "and 55 more"
+    )
