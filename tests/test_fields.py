@@ -116,12 +116,32 @@ def test_what_cannot_be_written_is_not_read(text: bytes) -> None:
             parse_canonical(text)
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", "-rf", "7", "x" * 65, "a\n", "\x1b[31m", "ä"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../x",
+        "a/b",
+        "-rf",
+        "7",
+        "x" * 65,
+        "a\n",
+        "nested.tpe",
+        "nested..1of3",
+        "nested.a/b.1of3",
+        "nested.tpe.1of3\n",
+        "nested.tpe.1of3/..",
+        "confirm.x",
+        "\x1b[31m",
+        "ä",
+    ],
+)
 def test_a_study_from_elsewhere_has_a_name_that_params_yaml_could_give(name: str) -> None:
     """A name becomes a folder, a file and a stage; families and samplers must be known here."""
     with pytest.raises(ShapeError, match=r"name: expected letters"):
         check_foreign(name, "mlp", "tpe")
-    check_foreign("tpe-2", "mlp", "tpe")
+    for sound in ("tpe-2", "nested.tpe-2.1of10", "confirm.choose", "confirm.refit.2"):
+        check_foreign(sound, "mlp", "tpe")
     for family, sampler in (("transformer", "tpe"), ("mlp", "cma")):
         with pytest.raises(ShapeError, match=r"is unknown here .* upgrade repro-tracker"):
             check_foreign("tpe", family, sampler)

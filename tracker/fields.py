@@ -13,7 +13,7 @@ from typing import Any
 from tracker.hyperparameters import FAMILIES
 from tracker.sampler_table import SAMPLERS
 from tracker.shapes import (
-    CONFIRM_NAME,
+    DOTTED_NAME,
     LARGEST,
     STUDY_NAME,
     Check,
@@ -386,7 +386,7 @@ ROWS: Mapping[str, Check] = {
     "outbox": entries({"number": optional(_number)}, {"subject": text, "study": text}),
 }
 
-_study_name = like(rf"{STUDY_NAME}|{CONFIRM_NAME}", "letters, digits, _ and -, the first a letter, at most 64")
+_study_name = like(rf"{STUDY_NAME}|{DOTTED_NAME}", "letters, digits, _ and -, the first a letter, at most 64")
 
 
 def check_foreign(name: str, family: str, sampler: str) -> None:

@@ -16,10 +16,10 @@ LARGEST = 2**64  # whole numbers beyond it are none of ours: seeds have 64 bits
 LATEST_S = 1e11  # a time, in seconds since 1970, that calendars still know: the year 5138
 SHOWN = 60  # characters of a value in a message
 DIGEST = re.compile(r"[0-9a-f]{64}")
-CONFIRM_NAME = (
-    r"^confirm\.(choose|measure|refit)(\.[0-9]{1,4})?$"  # of what confirms a choice: no study of params.yaml has a dot
-)
 STUDY_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"  # of a folder, a file and a DVC stage too
+DOTTED_NAME = (  # of what confirms a choice, and of the outer folds of nested studies: no study of params.yaml has a dot
+    rf"^confirm\.(choose|measure|refit)(\.[0-9]{{1,4}})?$|^nested\.{STUDY_NAME[1:-1]}\.[0-9]{{1,4}}of[0-9]{{1,4}}$"
+)
 
 
 class ShapeError(ValueError):

@@ -22,9 +22,11 @@ from tracker.deriving.judge_study import FreshProcesses, verify_study
 from tracker.errors import ConfigError, DataError, NotFoundError
 from tracker.evaluation.compare import compare
 from tracker.evaluation.nested import Nested, nested, report_path
+from tracker.fields import check_foreign
 from tracker.reporting.facts import collect
 from tracker.reporting.nested_words import nested as nested_words
 from tracker.reporting.page import render_html, render_markdown
+from tracker.store.mending import examine_store
 from tracker.store.store import Store
 from tracker.terminal.verdicts import verdict_lines
 
@@ -166,6 +168,15 @@ def test_a_project_that_was_nested_alone_is_shown_and_verified(
         NotFoundError, match=r"no study plane in the store, nor models/plane/trials\.jsonl; (?!.*nested)"
     ):
         find_study("plane", base.paths)
+
+
+def test_the_store_of_a_nested_study_is_sound(base: SmallProject) -> None:
+    """`doctor` takes the studies of its folds as they are, and MLflow's records of them could be pulled."""
+    assert not examine_store(base.paths.store).bad
+    with Store.open(base.paths.store) as store:
+        for fold in (1, 2, 3):
+            [(_, spec)] = store.studies(f"nested.plain.{fold}of3")
+            check_foreign(spec.name, spec.family, spec.sampler["name"])
 
 
 def test_studies_of_folds_and_of_reshuffled_rows_are_nested_too(base: SmallProject, tmp_path: Path) -> None:
