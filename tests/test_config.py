@@ -128,7 +128,14 @@ def test_dates_become_text():
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"seed: 1\nseed: 2\n", 'p: line 2, column 1: found duplicate key "seed" with value "2" (original value: "1")'),
+        (
+            b"seed: 1\nseed: 2\n",
+            "p: line 2, column 1: found duplicate key \"seed\"; found 'seed: 2': the entry stands twice",
+        ),
+        (
+            b"a: {b: 1}\na:\n  c: 2\n",
+            "p: line 2, column 1: found duplicate key \"a\"; found 'a:': the entry stands twice",
+        ),
         (b"a: &x [1]\nb: *x\n", "p: line 2: aliases (*x) are not allowed"),
         (b"a: " + b"[" * 30 + b"]" * 30, "p: line 1: nested deeper than 20 levels"),
         (b"\n" * 3 + b"{a: " * 100_000, "p: line 4: nested deeper than 20 levels"),

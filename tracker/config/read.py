@@ -28,6 +28,7 @@ NOT_YAML = (  # words of YAML's reader, and what is meant in most cases
     ("could not find expected ':'", "an entry is a name, a colon and a space, then its value"),
     ("expected <block end>", "entries of one level begin in one column; a list has a - before each item"),
     ("but got", "a bracket or brace is not closed, or a comma is missing"),
+    ("found duplicate key", "the entry stands twice; write what both say under one of them"),
 )
 _DIGITS = re.compile(r"[+-]?(0[xob])?[0-9a-fA-F_.]+")
 
@@ -101,11 +102,17 @@ def read_yaml(content: bytes, name: str) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: byte {error.start}: not UTF-8") from None
     except MarkedYAMLError as error:
-        mark, problem = error.problem_mark, _first_line(error.problem)
+        mark, problem = error.problem_mark, _problem(error.problem)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError(f"{name}: {place}{problem}{_remedy(problem, text, mark.line if mark else None)}") from None
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: {_first_line(error)}") from None
+
+
+def _problem(told: object) -> str:
+    """What YAML's reader says is wrong; of a key that stands twice without its values, which it does not tell rightly."""
+    problem = _first_line(told)
+    return re.sub(r'^(found duplicate key ".*?") with value .*', r"\1", problem)
 
 
 def _refuse_bombs(text: str, name: str) -> None:

@@ -42,8 +42,9 @@ def _lines(config: Config, paths: Paths, store: Store, name: str | None) -> Iter
             stage = "refine" if isinstance(settings, Refinement) else "tune"
             again = stage_command(paths.root, stage, study)
             count, wanted = _settled(store, key), settings.trials or _total(spec)
+            are = agree(count or wanted, "is", "are")
             yield (
-                f"{study} has not ended: {count} of {counted(wanted, 'trial')} {agree(count, 'is', 'are')} stored; "
+                f"{study} has not ended: {count} of {counted(wanted, 'trial')} {are} stored; "
                 f"unless it runs now, {again} goes on"
             )
 
