@@ -1,4 +1,7 @@
-"""One study of ours in a fresh process, for benchmarks/tuning.py: FOLDER SAMPLER TRIALS WORKERS SEED RECORDED."""
+"""One study of ours in a fresh process, for benchmarks/tuning.py: FOLDER SAMPLER TRIALS WORKERS SEED RECORDED.
+
+RECORDED is 1 or 0, or `split`: then the rows that the seed draws are made, and nothing is tuned.
+"""
 
 import json
 import sys
@@ -14,6 +17,10 @@ def main() -> None:
     config = load_config(Path(__file__).resolve().parent.parent / "params.yaml").with_("seed", int(seed))
     config = config.with_(f"studies.{sampler}.trials", int(trials))
     here = api.Project.now(workers=int(workers))
+    if recorded == "split":
+        api.prepare(config, here)
+        api.split(config, here)
+        return
     heard: list[float] = []  # the first progress is told when everything is imported and read
     tuned = api.tune(
         config, sampler, project=here, deliver=recorded == "1", on_progress=lambda _: heard.append(time.perf_counter())

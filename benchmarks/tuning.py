@@ -8,7 +8,6 @@ is finished, its reports are written and the outbox is empty. The loop in two pr
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -37,15 +36,16 @@ def hand_written(folder: Path, sampler: str, trials: int, processes: int, seed: 
 
 def ours(folder: Path, sampler: str, trials: int, workers: int, seed: int, recorded: bool) -> dict[str, float]:
     """A study through the public API, with delivery to MLflow or to the store alone."""
-    shutil.copytree(ROOT / "data/splits", folder / "data/splits")
-    arguments = [str(folder), sampler, str(trials), str(workers), str(seed), str(int(recorded))]
+    command = [sys.executable, str(ROOT / "benchmarks/ours.py")]
+    command += [str(folder), sampler, str(trials), str(workers), str(seed)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     environment.pop("DVC_ROOT", None)
     if recorded:  # the database exists before the clock starts, as the loop's does
         prepare = [sys.executable, "-c", "import mlflow, sys; mlflow.create_experiment('warm', sys.argv[1])",
                    str(folder / "artifacts")]  # fmt: skip
         subprocess.run(prepare, check=True, capture_output=True, env=environment)
-    command = [sys.executable, str(ROOT / "benchmarks/ours.py"), *arguments]
+    subprocess.run([*command, "split"], check=True, env=environment, cwd=folder)
+    command += [str(int(recorded))]
     started = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment, cwd=folder)
     return {"whole": time.perf_counter() - started, "tuning": json.loads(done.stdout)["tuning_s"]}
