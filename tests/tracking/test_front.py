@@ -222,6 +222,33 @@ def test_of_studies_of_one_name_the_last_tuned_is_current(tmp_path: Path) -> Non
     assert {"tpe", "tpe [epochs 60]", "tpe/1", "tpe/1 [epochs 60]"} <= set(by_name(recorder))
 
 
+def test_of_confirmations_that_of_the_present_ranking_is_current(tmp_path: Path) -> None:
+    """No tuning names them: the ranking's digests say which, also after it went back to an earlier one or confirms no more."""
+    recorder, clock = MemoryRecorder(), iter(range(1_700_000_000, 1_800_000_000))
+    files = ProjectFiles("table.csv", tmp_path, tmp_path)
+    with Store.open(tmp_path / "store", lambda: float(next(clock))) as store:
+        store.put_serving(DATA, SERVING)
+        tuned(store, 2)
+        keys = []
+        for digest_of, epochs in (("1" * 64, 30), ("2" * 64, 60)):
+            training = {"epochs": epochs, "early_stopping": None}
+            key = store.put_study(study_spec("confirm.measure", training=training), PROVENANCE)
+            run_trials(store, key, range(2), "confirm.measure")
+            store.finish_study(key, {"number": 1, "value": 0.12, "trials": 2, "digest": digest_of})
+            keys.append(key)
+            deliver(store, recorder)  # no ranking is known: the first one stays
+        for told, wanted in (("2" * 64, keys[1]), ("1" * 64, keys[0]), (None, None), ("2" * 64, keys[1])):
+            ranking = {"confirmation": None if told is None else {"digests": {"confirm.measure": told}}, "rows": []}
+            (tmp_path / "ranking.json").write_text(json.dumps(ranking))
+            with Delivery(store, recorder, "none", files=files) as delivery:
+                assert delivery.deliver(None).problem is None  # as sync
+            studies = [run for run in recorder.runs() if run.tags["tracker.kind"] == "study"]
+            current = {run.tags["tracker.key"] for run in studies if run.tags["tracker.current"] == "true"}
+            assert ({wanted} - {None}) == current & set(keys)
+            note = recorder.experiment_tags()[NOTE]
+            assert ("confirm.measure" in note) == (wanted is not None)
+
+
 def test_a_name_says_what_settings_differ_in() -> None:
     """One word per setting, and only what changed."""
     first = study_spec()

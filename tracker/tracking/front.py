@@ -35,6 +35,7 @@ from tracker.tracking.views import (
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
 TAG_LIMIT = 20_000  # characters of an experiment's tag
+CONFIRMS = "confirm."  # begins the names of studies that confirm a ranking
 EXPERIMENT = ""  # among the subjects of what was refused
 
 
@@ -81,7 +82,8 @@ def dress(transport: Transport, tuned: Sequence[str], fresh: Collection[str] | N
 def _dress(transport: Transport, pen: _Pen, tuned: Sequence[str], fresh: Collection[str] | None) -> None:
     recorder, store = transport.recorder, transport.store
     studies, finals = recorder.search("tracker.kind", "study"), recorder.search("tracker.kind", "final")
-    current, specs = _mark_studies(pen, studies, tuned), dict(store.studies())
+    confirming = transport.files.confirming() if transport.files else None
+    current, specs = _mark_studies(pen, studies, tuned, confirming), dict(store.studies())
     newest = _mark_newest(pen, finals)
     ours = {key: specs[key] for key in current if key in specs}
     is_fresh = {_subject(found): fresh is None or _subject(found) in fresh for found in (*studies, *finals)}
@@ -124,21 +126,36 @@ def _tag_experiment(recorder: Recorder, pen: _Pen, there: Mapping[str, str], tag
             return
 
 
-def _mark_studies(pen: _Pen, studies: list[Found], tuned: Sequence[str]) -> dict[str, Found]:
-    """The current studies by their keys, the newest first; the tags that say so are set."""
+def _mark_studies(
+    pen: _Pen, studies: list[Found], tuned: Sequence[str], confirming: Mapping[str, str] | None
+) -> dict[str, Found]:
+    """The current studies by their keys, the newest first; the tags that say so are set.
+
+    Of those that confirm, which no tuning names, those of the present ranking are current, by their digests in `confirming`.
+    """
     named: dict[str, list[Found]] = defaultdict(list)
     for found in studies:
         named[found.tags.get("tracker.study", "")].append(found)
     chosen = []
-    for group in named.values():
+    for name, group in named.items():
+        if confirming is not None and name.startswith(CONFIRMS):
+            known = [found for found in group if found.tags.get("tracker.digest") == confirming.get(name, "")]
+            newest = max(known, key=_age, default=None)
+            chosen += [] if newest is None else [newest]
+            _mark(pen, group, newest)
+            continue
         last = next((key for key in reversed(tuned) if key in map(_subject, group)), None)
         known = [found for found in group if _subject(found) == last]
         marked = [found for found in group if found.tags.get(CURRENT) == "true"]
-        best = max(known or marked or group, key=lambda found: (found.start_ms, found.run_id))
+        best = max(known or marked or group, key=_age)
         chosen.append(best)
         _mark(pen, group, best)
     chosen.sort(key=lambda found: (-found.start_ms, found.run_id))
     return {_subject(found): found for found in chosen}
+
+
+def _age(found: Found) -> tuple[int, str]:
+    return found.start_ms, found.run_id
 
 
 def _mark_newest(pen: _Pen, finals: list[Found]) -> Found | None:

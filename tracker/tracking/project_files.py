@@ -60,6 +60,16 @@ class ProjectFiles:
         except (LookupError, TypeError, ValueError):
             return None
 
+    def confirming(self) -> dict[str, str] | None:
+        """The studies that confirm, or train again, what is ranked now: digests by name. None where no ranking is there."""
+        ranking = _read(self.reports / "ranking.json")
+        try:
+            confirmed, refit = ranking.get("confirmation") or {}, ranking.get("refit") or {}
+            told = {**confirmed.get("digests", {}), **({"confirm.refit": refit["digest"]} if refit else {})}
+        except (LookupError, TypeError, AttributeError):
+            return None
+        return told if ranking else None
+
     def _seen(self, data: Mapping[str, Any]) -> Iterator[Dataset]:
         splits = _read(self.splits / "manifest.json").get("splits", {})
         for split, context in _CONTEXTS.items():
