@@ -43,7 +43,7 @@ def serve_ui(
         if show:
             webbrowser.open(link)
         return 0
-    chosen = free_port() if port is None else port
+    chosen = free_port() if port is None else _unless_taken(port)
     environ = dict(os.environ)
     settle(environ)
     environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
@@ -123,14 +123,28 @@ def is_desktop(environ: Mapping[str, str], platform: str = sys.platform) -> bool
 def free_port(first: int = FIRST_PORT) -> int:
     """The first port from `first` on that nobody listens to on 127.0.0.1."""
     for port in range(first, first + 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):
+            _bind(port)
             return port
     raise OSError(f"no free port between {first} and {first + 99}")
+
+
+def _unless_taken(port: int) -> int:
+    """The port that was asked for, refused before its address is told: another project's page may answer there."""
+    try:
+        _bind(port)
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TrackerError(
+            f"--port {port}: cannot listen on {HOST}:{port} ({why}): leave --port out, or take another"
+        ) from None
+    return port
+
+
+def _bind(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
 
 
 def _experiment_name(params: Path) -> str | None:
