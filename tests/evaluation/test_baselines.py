@@ -102,6 +102,14 @@ def test_the_chosen_trial_is_held_against_them(interval: tuple[float, float], wo
     assert versus(told, replace(first, confirmation={"seeds": 20, "measured": unknown})) is None
 
 
+def test_the_mean_of_a_tie_stands_beside_the_trial_it_is_of() -> None:
+    """Not behind the simple model, where it would read as that one's."""
+    told = {"objective": {"metric": "val_f1"}, "models": [{"name": "logistic", "metrics": {"val_f1": 0.65}}]}
+    sure = replace(sure_of((0.7, 0.9)), confirmation={"seeds": 20, "measured": CHOICE})
+    tie = "logistic is a tie of random/5: on these rows random/5 (mean of 20 more seeds: 0.7000) is not clearly better"
+    assert f"{tie} than logistic" == versus(told, sure)
+
+
 def test_a_report_of_other_rows_is_not_shown(fresh: SmallProject) -> None:
     """The line stands where the report is of the present rows; an undefined score is called so; a broken report is none."""
     sure = sure_of(None)

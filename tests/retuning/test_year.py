@@ -90,6 +90,7 @@ def test_each_month_is_decided_as_expected(year: Year) -> None:
     """What was decided, month by month; nothing changes nothing, and broken data changes nothing either."""
     told = year.told
     assert told["begin"].decision == "first"
+    assert told["begin"].reasons[0] == "no retuning was decided before"
     for name in ("nothing new", "other order"):
         assert (told[name].decision, told[name].recorded) == ("unchanged", False)
     assert told["dry run"].decision == "would tune"

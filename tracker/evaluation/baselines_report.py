@@ -81,11 +81,9 @@ def versus(told: Mapping[str, Any], sure: Sureness) -> str | None:
     if low <= known[simple] <= high:
         ahead = sign * known[simple] > sign * value
         tie = (
-            f"is ahead of {chosen}, inside its interval"
-            if ahead
-            else f"is a tie of {chosen}{' too' if is_first else ''}"
+            f"is ahead of {chosen}, inside its interval" if ahead else f"is a tie of {name}{' too' if is_first else ''}"
         )
-        which = "no network is" if is_first else f"{name} is not"
+        which = "no network is" if is_first else f"{name if ahead else chosen} is not"
         return f"{simple} {tie}: on these rows {which} clearly better than {simple}"
     below = (known[simple] < low) == (sign > 0)
     return f"{chosen} is {'clearly better' if below else 'clearly worse'} than {simple}, the best of them"

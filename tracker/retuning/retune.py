@@ -118,7 +118,7 @@ def _retune(job: Job, store: Store, history: History, source: str, dry_run: bool
         told = "nothing differs that is read" if changes.same else _counted(changes)
         return Outcome("unchanged", (told,), history.champion, False)
     reasons = reasons or [
-        "no study was tuned before" if history.last_tuned is None else "what was tuned on is not known"
+        "no retuning was decided before" if history.last_tuned is None else "what was tuned on is not known"
     ]
     if dry_run:
         return Outcome(WOULD_TUNE, tuple(reasons), history.champion, False)
