@@ -27,9 +27,8 @@ LOOK_ANYWAY = "tracker compare --test --anyway"
 def headline(facts: Facts) -> list[str]:
     """The answer in sentences: what was chosen, and what it scored."""
     chosen, final = facts.chosen, facts.final
-    told = [
-        f"{chosen.name} was chosen among {counted(len(facts.ranked), 'trial')}: {facts.metric} {_validated(facts)}."
-    ]
+    among = counted(len(facts.ranked), "trial")
+    told = [f"{chosen.name} was chosen among {among}: {facts.metric} {_validated(facts)}.{_unchanged(facts)}"]
     if final is None and facts.withheld:
         return [*told, f"No look at the test rows was spent: {facts.withheld}. To look all the same: `{LOOK_ANYWAY}`."]
     if final is None:
@@ -40,6 +39,15 @@ def headline(facts: Facts) -> list[str]:
     if final["stale"]:
         return [*told, f"It was not scored on the test rows. Last scored was {who}: {scores}; {looks}."]
     return [*told, f"It scored {scores}; {looks}."]
+
+
+def _unchanged(facts: Facts) -> str:
+    """That the choice is the defaults, with a space before it; empty where it is not, or where nothing else was tried."""
+    default = facts.defaults
+    if default is None or default.name != facts.chosen.name or len(facts.ranked) < 2:
+        return ""
+    why = "" if facts.ranking.get("preferred") else ": tuning found no better configuration"
+    return f" It has the defaults, unchanged{why}."
 
 
 def _tested(metric: str, test: Mapping[str, Any]) -> str:
@@ -174,7 +182,7 @@ def confirmed(told: Mapping[str, Any], preferred: Mapping[str, Any] | None = Non
     choice, defaults = measured["choice"], measured["defaults"]
     best, among = told["contenders"][0], len(told["contenders"])
     rivals = f"{counted(among, 'configuration')} {agree(among, 'was', 'were')}"
-    name = f"{best['study']}/{best['trial']}"
+    name = _who(best)
     is_choice = (best["study"], best["trial"]) == (choice["study"], choice["trial"])
     served = f"{score(told['served']['value'])} with seed {told['served']['seed']}"
     lines = [
@@ -187,11 +195,15 @@ def confirmed(told: Mapping[str, Any], preferred: Mapping[str, Any] | None = Non
     if measured["probability"] is not None:
         lines.append(
             f"The choice is better than the defaults with probability {percent(measured['probability'])}, over seeds, on the "
-            "same rows."
+            f"same rows. What other rows may say: `tracker compare {_who(choice)} {_who(defaults)}`."
         )
     if worse := worse_words(told, preferred):
         lines.append(f"Warning: {worse}.")
     return lines
+
+
+def _who(told: Mapping[str, Any]) -> str:
+    return f"{told['study']}/{told['trial']}"
 
 
 def _over_seeds(told: Mapping[str, Any]) -> str:
