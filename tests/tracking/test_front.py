@@ -249,6 +249,26 @@ def test_of_confirmations_that_of_the_present_ranking_is_current(tmp_path: Path)
             assert ("confirm.measure" in note) == (wanted is not None)
 
 
+def test_the_folds_of_a_nested_score_are_not_ranked_among_studies(tmp_path: Path) -> None:
+    """They saw fewer rows: the first view and the experiment's note leave them out; each keeps its note and its own view."""
+    recorder, clock = MemoryRecorder(), iter(range(1_700_000_000, 1_800_000_000))
+    with Store.open(tmp_path, lambda: float(next(clock))) as store:
+        store.put_serving(DATA, SERVING)
+        tuned(store, 2)
+        fold = store.put_study(study_spec("nested.tpe.1of5", space=SPACE), PROVENANCE)
+        run_trials(store, fold, range(2), "nested.tpe.1of5")
+        store.finish_study(fold, {"number": 1, "value": 0.99, "trials": 2, "digest": "e" * 64})
+        for _ in range(2):
+            with Delivery(store, recorder, "none") as delivery:
+                assert delivery.deliver(None).problem is None
+            runs, tags = by_name(recorder), recorder.experiment_tags()
+            assert [runs[name].tags["tracker.current"] for name in ("tpe", "nested.tpe.1of5")] == ["true", "fold"]
+            assert "tags.`tracker.current` = 'true'" == state(tags, STUDIES)["searchFilter"]
+            assert ("tpe/1" in tags[NOTE], "nested" in tags[NOTE]) == (True, False)
+            assert "nested.tpe.1of5/1" in runs["nested.tpe.1of5"].tags[NOTE]
+            assert fold in state(tags, study_view_id("nested.tpe.1of5"))["searchFilter"]
+
+
 def test_a_name_says_what_settings_differ_in() -> None:
     """One word per setting, and only what changed."""
     first = study_spec()

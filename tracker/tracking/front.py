@@ -23,6 +23,7 @@ from tracker.tracking.transport import Transport
 from tracker.tracking.views import (
     BEST_RUN,
     CURRENT,
+    FOLD,
     VIEW,
     address,
     best_view,
@@ -35,7 +36,7 @@ from tracker.tracking.views import (
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
 TAG_LIMIT = 20_000  # characters of an experiment's tag
-CONFIRMS = "confirm."  # begins the names of studies that confirm a ranking
+CONFIRMS, NESTED = "confirm.", "nested."  # begin the names of studies that confirm a ranking, or score a study by folds
 EXPERIMENT = ""  # among the subjects of what was refused
 
 
@@ -96,7 +97,8 @@ def _dress(transport: Transport, pen: _Pen, tuned: Sequence[str], fresh: Collect
             if (finish := store.finish(key)) is not None:
                 one = Ended(spec, finish[0], {}, None, _trials_link(pen.experiment, spec, {*there, *tags}))
                 ended[key] = (_of_runs if is_fresh[key] else _of_tags)(transport, pen, one, current[key])
-        best_first = sorted(ended.values(), key=_place)
+        compared = [one for one in ended.values() if not one.spec.name.startswith(NESTED)]
+        best_first = sorted(compared, key=_place)
         oldest = min(current[key].start_ms for key in ours)
         tags |= best_view(ours.values(), best_runs(best_first)[:MOST_VIEWS], oldest)
         tags[NOTE] = experiment_note(best_first, *_final_told(transport, newest))
@@ -146,7 +148,7 @@ def _mark_studies(
             continue
         last = next((key for key in reversed(tuned) if key in map(_subject, group)), None)
         known = [found for found in group if _subject(found) == last]
-        marked = [found for found in group if found.tags.get(CURRENT) == "true"]
+        marked = [found for found in group if found.tags.get(CURRENT) in {"true", FOLD}]
         best = max(known or marked or group, key=_age)
         chosen.append(best)
         _mark(pen, group, best)
@@ -166,7 +168,8 @@ def _mark_newest(pen: _Pen, finals: list[Found]) -> Found | None:
 
 def _mark(pen: _Pen, group: list[Found], current: Found | None) -> None:
     for found in group:
-        wanted = "true" if found is current else "false"
+        word = FOLD if found.tags.get("tracker.study", "").startswith(NESTED) else "true"
+        wanted = word if found is current else "false"
         if found.tags.get(CURRENT) != wanted:
             pen.tag(found, {CURRENT: wanted})
 

@@ -21,6 +21,7 @@ from tracker.tracking.run_contents import objective_name
 VIEW = "mlflow.sharedViewState."  # and the view's id: a tag of the experiment
 STUDIES, BEST, FINAL, RETUNES = "tracker-studies", "tracker-best", "tracker-final", "tracker-retunes"
 CURRENT, BEST_RUN = "tracker.current", "tracker.best_run"  # of a study's run: is it current, where is its best trial
+FOLD = "fold"  # says so of a study on fewer rows, of a nested score: current, but not to be compared with others
 MODE = "machine_learning"  # else a fresh browser shows MLflow's pages for language models
 TEST = ("f1", "accuracy", "precision", "recall")
 DURATION = ("attributes.`Duration`", 90)
