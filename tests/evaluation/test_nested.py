@@ -29,6 +29,7 @@ from tracker.reporting.page import render_html, render_markdown
 from tracker.store.mending import examine_store
 from tracker.store.store import Store
 from tracker.terminal.verdicts import verdict_lines
+from tracker.tracking.project_files import ProjectFiles, data_params
 
 PARAMS_TRAINING = {"early_stopping": {"monitor": "val_loss", "patience": 2}}
 STUDY: dict[str, Any] = {"sampler": "random", "trials": 4}
@@ -80,6 +81,21 @@ def test_a_fold_is_scored_by_what_was_chosen_without_it(base: SmallProject) -> N
     assert sorted(rows.frame["who"]) == sorted(seen)
     assert np.isclose(np.mean(scores), told["mean"])
     assert told["interval"][0] < told["mean"] < told["interval"][1]
+
+
+def test_mlflow_is_told_the_rows_of_a_fold_alone(base: SmallProject) -> None:
+    """Rows and classes are those that its trials train on and are scored on, under a name of its own."""
+    rows, files = Resampling.of(base.data), ProjectFiles("table.csv", base.paths.splits, base.paths.reports)
+    with Store.open(base.paths.store) as store:
+        [(_, spec)] = store.studies("nested.plain.2of3")
+    told = files.seen(spec.data)
+    frames = rows.frames(spec.data["rows"])
+    assert [len(frame) for frame in frames] == [part.profile["rows"] for part in told]
+    assert len(rows.frame) > sum(map(len, frames))
+    target = rows.schema["target"]
+    assert [dict(frame[target].value_counts()) for frame in frames] == [part.profile["classes"] for part in told]
+    assert {"table.csv, without fold 2 of 3"} == {part.name for part in told}
+    assert str(len(frames[0])) == data_params(told)["training_rows"]
 
 
 def opened(project: SmallProject, spec: Any, outcome: Any, weights: bytes) -> Any:

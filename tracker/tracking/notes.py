@@ -210,7 +210,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _data_lines(seen: Sequence[Dataset]) -> list[str]:
     told = [f"{part.profile['rows']} {part.context}" for part in seen if part.profile.get("rows")]
-    source = next((part.source for part in seen if part.source), None)
+    source = next((part.name for part in seen if part.source), None)
     return [] if source is None else ["", f"Data: `{source}`, rows: {', '.join(told)}."]
 
 

@@ -72,6 +72,9 @@ class ProjectFiles:
 
     def _seen(self, data: Mapping[str, Any]) -> Iterator[Dataset]:
         splits = _read(self.splits / "manifest.json").get("splits", {})
+        if "outer" in data.get("rows", ()) and all(splits.get(n, {}).get("digest") == data.get(n) for n in _CONTEXTS):
+            yield from self._outside(data)
+            return
         for split, context in _CONTEXTS.items():
             if split in data:
                 told = splits.get(split, {})
@@ -80,6 +83,26 @@ class ProjectFiles:
                     yield Dataset(self.source, data[split], self.source, context, profile)
                 else:
                     yield unnamed(data[split], context)
+
+    def _outside(self, data: Mapping[str, Any]) -> Iterator[Dataset]:
+        """The rows outside of an outer fold, which are counted; a name of their own keeps them apart from those of both."""
+        from tracker.datasets.resampling import pick_frames  # here, because it imports pandas
+        from tracker.datasets.storage import read_document
+        from tracker.datasets.training_data import read_split
+        from tracker.errors import DataError
+
+        rows = data["rows"]
+        try:
+            schema = read_document(self.splits / "schema.json", "schema", "")
+            frames = list(pick_frames([read_split(self.splits, split) for split in _CONTEXTS], schema, rows))
+        except DataError:  # of files that changed nothing is told
+            yield from seen_without_files(data)
+            return
+        name = f"{self.source}, without fold {rows['outer']} of {rows['outers']}"
+        for (split, context), frame in zip(_CONTEXTS.items(), frames, strict=True):
+            counts = frame[schema["target"]].value_counts()
+            classes = {str(label): int(counts.get(label, 0)) for label in schema["labels"]}
+            yield Dataset(name, data[split], self.source, context, {"rows": len(frame), "classes": classes})
 
 
 def seen_without_files(data: Mapping[str, Any]) -> list[Dataset]:
