@@ -177,3 +177,14 @@ def test_bare_dates_are_red_where_dvc_reads_them(tmp_path: Path, table: pd.DataF
         "params.yaml: split.validation_from: 2024-03-01 is a bare date, which DVC does not read; quote it: '2024-03-01'"
     )
     assert ((expected,) if dvc else ()) == faults
+
+
+def test_classes_of_few_rows_are_warned_of_in_one_line(check: Check, table: pd.DataFrame) -> None:
+    """Few validation or test rows of a class say little of it; classes of more are not named; without any, no line."""
+    say_little = "warning: fewer than 5 rows of a class say little of it: "
+    assert not any(line.strip().startswith(say_little) for line in check(table)[0])
+    rare = table.assign(kind=np.where(np.arange(200) < 8, "rare", table["kind"]))
+    [line] = [line.strip() for line in check(rare)[0] if line.strip().startswith(say_little)]
+    told = line.removeprefix(say_little)
+    assert "'rare' has " in told
+    assert "'yes'" not in told

@@ -25,6 +25,10 @@ FORMAT = 1
 WRITTEN = ("feature", "target", "id", "group", "time")
 
 
+FEW_ROWS = 5  # of a class, of which its precision and recall say little
+MOST_TOLD = 8  # classes of few rows, in one line
+
+
 @dataclass(frozen=True, slots=True)
 class SplitReport:
     """Rows per split and label, the salt and whether it was there before, warnings, what a window leaves out.
@@ -55,8 +59,23 @@ class SplitReport:
         salt = [] if self.salt is None else [f"salt {self.salt.salt}, {self._origin()}"]
         window = [] if self.window is None else [self.window]
         ranking = [] if self.selection is None else [f"of validation {self.selection} rows only rank (split.selection)"]
-        warned = (f"warning: {warning}" for warning in self.warnings)
+        warned = (f"warning: {warning}" for warning in (*self.warnings, *self._scarce()))
         return [*align(self.table()), *ranking, *salt, *window, *warned]
+
+    def _scarce(self) -> list[str]:
+        """The classes of which a score can say little, in one line: those of few validation or test rows, fewest first."""
+        few = sorted(
+            (counts[label], f"{label!r} has {counts[label] or 'none'} in {name}")
+            for name, counts in self.counts.items()
+            if name in {"validation", "test"}
+            for label in counts
+            if counts[label] < FEW_ROWS
+        )
+        if not few:
+            return []
+        more = f", and {len(few) - MOST_TOLD} more" if len(few) > MOST_TOLD else ""
+        named = ", ".join(words for _, words in few[:MOST_TOLD])
+        return [f"fewer than {FEW_ROWS} rows of a class say little of it: {named}{more}"]
 
     def _origin(self) -> str:
         tries = self.salt.tries if self.salt else 0
