@@ -97,6 +97,7 @@ def test_a_copy_without_git_is_told_what_makes_dvc_run_there(project: Path, begu
     ],
 )
 def test_what_dvc_is_told_of_git_is_read_as_dvc_reads_it(project: Path, name: str, line: str, runs: bool) -> None:
+    """With any spaces, in either file, and not in a comment: as `dvc status` itself then goes or fails."""
     begin_dvc(project)
     (project / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     with (project / ".dvc" / name).open("a") as config:

@@ -29,10 +29,12 @@ def test_a_folder_of_the_packages_name_is_in_nobodys_way(tmp_path: Path, uri: st
 
 
 def test_a_file_of_the_packages_name_does_not_break_the_ui(tmp_path: Path, uri: str) -> None:
+    """MLflow's own page is served where a file tracker.py in the folder stands before this package."""
     (tmp_path / "tracker.py").write_text("")
     assert "<title>MLflow</title>" in page_of(tmp_path, uri)
 
 
 def test_gunicorn_serves_the_ui_too(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's own page is served where its options ask for gunicorn, which takes no application of ours."""
     monkeypatch.setenv("MLFLOW_GUNICORN_OPTS", "--timeout 60 --no-control-socket")
     assert "<title>MLflow</title>" in page_of(tmp_path, uri)
