@@ -17,8 +17,13 @@ LATEST_S = 1e11  # a time, in seconds since 1970, that calendars still know: the
 SHOWN = 60  # characters of a value in a message
 DIGEST = re.compile(r"[0-9a-f]{64}")
 STUDY_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"  # of a folder, a file and a DVC stage too
-DOTTED_NAME = (  # of what confirms a choice, and of the outer folds of nested studies: no study of params.yaml has a dot
-    rf"^confirm\.(choose|measure|refit)(\.[0-9]{{1,4}})?$|^nested\.{STUDY_NAME[1:-1]}\.[0-9]{{1,4}}of[0-9]{{1,4}}$"
+CONFIRMS, NESTED = (
+    "confirm.",
+    "nested.",
+)  # begin names of what confirms a choice, and of outer folds: no other has a dot
+DOTTED_NAME = (
+    rf"^{re.escape(CONFIRMS)}(choose|measure|refit)(\.[0-9]{{1,4}})?$"
+    rf"|^{re.escape(NESTED)}{STUDY_NAME[1:-1]}\.[0-9]{{1,4}}of[0-9]{{1,4}}$"
 )
 
 

@@ -10,10 +10,10 @@ import typer
 
 from tracker.cli.app import LOOKING, OneFormat, Quiet, app, find_paths, read_config, tracking_uri
 from tracker.errors import InputError
+from tracker.shapes import CONFIRMS, NESTED
 from tracker.terminal.lists import Format, note, print_rows, say
 
 IN_TABLE = 20  # rows, where no limit is given
-CONFIRMS = "confirm."  # how the names of studies begin that confirm a choice
 
 
 @app.command(rich_help_panel=LOOKING)
@@ -71,10 +71,10 @@ def show(
     from tracker.tracking.server import trial_line
 
     paths = find_paths()
-    if trial.startswith("nested.") and "/" not in trial:
+    if trial.startswith(NESTED) and "/" not in trial:
         from tracker.evaluation.nested import Nested, read_nested, report_path
 
-        told = Nested(read_nested(report_path(paths, trial.removeprefix("nested."))))
+        told = Nested(read_nested(report_path(paths, trial.removeprefix(NESTED))))
         say(json.dumps(told.content, indent=1) if output == OneFormat.json else "\n".join(told.lines()))
         return
     if "/" not in trial and trial != "final":

@@ -37,11 +37,12 @@ def propose(data: Data, root: Path) -> tuple[Data, list[str]]:
     seen = look_at_writing(data.source, root)
     told = dict(_file_entries(seen, data))
     data = data.model_copy(update={name: value for name, (value, _) in told.items()})
-    for step in (partial(_images, folder=(root / data.source).parent), _signs, _words, _labels):
-        found = dict(step(_read(data, root), data))
-        data = data.model_copy(update={name: value for name, (value, _) in found.items()})
-        told |= found
     frame = _read(data, root)
+    for step in (partial(_images, folder=(root / data.source).parent), _signs, _words, _labels):
+        if found := dict(step(frame, data)):
+            data = data.model_copy(update={name: value for name, (value, _) in found.items()})
+            told |= found
+            frame = _read(data, root)
     width = len(frame.columns) if "header" in told else 0
     reasons = [reason.replace("LAST", f"c{width}") for _, reason in told.values()]
     return data, [*reasons, *_unread(frame, data, (root / data.source).parent)]

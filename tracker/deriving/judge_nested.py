@@ -15,6 +15,7 @@ from tracker.errors import TrackerError
 from tracker.evaluation.confirm_training import ConfirmTraining
 from tracker.evaluation.nested import read_nested, report_paths, score_results
 from tracker.paths import Paths
+from tracker.shapes import NESTED
 from tracker.trees import first_difference
 
 
@@ -35,7 +36,7 @@ def verify_nested(
 ) -> Iterator[Verdict]:
     """The verdict on each report; on one that rests on studies which are not as recorded, none can be given."""
     for path in _reports(paths, names):
-        name = f"nested.{path.stem}"
+        name = f"{NESTED}{path.stem}"
         try:
             told = read_nested(path)
             resting = [fold["study"] for fold in told["folds"] if fold["study"] in unsound]

@@ -32,6 +32,7 @@ from tracker.evaluation.nested import nested_name
 from tracker.evaluation.ranking import write_ranking
 from tracker.numerics import is_pinned
 from tracker.paths import Paths
+from tracker.shapes import NESTED
 from tracker.store.store import Store
 from tracker.trees import first_difference
 
@@ -119,7 +120,7 @@ def verify_pipeline(
 
 def _was_nested_alone(paths: Paths, name: str) -> bool:
     """Whether a study never ran but on the rows outside of outer folds, so that there is nothing else of it to derive."""
-    if nested_name(paths, f"nested.{name}") is None or reported_study(paths, name) or paths.records(name).is_file():
+    if nested_name(paths, f"{NESTED}{name}") is None or reported_study(paths, name) or paths.records(name).is_file():
         return False
     with Store.opened_if_there(paths.store) as store:
         return store is not None and not store.studies(name)

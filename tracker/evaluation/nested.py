@@ -32,7 +32,7 @@ from tracker.numerics import pin_numerics
 from tracker.paths import Paths
 from tracker.records import StudySpec, Trial, with_rows
 from tracker.seeds import derive_seed
-from tracker.shapes import entries, many, text, whole
+from tracker.shapes import NESTED, entries, many, text, whole
 from tracker.shown import counted, score_text, there_are
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tracker.studies.runner import Progress
 
 FORMAT = 1  # of the report
-PREFIX = "nested"
+FOLDER = "nested"  # of its reports
 ENDS = {
     "loss": (0.0, math.inf),
     "neg_log_loss": (-math.inf, 0.0),
@@ -111,18 +111,18 @@ def nested(
 
 def report_path(paths: Paths, name: str) -> Path:
     """Where the report of a study lies."""
-    return paths.reports / PREFIX / f"{name}.json"
+    return paths.reports / FOLDER / f"{name}.json"
 
 
 def nested_name(paths: Paths, name: str) -> str | None:
     """The study that `nested.STUDY` means, where there is a report of it; None for any other name."""
-    study = name.removeprefix(f"{PREFIX}.")
+    study = name.removeprefix(NESTED)
     return study if study != name and report_path(paths, study).is_file() else None
 
 
 def report_paths(paths: Paths) -> list[Path]:
     """The reports that are there, by name."""
-    return sorted((paths.reports / PREFIX).glob("*.json"))
+    return sorted((paths.reports / FOLDER).glob("*.json"))
 
 
 def read_nested(path: Path) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def outer_plan(plan: StudyPlan, fold: int, outer: int) -> StudyPlan:
     spec = plan.spec
     own = replace(
         spec,
-        name=f"{PREFIX}.{spec.name}.{fold}of{outer}",
+        name=f"{NESTED}{spec.name}.{fold}of{outer}",
         seed=derive_seed(spec.seed, "outer", fold),
         data=with_rows(spec.data, {"outer": fold, "outers": outer, "rule": RULE}),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,10 @@ def superseded(config: Config, paths: Paths) -> dict[str, str]:
     A report of another environment or release is none of these, as long as it tells of the same study. Where it cannot be
     known (no record of the study, no splits, unreadable code) nothing is said to differ.
     """
-    data, code = _data(config, paths), _code(config, paths)
-    made = [name for name, _, _ in changed_settings(config, paths)]
-    found = {}
+    now, found = _Now.of(config, paths), {}
     for path in sorted(paths.study_reports.glob("*.json")):
-        why = _why(config, path, paths, data, code, made) if path.stem in config.studies else GONE
+        last = _recorded(path, paths) if path.stem in config.studies else None
+        why = GONE if path.stem not in config.studies else None if last is None else now.difference(last)
         if why:
             found[path.stem] = why
     for name, study in config.studies.items():
@@ -77,49 +76,45 @@ def _stage(near: Path, name: str) -> str:
         return "tune"
 
 
-def _why(
-    config: Config,
-    path: Path,
-    paths: Paths,
-    data: Mapping[str, Any] | None,
-    code: Mapping[str, str] | None,
-    made: list[str],
-) -> str | None:
-    last = _recorded(path, paths)
-    return None if last is None else _difference(config, last, paths, data, code, made)
-
-
 def changed_since(config: Config, last: StudySpec, paths: Paths) -> bool:
     """Whether `params.yaml`, the rows or code changed since a study was recorded; False where it cannot be known."""
-    made = [name for name, _, _ in changed_settings(config, paths)]
-    return _difference(config, last, paths, _data(config, paths), _code(config, paths), made) is not None
+    return _Now.of(config, paths).difference(last) is not None
 
 
-def _difference(
-    config: Config,
-    last: StudySpec,
-    paths: Paths,
-    data: Mapping[str, Any] | None,
-    code: Mapping[str, str] | None,
-    made: list[str],
-) -> str | None:
-    if code is None and config.model.entry is not None:
-        return None
-    try:
-        parent = identify_parent(config, paths)
-        basis = Basis(
-            last.data if data is None else data,
-            last.environment,
-            code,
-            last.parent if parent is None else parent,
-            identify_metrics(paths.root, own_metrics(config, last.name)),
-        )
-        now = study_spec(config, last.name, basis, finished_in(paths))
-    except TrackerError:
-        return None
-    other = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))
-    changed = list(dict.fromkeys([*made, *other]))
-    return f"{', '.join(changed)} changed" if changed else None
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What studies would be made of now: `data` and `code` None where they cannot be read, `made` the settings that changed."""
+
+    config: Config
+    paths: Paths
+    data: Mapping[str, Any] | None
+    code: Mapping[str, str] | None
+    made: list[str]
+
+    @classmethod
+    def of(cls, config: Config, paths: Paths) -> _Now:
+        made = [name for name, _, _ in changed_settings(config, paths)]
+        return cls(config, paths, _data(config, paths), _code(config, paths), made)
+
+    def difference(self, last: StudySpec) -> str | None:
+        """What differs from a recorded study, in words; None for nothing, or where it cannot be known."""
+        if self.code is None and self.config.model.entry is not None:
+            return None
+        try:
+            parent = identify_parent(self.config, self.paths)
+            basis = Basis(
+                last.data if self.data is None else self.data,
+                last.environment,
+                self.code,
+                last.parent if parent is None else parent,
+                identify_metrics(self.paths.root, own_metrics(self.config, last.name)),
+            )
+            now = study_spec(self.config, last.name, basis, finished_in(self.paths))
+        except TrackerError:
+            return None
+        other = list_changes(last, replace(now, numerics=last.numerics, versions=last.versions))
+        changed = list(dict.fromkeys([*self.made, *other]))
+        return f"{', '.join(changed)} changed" if changed else None
 
 
 def _recorded(path: Path, paths: Paths) -> StudySpec | None:

@@ -25,6 +25,7 @@ from tracker.ordering import Standing, best_first, common_further, has_place, re
 from tracker.paths import Paths
 from tracker.records import TrialOutcome, record_from
 from tracker.remedies import fetch_again, has_git, project_folder, run_again, stage_command
+from tracker.shapes import NESTED
 from tracker.shown import counted, one_line
 from tracker.studies.begun import begun
 from tracker.studies.superseded import superseded_note
@@ -153,7 +154,7 @@ def read_trial(paths: Paths, place: str) -> dict[str, Any]:
     Raises NotFoundError.
     """
     study, _, number = place.rpartition("/")
-    if study.startswith("nested."):
+    if study.startswith(NESTED):
         raise NotFoundError(
             f"{place} is of an outer fold, and in no report; `tracker reproduce {place}` derives it again"
         )

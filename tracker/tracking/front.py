@@ -14,6 +14,7 @@ from functools import partial
 
 from tracker.errors import NotFoundError, TrackingError
 from tracker.records import StudySpec
+from tracker.shapes import CONFIRMS, NESTED
 from tracker.tracking.notes import NOTE, Ended, best_runs, experiment_note, final_note, study_note
 from tracker.tracking.project_files import Ties, seen_without_files
 from tracker.tracking.recorder import TEXT_LIMIT, Found, Recorder
@@ -36,7 +37,6 @@ from tracker.tracking.views import (
 KIND, PRIMARY = "mlflow.experimentKind", "mlflow.experiment.primaryMetric.name"
 MOST_VIEWS = 50  # studies with a view of their own, the newest ones
 TAG_LIMIT = 20_000  # characters of an experiment's tag
-CONFIRMS, NESTED = "confirm.", "nested."  # begin the names of studies that confirm a ranking, or score a study by folds
 EXPERIMENT = ""  # among the subjects of what was refused
 
 

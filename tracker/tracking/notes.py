@@ -146,7 +146,7 @@ def experiment_note(
         lines += [
             f"**Scored on {counted(rows, 'test row')}: {scored}.** {looks}",
             "",
-        ]  # MLflow shows a paragraph at first
+        ]  # at first MLflow shows a paragraph
         lines += [*sure, ""] if (sure := _ties_lines(ties)) else []
     table, others = list[tuple[str, ...]](), len(studies[MOST_TOLD:])
     best = "`best trials`, " if best_runs(studies) else ""
